@@ -1,0 +1,1 @@
+//! A local server that stands in for the Content Posting API.
