@@ -1,0 +1,92 @@
+//! The server's time: real, scaled, or pushed forward by hand.
+//!
+//! Windows, lifetimes and processing follow it. Socket timeouts and the delays of faults do not:
+//! they concern the connection, and that lives in real time.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// A point of the server's time, counted from its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(pub(crate) Duration);
+
+impl Moment {
+    /// How long ago `earlier` was; zero if it lies ahead.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    pub(crate) fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration))
+    }
+}
+
+/// Invariant: never goes back, whatever is set.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    epoch: SystemTime,
+    anchor: Instant,
+    at_anchor: Duration,
+    scale: f64,
+}
+
+impl Clock {
+    pub(crate) fn new(scale: f64) -> Self {
+        Self {
+            epoch: SystemTime::now(),
+            anchor: Instant::now(),
+            at_anchor: Duration::ZERO,
+            scale,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Moment {
+        self.at(Instant::now())
+    }
+
+    fn at(&self, instant: Instant) -> Moment {
+        let passed = instant.saturating_duration_since(self.anchor);
+        Moment(self.at_anchor.saturating_add(passed.mul_f64(self.scale)))
+    }
+
+    /// Lets the clock run at another speed from now on.
+    pub(crate) fn set_scale(&mut self, scale: f64) {
+        let instant = Instant::now();
+        self.at_anchor = self.at(instant).0;
+        self.anchor = instant;
+        self.scale = scale;
+    }
+
+    /// Jumps forward.
+    pub(crate) fn advance(&mut self, by: Duration) {
+        self.at_anchor = self.at_anchor.saturating_add(by);
+    }
+
+    /// Seconds since the Unix epoch, as the server believes them.
+    pub(crate) fn unix(&self, moment: Moment) -> u64 {
+        let since = self.epoch.duration_since(SystemTime::UNIX_EPOCH);
+        since.unwrap_or_default().saturating_add(moment.0).as_secs()
+    }
+
+    /// The wall-clock time a moment stands for, for HTTP dates.
+    pub(crate) fn wall(&self, moment: Moment) -> SystemTime {
+        self.epoch
+            .checked_add(moment.0)
+            .unwrap_or_else(SystemTime::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changing_the_speed_never_turns_the_clock_back() {
+        let mut clock = Clock::new(1000.0);
+        clock.advance(Duration::from_secs(5));
+        let before = clock.now();
+        clock.set_scale(0.001);
+        assert!(clock.now() >= before);
+        clock.advance(Duration::from_secs(3600));
+        assert!(clock.now().since(before) >= Duration::from_secs(3600));
+    }
+}

@@ -1,0 +1,103 @@
+//! Whose token it is, and how often it may call.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+
+use super::clock::Moment;
+use super::endpoint::Endpoint;
+
+/// The token in `Authorization: Bearer …`, if there is one that is not empty.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The creator a token belongs to: NAME of `act.NAME.anything`, else the token stands for its own.
+pub(crate) fn creator_of(token: &str) -> &str {
+    let mut parts = token.splitn(3, '.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some("act"), Some(name), Some(_)) if !name.is_empty() => name,
+        _ => token,
+    }
+}
+
+/// What a creator is called where it may be seen: never the token itself.
+pub(crate) fn public_name(creator: &str, token: &str) -> String {
+    match creator == token {
+        true => format!("token-{:08x}", crc(token)),
+        false => creator.to_owned(),
+    }
+}
+
+/// FNV-1a: short, stable names; nothing hangs on it but readability.
+fn crc(text: &str) -> u32 {
+    text.bytes().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// One-minute sliding windows, one for each token and endpoint (D RL).
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    calls: HashMap<(String, Endpoint), VecDeque<Moment>>,
+}
+
+impl Windows {
+    /// Takes a place in the window, or says how long until one is free. A refused call takes none.
+    pub(crate) fn enter(
+        &mut self,
+        token: &str,
+        endpoint: Endpoint,
+        most: u64,
+        now: Moment,
+    ) -> Result<(), Duration> {
+        let calls = self.calls.entry((token.to_owned(), endpoint)).or_default();
+        while calls.front().is_some_and(|call| now.since(*call) >= WINDOW) {
+            calls.pop_front();
+        }
+        if calls.len() as u64 >= most {
+            let oldest = calls.front().copied().unwrap_or(now);
+            return Err(WINDOW.saturating_sub(now.since(oldest)));
+        }
+        calls.push_back(now);
+        Ok(())
+    }
+
+    pub(crate) fn forget(&mut self, token: Option<&str>) {
+        self.calls
+            .retain(|(known, _), _| token.is_some_and(|token| token != known));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotated_token_stays_with_its_creator() {
+        assert_eq!(creator_of("act.lena.1"), "lena");
+        assert_eq!(creator_of("act.lena.2.3"), "lena");
+        assert_eq!(creator_of("act.lena"), "act.lena");
+        assert_eq!(creator_of("act..x"), "act..x");
+        assert_eq!(creator_of("anything"), "anything");
+    }
+
+    #[test]
+    fn the_window_slides_instead_of_starting_over() {
+        let mut windows = Windows::default();
+        let at = |seconds| Moment(Duration::from_secs(seconds));
+        let mut enter = |seconds| windows.enter("t", Endpoint::InboxInit, 2, at(seconds));
+        assert_eq!(enter(0), Ok(()));
+        assert_eq!(enter(59), Ok(()));
+        assert_eq!(enter(59), Err(Duration::from_secs(1)));
+        assert_eq!(enter(60), Ok(()));
+        assert_eq!(enter(61), Err(Duration::from_secs(58)));
+    }
+}

@@ -1,0 +1,80 @@
+//! The calls the service offers, by the names faults and the log use.
+
+use super::settings::Settings;
+
+/// One kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// Starts an inbox draft.
+    InboxInit,
+    /// Starts a direct post.
+    DirectInit,
+    /// Starts a photo post.
+    PhotoInit,
+    /// Carries one chunk.
+    Put,
+    /// Asks how an upload is doing.
+    Status,
+    /// Stops a pull.
+    Cancel,
+    /// Asks what a creator may post.
+    CreatorInfo,
+    /// Asks who the creator is.
+    UserInfo,
+    /// Asks the creator for consent.
+    Authorize,
+    /// Gives or renews tokens.
+    Token,
+    /// Takes tokens back.
+    Revoke,
+}
+
+impl Endpoint {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::InboxInit,
+        Self::DirectInit,
+        Self::PhotoInit,
+        Self::Put,
+        Self::Status,
+        Self::Cancel,
+        Self::CreatorInfo,
+        Self::UserInfo,
+        Self::Authorize,
+        Self::Token,
+        Self::Revoke,
+    ];
+
+    /// The word for it in fault scripts and in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InboxInit => "inbox_init",
+            Self::DirectInit => "direct_init",
+            Self::PhotoInit => "photo_init",
+            Self::Put => "put",
+            Self::Status => "status",
+            Self::Cancel => "cancel",
+            Self::CreatorInfo => "creator_info",
+            Self::UserInfo => "user_info",
+            Self::Authorize => "authorize",
+            Self::Token => "token",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    pub(crate) fn is_init(self) -> bool {
+        matches!(self, Self::InboxInit | Self::DirectInit | Self::PhotoInit)
+    }
+
+    /// Calls a token may make in a minute (protocol 2.5); `None`: no window is documented.
+    pub(crate) fn per_minute(self, settings: &Settings) -> Option<u64> {
+        match self {
+            Self::InboxInit | Self::DirectInit | Self::PhotoInit => Some(settings.init_per_minute),
+            Self::Status => Some(settings.status_per_minute),
+            Self::CreatorInfo => Some(settings.creator_info_per_minute),
+            Self::UserInfo => Some(settings.user_info_per_minute),
+            Self::Put | Self::Cancel | Self::Authorize | Self::Token | Self::Revoke => None,
+        }
+    }
+}

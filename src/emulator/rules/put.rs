@@ -1,0 +1,321 @@
+//! The headers of a PUT, judged before its body is asked for (D MTG, UP, DP; F protocol 7.4).
+//!
+//! One principle decides between the two refusals: 416 when the range starts elsewhere than the
+//! upload stands, or is missing; 400 for every other disagreement, which no repeat can cure.
+
+use hyper::HeaderMap;
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, EXPECT, TRANSFER_ENCODING,
+};
+
+use super::plan::Plan;
+use crate::emulator::settings::{
+    BadBodyStatus, ChunkedEncoding, Expect, MidChunkPut, Replay, ReplayLast, Settings,
+};
+
+const CONTENT_TYPES: [&str; 3] = ["video/mp4", "video/quicktime", "video/webm"];
+
+/// The headers a PUT is judged by.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    content_length: Option<u64>,
+    content_range: Option<Option<Range>>,
+    content_type: Option<String>,
+    chunked: bool,
+    expects: bool,
+    pub(crate) bearer: bool,
+}
+
+/// `bytes FIRST-LAST/TOTAL`, inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+    total: u64,
+}
+
+/// How far an upload is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Progress {
+    pub(crate) plan: Plan,
+    pub(crate) received: u64,
+}
+
+/// What becomes of a PUT.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// Its body is wanted: these bytes, the last one excluded.
+    Take { first: u64, end: u64 },
+    /// Its body was taken earlier; this one is read and thrown away.
+    Again { status: u16, length: u64 },
+    /// Refused on its headers.
+    Refuse { status: u16, why: String },
+}
+
+impl Head {
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        Self {
+            content_length: text(CONTENT_LENGTH).and_then(|text| text.parse().ok()),
+            content_range: headers
+                .get(CONTENT_RANGE)
+                .map(|value| value.to_str().ok().and_then(Range::read)),
+            content_type: text(CONTENT_TYPE).map(str::to_ascii_lowercase),
+            chunked: headers.contains_key(TRANSFER_ENCODING),
+            expects: headers.contains_key(EXPECT),
+            bearer: headers.contains_key(AUTHORIZATION),
+        }
+    }
+
+    /// The range as far as it can be read.
+    pub(crate) fn range(&self) -> Option<Range> {
+        self.content_range.flatten()
+    }
+
+    /// The file name ending that fits the declared type.
+    pub(crate) fn extension(&self) -> &'static str {
+        match self.content_type.as_deref() {
+            Some("video/quicktime") => "mov",
+            Some("video/webm") => "webm",
+            _ => "mp4",
+        }
+    }
+}
+
+impl Range {
+    /// The literal form; no spaces, no signs, no star.
+    fn read(text: &str) -> Option<Self> {
+        let number = |text: &str| {
+            let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| text.parse().ok()).flatten()
+        };
+        let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+        let (first, last) = range.split_once('-')?;
+        Some(Self {
+            first: number(first)?,
+            last: number(last)?,
+            total: number(total)?,
+        })
+    }
+}
+
+fn refuse(status: u16, why: impl Into<String>) -> Judgement {
+    Judgement::Refuse {
+        status,
+        why: why.into(),
+    }
+}
+
+/// Decides on a PUT to a live upload from its headers alone.
+pub(crate) fn judge_put(head: &Head, progress: &Progress, settings: &Settings) -> Judgement {
+    let &Progress { plan, received } = progress;
+    let Some(range) = head.content_range else {
+        return refuse(416, "no Content-Range");
+    };
+    let Some(range) = range else {
+        return refuse(400, "the Content-Range is not `bytes FIRST-LAST/TOTAL`");
+    };
+    if range.total != plan.video_size {
+        let (total, size) = (range.total, plan.video_size);
+        return refuse(
+            400,
+            format!("the range says {total} bytes in all, init said {size}"),
+        );
+    }
+    if range.last < range.first || range.last >= range.total {
+        return refuse(400, "the range is empty or ends beyond the file");
+    }
+    let length = range.last - range.first + 1;
+    if let Some(refused) = judge_framing(head, length, settings) {
+        return refused;
+    }
+    let known = head.content_type.as_deref();
+    if !known.is_some_and(|known| CONTENT_TYPES.contains(&known)) {
+        return refuse(
+            400,
+            "the Content-Type is none of video/mp4, video/quicktime, video/webm",
+        );
+    }
+    let judgement = judge_range(&plan, received, range, settings);
+    let wanted = !matches!(judgement, Judgement::Refuse { .. });
+    match wanted && head.expects && settings.expect == Expect::Fail {
+        true => refuse(417, "Expect is not supported"),
+        false => judgement,
+    }
+}
+
+/// Whether the length that was declared is that of the range.
+fn judge_framing(head: &Head, length: u64, settings: &Settings) -> Option<Judgement> {
+    let declared = match (head.chunked, settings.chunked_encoding) {
+        (true, ChunkedEncoding::Accept) => return None,
+        (true, ChunkedEncoding::Refuse) => return Some(refuse(400, "chunked transfer encoding")),
+        (false, _) => head.content_length,
+    };
+    match declared {
+        None => Some(refuse(400, "no Content-Length")),
+        Some(declared) if declared < length => Some(refuse(
+            400,
+            format!("Content-Length {declared} is below the range's {length}"),
+        )),
+        Some(declared) if declared > length => {
+            let status = match settings.bad_body_status {
+                BadBodyStatus::BadRequest => 400,
+                BadBodyStatus::BadGateway => 502,
+            };
+            let why = format!("Content-Length {declared} is above the range's {length}");
+            Some(refuse(status, why))
+        }
+        Some(_) => None,
+    }
+}
+
+/// Whether the range is the one that comes next.
+fn judge_range(plan: &Plan, received: u64, range: Range, settings: &Settings) -> Judgement {
+    let Range { first, last, .. } = range;
+    let end = last + 1;
+    let index = plan.index_of(first);
+    let (chunk_first, chunk_end) = plan.chunk(index);
+    let whole_chunk = (first, end) == (chunk_first, chunk_end);
+
+    if whole_chunk && end <= received {
+        let length = end - first;
+        if received == plan.video_size && end == received {
+            match settings.replay_last {
+                ReplayLast::Refuse => {}
+                ReplayLast::Accept => {
+                    return Judgement::Again {
+                        status: 201,
+                        length,
+                    };
+                }
+                ReplayLast::Gone => return refuse(404, "the upload is complete"),
+            }
+        } else if settings.replay == Replay::Accept {
+            return Judgement::Again {
+                status: 206,
+                length,
+            };
+        }
+    }
+    if first != received {
+        return refuse(
+            416,
+            format!("the range starts at {first}, {received} bytes are here"),
+        );
+    }
+    if end != chunk_end {
+        let why =
+            format!("the range ends before byte {end}, the declared chunk before {chunk_end}");
+        return refuse(400, why);
+    }
+    if first != chunk_first && settings.mid_chunk_put == MidChunkPut::Refuse {
+        return refuse(416, format!("the range starts inside chunk {index}"));
+    }
+    Judgement::Take { first, end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: Plan = Plan {
+        video_size: 50_000_123,
+        chunk_size: 10_000_000,
+        total_chunk_count: 5,
+    };
+
+    fn head(range: &str, length: &str) -> Head {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_RANGE, range.parse().unwrap());
+        headers.insert(CONTENT_LENGTH, length.parse().unwrap());
+        headers.insert(CONTENT_TYPE, "video/mp4".parse().unwrap());
+        Head::read(&headers)
+    }
+
+    fn judge(range: &str, length: &str, received: u64, set: &[&str]) -> Judgement {
+        let mut settings = Settings::default();
+        for pair in set {
+            settings.set_pair(pair).unwrap();
+        }
+        let progress = Progress {
+            plan: PLAN,
+            received,
+        };
+        judge_put(&head(range, length), &progress, &settings)
+    }
+
+    fn status(judgement: &Judgement) -> u16 {
+        match judgement {
+            Judgement::Take { .. } => 200,
+            Judgement::Again { status, .. } | Judgement::Refuse { status, .. } => *status,
+        }
+    }
+
+    #[test]
+    fn a_range_that_is_not_the_next_chunk_is_never_taken() {
+        let rows = [
+            ("bytes 0-9999999/50000123", "10000000", 0, 200),
+            (
+                "bytes 40000000-50000122/50000123",
+                "10000123",
+                40_000_000,
+                200,
+            ),
+            ("bytes 10000000-19999999/50000123", "10000000", 0, 416),
+            ("bytes 0-9999999/50000123", "10000000", 10_000_000, 416),
+            ("bytes 0-19999999/50000123", "20000000", 0, 400),
+            ("bytes 0-4999999/50000123", "5000000", 0, 400),
+            (
+                "bytes 40000000-49999999/50000123",
+                "10000000",
+                40_000_000,
+                400,
+            ),
+            ("bytes 0-9999999/50000124", "10000000", 0, 400),
+            ("bytes 9-0/50000123", "10000000", 0, 400),
+            (
+                "bytes 40000000-50000123/50000123",
+                "10000124",
+                40_000_000,
+                400,
+            ),
+            ("bytes 0-9999999/*", "10000000", 0, 400),
+            ("bytes=0-9999999/50000123", "10000000", 0, 400),
+            ("bytes +0-9999999/50000123", "10000000", 0, 400),
+            ("0-9999999/50000123", "10000000", 0, 400),
+            ("bytes 0-9999999/50000123", "9999999", 0, 400),
+            ("bytes 0-9999999/50000123", "10000001", 0, 400),
+            ("bytes 18446744073709551615-9/50000123", "10", 0, 400),
+        ];
+        for (range, length, received, expected) in rows {
+            let judgement = judge(range, length, received, &[]);
+            assert_eq!(
+                status(&judgement),
+                expected,
+                "{range} {length} {judgement:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_switches_decide_what_nobody_knows() {
+        let first = ("bytes 0-9999999/50000123", "10000000");
+        let last = ("bytes 40000000-50000122/50000123", "10000123");
+        let rest = ("bytes 3000000-9999999/50000123", "7000000");
+        let long = ("bytes 0-9999999/50000123", "10000001");
+        let rows = [
+            (first, 10_000_000, "replay=206", 206),
+            (last, 50_000_123, "replay_last=416", 416),
+            (last, 50_000_123, "replay_last=201", 201),
+            (last, 50_000_123, "replay_last=404", 404),
+            (first, 50_000_123, "replay=416", 416),
+            (rest, 3_000_000, "mid_chunk_put=refuse", 416),
+            (rest, 3_000_000, "mid_chunk_put=accept", 200),
+            (long, 0, "bad_body_status=502", 502),
+        ];
+        for ((range, length), received, set, expected) in rows {
+            let judgement = judge(range, length, received, &[set]);
+            assert_eq!(status(&judgement), expected, "{set} {range}");
+        }
+    }
+}
