@@ -1,5 +1,8 @@
 //! Grammar of the command line.
 
+#[cfg(feature = "emulator")]
+mod emulator;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -12,11 +15,17 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    #[cfg(feature = "emulator")]
+    Emulator(emulator::EmulatorArgs),
+}
 
 pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
-        Some(command) => match command {},
+        Some(command) => match command {
+            #[cfg(feature = "emulator")]
+            Command::Emulator(args) => emulator::run(args),
+        },
         None => ExitCode::from(2),
     }
 }

@@ -1,1 +1,220 @@
 //! A local server that stands in for the Content Posting API.
+//!
+//! It speaks the wire protocol and judges every request by its own reading of the documents; where
+//! those leave a point open, [`Settings`] has a switch for it, the default being what is documented or
+//! else the strictest reading. It never calls the real service, and listens on loopback unless told
+//! otherwise.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! use chunkferry::emulator::Emulator;
+//!
+//! let emulator = Emulator::start().await?;
+//! // … point a client at emulator.url() …
+//! let log = emulator.log();
+//! assert_eq!((log.inits, log.drafts), (0, 0));
+//! # Ok(())
+//! # }
+//! ```
+
+mod answer;
+mod api;
+mod call;
+mod canned;
+mod clock;
+mod control;
+mod creator;
+mod endpoint;
+mod faults;
+mod keep;
+mod log;
+mod publish;
+mod receive;
+mod routes;
+mod rules;
+mod server;
+mod session;
+pub mod settings;
+mod shared;
+mod wire;
+mod world;
+
+pub use endpoint::Endpoint;
+pub use faults::{Chaos, Fault, FaultError};
+pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog};
+pub use settings::{Setting, SettingError, Settings};
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use server::Server;
+use shared::Shared;
+
+/// A server that runs on its own thread until it is dropped.
+///
+/// If a request made the server panic, dropping it panics too, so that the test that caused it fails.
+#[derive(Debug)]
+pub struct Emulator {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: Option<Server>,
+}
+
+/// How an [`Emulator`] is to be started.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct EmulatorBuilder {
+    listen: Option<SocketAddr>,
+    settings: Settings,
+    faults: Vec<Fault>,
+    chaos: Option<Chaos>,
+    dir: Option<PathBuf>,
+    upload_origin: Option<String>,
+}
+
+impl Emulator {
+    /// Starts one with default settings on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    ///
+    /// When no port or no thread is to be had.
+    pub async fn start() -> io::Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// Starts one with other settings, faults, or a directory.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::default()
+    }
+
+    /// The base of its API, like `http://127.0.0.1:40123`, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it saw so far.
+    #[must_use]
+    pub fn log(&self) -> Log {
+        self.shared.world().log(None)
+    }
+
+    /// Changes one setting for every token, from now on.
+    ///
+    /// # Errors
+    ///
+    /// An unknown key, or a value that does not fit it.
+    pub fn set(&self, key: &str, value: &str) -> Result<(), SettingError> {
+        let mut world = self.shared.world();
+        world.set(None, &[(key.to_owned(), value.to_owned())])
+    }
+
+    /// Arms one more fault.
+    pub fn arm(&self, fault: Fault) {
+        self.shared.world().faults.arm(fault, None);
+    }
+
+    /// Pushes the server's clock forward, past a URL's hour or a window's minute.
+    pub fn advance(&self, by: Duration) {
+        self.shared.world().clock.advance(by);
+    }
+
+    /// Forgets all uploads, tokens, faults and settings chosen since the start.
+    pub fn reset(&self) {
+        self.shared.world().reset(None);
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        self.server = None;
+        if let Some(panic) = self.shared.take_panic()
+            && !thread::panicking()
+        {
+            panic!("the emulator panicked: {panic}");
+        }
+    }
+}
+
+impl EmulatorBuilder {
+    /// Listens here instead of on a free port of 127.0.0.1; port 0 takes a free one.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = Some(address);
+        self
+    }
+
+    /// Starts with these settings; a reset goes back to them.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Arms a fault.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Lets faults happen by chance.
+    pub fn chaos(mut self, chaos: Chaos) -> Self {
+        self.chaos = Some(chaos);
+        self
+    }
+
+    /// Keeps what it receives in this directory, one file an upload; without it nothing is kept.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// Gives upload URLs this origin (`https://upload.example:8443`) instead of the one the client called.
+    pub fn upload_origin(mut self, origin: impl Into<String>) -> Self {
+        self.upload_origin = Some(origin.into());
+        self
+    }
+
+    /// Starts the server; it is ready when this returns.
+    ///
+    /// # Errors
+    ///
+    /// When the address is taken, or no thread is to be had.
+    pub async fn start(self) -> io::Result<Emulator> {
+        self.start_blocking()
+    }
+
+    /// Starts the server outside of async code.
+    ///
+    /// # Errors
+    ///
+    /// As [`EmulatorBuilder::start`].
+    pub fn start_blocking(self) -> io::Result<Emulator> {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = TcpListener::bind(self.listen.unwrap_or(loopback))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(self.settings, self.dir, self.upload_origin));
+        {
+            let mut world = shared.world();
+            for fault in self.faults {
+                world.faults.arm(fault, None);
+            }
+            world.faults.set_chaos(self.chaos);
+        }
+        let server = Server::start(listener, Arc::clone(&shared))?;
+        Ok(Emulator {
+            address,
+            shared,
+            server: Some(server),
+        })
+    }
+}

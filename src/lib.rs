@@ -1,4 +1,4 @@
 //! Uploads big videos to TikTok as drafts, and survives what kills other uploaders.
 
 #[cfg(feature = "emulator")]
-mod emulator;
+pub mod emulator;

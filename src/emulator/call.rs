@@ -1,0 +1,94 @@
+//! An API call as it comes in: who makes it, what it says, where its upload URLs will point.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http_body_util::{BodyExt, Limited};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::http::request::Parts;
+use serde_json::Value;
+
+use super::answer::Refusal;
+use super::creator::{bearer, creator_of};
+use super::endpoint::Endpoint;
+
+/// More than any documented body needs.
+const MOST_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) token: Option<String>,
+    content_type: Option<String>,
+    /// `https://host`, as the client sees this server.
+    pub(crate) origin: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Call {
+    pub(crate) fn new(endpoint: Endpoint, parts: &Parts, tls: bool) -> Self {
+        let text = |name: &str| {
+            parts
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        let host = text(HOST.as_str()).or_else(|| parts.uri.authority().map(|host| host.as_str()));
+        let scheme = match (text("x-forwarded-proto"), tls) {
+            (Some(proto), _) if proto.eq_ignore_ascii_case("https") => "https",
+            (None, true) => "https",
+            _ => "http",
+        };
+        Self {
+            endpoint,
+            token: bearer(&parts.headers).map(str::to_owned),
+            content_type: text(CONTENT_TYPE.as_str()).map(str::to_ascii_lowercase),
+            origin: format!("{scheme}://{}", upload_host(host.unwrap_or("localhost"))),
+            body: Vec::new(),
+        }
+    }
+
+    /// Takes in the body; one that is too long or never ends is refused.
+    pub(crate) async fn read(&mut self, body: Body, patience: Duration) -> Result<(), Refusal> {
+        let body = Limited::new(body, MOST_BYTES).collect();
+        match tokio::time::timeout(patience, body).await {
+            Ok(Ok(collected)) => {
+                self.body = collected.to_bytes().to_vec();
+                Ok(())
+            }
+            Ok(Err(_)) => Err(Refusal::param("the body is too long or broke off")),
+            Err(_) => Err(Refusal::param("the body is shorter than declared")),
+        }
+    }
+
+    /// The creator whose token it is.
+    pub(crate) fn creator(&self) -> &str {
+        self.token.as_deref().map_or("", creator_of)
+    }
+
+    /// The JSON object in the body (D: `Content-Type: application/json; charset=UTF-8`).
+    pub(crate) fn json(&self) -> Result<Value, Refusal> {
+        let declared = self
+            .content_type
+            .as_deref()
+            .and_then(|text| text.split(';').next());
+        if declared.map(str::trim) != Some("application/json") {
+            return Err(Refusal::param("the Content-Type must be application/json"));
+        }
+        let value: Value = serde_json::from_slice(&self.body)
+            .map_err(|error| Refusal::param(format!("the body is no JSON: {error}")))?;
+        match value.is_object() {
+            true => Ok(value),
+            false => Err(Refusal::param("the body must be a JSON object")),
+        }
+    }
+}
+
+/// The service takes chunks on another host than calls; a client that came by the real name gets the
+/// real name of the other one.
+fn upload_host(host: &str) -> String {
+    match host.strip_prefix("open.tiktokapis.com") {
+        Some(port) => format!("open-upload.tiktokapis.com{port}"),
+        None => host.to_owned(),
+    }
+}

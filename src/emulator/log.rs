@@ -1,0 +1,121 @@
+//! The outside witness: what the server saw and what became of it, as plain values.
+//!
+//! Nothing in here names a token or an upload URL, so a log can be attached to a bug report.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything the server saw since it started or was reset; the JSON of `GET /_emulator/log`.
+///
+/// New fields may come, existing ones stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Log {
+    /// How many requests came in, by kind; refused ones count too.
+    pub requests: Requests,
+    /// How many inits were accepted.
+    pub inits: u64,
+    /// How many drafts reached an inbox.
+    pub drafts: u64,
+    /// Every upload, in the order of its init.
+    pub sessions: Vec<SessionLog>,
+    /// Every fault that fired.
+    pub faults: Vec<FaultLog>,
+    /// What a person should know to make sense of a refusal.
+    pub notes: Vec<NoteLog>,
+}
+
+/// Requests by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Requests {
+    /// Inits of every kind.
+    pub init: u64,
+    /// Chunks.
+    pub put: u64,
+    /// Status calls.
+    pub status: u64,
+    /// Everything else, unknown paths included; the server's own `/_emulator` is left out.
+    pub other: u64,
+}
+
+/// One upload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SessionLog {
+    /// The id the client was told.
+    pub publish_id: String,
+    /// The init it came from: `inbox_init`, `direct_init` or `photo_init`.
+    pub endpoint: String,
+    /// Whose it is; a token that names nobody shows as `token-` and a short hash.
+    pub creator: String,
+    /// The plan's size in bytes; null for a pull.
+    pub video_size: Option<u64>,
+    /// The plan's chunk size in bytes; null for a pull.
+    pub chunk_size: Option<u64>,
+    /// The plan's number of chunks; null for a pull.
+    pub total_chunk_count: Option<u64>,
+    /// Bytes that count.
+    pub received: u64,
+    /// SHA-256 of the received bytes in hex; null until they are whole.
+    pub sha256: Option<String>,
+    /// What a status call would be told now.
+    pub status: String,
+    /// Why it failed, if it did.
+    pub fail_reason: Option<String>,
+    /// The caption that was kept, if any.
+    pub title: Option<String>,
+    /// True if no client was ever told of it: its init was lost or refused.
+    pub orphan: bool,
+    /// Unix seconds of the init, in the server's time.
+    pub issued_at: u64,
+    /// Unix seconds at which its upload URL dies, in the server's time.
+    pub expires_at: u64,
+    /// Every PUT, in the order they came.
+    pub puts: Vec<PutLog>,
+}
+
+/// One PUT.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PutLog {
+    /// First byte of its range; null if the header could not be read.
+    pub first: Option<u64>,
+    /// Last byte of its range; null if the header could not be read.
+    pub last: Option<u64>,
+    /// How it was answered; null if it ended, or still runs, without an answer.
+    pub http_status: Option<u16>,
+    /// Body bytes that were read.
+    pub bytes: u64,
+    /// Why it was refused.
+    pub why: Option<String>,
+    /// The fault that hit it.
+    pub fault: Option<String>,
+}
+
+/// One fault that fired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FaultLog {
+    /// Unix seconds, in the server's time.
+    pub at: u64,
+    /// The request it hit.
+    pub endpoint: String,
+    /// The upload it hit, if the request belonged to one.
+    pub publish_id: Option<String>,
+    /// The chunk it hit, counted from 0.
+    pub chunk: Option<u64>,
+    /// The script.
+    pub fault: String,
+}
+
+/// One remark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NoteLog {
+    /// Unix seconds, in the server's time.
+    pub at: u64,
+    /// The request it concerns.
+    pub endpoint: String,
+    /// The remark.
+    pub text: String,
+}

@@ -1,0 +1,467 @@
+//! Takes in chunks: judged on their headers, hashed as they arrive, counted when they are whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::http::request::Parts;
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
+
+use super::answer::{closing, put_answer};
+use super::canned;
+use super::endpoint::Endpoint;
+use super::faults::{Action, Strike};
+use super::keep::Keep;
+use super::log::PutLog;
+use super::rules::{Head, Judgement, judge_put};
+use super::session::Session;
+use super::settings::{BadBodyStatus, CutChunk, DeadUrlStatus, LastStatus, MiddleStatus, Settings};
+use super::shared::{Pace, Shared};
+use super::world::World;
+
+/// How a PUT ends.
+pub(crate) enum Reply {
+    Answer(Response),
+    /// The connection is reset.
+    Reset,
+    /// Nothing happens any more until the client leaves.
+    Silence,
+}
+
+/// One PUT to a known upload.
+struct Put {
+    shared: Arc<Shared>,
+    session: u64,
+    /// Which of the session's PUTs this is.
+    entry: usize,
+    head: Head,
+    settings: Arc<Settings>,
+    strike: Strike,
+}
+
+/// The body that is wanted, and what is known before its first byte.
+struct Wanted {
+    first: u64,
+    end: u64,
+    /// How many of its bytes are here.
+    arrived: u64,
+    attempt: u64,
+    hasher: Sha256,
+    keep: Option<Keep>,
+}
+
+/// How the body came to an end.
+enum Ending {
+    Whole,
+    /// The client fell silent, or ended a body of unknown length too early.
+    Short,
+    /// More came than the range holds.
+    Long,
+    /// The client broke the connection.
+    Broken,
+    /// A fault did.
+    Cut,
+    Stalled,
+    /// It could not be written to disk.
+    NotKept(String),
+}
+
+/// Handles a PUT to the upload host; runs apart from its connection, which a client may cut at will.
+pub(crate) async fn put(shared: Arc<Shared>, parts: Parts, body: Body) -> Reply {
+    if let Some(put) = Put::enter(&shared, &parts) {
+        return put.handle(body).await;
+    }
+    let settings = shared.world().settings(None);
+    let status = dead(404, &settings);
+    Reply::Answer(closing(put_answer(status, None, &settings)))
+}
+
+impl Put {
+    /// Finds the upload, counts the request and asks which fault hits it.
+    fn enter(shared: &Arc<Shared>, parts: &Parts) -> Option<Self> {
+        let head = Head::read(&parts.headers);
+        let mut world = shared.world();
+        let found = find(&world, parts.uri.query().unwrap_or_default());
+        world.count(Some(Endpoint::Put));
+        let number = found?;
+        let range = head.range();
+        let plan = world.sessions[&number]
+            .progress()
+            .map(|progress| progress.plan);
+        let chunk = plan
+            .zip(range)
+            .map(|(plan, range)| plan.index_of(range.first));
+        let strike = world.enter_put(number, chunk);
+        let now = world.now();
+        let settings = world.settings(Some(&world.sessions[&number].token));
+        if head.bearer {
+            world.note(Endpoint::Put, "a bearer token was sent to the upload host");
+        }
+        let entry = world.sessions.get_mut(&number).map_or(0, |session| {
+            session.open_puts += 1;
+            session.last_put = Some(now);
+            session.puts.push(PutLog {
+                first: range.map(|range| range.first),
+                last: range.map(|range| range.last),
+                fault: (!strike.scripts.is_empty()).then(|| strike.scripts.join("; ")),
+                ..PutLog::default()
+            });
+            session.puts.len() - 1
+        });
+        drop(world);
+        Some(Self {
+            shared: Arc::clone(shared),
+            session: number,
+            entry,
+            head,
+            settings,
+            strike,
+        })
+    }
+
+    async fn handle(mut self, body: Body) -> Reply {
+        tokio::time::sleep(self.strike.delay).await;
+        match self.strike.action.clone() {
+            Some(Action::Answer(canned)) => {
+                let usual = |status| put_answer(status, None, &self.settings);
+                let response = canned::put(&canned, usual);
+                return self.answer(closing(response), None);
+            }
+            Some(Action::Cut(0)) => return Reply::Reset,
+            _ => {}
+        }
+        match self.judge() {
+            Judgement::Refuse { status, why } => {
+                let response = self.respond(status);
+                self.answer(closing(response), Some(why))
+            }
+            Judgement::Again { status, length } => match self.discard(body, length).await {
+                Ending::Whole => {
+                    let response = self.respond(status);
+                    self.finish(response, None)
+                }
+                ending => self.end_badly(ending, None),
+            },
+            Judgement::Take { first, end } => self.take(body, first, end).await,
+        }
+    }
+
+    /// Judges the headers against the upload as it stands now.
+    fn judge(&self) -> Judgement {
+        let world = self.shared.world();
+        let Some(session) = world.sessions.get(&self.session) else {
+            return gone(&self.settings);
+        };
+        match refuse_dead(session, &world, &self.settings) {
+            Some(refused) => refused,
+            None => match session.progress() {
+                Some(progress) => judge_put(&self.head, &progress, &self.settings),
+                None => gone(&self.settings),
+            },
+        }
+    }
+
+    async fn take(self, body: Body, first: u64, end: u64) -> Reply {
+        let Some(mut wanted) = self.want(first, end) else {
+            let response = self.respond(dead(404, &self.settings));
+            return self.answer(closing(response), Some("the upload is gone".to_owned()));
+        };
+        if let Some(dir) = &self.shared.dir {
+            let id = self.publish_id();
+            match Keep::open(dir, &id, first).await {
+                Ok(keep) => wanted.keep = Some(keep),
+                Err(error) => return self.end_badly(Ending::NotKept(error.to_string()), None),
+            }
+        }
+        match self.read(body, &mut wanted).await {
+            Ending::Whole => self.commit(wanted).await,
+            ending => self.end_badly(ending, Some(wanted)),
+        }
+    }
+
+    /// Takes the turn: an older PUT of the same upload that still runs will not count.
+    fn want(&self, first: u64, end: u64) -> Option<Wanted> {
+        let mut world = self.shared.world();
+        let session = world.sessions.get_mut(&self.session)?;
+        session.attempt += 1;
+        Some(Wanted {
+            first,
+            end,
+            arrived: 0,
+            attempt: session.attempt,
+            hasher: session.hasher.clone(),
+            keep: None,
+        })
+    }
+
+    async fn discard(&self, body: Body, length: u64) -> Ending {
+        let mut nothing = Wanted {
+            first: 0,
+            end: length,
+            arrived: 0,
+            attempt: 0,
+            hasher: Sha256::new(),
+            keep: None,
+        };
+        self.read(body, &mut nothing).await
+    }
+
+    async fn read(&self, body: Body, wanted: &mut Wanted) -> Ending {
+        let ending = self.read_on(body, wanted).await;
+        self.note(|put| put.bytes = wanted.arrived);
+        ending
+    }
+
+    /// Reads the body; memory is bounded by the pieces the connection hands over.
+    async fn read_on(&self, mut body: Body, wanted: &mut Wanted) -> Ending {
+        let length = wanted.end - wanted.first;
+        let (stop, after) = match self.strike.action {
+            Some(Action::Cut(bytes)) => (bytes, Ending::Cut),
+            Some(Action::Stall(bytes)) => (bytes, Ending::Stalled),
+            _ => (u64::MAX, Ending::Cut),
+        };
+        let trickle = match self.strike.action {
+            Some(Action::Trickle(rate)) => Some((Pace::default(), rate)),
+            _ => None,
+        };
+        let mut told = 0;
+        while wanted.arrived < stop {
+            let frame = tokio::time::timeout(self.settings.body_timeout, body.frame()).await;
+            let mut data = match frame {
+                Err(_) => return Ending::Short,
+                Ok(Some(Err(_))) => return Ending::Broken,
+                Ok(None) if wanted.arrived == length => return Ending::Whole,
+                Ok(None) => return Ending::Short,
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => data,
+                    Err(_trailers) => continue,
+                },
+            };
+            let room = stop - wanted.arrived;
+            if data.len() as u64 > room {
+                data.truncate(room as usize);
+            }
+            if data.len() as u64 > length - wanted.arrived {
+                return Ending::Long;
+            }
+            wanted.arrived += data.len() as u64;
+            wanted.hasher.update(&data);
+            if let Some(keep) = &mut wanted.keep
+                && let Err(error) = keep.write(&data).await
+            {
+                return Ending::NotKept(error.to_string());
+            }
+            // Now and then, so that a log read meanwhile shows the chunk moving.
+            if wanted.arrived - told >= 1 << 20 {
+                told = wanted.arrived;
+                self.note(|put| put.bytes = told);
+            }
+            self.wait_for_pace(data.len() as u64, trickle.as_ref())
+                .await;
+        }
+        after
+    }
+
+    async fn wait_for_pace(&self, bytes: u64, trickle: Option<&(Pace, u64)>) {
+        if let Some((pace, rate)) = trickle {
+            pace.pass(bytes, *rate).await;
+        }
+        let rate = self.shared.world().settings(None).receive_rate;
+        if let Some(rate) = rate {
+            self.shared.pace.pass(bytes, rate).await;
+        }
+    }
+
+    /// Counts a chunk that arrived whole, unless the world has moved on.
+    async fn commit(mut self, mut wanted: Wanted) -> Reply {
+        if let Some(keep) = &mut wanted.keep
+            && let Err(error) = keep.flush().await
+        {
+            return self.end_badly(Ending::NotKept(error.to_string()), None);
+        }
+        let committed = {
+            let mut world = self.shared.world();
+            let now = world.now();
+            let alive = world
+                .sessions
+                .get(&self.session)
+                .map(|session| refuse_dead(session, &world, &self.settings));
+            match (alive, world.sessions.get_mut(&self.session)) {
+                (Some(None), Some(session)) => {
+                    let mine = session.attempt == wanted.attempt;
+                    if mine && session.received == wanted.first {
+                        session.advance(wanted.end, wanted.hasher, now);
+                        Ok(session.completed.is_some())
+                    } else {
+                        Err((416, "another PUT came in between".to_owned()))
+                    }
+                }
+                (Some(Some(Judgement::Refuse { status, why })), _) => Err((status, why)),
+                _ => Err((dead(404, &self.settings), "the upload is gone".to_owned())),
+            }
+        };
+        match committed {
+            Ok(complete) => {
+                if complete && let Some(keep) = wanted.keep.take() {
+                    let extension = self.head.extension();
+                    if let Err(error) = keep.complete(extension).await {
+                        return self.end_badly(Ending::NotKept(error.to_string()), None);
+                    }
+                }
+                let response = self.respond(success(complete, &self.settings));
+                self.finish(response, None)
+            }
+            Err((status, why)) => {
+                let response = self.respond(status);
+                self.finish(response, Some(why))
+            }
+        }
+    }
+
+    /// A body that did not arrive as declared.
+    fn end_badly(self, ending: Ending, wanted: Option<Wanted>) -> Reply {
+        let (status, why) = match ending {
+            Ending::Stalled => return Reply::Silence,
+            Ending::Broken | Ending::Cut | Ending::Whole => {
+                if self.settings.cut_chunk == CutChunk::KeepPrefix {
+                    self.keep_prefix(wanted);
+                }
+                return Reply::Reset;
+            }
+            Ending::Short => (400, "the body is shorter than declared".to_owned()),
+            Ending::Long => {
+                let status = match self.settings.bad_body_status {
+                    BadBodyStatus::BadRequest => 400,
+                    BadBodyStatus::BadGateway => 502,
+                };
+                (status, "the body is longer than the range".to_owned())
+            }
+            Ending::NotKept(why) => (500, format!("the chunk could not be kept: {why}")),
+        };
+        let response = self.respond(status);
+        self.answer(closing(response), Some(why))
+    }
+
+    /// Counts what arrived of a chunk before it was cut.
+    fn keep_prefix(&self, wanted: Option<Wanted>) {
+        let mut world = self.shared.world();
+        let now = world.now();
+        let Some((wanted, session)) = wanted.zip(world.sessions.get_mut(&self.session)) else {
+            return;
+        };
+        let in_turn = session.attempt == wanted.attempt && session.received == wanted.first;
+        if in_turn && wanted.arrived > 0 {
+            session.advance(wanted.first + wanted.arrived, wanted.hasher, now);
+        }
+    }
+
+    fn publish_id(&self) -> String {
+        let world = self.shared.world();
+        let session = world.sessions.get(&self.session);
+        session
+            .map(|session| session.publish_id.clone())
+            .unwrap_or_default()
+    }
+
+    /// An answer with the upload's progress as it stands.
+    fn respond(&self, status: u16) -> Response {
+        let world = self.shared.world();
+        let session = world.sessions.get(&self.session);
+        let progress = session.and_then(|session| session.progress_header(status, &self.settings));
+        put_answer(status, progress.as_deref(), &self.settings)
+    }
+
+    fn note(&self, change: impl FnOnce(&mut PutLog)) {
+        let mut world = self.shared.world();
+        let session = world.sessions.get_mut(&self.session);
+        if let Some(put) = session.and_then(|session| session.puts.get_mut(self.entry)) {
+            change(put);
+        }
+    }
+
+    /// Answers a request that was handled, unless a fault takes the answer away.
+    fn finish(&mut self, response: Response, why: Option<String>) -> Reply {
+        match self.strike.action.take() {
+            Some(Action::Lose) => {
+                self.note(|put| put.why = why);
+                Reply::Reset
+            }
+            Some(Action::Store(canned)) => {
+                let usual = |status| put_answer(status, None, &self.settings);
+                let response = canned::put(&canned, usual);
+                self.answer(response, why)
+            }
+            _ => self.answer(response, why),
+        }
+    }
+
+    fn answer(&self, response: Response, why: Option<String>) -> Reply {
+        let status = response.status().as_u16();
+        self.note(|put| {
+            put.http_status = Some(status);
+            put.why = why;
+        });
+        Reply::Answer(response)
+    }
+}
+
+impl Drop for Put {
+    fn drop(&mut self) {
+        let mut world = self.shared.world();
+        if let Some(session) = world.sessions.get_mut(&self.session) {
+            session.open_puts = session.open_puts.saturating_sub(1);
+        }
+    }
+}
+
+/// The upload a URL's query names, if its token is right.
+fn find(world: &World, query: &str) -> Option<u64> {
+    let value = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find_map(|(key, value)| (key == wanted).then(|| value.into_owned()))
+    };
+    let number = world.by_upload_id(&value("upload_id")?)?;
+    let token = value("upload_token")?;
+    let session = world.sessions.get(&number)?;
+    (session.upload_token == token).then_some(number)
+}
+
+fn dead(documented: u16, settings: &Settings) -> u16 {
+    match settings.dead_url_status {
+        DeadUrlStatus::Documented => documented,
+        DeadUrlStatus::NotAllowed => 405,
+    }
+}
+
+fn gone(settings: &Settings) -> Judgement {
+    Judgement::Refuse {
+        status: dead(404, settings),
+        why: "there is no live upload task for this URL".to_owned(),
+    }
+}
+
+/// Whether the URL still leads to an upload.
+fn refuse_dead(session: &Session, world: &World, settings: &Settings) -> Option<Judgement> {
+    if session.dropped || session.failed.is_some() {
+        return Some(gone(settings));
+    }
+    let expired = world.now() >= session.expires;
+    expired.then(|| Judgement::Refuse {
+        status: dead(403, settings),
+        why: "the upload URL has expired".to_owned(),
+    })
+}
+
+fn success(complete: bool, settings: &Settings) -> u16 {
+    match (complete, settings.middle_status, settings.last_status) {
+        (false, MiddleStatus::Partial, _) | (true, _, LastStatus::Partial) => 206,
+        (false, MiddleStatus::Created, _) | (true, _, LastStatus::Created) => 201,
+        (true, _, LastStatus::Ok) => 200,
+    }
+}
+
+/// How long a connection is kept that will never be answered.
+pub(crate) const SILENCE: Duration = Duration::from_secs(3600);

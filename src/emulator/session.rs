@@ -1,0 +1,281 @@
+//! One upload as the service knows it, from its init to its end.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::clock::{Clock, Moment};
+use super::endpoint::Endpoint;
+use super::log::{PutLog, SessionLog};
+use super::rules::{Plan, Progress};
+use super::settings::{FinalStatus, ProgressHeader, ProgressUnit, Settings, StatusBytes};
+
+/// How late `uploaded_bytes` follows when it lags.
+const LAG: Duration = Duration::from_secs(2);
+
+/// Where the bytes come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The client sends them as planned.
+    Upload(Plan),
+    /// The server fetches them; the size is unknown until it has.
+    Pull,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) publish_id: String,
+    pub(crate) upload_id: String,
+    pub(crate) upload_token: String,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) creator: String,
+    pub(crate) shown_creator: String,
+    /// The token of the init: settings and faults of that token hold for the PUTs too.
+    pub(crate) token: String,
+    pub(crate) source: Source,
+    pub(crate) issued: Moment,
+    pub(crate) expires: Moment,
+    /// The upload host no longer knows it; status still does.
+    pub(crate) dropped: bool,
+    /// Made by a refused or lost init: nobody was told of it.
+    pub(crate) orphan: bool,
+    pub(crate) received: u64,
+    pub(crate) hasher: Sha256,
+    pub(crate) sha256: Option<String>,
+    pub(crate) first_chunk: Option<String>,
+    pub(crate) completed: Option<Moment>,
+    pub(crate) failed: Option<String>,
+    /// Grows with each PUT that is taken, so that an older one cannot write over a newer one.
+    pub(crate) attempt: u64,
+    pub(crate) open_puts: u64,
+    pub(crate) last_put: Option<Moment>,
+    pub(crate) puts: Vec<PutLog>,
+    pub(crate) title: Option<String>,
+    pub(crate) public: bool,
+    /// What was received when; what a lagging status reads.
+    history: Vec<(Moment, u64)>,
+}
+
+/// Where an upload is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Bytes are still missing.
+    Arriving,
+    /// All bytes are here.
+    Processing,
+    /// A draft lies in the inbox.
+    Delivered,
+    /// It is posted.
+    Posted,
+    /// It failed, for this reason.
+    Failed(String),
+}
+
+impl Session {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        source: Source,
+        issued: Moment,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            publish_id: String::new(),
+            upload_id: String::new(),
+            upload_token: String::new(),
+            endpoint,
+            creator: String::new(),
+            shown_creator: String::new(),
+            token: String::new(),
+            source,
+            issued,
+            expires: issued.plus(settings.url_lifetime),
+            dropped: false,
+            orphan: false,
+            received: 0,
+            hasher: Sha256::new(),
+            sha256: None,
+            first_chunk: None,
+            completed: None,
+            failed: None,
+            attempt: 0,
+            open_puts: 0,
+            last_put: None,
+            puts: Vec::new(),
+            title: None,
+            public: false,
+            history: vec![(issued, 0)],
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        match self.source {
+            Source::Upload(plan) => Some(Progress {
+                plan,
+                received: self.received,
+            }),
+            Source::Pull => None,
+        }
+    }
+
+    /// Counts bytes that arrived; `hasher` has seen every byte up to `received`.
+    pub(crate) fn advance(&mut self, received: u64, hasher: Sha256, now: Moment) {
+        self.received = received;
+        self.hasher = hasher;
+        self.history.push((now, received));
+        let Source::Upload(plan) = self.source else {
+            return;
+        };
+        if self.first_chunk.is_none() && received >= plan.chunk(0).1 {
+            self.first_chunk = Some(hex::encode(self.hasher.clone().finalize()));
+        }
+        if received == plan.video_size {
+            self.complete(now);
+        }
+    }
+
+    /// Nothing is missing any more.
+    pub(crate) fn complete(&mut self, now: Moment) {
+        self.sha256 = Some(hex::encode(self.hasher.clone().finalize()));
+        self.completed = Some(now);
+    }
+
+    pub(crate) fn state(&self, now: Moment, settings: &Settings) -> State {
+        if let Some(reason) = &self.failed {
+            return State::Failed(reason.clone());
+        }
+        let Some(completed) = self.completed else {
+            return State::Arriving;
+        };
+        if now.since(completed) < settings.processing_time {
+            return State::Processing;
+        }
+        let reason = settings.extra_fail_reason.as_ref();
+        if let Some(reason) = reason.or(settings.fail_reason.as_ref()) {
+            return State::Failed(reason.clone());
+        }
+        match (settings.final_status, self.endpoint) {
+            (FinalStatus::ByEndpoint, Endpoint::DirectInit) => State::Posted,
+            (FinalStatus::ByEndpoint | FinalStatus::SendToUserInbox, _) => State::Delivered,
+            (FinalStatus::PublishComplete, _) => State::Posted,
+            (FinalStatus::Failed, _) => State::Failed("internal".to_owned()),
+        }
+    }
+
+    /// The word for the state in status answers and in the log.
+    pub(crate) fn status_word(&self, state: &State, settings: &Settings) -> String {
+        match (state, &self.source) {
+            (State::Processing, _) if settings.extra_status.is_some() => {
+                settings.extra_status.clone().unwrap_or_default()
+            }
+            (State::Arriving, Source::Pull) => "PROCESSING_DOWNLOAD".to_owned(),
+            (State::Arriving | State::Processing, _) => "PROCESSING_UPLOAD".to_owned(),
+            (State::Delivered, _) => "SEND_TO_USER_INBOX".to_owned(),
+            (State::Posted, _) => "PUBLISH_COMPLETE".to_owned(),
+            (State::Failed(_), _) => "FAILED".to_owned(),
+        }
+    }
+
+    /// The `data` of a status answer (D ST, misspelling included).
+    pub(crate) fn status_data(&self, now: Moment, settings: &Settings) -> Value {
+        let state = self.state(now, settings);
+        let mut data = Map::new();
+        data.insert(
+            "status".to_owned(),
+            json!(self.status_word(&state, settings)),
+        );
+        if let State::Failed(reason) = &state {
+            data.insert("fail_reason".to_owned(), json!(reason));
+        }
+        if state == State::Posted && self.public {
+            let posts = json!([self.post_id()]);
+            data.insert("publicaly_available_post_id".to_owned(), posts);
+        }
+        match (&self.source, settings.status_bytes) {
+            (Source::Pull, _) => {
+                data.insert("downloaded_bytes".to_owned(), json!(self.received));
+            }
+            (Source::Upload(_), StatusBytes::Absent) => {}
+            (Source::Upload(_), StatusBytes::Exact) => {
+                data.insert("uploaded_bytes".to_owned(), json!(self.received));
+            }
+            (Source::Upload(_), StatusBytes::Lagging) => {
+                let known = self.history.iter().rev();
+                let old = known.into_iter().find(|(at, _)| now.since(*at) >= LAG);
+                let bytes = old.map_or(0, |(_, received)| *received);
+                data.insert("uploaded_bytes".to_owned(), json!(bytes));
+            }
+        }
+        Value::Object(data)
+    }
+
+    /// The public post's id: the digits of the publish_id, a number above 2^53.
+    fn post_id(&self) -> u64 {
+        let digits = self.publish_id.rsplit('.').next();
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
+    /// The progress header of a PUT's answer, if this answer carries one.
+    pub(crate) fn progress_header(&self, status: u16, settings: &Settings) -> Option<String> {
+        let total = self.progress()?.plan.video_size;
+        match settings.progress_header {
+            ProgressHeader::Never => return None,
+            ProgressHeader::Only416 if status != 416 => return None,
+            ProgressHeader::Only416 | ProgressHeader::Always => {}
+        }
+        match (settings.progress_unit, self.received.checked_sub(1)) {
+            (ProgressUnit::Count, _) => Some(format!("bytes 0-{}/{total}", self.received)),
+            (ProgressUnit::LastIndex, Some(last)) => Some(format!("bytes 0-{last}/{total}")),
+            // There is no last byte to name; this is the standard's form for "none".
+            (ProgressUnit::LastIndex, None) => Some(format!("bytes */{total}")),
+        }
+    }
+
+    /// Whether it takes one of the creator's pending places (D UP: un-posted within 24 hours).
+    pub(crate) fn is_pending(&self, now: Moment, settings: &Settings) -> bool {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        if self.endpoint == Endpoint::DirectInit || now.since(self.issued) >= DAY {
+            return false;
+        }
+        match self.state(now, settings) {
+            State::Posted | State::Failed(_) => false,
+            State::Delivered | State::Processing => {
+                let stays = settings.draft_ttl.zip(self.completed);
+                stays.is_none_or(|(ttl, completed)| now.since(completed) < ttl)
+            }
+            State::Arriving => settings.orphan_counts == super::settings::OrphanCounts::Yes,
+        }
+    }
+
+    pub(crate) fn is_draft(&self, now: Moment, settings: &Settings) -> bool {
+        let state = self.state(now, settings);
+        let inbox = self.endpoint != Endpoint::DirectInit;
+        state == State::Delivered || (inbox && state == State::Posted)
+    }
+
+    pub(crate) fn log(&self, clock: &Clock, settings: &Settings) -> SessionLog {
+        let now = clock.now();
+        let plan = self.progress().map(|progress| progress.plan);
+        let state = self.state(now, settings);
+        SessionLog {
+            publish_id: self.publish_id.clone(),
+            endpoint: self.endpoint.name().to_owned(),
+            creator: self.shown_creator.clone(),
+            video_size: plan.map(|plan| plan.video_size),
+            chunk_size: plan.map(|plan| plan.chunk_size),
+            total_chunk_count: plan.map(|plan| plan.total_chunk_count),
+            received: self.received,
+            sha256: self.sha256.clone(),
+            status: self.status_word(&state, settings),
+            fail_reason: match state {
+                State::Failed(reason) => Some(reason),
+                _ => None,
+            },
+            title: self.title.clone(),
+            orphan: self.orphan,
+            issued_at: clock.unix(self.issued),
+            expires_at: clock.unix(self.expires),
+            puts: self.puts.clone(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What every connection of one server has in common.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use tokio::time::Instant;
+
+use super::settings::Settings;
+use super::world::World;
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    world: Mutex<World>,
+    /// The pace of all PUT bodies together.
+    pub(crate) pace: Pace,
+    /// Where received files are kept; without it nothing is kept.
+    pub(crate) dir: Option<PathBuf>,
+    /// The origin of upload URLs, where it cannot be told from the request.
+    pub(crate) upload_origin: Option<String>,
+    panic: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, dir: Option<PathBuf>, origin: Option<String>) -> Self {
+        Self {
+            world: Mutex::new(World::new(settings)),
+            pace: Pace::default(),
+            dir,
+            upload_origin: origin,
+            panic: Mutex::default(),
+        }
+    }
+
+    /// Locks the world; never keep the guard across an await.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a future to its end or its panic, and remembers the panic for whoever owns the server.
+    pub(crate) async fn guard<T>(self: Arc<Self>, future: impl Future<Output = T>) -> Option<T> {
+        match AssertUnwindSafe(future).catch_unwind().await {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                let mut slot = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+                slot.get_or_insert_with(|| panic_text(&*panic));
+                None
+            }
+        }
+    }
+
+    /// The first panic of the server, if there was one.
+    pub(crate) fn take_panic(&self) -> Option<String> {
+        let mut slot = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.take()
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+/// Spreads bytes evenly over time.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    next: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// Waits until `bytes` more may pass at `rate` bytes a second.
+    pub(crate) async fn pass(&self, bytes: u64, rate: u64) {
+        tokio::time::sleep_until(self.reserve(Instant::now(), bytes, rate)).await;
+    }
+
+    /// Takes the next stretch of time that is free; time in which nobody sent is not saved up.
+    fn reserve(&self, now: Instant, bytes: u64, rate: u64) -> Instant {
+        let takes = Duration::from_secs_f64(bytes as f64 / rate as f64);
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = next.map_or(now, |next| next.max(now)) + takes;
+        *next = Some(until);
+        until
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_senders_share_one_rate_and_a_pause_is_not_made_up_for() {
+        let pace = Pace::default();
+        let now = Instant::now();
+        let second = Duration::from_secs(1);
+        assert_eq!(pace.reserve(now, 1_000, 1_000), now + second);
+        assert_eq!(pace.reserve(now, 2_000, 1_000), now + 3 * second);
+        assert_eq!(
+            pace.reserve(now + 60 * second, 1_000, 1_000),
+            now + 61 * second
+        );
+    }
+}

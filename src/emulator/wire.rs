@@ -1,0 +1,157 @@
+//! Connections: HTTP over a socket that can be broken on purpose.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// What a client may still send after a refusal before the connection is dropped on it.
+const LINGER_BYTES: u64 = 256 << 20;
+const LINGER_TIME: Duration = Duration::from_secs(30);
+
+/// A handler's grip on the connection its request came by; found in the request's extensions.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) tls: bool,
+    broken: AtomicBool,
+    reset: Notify,
+}
+
+impl Line {
+    fn new(tls: bool) -> Self {
+        Self {
+            tls,
+            broken: AtomicBool::new(false),
+            reset: Notify::new(),
+        }
+    }
+
+    /// Resets the connection. The future never ends: its connection takes it along.
+    pub(crate) async fn break_off<T>(&self) -> T {
+        self.broken.store(true, Ordering::Relaxed);
+        self.reset.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// A socket that leaves with a reset if its line was broken off.
+struct Wire {
+    stream: TcpStream,
+    line: Arc<Line>,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.line.broken.load(Ordering::Relaxed) {
+            // If it fails the connection is gone already, which is what was wanted.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+/// Serves one connection until it ends or is broken off.
+pub(crate) async fn serve(stream: TcpStream, router: Router) {
+    // Answers are small and wanted at once; where it cannot be set they are only later.
+    let _ = stream.set_nodelay(true);
+    let line = Arc::new(Line::new(false));
+    let wire = Wire {
+        stream,
+        line: Arc::clone(&line),
+    };
+    tokio::select! {
+        () = speak(wire, Arc::clone(&line), router) => {}
+        () = line.reset.notified() => {}
+    }
+}
+
+async fn speak<S>(stream: S, line: Arc<Line>, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&line));
+        service.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(120))
+        .serve_connection(TokioIo::new(stream), service);
+    // An error is the client's way to leave; what it left undone is in the log.
+    if let Ok(parts) = connection.without_shutdown().await {
+        linger(parts.io.into_inner()).await;
+    }
+}
+
+/// Ends a connection so that the last answer arrives: closing while the client is still sending would
+/// reset it, and a reset overtakes the answer.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let drain = async {
+        let mut buffer = vec![0; 64 << 10];
+        let mut left = LINGER_BYTES;
+        while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+            left = left.saturating_sub(read as u64);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whoever sends longer than this has had the answer for as long.
+    let _ = tokio::time::timeout(LINGER_TIME, drain).await;
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,8 @@
+//! The emulator over the wire: plain sockets, no client of ours.
+
+#![cfg(feature = "emulator")]
+
+mod client;
+mod faults;
+mod inbox;
+mod transfer;
