@@ -3,14 +3,17 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use chunkferry::emulator::{Emulator, Fault, Settings};
 use clap::Args;
 
+use super::Failure;
+use super::exit::Exit;
+
 /// Start a local server that stands in for the API
-#[derive(Args)]
+#[derive(Debug, Args)]
 #[command(
+    help_template = super::TEMPLATE,
     after_help = "Example:\n  chunkferry emulator --listen 127.0.0.1:8787 \
     --set max_chunk=67108864 --fault 'put chunk=7 nth=1 cut=3MB'"
 )]
@@ -29,39 +32,37 @@ pub(super) struct EmulatorArgs {
     fault: Vec<Fault>,
 }
 
-pub(super) fn run(args: EmulatorArgs) -> ExitCode {
-    let mut settings = Settings::default();
-    for pair in &args.set {
-        if let Err(error) = settings.set_pair(pair) {
-            return complain(2, &error);
+impl EmulatorArgs {
+    pub(super) async fn run(self) -> Result<Exit, Failure> {
+        let mut settings = Settings::default();
+        for pair in &self.set {
+            settings
+                .set_pair(pair)
+                .map_err(|error| Failure::usage(error.to_string()))?;
         }
-    }
-    let mut builder = Emulator::builder().listen(args.listen).settings(settings);
-    if let Some(dir) = args.dir {
-        builder = builder.dir(dir);
-    }
-    builder = args
-        .fault
-        .into_iter()
-        .fold(builder, |builder, fault| builder.fault(fault));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let served = runtime.and_then(|runtime| runtime.block_on(serve(builder)));
-    match served {
-        Ok(code) => code,
-        Err(error) => complain(1, &format!("{}: {error}", args.listen)),
+        let mut builder = Emulator::builder().listen(self.listen).settings(settings);
+        if let Some(dir) = self.dir {
+            builder = builder.dir(dir);
+        }
+        builder = self
+            .fault
+            .into_iter()
+            .fold(builder, |builder, fault| builder.fault(fault));
+        serve(builder).await.map_err(|error| Failure {
+            exit: Exit(1),
+            message: format!("The emulator cannot listen on {}: {error}", self.listen),
+        })
     }
 }
 
-async fn serve(builder: chunkferry::emulator::EmulatorBuilder) -> std::io::Result<ExitCode> {
+async fn serve(builder: chunkferry::emulator::EmulatorBuilder) -> std::io::Result<Exit> {
     let mut stop = Stop::listen()?;
     let emulator = builder.start().await?;
     let mut stdout = std::io::stdout();
     // Whoever started this server may be gone already; then nobody reads the line.
     let _ = writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush());
     stop.stopped().await;
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::DELIVERED)
 }
 
 /// The signals that end the server.
@@ -101,9 +102,4 @@ impl Stop {
     async fn stopped(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
     }
-}
-
-fn complain(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
-    eprintln!("chunkferry emulator: {error}");
-    ExitCode::from(code)
 }
