@@ -114,6 +114,8 @@ pub(super) async fn carry(
         tally,
         events,
         rehash: None,
+        sent_bytes: 0,
+        sending: Duration::ZERO,
     };
     transfer.upload.run.limits = RunLimits {
         processing: job.processing,

@@ -38,6 +38,9 @@ pub(super) struct Transfer {
     pub(super) baseline: Identity,
     /// The re-hash of what earlier runs sent, while this one goes on.
     pub(super) rehash: Option<Rehash>,
+    /// Bytes this run had accepted, and the time that took.
+    pub(super) sent_bytes: u64,
+    pub(super) sending: Duration,
 }
 
 impl Transfer {
@@ -121,6 +124,9 @@ impl Transfer {
             self.tally.sent.store(0, Ordering::Relaxed);
         }
         if let Some(event) = applied.event {
+            if matches!(event, Event::Processing { .. }) {
+                self.remember_rate().await;
+            }
             self.tell(event);
         }
         Ok(())
@@ -234,7 +240,8 @@ impl Transfer {
             _ => {}
         }
         if answer.as_ref().is_ok_and(|answer| answer.http_status < 300) {
-            self.remember_rate(chunk, started.elapsed()).await;
+            self.sent_bytes += chunk.size();
+            self.sending += started.elapsed();
         }
         Ok(Reply::Put(answer, meter.take_running()))
     }
@@ -251,19 +258,21 @@ impl Transfer {
         )
     }
 
-    async fn remember_rate(&self, chunk: Chunk, elapsed: Duration) {
-        let bytes_per_second = (chunk.size() as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
+    /// Keeps the rate of this run as a hint for the next plan.
+    async fn remember_rate(&self) {
+        let seconds = self.sending.as_secs_f64();
+        if seconds < 0.1 {
+            return;
+        }
         let rate = Rate {
-            bytes_per_second,
+            bytes_per_second: (self.sent_bytes as f64 / seconds) as u64,
             at: Now::read().wall,
         };
-        // Only a hint for the next plan.
-        if let Err(error) = self
+        let remembered = self
             .shared
             .journal
-            .set_rate(self.shared.api_base.clone(), rate)
-            .await
-        {
+            .set_rate(self.shared.api_base.clone(), rate);
+        if let Err(error) = remembered.await {
             tracing::debug!(%error, "the rate was not recorded");
         }
     }

@@ -5,9 +5,9 @@
 //! separate files that it never syncs: the ledger is kept as one key for each chunk.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -143,6 +143,13 @@ fn open_database(path: &Path) -> Result<Db, String> {
             std::fs::remove_file(entry.path()).map_err(|error| error.to_string())?;
         }
     }
+    // sled's files take the umask's mode; the directory around them keeps the upload URLs in them private.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o700)))
+        .map_err(|error| error.to_string())?;
     let config = sled::Config::new()
         .path(path)
         .flush_every_ms(None)
