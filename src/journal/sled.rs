@@ -362,15 +362,21 @@ impl Inner {
     }
 
     /// Keeps `status.json` up to date. It only informs, so a failure to write it is no failure.
+    ///
+    /// A new state is shown at once, as minutes can pass before the next one; progress at most once a second.
     fn show(&self, row: &Upload) {
         let mut shown = self.lock_shown();
-        let ended = row.state.is_final();
-        if ended {
+        let record = Record::from(row);
+        let changed = shown
+            .uploads
+            .get(&row.id)
+            .is_none_or(|before| before.state != record.state);
+        if row.state.is_final() {
             shown.uploads.remove(&row.id);
         } else {
-            shown.uploads.insert(row.id.clone(), Record::from(row));
+            shown.uploads.insert(row.id.clone(), record);
         }
-        if !ended
+        if !changed
             && shown
                 .written
                 .is_some_and(|written| written.elapsed() < STATUS_EVERY)

@@ -5,6 +5,7 @@
 mod changes;
 mod contract;
 mod kills;
+mod lock;
 mod same;
 mod scene;
 mod video;
