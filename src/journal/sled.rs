@@ -5,9 +5,9 @@
 //! separate files that it never syncs: the ledger is kept as one key for each chunk.
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,16 +141,34 @@ fn open_database(path: &Path) -> Result<Db, String> {
             std::fs::remove_file(entry.path()).map_err(|error| error.to_string())?;
         }
     }
+    // sled makes its files as the umask has it. The directory closes them to others even where the one around it, which
+    // may be the user's own, is open.
+    private(path).map_err(|error| error.to_string())?;
     let config = sled::Config::new()
         .path(path)
         .flush_every_ms(None)
         .segment_size(64 * 1024)
         .cache_capacity(4 * 1024 * 1024);
     match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
+        Ok(Ok(db)) => private(path)
+            .map(|()| db)
+            .map_err(|error| error.to_string()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("sled gave up on it".into()),
     }
+}
+
+/// Makes the database's directory if need be, and keeps it and the files in it to their owner.
+fn private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
 }
 
 // Keys. One keyspace, so that one batch is one atomic step:

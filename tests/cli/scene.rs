@@ -115,26 +115,6 @@ impl Scene {
         let found = sessions.find(|session| session.sha256 == wanted);
         found.expect("a session holds exactly these bytes")
     }
-
-    /// Every file below the state directory.
-    pub(crate) fn state_files(&self) -> Vec<PathBuf> {
-        files(&self.state_dir())
-    }
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect()
 }
 
 /// PUTs that were answered with success, of this range's first byte.
