@@ -22,6 +22,17 @@ fn a_second_upload_waits_for_the_first_and_says_for_whom() {
     );
 
     let ended = scene.upload(&two, &["--no-wait-lock"]).end().expect(75);
+    let outcome = ended.outcome();
+    assert_eq!(
+        (&outcome["outcome"], &outcome["exit"]),
+        (&"retry".into(), &75.into())
+    );
+    assert!(ended.message().contains("one.mp4"), "{outcome}");
+    let ended = scene
+        .command(["upload", "--no-wait-lock", "two.mp4"])
+        .end()
+        .expect(75);
+    assert_eq!(ended.stdout, "-\tretry\ttwo.mp4\n");
     assert!(ended.stderr.contains("one.mp4"), "{}", ended.stderr);
 
     let mut second = scene.command(["upload", "two.mp4"]).start();
