@@ -6,6 +6,7 @@ mod changes;
 mod contract;
 mod kills;
 mod lock;
+mod messages;
 mod proxy;
 mod same;
 mod scene;
