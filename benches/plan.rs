@@ -12,7 +12,11 @@ fn plan(c: &mut Criterion) {
         group.bench_function(format!("new and all ranges of {size}"), |b| {
             b.iter(|| {
                 let plan = Plan::new(black_box(size), &Limits::TIKTOK, Limits::DEFAULT_CHUNK);
-                plan.map(|plan| plan.chunks().map(|chunk| chunk.content_range().len()).sum::<usize>())
+                plan.map(|plan| {
+                    plan.chunks()
+                        .map(|chunk| chunk.content_range().len())
+                        .sum::<usize>()
+                })
             });
         });
     }

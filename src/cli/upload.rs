@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunkferry::emulator::Emulator;
-use chunkferry::{Account, Engine, ErrorKind, Job, Ledger, Options};
+use chunkferry::{Account, Engine, Error, ErrorKind, Job, Ledger, Options, Progress};
 use clap::Args;
 use futures::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
@@ -113,15 +113,27 @@ impl Upload {
             options = options.wire_log(path);
         }
         let mut signals = Signals::listen()?;
-        let engine = tokio::select! {
-            engine = self.open(&options, &screen) => engine?,
-            exit = signals.first() => return Ok(exit),
-        };
         let views: Vec<_> = self
             .files
             .iter()
             .map(|file| screen.file(file, account.name()))
             .collect();
+        let opened = tokio::select! {
+            opened = self.open(&options, &screen) => opened,
+            exit = signals.first() => return Ok(exit),
+        };
+        let engine = match opened {
+            Ok(engine) => engine,
+            Err(error) => {
+                // No file was looked at; programs wait for an outcome of each all the same.
+                let exit = Exit::of(error.kind());
+                let result = Err(error);
+                for view in &views {
+                    view.end(&result, exit, Progress::default());
+                }
+                return Ok(exit);
+            }
+        };
         let uploads =
             self.files.iter().zip(&views).map(|(file, view)| {
                 follow(&engine, self.job(file, &account), view, signals.clone())
@@ -160,7 +172,7 @@ impl Upload {
     }
 
     /// Opens the engine, waiting for another process as long as that takes.
-    async fn open(&self, options: &Options, screen: &Screen) -> Result<Engine, Failure> {
+    async fn open(&self, options: &Options, screen: &Screen) -> Result<Engine, Error> {
         let mut told = false;
         loop {
             match options.open() {
@@ -173,7 +185,7 @@ impl Upload {
                     }
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
-                opened => return Ok(opened?),
+                opened => return opened,
             }
         }
     }

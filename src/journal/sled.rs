@@ -143,23 +143,34 @@ fn open_database(path: &Path) -> Result<Db, String> {
             std::fs::remove_file(entry.path()).map_err(|error| error.to_string())?;
         }
     }
-    // sled's files take the umask's mode; the directory around them keeps the upload URLs in them private.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .and_then(|()| std::fs::set_permissions(path, Permissions::from_mode(0o700)))
-        .map_err(|error| error.to_string())?;
+    // sled makes its files as the umask has it. The directory closes them to others even where the one around it, which
+    // may be the user's own, is open.
+    private(path).map_err(|error| error.to_string())?;
     let config = sled::Config::new()
         .path(path)
         .flush_every_ms(None)
         .segment_size(64 * 1024)
         .cache_capacity(4 * 1024 * 1024);
     match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => Ok(db),
+        Ok(Ok(db)) => private(path)
+            .map(|()| db)
+            .map_err(|error| error.to_string()),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("sled gave up on it".into()),
     }
+}
+
+/// Makes the database's directory if need be, and keeps it and the files in it to their owner.
+fn private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
 }
 
 fn cannot(error: sled::Error) -> Error {
@@ -322,15 +333,21 @@ impl Inner {
     }
 
     /// Keeps `status.json` up to date. It only informs, so a failure to write it is no failure.
+    ///
+    /// A new state is shown at once, as minutes can pass before the next one; progress at most once a second.
     fn show(&self, row: &Upload) {
         let mut shown = self.lock_shown();
-        let ended = row.state.is_final();
-        if ended {
+        let record = Record::from(row);
+        let changed = shown
+            .uploads
+            .get(&row.id)
+            .is_none_or(|before| before.state != record.state);
+        if row.state.is_final() {
             shown.uploads.remove(&row.id);
         } else {
-            shown.uploads.insert(row.id.clone(), Record::from(row));
+            shown.uploads.insert(row.id.clone(), record);
         }
-        if !ended
+        if !changed
             && shown
                 .written
                 .is_some_and(|written| written.elapsed() < STATUS_EVERY)
