@@ -97,8 +97,16 @@ impl Put {
         let strike = world.enter_put(number, chunk);
         let now = world.now();
         let settings = world.settings(Some(&world.sessions[&number].token));
-        if head.bearer {
-            world.note(Endpoint::Put, "a bearer token was sent to the upload host");
+        let World {
+            review, sessions, ..
+        } = &mut *world;
+        if let Some(session) = sessions.get(&number) {
+            if head.bearer {
+                review.bearer_on_put(number, session);
+            }
+            if let Some(range) = range {
+                review.put_came(number, session, (range.first, range.last));
+            }
         }
         let entry = world.sessions.get_mut(&number).map_or(0, |session| {
             session.open_puts += 1;
@@ -400,6 +408,11 @@ impl Put {
 
     fn answer(&self, response: Response, why: Option<String>) -> Reply {
         let status = response.status().as_u16();
+        let range = self.head.range().map(|range| (range.first, range.last));
+        self.shared
+            .world()
+            .review
+            .put_answered(self.session, status, range);
         self.note(|put| {
             put.http_status = Some(status);
             put.why = why;
