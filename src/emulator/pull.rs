@@ -1,9 +1,11 @@
 //! Fetches what a PULL_FROM_URL names, the way the documents say it is fetched: no redirect is
 //! followed, and it must end within an hour.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -27,6 +29,7 @@ use super::world::Order;
 const LONGEST: Duration = Duration::from_secs(3600);
 /// A host that is silent for so long is taken for gone, in real time.
 const PATIENCE: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Fetches all that is ordered and brings the upload to its end.
 pub(crate) async fn fetch(shared: Arc<Shared>, order: Order) {
@@ -109,12 +112,26 @@ impl Pull {
             )));
         }
         let mut body = response.into_body();
-        while let Some(frame) = tokio::time::timeout(PATIENCE, body.frame()).await? {
+        while let Some(frame) = self.wait_for(body.frame()).await? {
             if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
                 self.take(&data).await?;
             }
         }
         Ok(())
+    }
+
+    /// Waits for more, and looks up now and then whether it is still wanted: the server's clock may be
+    /// pushed past the hour while nothing comes.
+    async fn wait_for<T>(&self, next: impl Future<Output = T>) -> io::Result<T> {
+        let mut next = pin!(next);
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Ok(next) = tokio::time::timeout(GLANCE, next.as_mut()).await {
+                return Ok(next);
+            }
+            self.tell()?;
+        }
+        Err(io::ErrorKind::TimedOut.into())
     }
 
     async fn take(&mut self, data: &Bytes) -> io::Result<()> {

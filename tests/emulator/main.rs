@@ -3,6 +3,7 @@
 #![cfg(feature = "emulator")]
 
 mod client;
+mod conformance;
 mod faults;
 mod inbox;
 mod transfer;
