@@ -62,6 +62,11 @@ use std::time::Duration;
 use server::Server;
 use shared::Shared;
 
+/// The guide's Rust example must compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/emulator.md")]
+struct Guide;
+
 /// A server that runs on its own thread until it is dropped.
 ///
 /// If a request made the server panic, dropping it panics too, so that the test that caused it fails.

@@ -197,6 +197,11 @@ impl Session {
         if !unfinished || self.dropped || self.orphan || matches!(self.source, Source::Pull) {
             return false;
         }
+        // Who was told that the URL is dead could not have gone on.
+        let told = self.puts.last().and_then(|put| put.http_status);
+        if matches!(told, Some(403..=405)) {
+            return false;
+        }
         let rests = now.since(self.last_put.unwrap_or(self.issued)) >= REST;
         over || (self.open_puts == 0 && rests)
     }

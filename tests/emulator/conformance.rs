@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use chunkferry::emulator::Emulator;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::client::{Answer, Line, TOKEN, plan, sample, started};
 
@@ -312,12 +312,12 @@ fn check(answer: &Answer, want: &Value) -> Result<(), String> {
             wrong.push(format!("{key} {}", json["error"][key]));
         }
     }
-    for (pointer, wanted) in want["json"].as_object().unwrap_or(&Map::new()) {
+    for (pointer, wanted) in want["json"].as_object().into_iter().flatten() {
         if !fits(json.pointer(pointer), wanted) {
             wrong.push(format!("{pointer} is not {wanted}"));
         }
     }
-    for (name, wanted) in want["headers"].as_object().unwrap_or(&Map::new()) {
+    for (name, wanted) in want["headers"].as_object().into_iter().flatten() {
         let header = answer
             .header(name)
             .map(|value| Value::String(value.to_owned()));
