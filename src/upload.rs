@@ -45,6 +45,8 @@ pub(crate) struct Upload {
     pub(crate) state: State,
     /// Raised by each claim; a save by an older owner is fenced off.
     pub(crate) epoch: u64,
+    /// Raised by each save; a save that comes late, because its caller was dropped, changes nothing.
+    pub(crate) revision: u64,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
     pub(crate) totals: Totals,
@@ -105,6 +107,7 @@ impl Upload {
             sha256: None,
             state: State::Queued,
             epoch: 0,
+            revision: 0,
             created: now.wall,
             updated: now.wall,
             totals: Totals::default(),

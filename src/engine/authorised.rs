@@ -35,7 +35,39 @@ pub(super) async fn ask(
     }
 }
 
-/// Makes a call with a token; with a fresh one if the first is refused and its source has another.
+/// The token to use now.
+pub(super) async fn token(account: &Account) -> Result<Secret, CallError> {
+    let token = account.tokens().token().await.map_err(CallError::Token)?;
+    if token.is_empty() {
+        return Err(CallError::Token(
+            "No access token: the one given is empty.".into(),
+        ));
+    }
+    Ok(token)
+}
+
+/// Makes a call with `token`; once more with a fresh one if that is refused and its source has another.
+pub(super) async fn with_token<T, F>(
+    account: &Account,
+    token: Secret,
+    call: impl Fn(Secret) -> F,
+) -> Result<T, CallError>
+where
+    F: Future<Output = Result<T, CallError>>,
+{
+    let answer = call(token.clone()).await;
+    if !matches!(&answer, Err(error) if error.is_code("access_token_invalid")) {
+        return answer;
+    }
+    let fresh = self::token(account).await?;
+    if fresh == token {
+        answer
+    } else {
+        call(fresh).await
+    }
+}
+
+/// Makes a call with the token of now.
 pub(super) async fn authorised<T, F>(
     account: &Account,
     call: impl Fn(Secret) -> F,
@@ -43,20 +75,5 @@ pub(super) async fn authorised<T, F>(
 where
     F: Future<Output = Result<T, CallError>>,
 {
-    let token = account.tokens().token().await.map_err(CallError::Token)?;
-    if token.is_empty() {
-        return Err(CallError::Token(
-            "No access token: the one given is empty.".into(),
-        ));
-    }
-    let answer = call(token.clone()).await;
-    if !matches!(&answer, Err(error) if error.is_code("access_token_invalid")) {
-        return answer;
-    }
-    let fresh = account.tokens().token().await.map_err(CallError::Token)?;
-    if fresh == token {
-        answer
-    } else {
-        call(fresh).await
-    }
+    with_token(account, token(account).await?, call).await
 }

@@ -101,6 +101,7 @@ async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), 
     let mut row = shared.journal.claim(row.id).await?;
     let sent = row.confirmed();
     row.give_up(&what, Now::read());
+    row.revision += 1;
     shared.journal.save(row, None).await?;
     if sent > 0 {
         Err(Error::changed(source.path(), what))

@@ -7,7 +7,6 @@ use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::governor::PendingCap;
 use crate::upload::Stop;
-use crate::wire::Call;
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -28,9 +27,8 @@ impl Transfer {
                     None => error,
                 }
             }
-            Stop::Refused(Call::Status, error) if error.http_status == 200 => {
-                let publish_id = self.upload.state.publish_id().unwrap_or("no session");
-                Error::failed(self.source.path(), &error.code, publish_id)
+            Stop::Failed { publish_id, reason } => {
+                Error::failed(self.source.path(), &reason, &publish_id)
             }
             Stop::Refused(call, error) => Error::refused(call, self.account.name(), error),
             Stop::ForeignToken => Error::foreign_token(self.account.name()),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::authorised::authorised;
+use super::authorised::{authorised, token, with_token};
 use super::carry::draft;
 use super::rehash::Rehash;
 use super::vouch::gate;
@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::event::{Event, Tally};
 use crate::governor::{PendingCap, Turns};
 use crate::journal::{Grant, Rate};
+use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Source;
 use crate::upload::{Identity, Reply, Step, Upload};
@@ -113,10 +114,7 @@ impl Transfer {
         let applied = self.upload.apply(reply, Now::read(), fastrand::u64(..));
         if applied.save {
             let confirmed = self.upload.confirmed() > due;
-            self.shared
-                .journal
-                .save(self.upload.clone(), entry.filter(|_| confirmed))
-                .await?;
+            self.record(entry.filter(|_| confirmed)).await?;
         }
         let confirmed = self.upload.confirmed_bytes();
         self.tally.confirmed.store(confirmed, Ordering::Relaxed);
@@ -132,7 +130,17 @@ impl Transfer {
         Ok(())
     }
 
+    /// Makes the upload durable as it is now, with the ledger entry of the chunk that was just confirmed.
+    pub(super) async fn record(&mut self, entry: Option<(u32, Entry)>) -> Result<(), Error> {
+        self.upload.revision += 1;
+        self.shared.journal.save(self.upload.clone(), entry).await
+    }
+
     async fn init(&mut self) -> Result<Reply, Error> {
+        let token = match token(&self.account).await {
+            Ok(token) => token,
+            Err(error) => return Ok(Reply::Init(Err(error))),
+        };
         let turns = Arc::clone(&self.turns);
         let turn = turns.init().await;
         if let Some(PendingCap { error, retry_at }) = turns.pending_cap() {
@@ -150,6 +158,7 @@ impl Transfer {
             let now = Now::read();
             let mut next = self.upload.clone();
             next.intend(identity, now);
+            next.revision += 1;
             match self.shared.journal.begin(next.clone(), now.wall).await? {
                 Grant::Granted => {
                     self.upload = next;
@@ -171,11 +180,8 @@ impl Transfer {
             .store(self.upload.totals.inits, Ordering::Relaxed);
         self.tally.high_water.store(0, Ordering::Relaxed);
         let (client, plan) = (&self.shared.client, &self.upload.plan);
-        let answer = authorised(&self.account, |token| async move {
-            client.init(&token, plan).await
-        })
-        .await;
-        Ok(Reply::Init(answer))
+        let init = |token| async move { client.init(&token, plan).await };
+        Ok(Reply::Init(with_token(&self.account, token, init).await))
     }
 
     async fn put(&mut self, chunk: Chunk) -> Result<Reply, Error> {

@@ -25,7 +25,7 @@ impl Transfer {
             return Err(self.changed(what).await);
         }
         self.upload.seal(whole, Now::read());
-        self.shared.journal.save(self.upload.clone(), None).await?;
+        self.record(None).await?;
         // If the body is gone meanwhile, its answer says why.
         let _ = keeper.open.send(());
         Ok(())
@@ -64,7 +64,7 @@ impl Transfer {
             return Error::unknown(self.source.path(), &session.publish_id, &why);
         }
         self.upload.give_up(&what, Now::read());
-        match self.shared.journal.save(self.upload.clone(), None).await {
+        match self.record(None).await {
             Ok(()) => Error::changed(self.source.path(), what),
             Err(error) => error,
         }

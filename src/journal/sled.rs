@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -44,6 +44,8 @@ struct Inner {
     dir: PathBuf,
     history: History,
     shown: Mutex<Shown>,
+    /// One step at a time: each reads before it writes.
+    writing: Mutex<()>,
     _lock: Lock,
 }
 
@@ -65,7 +67,7 @@ impl SledStore {
         Self::open_locked(dir, Lock::take(dir, doing)?)
     }
 
-    pub(super) fn open_locked(dir: &Path, lock: Lock) -> Result<Self, Error> {
+    pub(super) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
         let path = dir.join("journal");
         let history = History::of(dir);
         let db = match open_database(&path) {
@@ -89,7 +91,8 @@ impl SledStore {
             dir: dir.to_owned(),
             history,
             shown,
-            _lock: lock,
+            writing: Mutex::default(),
+            _lock: held,
         };
         if inner.db.is_empty() && !inner.history.is_empty() {
             tracing::warn!(
@@ -107,7 +110,7 @@ impl SledStore {
             inner.sync()?;
         }
         let unfinished = inner.unfinished()?;
-        inner.lock_shown().uploads = unfinished
+        lock(&inner.shown).uploads = unfinished
             .iter()
             .map(|row| (row.id.clone(), Record::from(row)))
             .collect();
@@ -177,11 +180,18 @@ fn cannot(error: sled::Error) -> Error {
     broken("its database", error)
 }
 
-impl Inner {
-    fn lock_shown(&self) -> std::sync::MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
+/// What may become of a write.
+#[derive(Debug, PartialEq, Eq)]
+enum Fence {
+    Open,
+    Late,
+}
+
+impl Inner {
     fn apply(&self, batch: Batch) -> Result<(), Error> {
         self.db.apply_batch(batch).map_err(cannot)
     }
@@ -246,19 +256,26 @@ impl Inner {
         self.rows(keys::UNFINISHED.to_vec())
     }
 
-    /// A row may be written only by its last claimant.
-    fn fence(&self, row: &Upload) -> Result<(), Error> {
+    /// A row may be written only by its last claimant, and only forward: a save whose caller was dropped may come late,
+    /// and then there is nothing left to do.
+    fn fence(&self, row: &Upload) -> Result<Fence, Error> {
         match self.get(&row.id)? {
-            Some(stored) if stored.epoch == row.epoch => Ok(()),
-            _ => Err(Error::temporary(format!(
-                "Another process has taken over the upload {}.",
-                row.id
-            ))),
+            Some(stored) if stored.epoch != row.epoch => {}
+            Some(stored) if stored.revision >= row.revision => return Ok(Fence::Late),
+            Some(_) => return Ok(Fence::Open),
+            None => {}
         }
+        Err(Error::temporary(format!(
+            "Another process has taken over the upload {}.",
+            row.id
+        )))
     }
 
     fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
-        self.fence(row)?;
+        let _writing = lock(&self.writing);
+        if self.fence(row)? == Fence::Late {
+            return Ok(Grant::Granted);
+        }
         let prefix = keys::inits(&row.key);
         let mut batch = Batch::default();
         let mut recent = Vec::new();
@@ -284,7 +301,10 @@ impl Inner {
     }
 
     fn save(&self, row: &Upload, entry: Option<(u32, Entry)>) -> Result<(), Error> {
-        self.fence(row)?;
+        let _writing = lock(&self.writing);
+        if self.fence(row)? == Fence::Late {
+            return Ok(());
+        }
         if row.state.is_final() {
             self.history
                 .append(row)
@@ -312,6 +332,7 @@ impl Inner {
     }
 
     fn remove(&self, id: &str) -> Result<(), Error> {
+        let _writing = lock(&self.writing);
         self.history
             .forget(id)
             .map_err(|error| broken("its history", error))?;
@@ -328,7 +349,7 @@ impl Inner {
         self.drop_ledger(&mut batch, id)?;
         self.apply(batch)?;
         self.sync()?;
-        self.lock_shown().uploads.remove(id);
+        lock(&self.shown).uploads.remove(id);
         Ok(())
     }
 
@@ -336,7 +357,7 @@ impl Inner {
     ///
     /// A new state is shown at once, as minutes can pass before the next one; progress at most once a second.
     fn show(&self, row: &Upload) {
-        let mut shown = self.lock_shown();
+        let mut shown = lock(&self.shown);
         let record = Record::from(row);
         let changed = shown
             .uploads
@@ -391,6 +412,7 @@ impl ProgressStore for SledStore {
 
     fn claim(&self, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
         self.run(move |store| {
+            let _writing = lock(&store.writing);
             let Some(mut row) = store.get(&id)? else {
                 return Err(Error::temporary(format!(
                     "The upload {id} is no longer in the journal."

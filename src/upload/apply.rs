@@ -310,11 +310,9 @@ impl Upload {
             FailReason::Internal => self.lose_session("a part of TikTok was down (internal)"),
             FailReason::NotNow(..) => {
                 self.state = State::Queued;
-                let mut error = http_error(200);
-                error.code = reason;
                 Applied {
                     save: true,
-                    ..self.stop(Stop::Refused(Call::Status, error))
+                    ..self.stop(Stop::Failed { publish_id, reason })
                 }
             }
             FailReason::Never(..) => self.end(State::Failed {

@@ -70,6 +70,12 @@ impl Upload {
             Verdict::Beyond => {
                 self.lose_session("the service says it has more bytes than were sent")
             }
+            // Status may lag for longer than two questions take. The next chunk settles it: taken, or answered 416.
+            Verdict::Behind | Verdict::MidChunk if !doubt.refused => {
+                self.run.in_doubt = false;
+                Applied::NOTHING
+            }
+            Verdict::Behind if doubt.asked < 3 && !self.header_spoke() => self.ask_again(now),
             Verdict::Behind => self.lose_session("the service has lost bytes it had acknowledged"),
             Verdict::MidChunk => self.lose_session("the service stands inside a chunk"),
             Verdict::Unknown | Verdict::Unsure => self.lose_session(

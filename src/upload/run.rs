@@ -83,6 +83,8 @@ pub(crate) enum Stop {
     Refused(Call, ServiceError),
     /// The token names another creator.
     ForeignToken,
+    /// The service gave the video up for a reason that can be cured.
+    Failed { publish_id: String, reason: String },
     /// A budget is used up.
     Spent(String),
     /// There was no token; why, in words.

@@ -28,11 +28,18 @@ fn upload(account: &str, size: u64) -> Upload {
 }
 
 fn delivered(mut upload: Upload, at: u64) -> Upload {
+    upload.revision += 1;
     upload.state = State::Delivered {
         publish_id: format!("v~{}", upload.id),
         at: Timestamp(at),
     };
     upload
+}
+
+/// The row as its owner saves it next.
+fn next(row: &mut Upload) -> Upload {
+    row.revision += 1;
+    row.clone()
 }
 
 fn open(dir: &Path) -> SledStore {
@@ -42,7 +49,7 @@ fn open(dir: &Path) -> SledStore {
 #[tokio::test]
 async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
     let dir = tempfile::tempdir().expect("a directory");
-    let row = upload("lena", 4_294_967_296);
+    let mut row = upload("lena", 4_294_967_296);
     {
         let store = open(dir.path());
         store.submit(row.clone()).await.expect("submitted");
@@ -50,7 +57,7 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
             let mut running = Running::default();
             running.update(&index.to_be_bytes());
             store
-                .save(row.clone(), Some((index, running.entry())))
+                .save(next(&mut row), Some((index, running.entry())))
                 .await
                 .expect("saved");
         }
@@ -104,28 +111,50 @@ async fn a_second_process_is_told_who_holds_the_directory() {
 async fn an_owner_that_was_taken_over_writes_nothing_more() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
-    let old = upload("lena", 10);
+    let mut old = upload("lena", 10);
     store.submit(old.clone()).await.expect("submitted");
-    let new = store.claim(old.id.clone()).await.expect("claimed");
-    assert!(store.save(old.clone(), None).await.is_err());
-    assert!(store.begin(old, Timestamp(1)).await.is_err());
-    store.save(new, None).await.expect("saved");
+    let mut new = store.claim(old.id.clone()).await.expect("claimed");
+    assert!(store.save(next(&mut old), None).await.is_err());
+    assert!(store.begin(next(&mut old), Timestamp(1)).await.is_err());
+    store.save(next(&mut new), None).await.expect("saved");
+}
+
+#[tokio::test]
+async fn a_save_that_comes_late_does_not_turn_an_upload_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let mut row = upload("lena", 10);
+    store.submit(row.clone()).await.expect("submitted");
+    let late = next(&mut row);
+    row.state = State::InitIntent;
+    assert_eq!(
+        store
+            .begin(next(&mut row), Timestamp(1))
+            .await
+            .expect("asked"),
+        Grant::Granted
+    );
+    store.save(late, None).await.expect("passed over");
+    assert_eq!(
+        store.unfinished().await.expect("rows")[0].state.name(),
+        "init_intent"
+    );
 }
 
 #[tokio::test]
 async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
     let dir = tempfile::tempdir().expect("a directory");
-    let row = upload("lena", 10);
+    let mut row = upload("lena", 10);
     for second in 0..6 {
         let store = open(dir.path());
         store.submit(row.clone()).await.expect("submitted");
         let granted = store
-            .begin(row.clone(), Timestamp(1_000_000 + second * 1000))
+            .begin(next(&mut row), Timestamp(1_000_000 + second * 1000))
             .await;
         assert_eq!(granted.expect("asked"), Grant::Granted);
     }
     let store = open(dir.path());
-    let ask = |ms| store.begin(row.clone(), Timestamp(ms));
+    let mut ask = |ms| store.begin(next(&mut row), Timestamp(ms));
     assert_eq!(
         ask(1_010_000).await.expect("asked"),
         Grant::Wait(Duration::from_secs(50))
@@ -137,11 +166,11 @@ async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
     ));
     // A clock that was set back must not shut the window for longer than it is.
     assert!(matches!(ask(1_000).await.expect("asked"), Grant::Granted));
-    let other = upload("mia", 10);
+    let mut other = upload("mia", 10);
     store.submit(other.clone()).await.expect("submitted");
     assert_eq!(
         store
-            .begin(other, Timestamp(1_060_500))
+            .begin(next(&mut other), Timestamp(1_060_500))
             .await
             .expect("asked"),
         Grant::Granted
@@ -204,7 +233,10 @@ async fn finished_uploads_come_back_from_the_history_if_the_database_is_lost() {
     {
         let store = open(dir.path());
         store.submit(row.clone()).await.expect("submitted");
-        store.save(row.clone(), None).await.expect("saved");
+        store
+            .save(next(&mut row.clone()), None)
+            .await
+            .expect("saved");
     }
     std::fs::remove_dir_all(dir.path().join("journal")).expect("lost");
     let store = open(dir.path());
@@ -244,7 +276,10 @@ async fn a_forgotten_upload_is_gone_from_the_database_and_the_history() {
     );
     for row in [&kept, &dropped] {
         store.submit(row.clone()).await.expect("submitted");
-        store.save(row.clone(), None).await.expect("saved");
+        store
+            .save(next(&mut row.clone()), None)
+            .await
+            .expect("saved");
     }
     store.remove(dropped.id.clone()).await.expect("removed");
     let found = store.find(kept.key.clone()).await.expect("rows");
