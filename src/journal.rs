@@ -1,6 +1,6 @@
 //! The journal: where every upload stands, durable before anything depends on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
@@ -99,6 +99,30 @@ pub fn default_state_dir() -> Option<PathBuf> {
                 .or_else(|| set("HOME").map(|home| home.join(".local/state")))?;
             Some(state.join("chunkferry"))
         })
+}
+
+/// Why a state directory may not keep what it is given, if its file system is of such a kind: then a restart or another
+/// machine can forget what was delivered. `None` also where that cannot be told.
+pub fn fragile_state_dir(dir: &Path) -> Option<&'static str> {
+    // Magic numbers of statfs(2).
+    match file_system(dir)? {
+        0x0102_1994 | 0x8584_58f6 => Some("it lies in memory and is gone after a restart"),
+        0x794c_7630 => Some("it lies in a container's own layer and goes with it"),
+        0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x517b => {
+            Some("it lies on a network file system, where locks and syncs may not hold")
+        }
+        _ => None,
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn file_system(dir: &Path) -> Option<u32> {
+    Some(rustix::fs::statfs(dir).ok()?.f_type as u32)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn file_system(_: &Path) -> Option<u32> {
+    None
 }
 
 /// The journal cannot be used; nothing is sent without it.

@@ -42,7 +42,7 @@ pub use engine::{Engine, Handle, Options, Status};
 pub use error::{Error, ErrorKind, Who};
 pub use event::{Event, Progress};
 pub use job::{Job, Ledger};
-pub use journal::{Record, default_state_dir, records};
+pub use journal::{Record, default_state_dir, fragile_state_dir, records};
 pub use plan::{Chunk, Limits, Plan, PlanError};
 pub use secret::Secret;
 

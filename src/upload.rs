@@ -22,7 +22,7 @@ mod state;
 pub(crate) use apply::Reply;
 pub(crate) use origin::{Destination, Identity, Key, Origin};
 pub(crate) use run::{RunLimits, Stop};
-pub(crate) use state::{Session, State};
+pub(crate) use state::{Session, State, URL_LIFETIME};
 
 use run::Run;
 

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunkferry::emulator::Emulator;
-use chunkferry::{Account, Engine, Error, ErrorKind, Job, Ledger, Options, Progress};
+use chunkferry::{
+    Account, Engine, Error, ErrorKind, Job, Ledger, Options, Progress, fragile_state_dir,
+};
 use clap::Args;
 use futures::future::join_all;
 
@@ -102,7 +104,7 @@ impl Upload {
             .map(|file| file.display().to_string())
             .collect();
         let mut options = globals
-            .options(state_dir)
+            .options(state_dir.clone())
             .jobs(self.jobs.into())
             .doing(format!("upload {}", names.join(" ")));
         if let Some(rate) = self.bwlimit {
@@ -133,6 +135,11 @@ impl Upload {
                 return Ok(exit);
             }
         };
+        if local.is_none()
+            && let Some(why) = fragile_state_dir(&state_dir)
+        {
+            screen.say(&format!("The journal in {}: {why}.", state_dir.display()));
+        }
         let uploads =
             self.files.iter().zip(&views).map(|(file, view)| {
                 follow(&engine, self.job(file, &account), view, signals.clone())

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::place::{Placed, place};
+use super::stop::too_slow;
 use super::transfer::Transfer;
 use crate::account::Account;
 use crate::clock::Now;
@@ -54,6 +55,11 @@ pub(super) async fn carry(
     if size > Limits::TIKTOK.sure_file {
         tell(Event::Notice {
             text: format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"),
+        });
+    }
+    if let Some(forecast) = rate.and_then(|rate| too_slow(size, rate.bytes_per_second)) {
+        tell(Event::Notice {
+            text: format!("by the last known rate it is too slow. {forecast}"),
         });
     }
     let content_type = match &job.content_type {

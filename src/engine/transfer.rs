@@ -264,14 +264,19 @@ impl Transfer {
         )
     }
 
+    /// Bytes per second of this run, once there is something to measure.
+    pub(super) fn rate(&self) -> Option<u64> {
+        let seconds = self.sending.as_secs_f64();
+        (seconds >= 0.1).then(|| (self.sent_bytes as f64 / seconds) as u64)
+    }
+
     /// Keeps the rate of this run as a hint for the next plan.
     async fn remember_rate(&self) {
-        let seconds = self.sending.as_secs_f64();
-        if seconds < 0.1 {
+        let Some(bytes_per_second) = self.rate() else {
             return;
-        }
+        };
         let rate = Rate {
-            bytes_per_second: (self.sent_bytes as f64 / seconds) as u64,
+            bytes_per_second,
             at: Now::read().wall,
         };
         let remembered = self

@@ -8,7 +8,7 @@ use crate::clock::{Now, Timestamp};
 use crate::secret::Secret;
 
 /// How long an upload URL lives, and so how long a whole upload may take. Source: Upload Video.
-const URL_LIFETIME: Duration = Duration::from_secs(3600);
+pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An upload URL and the name that status knows it by.
 #[derive(Debug, Clone, Serialize, Deserialize)]
