@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chunkferry::{Account, Error, ErrorKind, Options, default_state_dir};
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::Exit;
 use self::token::Tokens;
@@ -15,6 +15,7 @@ mod exit;
 mod list;
 mod plan;
 mod render;
+mod signals;
 mod size;
 mod status;
 mod token;
@@ -36,7 +37,7 @@ struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Globals {
-    /// Where the journal lives that prevents double drafts [default: XDG state]
+    /// Where the journal is kept [default: XDG state]
     #[arg(
         long,
         global = true,
@@ -63,7 +64,7 @@ struct Globals {
         hide_env = true
     )]
     account: Option<String>,
-    /// File with the access token, read at each call (else TIKTOK_ACCESS_TOKEN)
+    /// File with the access token [default: TIKTOK_ACCESS_TOKEN]
     #[arg(
         long,
         global = true,
@@ -185,8 +186,37 @@ impl From<Error> for Failure {
     }
 }
 
+/// The whole grammar. An option that means nothing to a subcommand, or little to most of its users, is not in its help.
+fn grammar() -> clap::Command {
+    let mut grammar = Cli::command();
+    grammar.build();
+    let names: Vec<String> = grammar
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    for name in names {
+        let alone = matches!(name.as_str(), "demo" | "emulator");
+        let seldom = |arg: &Arg| {
+            matches!(
+                arg.get_id().as_str(),
+                "upload_host" | "allow_http" | "ca_file"
+            )
+        };
+        grammar = grammar.mut_subcommand(name, |command| {
+            command.mut_args(|arg| {
+                let hidden = arg.is_global_set() && (alone || seldom(&arg));
+                if hidden { arg.hide(true) } else { arg }
+            })
+        });
+    }
+    grammar
+}
+
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match grammar()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
         Ok(cli) => cli,
         Err(error) => {
             // A closed pipe is no reason to fail.
@@ -237,14 +267,11 @@ pub(crate) fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
-    use super::Cli;
+    use super::grammar;
 
     #[test]
     fn every_help_has_an_example_and_fits_on_a_screen() {
-        let mut command = Cli::command();
-        command.build();
+        let mut command = grammar();
         let names: Vec<String> = command
             .get_subcommands()
             .map(|sub| sub.get_name().to_owned())

@@ -29,20 +29,27 @@ mod endpoint;
 mod faults;
 mod keep;
 mod log;
+mod oauth;
+mod people;
 mod publish;
+mod pull;
 mod receive;
+mod review;
 mod routes;
 mod rules;
 mod server;
 mod session;
 pub mod settings;
 mod shared;
+mod tls;
+mod tokens;
 mod wire;
 mod world;
 
 pub use endpoint::Endpoint;
 pub use faults::{Chaos, Fault, FaultError};
 pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog};
+pub use review::Finding;
 pub use settings::{Setting, SettingError, Settings};
 
 use std::io;
@@ -55,12 +62,18 @@ use std::time::Duration;
 use server::Server;
 use shared::Shared;
 
+/// The guide's Rust example must compile and hold.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/emulator.md")]
+struct Guide;
+
 /// A server that runs on its own thread until it is dropped.
 ///
 /// If a request made the server panic, dropping it panics too, so that the test that caused it fails.
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
+    scheme: &'static str,
     shared: Arc<Shared>,
     server: Option<Server>,
 }
@@ -75,6 +88,7 @@ pub struct EmulatorBuilder {
     chaos: Option<Chaos>,
     dir: Option<PathBuf>,
     upload_origin: Option<String>,
+    ca_file: Option<PathBuf>,
 }
 
 impl Emulator {
@@ -95,7 +109,7 @@ impl Emulator {
     /// The base of its API, like `http://127.0.0.1:40123`, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// The address it listens on.
@@ -108,6 +122,13 @@ impl Emulator {
     #[must_use]
     pub fn log(&self) -> Log {
         self.shared.world().log(None)
+    }
+
+    /// What clients did wrong though it got through; uploads they left unfinished count, so ask when
+    /// they are done.
+    #[must_use]
+    pub fn review(&self) -> Vec<Finding> {
+        self.shared.world().findings(None, true)
     }
 
     /// Changes one setting for every token, from now on.
@@ -184,6 +205,13 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Speaks TLS, with a certificate for the service's hosts, `localhost` and 127.0.0.1; the authority
+    /// that a client must trust is written to this file, in PEM, anew at each start.
+    pub fn tls(mut self, ca_file: impl Into<PathBuf>) -> Self {
+        self.ca_file = Some(ca_file.into());
+        self
+    }
+
     /// Starts the server; it is ready when this returns.
     ///
     /// # Errors
@@ -202,6 +230,7 @@ impl EmulatorBuilder {
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(self.listen.unwrap_or(loopback))?;
         let address = listener.local_addr()?;
+        let http2 = self.settings.http2 == settings::Http2::On;
         let shared = Arc::new(Shared::new(self.settings, self.dir, self.upload_origin));
         {
             let mut world = shared.world();
@@ -210,9 +239,15 @@ impl EmulatorBuilder {
             }
             world.faults.set_chaos(self.chaos);
         }
-        let server = Server::start(listener, Arc::clone(&shared))?;
+        let acceptor = self
+            .ca_file
+            .map(|file| tls::acceptor(&file, http2))
+            .transpose()?;
+        let scheme = if acceptor.is_some() { "https" } else { "http" };
+        let server = Server::start(listener, acceptor, Arc::clone(&shared))?;
         Ok(Emulator {
             address,
+            scheme,
             shared,
             server: Some(server),
         })

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -26,9 +25,13 @@ use crate::source::Pool;
 use crate::upload::Key;
 use crate::wirelog::WireLog;
 
+mod authorised;
+mod carry;
 mod place;
 mod rehash;
+mod stop;
 mod transfer;
+mod vouch;
 
 /// Settings of an [`Engine`]; the defaults are right for the live service.
 #[derive(Debug, Clone)]
@@ -137,7 +140,7 @@ impl Options {
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn ask_status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
         let client = self.client()?;
-        transfer::ask(&client, account, publish_id).await
+        authorised::ask(&client, account, publish_id).await
     }
 
     fn client(&self) -> Result<Client, Error> {
@@ -217,7 +220,7 @@ impl Engine {
     /// Dropping the future stops at once and loses at most the chunk in flight; the same call carries on.
     pub async fn upload(&self, job: Job) -> Result<Draft, Error> {
         let (events, _) = mpsc::unbounded_channel();
-        transfer::carry(&self.0, &job, Arc::default(), events).await
+        carry::carry(&self.0, &job, Arc::default(), events).await
     }
 
     /// Starts an upload as a task of its own, to be watched and awaited through its [`Handle`]. Call it within a tokio
@@ -226,8 +229,7 @@ impl Engine {
         let (sender, events) = mpsc::unbounded_channel();
         let tally = Arc::new(Tally::default());
         let (shared, watched) = (Arc::clone(&self.0), Arc::clone(&tally));
-        let task =
-            tokio::spawn(async move { transfer::carry(&shared, &job, watched, sender).await });
+        let task = tokio::spawn(async move { carry::carry(&shared, &job, watched, sender).await });
         Handle {
             task,
             events,
@@ -300,6 +302,3 @@ impl Drop for Handle {
         self.task.abort();
     }
 }
-
-/// How long the check of an already delivered draft may take.
-const GLANCE: Duration = Duration::from_secs(10);

@@ -14,6 +14,7 @@ use crate::upload::{Key, Upload};
 mod history;
 mod lock;
 mod record;
+mod replace;
 mod sled;
 
 pub use record::{Record, records};

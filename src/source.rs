@@ -226,6 +226,7 @@ impl Iterator for Pieces {
         }
         let mut buffer = self.pool.take();
         if let Err(error) = self.file.read_exact_at(&mut buffer.bytes[..want], self.at) {
+            self.at = self.end;
             return Some(Err(error));
         }
         buffer.len = want;

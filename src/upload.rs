@@ -3,7 +3,7 @@
 //! [`Upload::step`] says what to do next and [`Upload::apply`] takes in what came of it. Both are pure: no I/O, no
 //! clock but the one passed in, no randomness but the number passed in.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,18 +12,22 @@ use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::ledger::{Entry, Running};
 use crate::plan::{Chunk, Plan};
-use crate::reconcile::Reading;
-use crate::secret::Secret;
 
 mod apply;
+mod doubt;
+mod origin;
+mod run;
+mod state;
 
 pub(crate) use apply::Reply;
+pub(crate) use origin::{Destination, Identity, Key, Origin};
+pub(crate) use run::{RunLimits, Stop};
+pub(crate) use state::{Session, State};
+
+use run::Run;
 
 /// Version of the row in the journal; newer ones are refused, unknown fields of the same one are ignored.
 pub(crate) const ROW_VERSION: u32 = 1;
-
-/// How long an upload URL lives, and so how long a whole upload may take. Source: Upload Video.
-pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Upload {
@@ -48,150 +52,6 @@ pub(crate) struct Upload {
     pub(crate) run: Run,
 }
 
-/// What P2 is about: the same bytes for the same account, API base and destination.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct Key {
-    pub(crate) account: String,
-    pub(crate) api_base: String,
-    pub(crate) destination: Destination,
-    pub(crate) size: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Destination {
-    Inbox,
-}
-
-/// Where the bytes come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Origin {
-    File {
-        #[serde(with = "stored_path")]
-        path: PathBuf,
-        identity: Identity,
-    },
-}
-
-/// What the file system says of a file's bytes without reading them, as of the first byte that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Identity {
-    pub(crate) device: u64,
-    pub(crate) inode: u64,
-    pub(crate) size: u64,
-    pub(crate) mtime_ns: i64,
-}
-
-/// An upload URL and the name that status knows it by.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Session {
-    pub(crate) publish_id: String,
-    #[serde(with = "crate::secret::stored")]
-    pub(crate) upload_url: Secret,
-    pub(crate) issued: Timestamp,
-    /// The same moment on the clock that counts from boot; unknown to another process.
-    #[serde(skip)]
-    pub(crate) issued_boot: Option<Duration>,
-}
-
-impl Session {
-    /// Whether the URL's hour is over. Where the clocks disagree nobody is believed: the service answers 403 itself.
-    fn is_expired(&self, now: Now) -> bool {
-        let by_wall = now.wall.since(self.issued);
-        let set_back = now.wall < self.issued;
-        let disagree = self.issued_boot.is_some_and(|issued| {
-            now.boot.saturating_sub(issued).abs_diff(by_wall) > Duration::from_secs(60)
-        });
-        !set_back && !disagree && by_wall >= URL_LIFETIME
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub(crate) enum State {
-    Queued,
-    /// An init may be on its way; nobody has its answer. No byte can follow, so no draft can come of it.
-    InitIntent,
-    Uploading {
-        session: Session,
-        /// Chunks acknowledged and recorded.
-        confirmed: u32,
-    },
-    /// All chunks but the last are confirmed, and bytes that may complete the video are on their way.
-    Sealed {
-        session: Session,
-    },
-    Processing {
-        publish_id: String,
-    },
-    Delivered {
-        publish_id: String,
-        at: Timestamp,
-    },
-    Published {
-        publish_id: String,
-        at: Timestamp,
-    },
-    /// Failed for a reason that another try does not cure.
-    Failed {
-        publish_id: String,
-        reason: String,
-        at: Timestamp,
-    },
-    /// Set aside before anything could be posted.
-    GivenUp {
-        why: String,
-        at: Timestamp,
-    },
-    /// Whether there is a draft cannot be told.
-    Unknown {
-        publish_id: String,
-        why: String,
-        at: Timestamp,
-    },
-}
-
-impl State {
-    pub(crate) const fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Delivered { .. }
-                | Self::Published { .. }
-                | Self::Failed { .. }
-                | Self::GivenUp { .. }
-                | Self::Unknown { .. }
-        )
-    }
-
-    pub(crate) const fn name(&self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::InitIntent => "init_intent",
-            Self::Uploading { .. } => "uploading",
-            Self::Sealed { .. } => "sealed",
-            Self::Processing { .. } => "processing",
-            Self::Delivered { .. } => "delivered",
-            Self::Published { .. } => "published",
-            Self::Failed { .. } => "failed",
-            Self::GivenUp { .. } => "given_up",
-            Self::Unknown { .. } => "unknown",
-        }
-    }
-
-    pub(crate) fn publish_id(&self) -> Option<&str> {
-        match self {
-            Self::Queued | Self::InitIntent | Self::GivenUp { .. } => None,
-            Self::Uploading { session, .. } | Self::Sealed { session } => Some(&session.publish_id),
-            Self::Processing { publish_id }
-            | Self::Delivered { publish_id, .. }
-            | Self::Published { publish_id, .. }
-            | Self::Failed { publish_id, .. }
-            | Self::Unknown { publish_id, .. } => Some(publish_id),
-        }
-    }
-}
-
 /// Counted over all runs, for people.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -202,91 +62,6 @@ pub(crate) struct Totals {
     pub(crate) lost_inits: u32,
     /// Sessions that could not be carried on.
     pub(crate) lost_sessions: u32,
-}
-
-/// What only this run knows. A row read back from disk starts with a fresh one: in doubt, and with full budgets.
-#[derive(Debug, Clone)]
-pub(crate) struct Run {
-    pub(crate) in_doubt: bool,
-    pub(crate) doubt: Doubt,
-    /// The service has the chunk in flight though its answer was lost: read it from the file and count it.
-    pub(crate) adopt: bool,
-    /// Nothing is done before this, on the clock that counts from boot.
-    pub(crate) not_before: Option<Duration>,
-    /// Failed attempts at the init or the chunk that is due; a confirmed chunk refills them.
-    pub(crate) failed: u32,
-    /// Questions for the status in a row that were not answered.
-    pub(crate) unanswered: u32,
-    pub(crate) polls: u32,
-    pub(crate) processing_since: Option<Duration>,
-    pub(crate) lost_inits: u32,
-    pub(crate) lost_sessions: u32,
-    /// This run is over, and the row stays as it is.
-    pub(crate) stop: Option<Stop>,
-    pub(crate) limits: RunLimits,
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self {
-            in_doubt: true,
-            doubt: Doubt::default(),
-            adopt: false,
-            not_before: None,
-            failed: 0,
-            unanswered: 0,
-            polls: 0,
-            processing_since: None,
-            lost_inits: 0,
-            lost_sessions: 0,
-            stop: None,
-            limits: RunLimits::default(),
-        }
-    }
-}
-
-/// What the caller of this run asked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RunLimits {
-    /// How long status may stay "working" after sealing.
-    pub(crate) processing: Duration,
-    /// Whether the run ends when everything is acknowledged.
-    pub(crate) hand_over: bool,
-}
-
-impl Default for RunLimits {
-    fn default() -> Self {
-        Self {
-            processing: crate::retry::Waits::DEFAULT.processing,
-            hand_over: false,
-        }
-    }
-}
-
-/// What was said since the journal and the service were last known to agree.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Doubt {
-    pub(crate) readings: Vec<Reading>,
-    pub(crate) asked: u32,
-    /// The next chunk was answered 416.
-    pub(crate) refused: bool,
-    /// The URL was answered 403, 404 or 405.
-    pub(crate) dead: bool,
-}
-
-/// Why a run ends without the upload having ended.
-#[derive(Debug, Clone)]
-pub(crate) enum Stop {
-    /// The service refused a call.
-    Refused(crate::wire::Call, crate::wire::ServiceError),
-    /// The token names another creator.
-    ForeignToken,
-    /// A budget is used up.
-    Spent(String),
-    /// There was no token; why, in words.
-    NoToken(String),
-    /// The upload host is not one we send to.
-    Host(String),
 }
 
 /// What to do next.
@@ -448,44 +223,6 @@ impl Upload {
             } => Some(Error::unknown(self.path(), publish_id, why)),
             State::GivenUp { why, .. } => Some(Error::changed(self.path(), why)),
             _ => None,
-        }
-    }
-}
-
-/// A path as text; as hexadecimal bytes where its name is not UTF-8.
-mod stored_path {
-    use std::ffi::OsString;
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    use std::path::{Path, PathBuf};
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Stored {
-        Text(String),
-        Bytes { hex: String },
-    }
-
-    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        let stored = match path.to_str() {
-            Some(text) => Stored::Text(text.to_owned()),
-            None => Stored::Bytes {
-                hex: hex::encode(path.as_os_str().as_bytes()),
-            },
-        };
-        stored.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<PathBuf, D::Error> {
-        match Stored::deserialize(deserializer)? {
-            Stored::Text(text) => Ok(text.into()),
-            Stored::Bytes { hex } => {
-                let bytes = hex::decode(hex).map_err(serde::de::Error::custom)?;
-                Ok(OsString::from_vec(bytes).into())
-            }
         }
     }
 }

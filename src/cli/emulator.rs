@@ -1,105 +1,203 @@
 //! `chunkferry emulator`.
 
-use std::io::Write;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use chunkferry::emulator::{Emulator, Fault, Settings};
+use chunkferry::emulator::{Chaos, Emulator, EmulatorBuilder, Fault, Finding, Settings};
 use clap::Args;
 
 use super::Failure;
 use super::exit::Exit;
+use super::signals::Signals;
+
+/// Where it listens if nobody says otherwise and no command is given that would be told.
+const USUAL: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8787);
 
 /// Start a local server that stands in for the API
 #[derive(Debug, Args)]
 #[command(
     help_template = super::TEMPLATE,
-    after_help = "Example:\n  chunkferry emulator --listen 127.0.0.1:8787 \
-    --set max_chunk=67108864 --fault 'put chunk=7 nth=1 cut=3MB'"
+    after_help = "Examples:\n  chunkferry emulator --set max_chunk=67108864 --fault 'put chunk=7 nth=1 cut=3MB'\n  \
+    chunkferry emulator --strict -- npm test    (the command finds it by CHUNKFERRY_EMULATOR_URL)"
 )]
 pub(super) struct EmulatorArgs {
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8787")]
-    listen: SocketAddr,
+    /// Where to listen, port 0 = any [default: 127.0.0.1:8787, with COMMAND any]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
     /// Keep what is received in DIR, one file an upload
-    #[arg(long, value_name = "DIR")]
+    #[arg(long)]
     dir: Option<PathBuf>,
     /// Change a setting
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+    /// Read settings from FILE, KEY=VALUE lines
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Print every setting and exit
+    #[arg(long)]
+    list_settings: bool,
     /// Let something go wrong
     #[arg(long, value_name = "SCRIPT")]
     fault: Vec<Fault>,
+    /// Read faults from FILE, one script a line
+    #[arg(long, value_name = "FILE")]
+    faults: Option<PathBuf>,
+    /// Let things go wrong by chance, RATE from 0 to 1
+    #[arg(long, value_name = "SEED,RATE")]
+    chaos: Option<Chaos>,
+    /// Speak TLS, and write the authority to trust to CA_FILE
+    #[arg(long, value_name = "CA_FILE")]
+    tls: Option<PathBuf>,
+    /// The origin of upload URLs, if not what the client called
+    #[arg(long, value_name = "URL")]
+    upload_origin: Option<String>,
+    /// With COMMAND: exit 1 if the review finds anything
+    #[arg(long, requires = "command")]
+    strict: bool,
+    /// Run COMMAND against it, print the review, exit as COMMAND does
+    #[arg(last = true)]
+    command: Vec<OsString>,
 }
 
 impl EmulatorArgs {
     pub(super) async fn run(self) -> Result<Exit, Failure> {
-        let mut settings = Settings::default();
-        for pair in &self.set {
-            settings
-                .set_pair(pair)
-                .map_err(|error| Failure::usage(error.to_string()))?;
+        if self.list_settings {
+            list_settings();
+            return Ok(Exit::DELIVERED);
         }
-        let mut builder = Emulator::builder().listen(self.listen).settings(settings);
-        if let Some(dir) = self.dir {
-            builder = builder.dir(dir);
-        }
-        builder = self
-            .fault
-            .into_iter()
-            .fold(builder, |builder, fault| builder.fault(fault));
-        serve(builder).await.map_err(|error| Failure {
+        let (strict, command) = (self.strict, self.command.clone());
+        let any = SocketAddr::new(USUAL.ip(), 0);
+        let listen = self
+            .listen
+            .unwrap_or(if command.is_empty() { USUAL } else { any });
+        let builder = configure(self)?.listen(listen);
+        let mut signals = Signals::listen()?;
+        let served = match command.split_first() {
+            None => serve(builder, &mut signals).await,
+            Some((program, args)) => attend(builder, program, args, strict, &mut signals).await,
+        };
+        served.map_err(|error| Failure {
             exit: Exit(1),
-            message: format!("The emulator cannot listen on {}: {error}", self.listen),
+            message: format!("The emulator cannot run on {listen}: {error}"),
         })
     }
 }
 
-async fn serve(builder: chunkferry::emulator::EmulatorBuilder) -> std::io::Result<Exit> {
-    let mut stop = Stop::listen()?;
+fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
+    let mut settings = Settings::default();
+    if let Some(file) = &args.settings {
+        settings.set_lines(&read(file)?).map_err(usage)?;
+    }
+    for pair in &args.set {
+        settings.set_pair(pair).map_err(usage)?;
+    }
+    let mut builder = Emulator::builder().settings(settings);
+    if let Some(file) = &args.faults {
+        for line in read(file)?.lines().map(str::trim) {
+            if !line.is_empty() && !line.starts_with('#') {
+                builder = builder.fault(line.parse().map_err(usage)?);
+            }
+        }
+    }
+    builder = args.fault.into_iter().fold(builder, EmulatorBuilder::fault);
+    if let Some(chaos) = args.chaos {
+        builder = builder.chaos(chaos);
+    }
+    if let Some(dir) = args.dir {
+        builder = builder.dir(dir);
+    }
+    if let Some(file) = args.tls {
+        builder = builder.tls(file);
+    }
+    if let Some(origin) = args.upload_origin {
+        builder = builder.upload_origin(origin.trim_end_matches('/'));
+    }
+    Ok(builder)
+}
+
+fn usage(error: impl Display) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file);
+    text.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+}
+
+/// Serves until it is told to stop.
+async fn serve(builder: EmulatorBuilder, signals: &mut Signals) -> io::Result<Exit> {
     let emulator = builder.start().await?;
-    let mut stdout = std::io::stdout();
+    let mut stdout = io::stdout();
     // Whoever started this server may be gone already; then nobody reads the line.
     let _ = writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush());
-    stop.stopped().await;
+    signals.first().await;
     Ok(Exit::DELIVERED)
 }
 
-/// The signals that end the server.
-#[cfg(unix)]
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn stopped(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+/// Serves while a command runs, and ends as it does.
+async fn attend(
+    builder: EmulatorBuilder,
+    program: &OsString,
+    args: &[OsString],
+    strict: bool,
+    signals: &mut Signals,
+) -> io::Result<Exit> {
+    let emulator = builder.start().await?;
+    let mut child = tokio::process::Command::new(program)
+        .args(args)
+        .env("CHUNKFERRY_EMULATOR_URL", emulator.url())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        _ = signals.first() => {
+            child.start_kill()?;
+            child.wait().await?
         }
+    };
+    let findings = emulator.review();
+    report(&findings);
+    Ok(match (status.code(), strict && !findings.is_empty()) {
+        (Some(0), true) => Exit(1),
+        (Some(code), _) => Exit(u8::try_from(code).unwrap_or(1)),
+        (None, _) => Exit(killed(status)),
+    })
+}
+
+fn killed(status: std::process::ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    let signal = status.signal().and_then(|signal| u8::try_from(signal).ok());
+    signal.map_or(1, |signal| 128 + signal)
+}
+
+/// On stderr: stdout belongs to the command.
+fn report(findings: &[Finding]) {
+    eprintln!("review: {} findings", findings.len());
+    for finding in findings {
+        let upload = finding.publish_id.as_deref().unwrap_or("-");
+        eprintln!(
+            "  {} ({}, {upload}): {}",
+            finding.rule, finding.creator, finding.what
+        );
+        eprintln!("    {} [{}]", finding.fact, finding.mark);
     }
 }
 
-#[cfg(not(unix))]
-struct Stop;
-
-#[cfg(not(unix))]
-impl Stop {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn stopped(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
+fn list_settings() {
+    let mut stdout = io::stdout().lock();
+    for setting in Settings::list() {
+        let written = writeln!(
+            stdout,
+            "{}={}\n    {} [{}]\n    values: {}",
+            setting.key, setting.default, setting.meaning, setting.mark, setting.values
+        );
+        if written.is_err() {
+            break; // The reader has seen enough.
+        }
     }
 }

@@ -42,7 +42,7 @@ impl Tokens {
             }
             Self::Environment => std::env::var("TIKTOK_ACCESS_TOKEN")
                 .map(Secret::from)
-                .unwrap_or(Secret::new("")),
+                .unwrap_or_else(|_| Secret::new("")),
         };
         if token.is_empty() {
             return Err(match self {

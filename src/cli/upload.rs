@@ -7,11 +7,10 @@ use chunkferry::emulator::Emulator;
 use chunkferry::{Account, Engine, Error, ErrorKind, Job, Ledger, Options, Progress};
 use clap::Args;
 use futures::future::join_all;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use super::exit::Exit;
 use super::render::{Screen, View};
+use super::signals::Signals;
 use super::size::{bytes, rate};
 use super::{Failure, Globals};
 
@@ -40,13 +39,13 @@ pub(super) struct Upload {
     /// End when every byte is accepted, without waiting for the inbox
     #[arg(long)]
     no_wait: bool,
-    /// How long TikTok may work on a video after the last byte
+    /// How long TikTok may work on a video
     #[arg(long, value_name = "SECS", default_value_t = 1800)]
     wait: u64,
-    /// Do not hash: changes are told by size and time alone, copies not at all
+    /// Do not hash: changes are told by size and time alone
     #[arg(long)]
     no_ledger: bool,
-    /// video/mp4, video/quicktime or video/webm, whatever the file looks like
+    /// video/mp4, video/quicktime or video/webm, unseen
     #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true)]
     content_type: Option<String>,
     /// Exit 75 instead of waiting for another chunkferry to end
@@ -217,39 +216,6 @@ async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals
     };
     view.end(&result, exit, handle.progress());
     exit
-}
-
-/// SIGINT and SIGTERM: the first stops cleanly, the second at once.
-#[derive(Debug, Clone)]
-struct Signals(watch::Receiver<Option<Exit>>);
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let cannot = |error| Failure::temporary(format!("Signals cannot be watched: {error}"));
-        let mut int = signal(SignalKind::interrupt()).map_err(cannot)?;
-        let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
-        let (sender, receiver) = watch::channel(None);
-        tokio::spawn(async move {
-            loop {
-                let exit = tokio::select! {
-                    _ = int.recv() => Exit::INTERRUPTED,
-                    _ = term.recv() => Exit::TERMINATED,
-                };
-                if sender.send_replace(Some(exit)).is_some() {
-                    std::process::exit(exit.0.into());
-                }
-            }
-        });
-        Ok(Self(receiver))
-    }
-
-    /// Waits for the first signal; what exit code it stands for.
-    async fn first(&mut self) -> Exit {
-        match self.0.wait_for(Option::is_some).await.map(|exit| *exit) {
-            Ok(Some(exit)) => exit,
-            _ => std::future::pending().await,
-        }
-    }
 }
 
 /// `--emulator`: everything of it ends with the command.

@@ -9,14 +9,14 @@ use hyper::http::request::Parts;
 
 use super::answer::{Outcome, Refusal, envelope, with_retry_after};
 use super::call::Call;
-use super::canned;
 use super::endpoint::Endpoint;
 use super::faults::Action;
-use super::publish;
 use super::receive::Reply;
 use super::settings::Settings;
 use super::shared::Shared;
+use super::tokens::Unfit;
 use super::world::World;
+use super::{canned, oauth, people, publish, pull};
 
 /// Handles one API call.
 pub(crate) async fn answer(
@@ -55,11 +55,12 @@ pub(crate) async fn answer(
     }
     let response = match read {
         Ok(()) => perform(&mut world, &call, &settings),
-        Err(refusal) => {
-            let log_id = world.log_id();
-            envelope(Err(refusal), &settings, &log_id)
-        }
+        Err(refusal) => refuse(&mut world, refusal, &settings),
     };
+    for order in std::mem::take(&mut world.orders) {
+        let fetched = pull::fetch(Arc::clone(&shared), order);
+        tokio::spawn(Arc::clone(&shared).guard(fetched));
+    }
     match &strike.action {
         Some(Action::Lose) => Reply::Reset,
         Some(Action::Store(canned)) => {
@@ -71,29 +72,58 @@ pub(crate) async fn answer(
 }
 
 fn perform(world: &mut World, call: &Call, settings: &Settings) -> Response {
-    let log_id = world.log_id();
-    let token = match admit(world, call) {
+    match call.endpoint {
+        Endpoint::Token => oauth::token(world, call, settings),
+        Endpoint::Revoke => oauth::revoke(world, call, settings),
+        Endpoint::Authorize => oauth::authorize(world, call, settings),
+        _ => perform_for_token(world, call, settings),
+    }
+}
+
+fn perform_for_token(world: &mut World, call: &Call, settings: &Settings) -> Response {
+    let token = match admit(world, call, settings) {
         Ok(token) => token,
-        Err(refusal) => return envelope(Err(refusal), settings, &log_id),
+        Err(refusal) => return refuse(world, refusal, settings),
     };
     if let Err((refusal, wait)) = world.pass_window(call.endpoint, &token, settings) {
         let after = world.retry_after(wait, settings);
-        let response = envelope(Err(refusal), settings, &log_id);
-        return with_retry_after(response, after.as_deref());
+        return with_retry_after(refuse(world, refusal, settings), after.as_deref());
     }
     let outcome = dispatch(world, call, &token, settings);
-    if let Err(refusal) = &outcome {
+    if let Err(refusal) = &outcome
+        && call.endpoint.is_init()
+    {
+        if refusal.status == 400 {
+            world
+                .review
+                .init_refused(&token, call.creator(), &call.body);
+        }
         publish::leave_orphan(world, call, refusal.status, settings);
     }
+    let log_id = world.log_id();
     envelope(outcome, settings, &log_id)
 }
 
-fn admit(world: &World, call: &Call) -> Result<String, Refusal> {
-    match &call.token {
-        Some(token) if !world.dead_tokens.contains(token) => Ok(token.clone()),
-        _ => Err(Refusal::new(
+fn refuse(world: &mut World, refusal: Refusal, settings: &Settings) -> Response {
+    let log_id = world.log_id();
+    envelope(Err(refusal), settings, &log_id)
+}
+
+fn admit(world: &World, call: &Call, settings: &Settings) -> Result<String, Refusal> {
+    let invalid = || {
+        Refusal::new(
             "access_token_invalid",
             "The access token is invalid or not found in the request",
+        )
+    };
+    let token = call.token.as_deref().ok_or_else(invalid)?;
+    let scopes = call.endpoint.scopes();
+    match world.tokens.admit(token, scopes, world.now(), settings) {
+        Ok(()) => Ok(token.to_owned()),
+        Err(Unfit::Invalid) => Err(invalid()),
+        Err(Unfit::Scope) => Err(Refusal::new(
+            "scope_not_authorized",
+            format!("The user did not authorize {}", scopes.join(" or ")),
         )),
     }
 }
@@ -101,10 +131,14 @@ fn admit(world: &World, call: &Call) -> Result<String, Refusal> {
 fn dispatch(world: &mut World, call: &Call, token: &str, settings: &Settings) -> Outcome {
     match call.endpoint {
         Endpoint::InboxInit => publish::inbox_init(world, call, token, settings),
+        Endpoint::DirectInit => publish::direct_init(world, call, token, settings),
+        Endpoint::PhotoInit => publish::photo_init(world, call, token, settings),
         Endpoint::Status => publish::status(world, call, settings),
-        other => Err(Refusal::new(
-            "internal_error",
-            format!("{} is not here yet", other.name()),
-        )),
+        Endpoint::Cancel => publish::cancel(world, call, settings),
+        Endpoint::CreatorInfo => people::creator_info(world, call, settings),
+        Endpoint::UserInfo => people::user_info(world, call, token, settings),
+        Endpoint::Put | Endpoint::Authorize | Endpoint::Token | Endpoint::Revoke => Err(
+            Refusal::new("internal_error", "this is no call with a token"),
+        ),
     }
 }

@@ -19,6 +19,7 @@ const MOST_BYTES: usize = 1 << 20;
 pub(crate) struct Call {
     pub(crate) endpoint: Endpoint,
     pub(crate) token: Option<String>,
+    pub(crate) query: String,
     content_type: Option<String>,
     /// `https://host`, as the client sees this server.
     pub(crate) origin: String,
@@ -42,6 +43,7 @@ impl Call {
         Self {
             endpoint,
             token: bearer(&parts.headers).map(str::to_owned),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
             content_type: text(CONTENT_TYPE.as_str()).map(str::to_ascii_lowercase),
             origin: format!("{scheme}://{}", upload_host(host.unwrap_or("localhost"))),
             body: Vec::new(),
@@ -66,13 +68,15 @@ impl Call {
         self.token.as_deref().map_or("", creator_of)
     }
 
+    /// The declared type of the body, without its parameters.
+    pub(crate) fn media_type(&self) -> Option<&str> {
+        let declared = self.content_type.as_deref()?;
+        declared.split(';').next().map(str::trim)
+    }
+
     /// The JSON object in the body (D: `Content-Type: application/json; charset=UTF-8`).
     pub(crate) fn json(&self) -> Result<Value, Refusal> {
-        let declared = self
-            .content_type
-            .as_deref()
-            .and_then(|text| text.split(';').next());
-        if declared.map(str::trim) != Some("application/json") {
+        if self.media_type() != Some("application/json") {
             return Err(Refusal::param("the Content-Type must be application/json"));
         }
         let value: Value = serde_json::from_slice(&self.body)

@@ -1,18 +1,166 @@
-//! The server's own pages below `/_emulator`.
+//! The server's own pages below `/_emulator`: what it saw, and how it shall behave.
+//!
+//! A request with a bearer token concerns that token alone; without one it concerns everyone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
-use serde_json::json;
+use hyper::Method;
+use hyper::http::request::Parts;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
 
 use super::answer::json_answer;
+use super::creator::bearer;
+use super::faults::Fault;
+use super::settings::Settings;
+use super::settings::value::{Codec, Scale, duration};
 use super::shared::Shared;
 
-/// `GET /_emulator/log`; with `?creator=NAME` only what is theirs.
-pub(crate) fn log(shared: &Arc<Shared>, creator: Option<&str>) -> Response {
-    let log = shared.world().log(creator);
-    match serde_json::to_value(log) {
-        Ok(log) => json_answer(200, &log),
-        Err(error) => json_answer(500, &json!({ "error": error.to_string() })),
+/// Answers a request to one of these pages; `None`: there is no such page.
+pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option<Response> {
+    let page = parts.uri.path().strip_prefix("/_emulator/")?;
+    let desk = Desk {
+        shared,
+        token: bearer(&parts.headers),
+        query: parts.uri.query().unwrap_or_default(),
+    };
+    let text = String::from_utf8_lossy(body);
+    let done = match (&parts.method, page) {
+        (&Method::GET, "log") => tell(&shared.world().log(desk.query("creator").as_deref())),
+        (&Method::GET, "review") => desk.review(),
+        (&Method::GET, "settings") => Ok(desk.settings()),
+        (&Method::PUT, "settings") => desk.set(&text),
+        (&Method::GET, "faults") => {
+            Ok(json!({"faults": shared.world().faults.scripts(desk.token)}))
+        }
+        (&Method::POST, "faults") => desk.arm(&text),
+        (&Method::DELETE, "faults") => Ok(desk.disarm()),
+        (&Method::POST, "clock") => desk.clock(&text),
+        (&Method::POST, "reset") => Ok(desk.reset()),
+        _ => return None,
+    };
+    Some(match done {
+        Ok(value) => json_answer(200, &value),
+        Err(why) => json_answer(400, &json!({ "error": why })),
+    })
+}
+
+struct Desk<'a> {
+    shared: &'a Arc<Shared>,
+    token: Option<&'a str>,
+    query: &'a str,
+}
+
+fn tell(value: &impl Serialize) -> Result<Value, String> {
+    serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+impl Desk<'_> {
+    fn query(&self, key: &str) -> Option<String> {
+        let mut pairs = form_urlencoded::parse(self.query.as_bytes());
+        pairs.find_map(|(known, value)| (known == key).then(|| value.into_owned()))
     }
+
+    /// `?over=1`: the clients are done, what is unfinished counts as abandoned.
+    fn review(&self) -> Result<Value, String> {
+        let over = self.query("over").is_some_and(|over| over == "1");
+        let findings = self
+            .shared
+            .world()
+            .findings(self.query("creator").as_deref(), over);
+        Ok(json!({ "findings": tell(&findings)? }))
+    }
+
+    fn settings(&self) -> Value {
+        let settings = self.shared.world().settings(self.token);
+        let pair = |row: super::settings::Setting| {
+            let value = settings.get(row.key).unwrap_or_default();
+            (row.key.to_owned(), Value::String(value))
+        };
+        Value::Object(Settings::list().into_iter().map(pair).collect())
+    }
+
+    /// A JSON object, or lines of `KEY=VALUE`.
+    fn set(&self, text: &str) -> Result<Value, String> {
+        let pairs = match serde_json::from_str::<Map<String, Value>>(text) {
+            Ok(object) => object
+                .into_iter()
+                .map(|(key, value)| (key, plain(value)))
+                .collect(),
+            Err(_) => lines(text)
+                .map(|line| {
+                    let pair = line.split_once('=');
+                    let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
+                    pair.ok_or_else(|| format!("`{line}` is not KEY=VALUE"))
+                })
+                .collect::<Result<Vec<_>, _>>()?,
+        };
+        let set = self.shared.world().set(self.token, &pairs);
+        set.map_err(|error| error.to_string())?;
+        Ok(self.settings())
+    }
+
+    /// A JSON list of scripts, or one script a line; all are armed or none.
+    fn arm(&self, text: &str) -> Result<Value, String> {
+        let scripts = match serde_json::from_str::<Vec<String>>(text) {
+            Ok(list) => list,
+            Err(_) => lines(text).map(str::to_owned).collect(),
+        };
+        let faults = scripts.iter().map(|script| script.parse::<Fault>());
+        let faults: Vec<Fault> = faults
+            .collect::<Result<_, _>>()
+            .map_err(|error| error.to_string())?;
+        let mut world = self.shared.world();
+        for fault in faults {
+            world.faults.arm(fault, self.token);
+        }
+        Ok(json!({ "faults": world.faults.scripts(self.token) }))
+    }
+
+    fn disarm(&self) -> Value {
+        self.shared.world().faults.disarm(self.token);
+        json!({ "faults": [] })
+    }
+
+    /// `{"advance": "90s"}`, `{"scale": "60x"}`, or both; the clock is everyone's.
+    fn clock(&self, text: &str) -> Result<Value, String> {
+        let wish: Map<String, Value> =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut advance = Duration::ZERO;
+        let mut scale = None;
+        for (key, value) in wish {
+            match &*key {
+                "advance" => advance = duration(&plain(value))?,
+                "scale" => scale = Some(<Scale as Codec<f64>>::read(&plain(value))?),
+                other => return Err(format!("`{other}` is neither advance nor scale")),
+            }
+        }
+        let mut world = self.shared.world();
+        if let Some(scale) = scale {
+            world.clock.set_scale(scale);
+        }
+        world.clock.advance(advance);
+        Ok(json!({ "now": world.clock.unix(world.now()) }))
+    }
+
+    fn reset(&self) -> Value {
+        self.shared.world().reset(self.token);
+        json!({})
+    }
+}
+
+/// Numbers and flags may be written as such.
+fn plain(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
+
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
 }

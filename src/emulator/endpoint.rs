@@ -77,4 +77,15 @@ impl Endpoint {
             Self::Put | Self::Cancel | Self::Authorize | Self::Token | Self::Revoke => None,
         }
     }
+
+    /// The scopes of which a token needs one.
+    pub(crate) fn scopes(self) -> &'static [&'static str] {
+        match self {
+            Self::InboxInit => &["video.upload"],
+            Self::DirectInit | Self::CreatorInfo => &["video.publish"],
+            Self::PhotoInit | Self::Status | Self::Cancel => &["video.publish", "video.upload"],
+            Self::UserInfo => &["user.info.basic"],
+            Self::Put | Self::Authorize | Self::Token | Self::Revoke => &[],
+        }
+    }
 }

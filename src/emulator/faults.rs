@@ -301,6 +301,13 @@ impl Faults {
         self.chaos = chaos;
     }
 
+    /// What is armed, for everyone or for one owner, tokens left out.
+    pub(crate) fn scripts(&self, owner: Option<&str>) -> Vec<String> {
+        let theirs = |armed: &&Armed| owner.is_none() || armed.owner.as_deref() == owner;
+        let armed = self.armed.iter().filter(theirs);
+        armed.map(|armed| armed.fault.to_string()).collect()
+    }
+
     /// Counts the request and says what hits it: all delays together, and the first action.
     pub(crate) fn strike(&mut self, occasion: &Occasion<'_>) -> Strike {
         let mut strike = Strike::default();

@@ -1,14 +1,18 @@
-//! The calls that start an upload and tell how it is doing.
+//! The calls that start a post, stop it, and tell how it is doing.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
 use super::endpoint::Endpoint;
-use super::rules::{judge_plan, legal_under_both_readings};
-use super::session::{Session, Source};
+use super::rules::{judge_photo_post, judge_plan, judge_video_post, legal_under_both_readings};
+use super::session::{Session, Source, State};
 use super::settings::{InboxPostInfo, RefusedInit, Settings};
-use super::world::World;
+use super::world::{Order, World};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// An inbox draft: `/v2/post/publish/inbox/video/init/` (D UP).
 pub(crate) fn inbox_init(
@@ -18,27 +22,85 @@ pub(crate) fn inbox_init(
     settings: &Settings,
 ) -> Outcome {
     let body = call.json()?;
-    let source_info = source_info(&body)?;
-    let source = source(source_info, settings)?;
+    let (source, urls) = source(&body, settings)?;
     check_pending(world, call, settings)?;
-    if let Source::Upload(plan) = &source
-        && let Err(remark) = legal_under_both_readings(plan)
-    {
-        world.note(call.endpoint, remark);
-    }
-    let mut session = Session::new(Endpoint::InboxInit, source, world.now(), settings);
+    let mut session = Session::new(call.endpoint, source, world.now(), settings);
     if settings.inbox_post_info == InboxPostInfo::ApplyTitle {
         let title = body.pointer("/post_info/title").and_then(Value::as_str);
         session.title = title.map(str::to_owned);
     }
-    Ok(open(world, call, token, session))
+    Ok(open(world, call, token, session, urls))
+}
+
+/// A post without a stop in the inbox: `/v2/post/publish/video/init/` (D DP).
+pub(crate) fn direct_init(
+    world: &mut World,
+    call: &Call,
+    token: &str,
+    settings: &Settings,
+) -> Outcome {
+    let body = call.json()?;
+    let post = judge_video_post(&body, settings)?;
+    let (source, urls) = source(&body, settings)?;
+    check_daily_posts(world, call, settings)?;
+    let mut session = Session::new(call.endpoint, source, world.now(), settings);
+    session.title = post.title;
+    session.public = post.public;
+    session.direct = true;
+    Ok(open(world, call, token, session, urls))
+}
+
+/// Photos: `/v2/post/publish/content/init/` (D PH).
+pub(crate) fn photo_init(
+    world: &mut World,
+    call: &Call,
+    token: &str,
+    settings: &Settings,
+) -> Outcome {
+    let body = call.json()?;
+    let post = judge_photo_post(&body, settings)?;
+    for url in &post.images {
+        check_url(url, settings)?;
+    }
+    match post.direct {
+        true => check_daily_posts(world, call, settings)?,
+        false => check_pending(world, call, settings)?,
+    }
+    let mut session = Session::new(call.endpoint, Source::Pull, world.now(), settings);
+    session.title = post.title;
+    session.public = post.public;
+    session.direct = post.direct;
+    Ok(open(world, call, token, session, post.images))
 }
 
 /// How an upload is doing: `/v2/post/publish/status/fetch/` (D ST).
 pub(crate) fn status(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
     let body = call.json()?;
     let number = owned(world, call, &body, settings)?;
+    world.review.status_asked(number);
     Ok(world.sessions[&number].status_data(world.now(), settings))
+}
+
+/// Stops a pull that still runs: `/v2/post/publish/cancel/` (D MTG).
+///
+/// Uploads by the client are refused as the documents speak of pulls only.
+pub(crate) fn cancel(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
+    let body = call.json()?;
+    let number = owned(world, call, &body, settings)?;
+    let now = world.now();
+    let pulling = |session: &&mut Session| {
+        matches!(session.source, Source::Pull) && session.state(now, settings) == State::Arriving
+    };
+    match world.sessions.get_mut(&number).filter(pulling) {
+        Some(session) => {
+            session.failed = Some("publish_cancelled".to_owned());
+            Ok(json!({}))
+        }
+        None => Err(Refusal::new(
+            "publish_not_cancellable",
+            "Only a download in progress can be cancelled",
+        )),
+    }
 }
 
 /// The upload a call names, if it is its creator's to name.
@@ -67,17 +129,50 @@ fn owned(world: &World, call: &Call, body: &Value, settings: &Settings) -> Resul
     }
 }
 
-fn source_info(body: &Value) -> Result<&Value, Refusal> {
-    body.get("source_info")
-        .filter(|info| info.is_object())
-        .ok_or_else(|| Refusal::param("source_info is required"))
+/// Where the video comes from, and the URLs to fetch it from.
+fn source(body: &Value, settings: &Settings) -> Result<(Source, Vec<String>), Refusal> {
+    let info = body.get("source_info").filter(|info| info.is_object());
+    let info = info.ok_or_else(|| Refusal::param("source_info is required"))?;
+    match info.get("source").and_then(Value::as_str) {
+        Some("FILE_UPLOAD") => {
+            let plan = judge_plan(info, settings)?;
+            Ok((Source::Upload(plan), Vec::new()))
+        }
+        Some("PULL_FROM_URL") => match info.get("video_url").and_then(Value::as_str) {
+            Some(url) => {
+                check_url(url, settings)?;
+                Ok((Source::Pull, vec![url.to_owned()]))
+            }
+            None => Err(Refusal::param("video_url is required")),
+        },
+        Some(_) => Err(Refusal::param(
+            "source must be FILE_UPLOAD or PULL_FROM_URL",
+        )),
+        None => Err(Refusal::param("source is required")),
+    }
 }
 
-fn source(source_info: &Value, settings: &Settings) -> Result<Source, Refusal> {
-    match source_info.get("source").and_then(Value::as_str) {
-        Some("FILE_UPLOAD") => judge_plan(source_info, settings).map(Source::Upload),
-        Some(_) => Err(Refusal::param("source must be FILE_UPLOAD")),
-        None => Err(Refusal::param("source is required")),
+/// A pull URL must be https, name a host, and lie below the verified prefix (D MTG).
+fn check_url(text: &str, settings: &Settings) -> Result<(), Refusal> {
+    let Ok(url) = url::Url::parse(text) else {
+        return Err(Refusal::param("the URL cannot be read"));
+    };
+    let by_name = matches!(url.host(), Some(url::Host::Domain(_)));
+    let allowed = match (url.scheme(), settings.pull_allow_http) {
+        ("https" | "http", true) => true,
+        ("https", false) => by_name,
+        _ => false,
+    };
+    if !allowed {
+        return Err(Refusal::param("the URL must be https and name a host"));
+    }
+    let verified = settings.verified_prefix.as_ref();
+    match verified.is_none_or(|prefix| text.starts_with(prefix)) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            "url_ownership_unverified",
+            "The URL is not below a verified prefix",
+        )),
     }
 }
 
@@ -99,18 +194,54 @@ fn check_pending(world: &mut World, call: &Call, settings: &Settings) -> Result<
     ))
 }
 
-fn open(world: &mut World, call: &Call, token: &str, session: Session) -> Value {
+/// A creator's direct posts within 24 hours are capped (D DP; the number is O-22).
+pub(crate) fn check_daily_posts(
+    world: &mut World,
+    call: &Call,
+    settings: &Settings,
+) -> Result<(), Refusal> {
+    let now = world.now();
+    let recent = |session: &&Session| {
+        session.direct && session.creator == call.creator() && now.since(session.issued) < DAY
+    };
+    let posts = world.sessions.values().filter(recent).count() as u64;
+    if !settings.limited() || posts < settings.daily_posts {
+        return Ok(());
+    }
+    world.note(
+        call.endpoint,
+        format!("{posts} direct posts within a day: use a fresh token or limits=off"),
+    );
+    Err(Refusal::new(
+        "spam_risk_too_many_posts",
+        "The creator posted too often within 24 hours",
+    ))
+}
+
+fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec<String>) -> Value {
+    if let Source::Upload(plan) = &session.source
+        && let Err(remark) = legal_under_both_readings(plan)
+    {
+        world.review.one_reading_only(call.creator(), remark);
+    }
     let number = world.open(token, session);
     let session = &world.sessions[&number];
+    let publish_id = session.publish_id.clone();
     match session.source {
         Source::Upload(_) => json!({
-            "publish_id": session.publish_id,
+            "publish_id": publish_id,
             "upload_url": format!(
                 "{}/video/?upload_id={}&upload_token={}",
                 call.origin, session.upload_id, session.upload_token
             ),
         }),
-        Source::Pull => json!({ "publish_id": session.publish_id }),
+        Source::Pull => {
+            world.orders.push(Order {
+                session: number,
+                urls,
+            });
+            json!({ "publish_id": publish_id })
+        }
     }
 }
 
@@ -123,6 +254,7 @@ pub(crate) fn leave_orphan(world: &mut World, call: &Call, status: u16, settings
     if call.endpoint.is_init() && settings.refused_init == RefusedInit::Task {
         let mut session = Session::new(call.endpoint, Source::Pull, world.now(), settings);
         session.orphan = true;
+        session.direct = call.endpoint == Endpoint::DirectInit;
         world.open(token, session);
     }
 }

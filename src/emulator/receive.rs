@@ -1,5 +1,7 @@
 //! Takes in chunks: judged on their headers, hashed as they arrive, counted when they are whole.
 
+mod url;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,6 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::http::request::Parts;
 use sha2::{Digest, Sha256};
-use url::form_urlencoded;
 
 use super::answer::{closing, put_answer};
 use super::canned;
@@ -17,10 +18,10 @@ use super::faults::{Action, Strike};
 use super::keep::Keep;
 use super::log::PutLog;
 use super::rules::{Head, Judgement, judge_put};
-use super::session::Session;
-use super::settings::{BadBodyStatus, CutChunk, DeadUrlStatus, LastStatus, MiddleStatus, Settings};
+use super::settings::{BadBodyStatus, CutChunk, LastStatus, MiddleStatus, Settings};
 use super::shared::{Pace, Shared};
 use super::world::World;
+use url::{dead, find, gone, refuse_dead};
 
 /// How a PUT ends.
 pub(crate) enum Reply {
@@ -97,8 +98,16 @@ impl Put {
         let strike = world.enter_put(number, chunk);
         let now = world.now();
         let settings = world.settings(Some(&world.sessions[&number].token));
-        if head.bearer {
-            world.note(Endpoint::Put, "a bearer token was sent to the upload host");
+        let World {
+            review, sessions, ..
+        } = &mut *world;
+        if let Some(session) = sessions.get(&number) {
+            if head.bearer {
+                review.bearer_on_put(number, session);
+            }
+            if let Some(range) = range {
+                review.put_came(number, session, (range.first, range.last));
+            }
         }
         let entry = world.sessions.get_mut(&number).map_or(0, |session| {
             session.open_puts += 1;
@@ -400,6 +409,11 @@ impl Put {
 
     fn answer(&self, response: Response, why: Option<String>) -> Reply {
         let status = response.status().as_u16();
+        let range = self.head.range().map(|range| (range.first, range.last));
+        self.shared
+            .world()
+            .review
+            .put_answered(self.session, status, range);
         self.note(|put| {
             put.http_status = Some(status);
             put.why = why;
@@ -415,44 +429,6 @@ impl Drop for Put {
             session.open_puts = session.open_puts.saturating_sub(1);
         }
     }
-}
-
-/// The upload a URL's query names, if its token is right.
-fn find(world: &World, query: &str) -> Option<u64> {
-    let value = |wanted: &str| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find_map(|(key, value)| (key == wanted).then(|| value.into_owned()))
-    };
-    let number = world.by_upload_id(&value("upload_id")?)?;
-    let token = value("upload_token")?;
-    let session = world.sessions.get(&number)?;
-    (session.upload_token == token).then_some(number)
-}
-
-fn dead(documented: u16, settings: &Settings) -> u16 {
-    match settings.dead_url_status {
-        DeadUrlStatus::Documented => documented,
-        DeadUrlStatus::NotAllowed => 405,
-    }
-}
-
-fn gone(settings: &Settings) -> Judgement {
-    Judgement::Refuse {
-        status: dead(404, settings),
-        why: "there is no live upload task for this URL".to_owned(),
-    }
-}
-
-/// Whether the URL still leads to an upload.
-fn refuse_dead(session: &Session, world: &World, settings: &Settings) -> Option<Judgement> {
-    if session.dropped || session.failed.is_some() {
-        return Some(gone(settings));
-    }
-    let expired = world.now() >= session.expires;
-    expired.then(|| Judgement::Refuse {
-        status: dead(403, settings),
-        why: "the upload URL has expired".to_owned(),
-    })
 }
 
 fn success(complete: bool, settings: &Settings) -> u16 {

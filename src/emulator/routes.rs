@@ -7,9 +7,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{MethodFilter, any, on};
+use http_body_util::{BodyExt, Limited};
 use serde_json::json;
-use url::form_urlencoded;
 
 use super::answer::{closing, empty_answer, json_answer};
 use super::endpoint::Endpoint;
@@ -18,27 +18,43 @@ use super::shared::Shared;
 use super::wire::Line;
 use super::{api, control, receive};
 
-/// The paths of the API calls; all are POST.
-const CALLS: &[(&str, Endpoint)] = &[
+/// The calls that are POST, by path.
+const POSTS: [(&str, Endpoint); 8] = [
     ("/v2/post/publish/inbox/video/init/", Endpoint::InboxInit),
+    ("/v2/post/publish/video/init/", Endpoint::DirectInit),
+    ("/v2/post/publish/content/init/", Endpoint::PhotoInit),
     ("/v2/post/publish/status/fetch/", Endpoint::Status),
+    ("/v2/post/publish/cancel/", Endpoint::Cancel),
+    (
+        "/v2/post/publish/creator_info/query/",
+        Endpoint::CreatorInfo,
+    ),
+    ("/v2/oauth/token/", Endpoint::Token),
+    ("/v2/oauth/revoke/", Endpoint::Revoke),
+];
+
+/// The calls that are GET, by path.
+const GETS: [(&str, Endpoint); 2] = [
+    ("/v2/user/info/", Endpoint::UserInfo),
+    ("/v2/auth/authorize/", Endpoint::Authorize),
 ];
 
 /// The paths upload URLs were seen with (D MTG, F protocol 7.3).
 const UPLOADS: [&str; 4] = ["/video/", "/video", "/upload/", "/upload"];
 
+/// More than any page of `/_emulator` takes in.
+const MOST_BYTES: usize = 1 << 20;
+
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new()
-        .route("/_emulator/log", get(log))
+        .route("/_emulator/{*page}", any(page))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method);
-    for (path, endpoint) in CALLS {
-        router = router.route(
-            path,
-            post(move |State(shared): State<Arc<Shared>>, request: Request| {
-                call(shared, *endpoint, request)
-            }),
-        );
+    let posts = POSTS.map(|(path, endpoint)| (MethodFilter::POST, path, endpoint));
+    let gets = GETS.map(|(path, endpoint)| (MethodFilter::GET, path, endpoint));
+    for (method, path, endpoint) in posts.into_iter().chain(gets) {
+        let handle = move |State(shared), request| call(shared, endpoint, request);
+        router = router.route(path, on(method, handle));
     }
     for path in UPLOADS {
         router = router.route(path, any(put));
@@ -88,28 +104,29 @@ fn line(request: &Request) -> Option<Arc<Line>> {
     request.extensions().get::<Arc<Line>>().cloned()
 }
 
-async fn log(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let query = request.uri().query().unwrap_or_default().as_bytes();
-    let mut pairs = form_urlencoded::parse(query);
-    let creator = pairs.find_map(|(key, value)| (key == "creator").then(|| value.into_owned()));
-    control::log(&shared, creator.as_deref())
+async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MOST_BYTES).collect().await else {
+        return closing(empty_answer(413));
+    };
+    let answered = control::answer(&shared, &parts, &body.to_bytes());
+    answered.unwrap_or_else(|| nothing_at(parts.uri.path()))
 }
 
 async fn unknown(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
-    let path = request.uri().path().to_owned();
-    if !path.starts_with("/_emulator") {
-        shared.world().count(None);
-    }
-    let message = format!("there is nothing at {path}");
-    closing(json_answer(
-        404,
-        &json!({ "error": { "code": "not_found", "message": message } }),
-    ))
+    shared.world().count(None);
+    closing(nothing_at(request.uri().path()))
 }
 
-async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
-    if !request.uri().path().starts_with("/_emulator") {
-        shared.world().count(None);
-    }
+fn nothing_at(path: &str) -> Response {
+    let message = format!("there is nothing at {path}");
+    json_answer(
+        404,
+        &json!({ "error": { "code": "not_found", "message": message } }),
+    )
+}
+
+async fn wrong_method(State(shared): State<Arc<Shared>>) -> Response {
+    shared.world().count(None);
     closing(empty_answer(405))
 }

@@ -1,9 +1,12 @@
-//! The service's rules, judged as a server judges them: the plan at init, the headers of a PUT.
+//! The service's rules, judged as a server judges them: the plan at init, the headers of a PUT, what
+//! a post says about itself.
 //!
 //! Written from the documents alone; the engine has its own reading of the same pages.
 
 mod plan;
+mod post;
 mod put;
 
 pub(crate) use plan::{Plan, judge_plan, legal_under_both_readings};
+pub(crate) use post::{PRIVACY_LEVELS, judge_photo_post, judge_video_post};
 pub(crate) use put::{Head, Judgement, Progress, judge_put};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use super::routes::router;
 use super::shared::Shared;
@@ -24,7 +25,11 @@ pub(crate) struct Server {
 impl Server {
     /// Serves on a listener that is already bound, on a thread and a runtime of its own: tests that block
     /// theirs must not stop it.
-    pub(crate) fn start(listener: TcpListener, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn start(
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -34,7 +39,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("emulator".to_owned())
-            .spawn(move || run(runtime, listener, shared, stopped))?;
+            .spawn(move || run(runtime, listener, tls, shared, stopped))?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
@@ -57,13 +62,14 @@ impl Drop for Server {
 fn run(
     runtime: Runtime,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     stopped: oneshot::Receiver<()>,
 ) {
     let guarded = Arc::clone(&shared);
     runtime.block_on(async {
         tokio::select! {
-            _ = guarded.guard(accept(listener, shared)) => {}
+            _ = guarded.guard(accept(listener, tls, shared)) => {}
             _ = stopped => {}
         }
     });
@@ -71,7 +77,7 @@ fn run(
     runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
@@ -81,7 +87,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let served = wire::serve(stream, router.clone());
+                    let served = wire::serve(stream, tls.clone(), Arc::clone(&shared), router.clone());
                     connections.spawn(Arc::clone(&shared).guard(served));
                 }
                 // Out of file descriptors, mostly: others must close theirs first.

@@ -53,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) puts: Vec<PutLog>,
     pub(crate) title: Option<String>,
     pub(crate) public: bool,
+    /// Posted without a stop in the inbox.
+    pub(crate) direct: bool,
     /// What was received when; what a lagging status reads.
     history: Vec<(Moment, u64)>,
 }
@@ -103,7 +105,8 @@ impl Session {
             last_put: None,
             puts: Vec::new(),
             title: None,
-            public: false,
+            public: true,
+            direct: false,
             history: vec![(issued, 0)],
         }
     }
@@ -154,8 +157,8 @@ impl Session {
         if let Some(reason) = reason.or(settings.fail_reason.as_ref()) {
             return State::Failed(reason.clone());
         }
-        match (settings.final_status, self.endpoint) {
-            (FinalStatus::ByEndpoint, Endpoint::DirectInit) => State::Posted,
+        match (settings.final_status, self.direct) {
+            (FinalStatus::ByEndpoint, true) => State::Posted,
             (FinalStatus::ByEndpoint | FinalStatus::SendToUserInbox, _) => State::Delivered,
             (FinalStatus::PublishComplete, _) => State::Posted,
             (FinalStatus::Failed, _) => State::Failed("internal".to_owned()),
@@ -234,7 +237,7 @@ impl Session {
     /// Whether it takes one of the creator's pending places (D UP: un-posted within 24 hours).
     pub(crate) fn is_pending(&self, now: Moment, settings: &Settings) -> bool {
         const DAY: Duration = Duration::from_secs(24 * 3600);
-        if self.endpoint == Endpoint::DirectInit || now.since(self.issued) >= DAY {
+        if self.direct || now.since(self.issued) >= DAY {
             return false;
         }
         match self.state(now, settings) {
@@ -249,8 +252,7 @@ impl Session {
 
     pub(crate) fn is_draft(&self, now: Moment, settings: &Settings) -> bool {
         let state = self.state(now, settings);
-        let inbox = self.endpoint != Endpoint::DirectInit;
-        state == State::Delivered || (inbox && state == State::Posted)
+        state == State::Delivered || (!self.direct && state == State::Posted)
     }
 
     pub(crate) fn log(&self, clock: &Clock, settings: &Settings) -> SessionLog {

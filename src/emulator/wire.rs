@@ -10,13 +10,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
+
+use super::settings::Http2;
+use super::shared::Shared;
 
 /// What a client may still send after a refusal before the connection is dropped on it.
 const LINGER_BYTES: u64 = 256 << 20;
@@ -63,21 +67,51 @@ impl Drop for Wire {
 }
 
 /// Serves one connection until it ends or is broken off.
-pub(crate) async fn serve(stream: TcpStream, router: Router) {
+pub(crate) async fn serve(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    router: Router,
+) {
     // Answers are small and wanted at once; where it cannot be set they are only later.
     let _ = stream.set_nodelay(true);
-    let line = Arc::new(Line::new(false));
+    let line = Arc::new(Line::new(tls.is_some()));
     let wire = Wire {
         stream,
         line: Arc::clone(&line),
     };
+    let spoken = async {
+        let two = shared.world().settings(None).http2 == Http2::On;
+        match tls {
+            None => {
+                let two = two && wire.starts_http2().await;
+                speak(wire, Arc::clone(&line), router, two).await;
+            }
+            // A client that does not trust the certificate has nothing more to say.
+            Some(tls) => {
+                if let Ok(stream) = tls.accept(wire).await {
+                    let two = two && stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    speak(stream, Arc::clone(&line), router, two).await;
+                }
+            }
+        }
+    };
     tokio::select! {
-        () = speak(wire, Arc::clone(&line), router) => {}
+        () = spoken => {}
         () = line.reset.notified() => {}
     }
 }
 
-async fn speak<S>(stream: S, line: Arc<Line>, router: Router)
+impl Wire {
+    /// Whether a client opens with HTTP/2 without having been asked (prior knowledge).
+    async fn starts_http2(&self) -> bool {
+        let mut first = [0; 3];
+        // No request line of HTTP/1 starts like its preface, `PRI * HTTP/2.0`.
+        self.stream.peek(&mut first).await.is_ok() && &first == b"PRI"
+    }
+}
+
+async fn speak<S>(stream: S, line: Arc<Line>, router: Router, two: bool)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -86,6 +120,12 @@ where
         request.extensions_mut().insert(Arc::clone(&line));
         service.call(request)
     });
+    if two {
+        let http2 = http2::Builder::new(TokioExecutor::new());
+        // An error is the client's way to leave, here as below.
+        let _ = http2.serve_connection(TokioIo::new(stream), service).await;
+        return;
+    }
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(120))

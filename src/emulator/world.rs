@@ -5,7 +5,7 @@
 
 mod scopes;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,18 @@ use super::creator::{Windows, creator_of, public_name};
 use super::endpoint::Endpoint;
 use super::faults::{Action, Faults, Occasion, Strike};
 use super::log::{FaultLog, Log, NoteLog, Requests};
-use super::session::{Session, Source};
+use super::review::{Finding, Review};
+use super::session::{Session, Source, State};
 use super::settings::{LostInit, RetryAfter, SettingError, Settings};
+use super::tokens::Tokens;
 pub(crate) use scopes::Scopes;
+
+/// A pull that was accepted: the URLs to fetch for an upload.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) session: u64,
+    pub(crate) urls: Vec<String>,
+}
 
 #[derive(Debug)]
 pub(crate) struct World {
@@ -31,8 +40,10 @@ pub(crate) struct World {
     first_session: u64,
     by_upload_id: HashMap<String, u64>,
     by_publish_id: HashMap<String, u64>,
-    /// Tokens that a fault or a revocation made invalid.
-    pub(crate) dead_tokens: HashSet<String>,
+    pub(crate) tokens: Tokens,
+    pub(crate) review: Review,
+    /// Pulls that were accepted and wait to be started.
+    pub(crate) orders: Vec<Order>,
     pub(crate) random: fastrand::Rng,
     requests: Requests,
     inits: u64,
@@ -52,7 +63,9 @@ impl World {
             first_session: 0,
             by_upload_id: HashMap::new(),
             by_publish_id: HashMap::new(),
-            dead_tokens: HashSet::new(),
+            tokens: Tokens::default(),
+            review: Review::default(),
+            orders: Vec::new(),
             random: fastrand::Rng::new(),
             requests: Requests::default(),
             inits: 0,
@@ -107,7 +120,7 @@ impl World {
         let strike = self.faults.strike(&occasion);
         self.record_strike(&strike, endpoint, None, None);
         if let (Some(Action::RevokeToken), Some(token)) = (&strike.action, token) {
-            self.dead_tokens.insert(token.to_owned());
+            self.tokens.kill(token);
         }
         strike
     }
@@ -130,9 +143,7 @@ impl World {
         match strike.action {
             Some(Action::ExpireUrl) => session.expires = now,
             Some(Action::DropSession) => session.dropped = true,
-            Some(Action::RevokeToken) => {
-                self.dead_tokens.insert(session.token.clone());
-            }
+            Some(Action::RevokeToken) => self.tokens.kill(&session.token),
             _ => {}
         }
         let publish_id = session.publish_id.clone();
@@ -186,6 +197,9 @@ impl World {
                 endpoint,
                 format!("over {most} {name} calls a minute: use a fresh token or limits=off"),
             );
+            if endpoint == Endpoint::Status {
+                self.review.status_refused(creator_of(token));
+            }
             (
                 Refusal::new("rate_limit_exceeded", "Too many requests"),
                 wait,
@@ -252,13 +266,14 @@ impl World {
         self.windows.forget(token);
         match token {
             Some(token) => {
-                self.dead_tokens.remove(token);
+                self.tokens.revive(token);
                 let creator = creator_of(token);
                 self.sessions
                     .retain(|_, session| session.creator != creator);
             }
             None => {
-                self.dead_tokens.clear();
+                self.tokens = Tokens::default();
+                self.review = Review::default();
                 self.sessions.clear();
                 self.first_session = self.next_session;
                 self.requests = Requests::default();
@@ -294,6 +309,27 @@ impl World {
         theirs
             .filter(|session| session.is_pending(now, settings))
             .count() as u64
+    }
+
+    /// A creator took the consent back: what is not finished fails (D ST `auth_removed`).
+    pub(crate) fn remove_auth(&mut self, creator: &str) {
+        let now = self.now();
+        for session in self.sessions.values_mut() {
+            let settings = self.scopes.of(Some(&session.token));
+            let state = session.state(now, &settings);
+            if session.creator == creator && matches!(state, State::Arriving | State::Processing) {
+                session.failed = Some("auth_removed".to_owned());
+            }
+        }
+    }
+
+    /// What clients did wrong though it got through; `over`: they are done.
+    pub(crate) fn findings(&self, creator: Option<&str>, over: bool) -> Vec<Finding> {
+        let theirs = |session: &&Session| creator.is_none_or(|creator| session.creator == creator);
+        let sessions = self.sessions.values().filter(theirs);
+        let findings = self.review.findings(sessions, self.now(), over);
+        let theirs = |finding: &Finding| creator.is_none_or(|creator| finding.creator == creator);
+        findings.into_iter().filter(theirs).collect()
     }
 
     /// Whether an init whose answer gets lost does its work.

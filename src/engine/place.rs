@@ -37,8 +37,9 @@ pub(super) async fn place(
 ) -> Result<Placed, Error> {
     supersede(shared, source, key).await?;
     let mut rows = shared.journal.find(key.clone()).await?;
-    rows.retain(|row| {
-        !matches!(row.state, State::GivenUp { .. }) && !(again && row.state.is_final())
+    rows.retain(|row| match row.state {
+        State::GivenUp { .. } => false,
+        _ => !again || !row.state.is_final(),
     });
     // Unfinished ones first, then the newest.
     rows.sort_by_key(|row| (row.state.is_final(), std::cmp::Reverse(row.created)));

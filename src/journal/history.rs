@@ -72,6 +72,6 @@ impl History {
             serde_json::to_writer(&mut text, row)?;
             text.push(b'\n');
         }
-        super::record::replace(&self.path, &text)
+        super::replace::replace(&self.path, &text)
     }
 }

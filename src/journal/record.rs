@@ -1,9 +1,7 @@
 //! What people may read of the journal: a record of each upload, without secrets, and the file that shows it while a
 //! process owns the database.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::History;
 use super::lock::{Holder, Lock};
+use super::replace::replace;
 use super::{SledStore, broken, stamp};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
@@ -139,22 +138,4 @@ pub(super) fn write_status(dir: &Path, holder: Holder, uploads: Vec<Record>) -> 
 fn read_status(dir: &Path) -> Vec<Record> {
     let text = std::fs::read(dir.join("status.json")).unwrap_or_default();
     serde_json::from_slice::<Status>(&text).map_or_else(|_| Vec::new(), |status| status.uploads)
-}
-
-/// Replaces a file's content in one step: readers see the old text or the new one.
-pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(text)?;
-    file.sync_data()?;
-    std::fs::rename(&new, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }

@@ -25,6 +25,8 @@ use crate::error::Error;
 use crate::ledger::Entry;
 use crate::upload::{Key, ROW_VERSION, State, Upload};
 
+mod keys;
+
 /// The window of the service's limits. Source: API v2 Rate Limit.
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -171,42 +173,6 @@ fn private(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-// Keys. One keyspace, so that one batch is one atomic step:
-//   u ID                              the row
-//   d ID INDEX                        ledger entry of a chunk
-//   k SCOPE SIZE ID                   the rows of one size, for "the same bytes"
-//   o ID                              the rows that have not ended
-//   i SCOPE TIME ID                   inits of the last minute
-//   f SCOPE TIME ID                   deliveries
-//   r BASE                            the last known rate
-fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![kind];
-    for part in parts {
-        key.extend_from_slice(part);
-    }
-    key
-}
-
-/// Account, API base and destination, each closed by a zero byte, which none of them holds.
-fn scope(of: &Key) -> Vec<u8> {
-    format!("{}\0{}\0{:?}\0", of.account, of.api_base, of.destination).into_bytes()
-}
-
-fn row_key(id: &str) -> Vec<u8> {
-    key(b'u', &[id.as_bytes()])
-}
-
-fn size_key(of: &Key, id: &str) -> Vec<u8> {
-    key(b'k', &[&scope(of), &of.size.to_be_bytes(), id.as_bytes()])
-}
-
-/// The time at the end of an `i` or `f` key, before the id of 16 digits.
-fn time_of(key: &[u8]) -> Option<Timestamp> {
-    let end = key.len().checked_sub(16)?;
-    let bytes = key.get(end.checked_sub(8)?..end)?;
-    Some(Timestamp(u64::from_be_bytes(bytes.try_into().ok()?)))
-}
-
 fn cannot(error: sled::Error) -> Error {
     broken("its database", error)
 }
@@ -229,22 +195,21 @@ impl Inner {
 
     fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
         let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
-        let id = row.id.as_bytes();
-        batch.insert(row_key(&row.id), text);
-        batch.insert(size_key(&row.key, &row.id), &[]);
+        batch.insert(keys::row(&row.id), text);
+        batch.insert(keys::sized(&row.key, &row.id), &[]);
         if row.state.is_final() {
-            batch.remove(key(b'o', &[id]));
+            batch.remove(keys::unfinished(&row.id));
         } else {
-            batch.insert(key(b'o', &[id]), &[]);
+            batch.insert(keys::unfinished(&row.id), &[]);
         }
         if let State::Delivered { at, .. } = &row.state {
-            batch.insert(key(b'f', &[&scope(&row.key), &at.0.to_be_bytes(), id]), &[]);
+            batch.insert(keys::delivery(&row.key, *at, &row.id), &[]);
         }
         Ok(())
     }
 
     fn get(&self, id: &str) -> Result<Option<Upload>, Error> {
-        let Some(text) = self.db.get(row_key(id)).map_err(cannot)? else {
+        let Some(text) = self.db.get(keys::row(id)).map_err(cannot)? else {
             return Ok(None);
         };
         #[derive(serde::Deserialize)]
@@ -278,7 +243,7 @@ impl Inner {
     }
 
     fn unfinished(&self) -> Result<Vec<Upload>, Error> {
-        self.rows(vec![b'o'])
+        self.rows(keys::UNFINISHED.to_vec())
     }
 
     /// A row may be written only by its last claimant.
@@ -294,12 +259,12 @@ impl Inner {
 
     fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
         self.fence(row)?;
-        let prefix = key(b'i', &[&scope(&row.key)]);
+        let prefix = keys::inits(&row.key);
         let mut batch = Batch::default();
         let mut recent = Vec::new();
         for found in self.db.scan_prefix(&prefix).keys() {
             let found = found.map_err(cannot)?;
-            match time_of(&found) {
+            match keys::time_of(&found) {
                 // A clock that was set back must not close the window for longer than it is.
                 Some(at) if now.0.abs_diff(at.0) < WINDOW.as_millis() as u64 => recent.push(at),
                 _ => batch.remove(found),
@@ -312,13 +277,7 @@ impl Inner {
             ));
         }
         self.put(&mut batch, row)?;
-        batch.insert(
-            key(
-                b'i',
-                &[&scope(&row.key), &now.0.to_be_bytes(), row.id.as_bytes()],
-            ),
-            &[],
-        );
+        batch.insert(keys::init(&row.key, now, &row.id), &[]);
         self.apply(batch)?;
         self.sync()?;
         Ok(Grant::Granted)
@@ -334,10 +293,7 @@ impl Inner {
         let mut batch = Batch::default();
         self.put(&mut batch, row)?;
         if let Some((index, entry)) = entry {
-            batch.insert(
-                key(b'd', &[row.id.as_bytes(), &index.to_be_bytes()]),
-                &entry,
-            );
+            batch.insert(keys::entry(&row.id, index), &entry);
         }
         if row.state.is_final() {
             self.drop_ledger(&mut batch, &row.id)?;
@@ -349,7 +305,7 @@ impl Inner {
     }
 
     fn drop_ledger(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
-        for found in self.db.scan_prefix(key(b'd', &[id.as_bytes()])).keys() {
+        for found in self.db.scan_prefix(keys::ledger(id)).keys() {
             batch.remove(found.map_err(cannot)?);
         }
         Ok(())
@@ -363,14 +319,11 @@ impl Inner {
             return Ok(());
         };
         let mut batch = Batch::default();
-        batch.remove(row_key(id));
-        batch.remove(size_key(&row.key, id));
-        batch.remove(key(b'o', &[id.as_bytes()]));
+        batch.remove(keys::row(id));
+        batch.remove(keys::sized(&row.key, id));
+        batch.remove(keys::unfinished(id));
         if let State::Delivered { at, .. } = &row.state {
-            batch.remove(key(
-                b'f',
-                &[&scope(&row.key), &at.0.to_be_bytes(), id.as_bytes()],
-            ));
+            batch.remove(keys::delivery(&row.key, *at, id));
         }
         self.drop_ledger(&mut batch, id)?;
         self.apply(batch)?;
@@ -429,7 +382,7 @@ impl ProgressStore for SledStore {
     }
 
     fn find(&self, of: Key) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
-        self.run(move |store| store.rows(key(b'k', &[&scope(&of), &of.size.to_be_bytes()])))
+        self.run(move |store| store.rows(keys::same_size(&of)))
     }
 
     fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
@@ -464,10 +417,7 @@ impl ProgressStore for SledStore {
         self.run(move |store| {
             let mut entries = Vec::new();
             for index in 0..chunks {
-                let found = store
-                    .db
-                    .get(key(b'd', &[id.as_bytes(), &index.to_be_bytes()]))
-                    .map_err(cannot)?;
+                let found = store.db.get(keys::entry(&id, index)).map_err(cannot)?;
                 let Some(entry) = found.and_then(|bytes| Entry::try_from(&bytes[..]).ok()) else {
                     break;
                 };
@@ -487,14 +437,14 @@ impl ProgressStore for SledStore {
         since: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
         self.run(move |store| {
-            let prefix = key(b'f', &[&scope(&of)]);
+            let prefix = keys::deliveries(&of);
             let mut from = prefix.clone();
             from.extend_from_slice(&since.0.to_be_bytes());
             match store.db.range(from..).keys().next() {
                 Some(found) => {
                     let found = found.map_err(cannot)?;
                     Ok(if found.starts_with(&prefix) {
-                        time_of(&found)
+                        keys::time_of(&found)
                     } else {
                         None
                     })
@@ -506,10 +456,7 @@ impl ProgressStore for SledStore {
 
     fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, Error>> {
         self.run(move |store| {
-            let found = store
-                .db
-                .get(key(b'r', &[api_base.as_bytes()]))
-                .map_err(cannot)?;
+            let found = store.db.get(keys::rate(&api_base)).map_err(cannot)?;
             Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
         })
     }
@@ -520,7 +467,7 @@ impl ProgressStore for SledStore {
                 serde_json::to_vec(&rate).map_err(|error| broken("writing a rate", error))?;
             store
                 .db
-                .insert(key(b'r', &[api_base.as_bytes()]), text)
+                .insert(keys::rate(&api_base), text)
                 .map_err(cannot)?;
             Ok(())
         })

@@ -3,6 +3,12 @@
 #![cfg(feature = "emulator")]
 
 mod client;
+mod command;
+mod conformance;
+mod control;
 mod faults;
 mod inbox;
+mod recipes;
+mod review;
+mod tls;
 mod transfer;

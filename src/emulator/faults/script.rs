@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Action, Canned, CannedBody, Chaos, Fault, Target, Upload};
-use crate::emulator::answer::status_of;
+use crate::emulator::answer::{Refusal, status_of};
 use crate::emulator::endpoint::Endpoint;
 use crate::emulator::settings::value::{duration, print_duration, size};
 
@@ -72,8 +72,14 @@ fn parse(script: &str) -> Result<Fault, String> {
     if let Some(mut canned) = canned {
         if canned.status == 0 {
             let code = canned.code.as_deref().unwrap_or_default();
-            canned.status = status_of(code)
-                .ok_or_else(|| format!("`{code}` is no documented code; give its status="))?;
+            if status_of(code).is_none() {
+                return Err(format!("`{code}` is no documented code; give its status="));
+            }
+            let refusal = Refusal::new(code, "");
+            canned.status = match fault.target {
+                Target::One(Endpoint::CreatorInfo) => refusal.under_200().status,
+                _ => refusal.status,
+            };
         }
         act(&mut fault, Action::Answer(canned))?;
     }

@@ -1,0 +1,212 @@
+//! Fetches what a PULL_FROM_URL names, the way the documents say it is fetched: no redirect is
+//! followed, and it must end within an hour.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use url::Url;
+
+use super::endpoint::Endpoint;
+use super::keep::Keep;
+use super::settings::Settings;
+use super::shared::Shared;
+use super::tls;
+use super::world::Order;
+
+/// D MTG: the download task times out after one hour, of the server's time.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// A host that is silent for so long is taken for gone, in real time.
+const PATIENCE: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Fetches all that is ordered and brings the upload to its end.
+pub(crate) async fn fetch(shared: Arc<Shared>, order: Order) {
+    let Some(mut pull) = Pull::start(&shared, order.session) else {
+        return;
+    };
+    let mut outcome = Ok(());
+    for url in &order.urls {
+        outcome = pull.one(url).await;
+        if outcome.is_err() {
+            break;
+        }
+    }
+    pull.end(outcome).await;
+}
+
+struct Pull {
+    shared: Arc<Shared>,
+    session: u64,
+    endpoint: Endpoint,
+    settings: Arc<Settings>,
+    hasher: Sha256,
+    received: u64,
+    keep: Option<Keep>,
+}
+
+impl Pull {
+    fn start(shared: &Arc<Shared>, session: u64) -> Option<Self> {
+        let world = shared.world();
+        let found = world.sessions.get(&session)?;
+        Some(Self {
+            shared: Arc::clone(shared),
+            session,
+            endpoint: found.endpoint,
+            settings: world.settings(Some(&found.token)),
+            hasher: Sha256::new(),
+            received: 0,
+            keep: None,
+        })
+    }
+
+    async fn one(&mut self, url: &str) -> io::Result<()> {
+        let url = Url::parse(url).map_err(io::Error::other)?;
+        let host = url.host_str().ok_or_else(|| io::Error::other("no host"))?;
+        let port = url.port_or_known_default().unwrap_or(443);
+        let address = (host.trim_matches(['[', ']']), port);
+        let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await??;
+        match url.scheme() {
+            "http" => self.get(stream, &url).await,
+            _ => {
+                let ca = self.settings.pull_ca_file.as_deref();
+                self.get(tls::connect(stream, host, ca).await?, &url).await
+            }
+        }
+    }
+
+    async fn get<S>(&mut self, stream: S, url: &Url) -> io::Result<()>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let io = TokioIo::new(stream);
+        let (mut sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
+        // Ends with the sender; what goes wrong on it shows in the body.
+        tokio::spawn(connection);
+        let target = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
+        let request = Request::get(target)
+            .header(HOST, authority)
+            .body(Empty::<Bytes>::new())
+            .map_err(io::Error::other)?;
+        let asked = tokio::time::timeout(PATIENCE, sender.send_request(request)).await?;
+        let response = asked.map_err(io::Error::other)?;
+        if response.status() != StatusCode::OK {
+            return Err(io::Error::other(format!(
+                "the host answered {}",
+                response.status()
+            )));
+        }
+        let mut body = response.into_body();
+        while let Some(frame) = self.wait_for(body.frame()).await? {
+            if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+                self.take(&data).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for more, and looks up now and then whether it is still wanted: the server's clock may be
+    /// pushed past the hour while nothing comes.
+    async fn wait_for<T>(&self, next: impl Future<Output = T>) -> io::Result<T> {
+        let mut next = pin!(next);
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Ok(next) = tokio::time::timeout(GLANCE, next.as_mut()).await {
+                return Ok(next);
+            }
+            self.tell()?;
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+
+    async fn take(&mut self, data: &Bytes) -> io::Result<()> {
+        self.hasher.update(data);
+        self.received += data.len() as u64;
+        if self.received > self.settings.max_file {
+            return Err(io::Error::other("the file is too large"));
+        }
+        self.tell()?;
+        if let (None, Some(dir)) = (&self.keep, &self.shared.dir) {
+            self.keep = Some(Keep::open(dir, &self.publish_id(), 0).await?);
+        }
+        if let Some(keep) = &mut self.keep {
+            keep.write(data).await?;
+        }
+        let rate = self.shared.world().settings(None).receive_rate;
+        if let Some(rate) = rate {
+            self.shared.pace.pass(data.len() as u64, rate).await;
+        }
+        Ok(())
+    }
+
+    /// Shows the progress; fails once nobody wants the rest.
+    fn tell(&self) -> io::Result<()> {
+        let mut world = self.shared.world();
+        let now = world.now();
+        let session = world.sessions.get_mut(&self.session);
+        let Some(session) = session.filter(|session| session.failed.is_none()) else {
+            return Err(io::Error::other("cancelled"));
+        };
+        if now.since(session.issued) >= LONGEST {
+            return Err(io::Error::other("not done within an hour"));
+        }
+        session.received = self.received;
+        Ok(())
+    }
+
+    fn publish_id(&self) -> String {
+        let world = self.shared.world();
+        let session = world.sessions.get(&self.session);
+        session
+            .map(|session| session.publish_id.clone())
+            .unwrap_or_default()
+    }
+
+    async fn end(mut self, mut outcome: io::Result<()>) {
+        let photos = self.endpoint == Endpoint::PhotoInit;
+        if let Some(mut keep) = self.keep.take()
+            && outcome.is_ok()
+        {
+            outcome = match keep.flush().await {
+                Ok(()) => keep.complete(if photos { "photos" } else { "mp4" }).await,
+                Err(error) => Err(error),
+            };
+        }
+        let reason = if photos {
+            "photo_pull_failed"
+        } else {
+            "video_pull_failed"
+        };
+        let mut world = self.shared.world();
+        let now = world.now();
+        if let Err(error) = &outcome {
+            world.note(self.endpoint, format!("the pull failed: {error}"));
+        }
+        let Some(session) = world.sessions.get_mut(&self.session) else {
+            return;
+        };
+        match outcome {
+            Ok(()) if session.failed.is_none() => {
+                session.hasher = self.hasher;
+                session.complete(now);
+            }
+            Err(_) if session.failed.is_none() => session.failed = Some(reason.to_owned()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What an upload URL leads to.
+
+use ::url::form_urlencoded;
+
+use crate::emulator::rules::Judgement;
+use crate::emulator::session::Session;
+use crate::emulator::settings::{DeadUrlStatus, Settings};
+use crate::emulator::world::World;
+
+/// The upload a URL's query names, if its token is right.
+pub(super) fn find(world: &World, query: &str) -> Option<u64> {
+    let value = |wanted: &str| {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find_map(|(key, value)| (key == wanted).then(|| value.into_owned()))
+    };
+    let number = world.by_upload_id(&value("upload_id")?)?;
+    let token = value("upload_token")?;
+    let session = world.sessions.get(&number)?;
+    (session.upload_token == token).then_some(number)
+}
+
+/// The status for a URL that leads nowhere, in place of the documented one if the switch says so.
+pub(super) fn dead(documented: u16, settings: &Settings) -> u16 {
+    match settings.dead_url_status {
+        DeadUrlStatus::Documented => documented,
+        DeadUrlStatus::NotAllowed => 405,
+    }
+}
+
+/// The upload host knows nothing of it.
+pub(super) fn gone(settings: &Settings) -> Judgement {
+    Judgement::Refuse {
+        status: dead(404, settings),
+        why: "there is no live upload task for this URL".to_owned(),
+    }
+}
+
+/// Whether the URL still leads to an upload.
+pub(super) fn refuse_dead(
+    session: &Session,
+    world: &World,
+    settings: &Settings,
+) -> Option<Judgement> {
+    if session.dropped || session.failed.is_some() {
+        return Some(gone(settings));
+    }
+    let expired = world.now() >= session.expires;
+    expired.then(|| Judgement::Refuse {
+        status: dead(403, settings),
+        why: "the upload URL has expired".to_owned(),
+    })
+}

@@ -1,0 +1,91 @@
+//! TLS on both sides: the server's own certificate, and the trust of a pull.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// The names a client may know this server by; the first three are the service's, for clients whose
+/// hosts cannot be changed and that are sent here by a hosts entry.
+const NAMES: [&str; 5] = [
+    "open.tiktokapis.com",
+    "open-upload.tiktokapis.com",
+    "www.tiktok.com",
+    "localhost",
+    "127.0.0.1",
+];
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Makes a certificate for all names and writes the authority that signed it to `ca_file`, in PEM.
+///
+/// Authority and keys are new each time and are never written: whoever trusts the file trusts this
+/// run of the server and nothing else.
+pub(crate) fn acceptor(ca_file: &Path, http2: bool) -> io::Result<TlsAcceptor> {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "chunkferry emulator");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let authority = CertifiedIssuer::self_signed(params, key).map_err(io::Error::other)?;
+
+    let names: Vec<String> = NAMES.map(str::to_owned).into();
+    let leaf = CertificateParams::new(names).map_err(io::Error::other)?;
+    let key = KeyPair::generate().map_err(io::Error::other)?;
+    let certificate = leaf.signed_by(&key, &authority).map_err(io::Error::other)?;
+    let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;
+
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], private)
+        .map_err(io::Error::other)?;
+    // HTTP/2 is offered only where it will be spoken.
+    config.alpn_protocols = match http2 {
+        true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        false => vec![b"http/1.1".to_vec()],
+    };
+    std::fs::write(ca_file, authority.pem())?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Connects to a host that a pull fetches from; trusts the system's roots and those in `ca_file`.
+pub(crate) async fn connect(
+    stream: TcpStream,
+    host: &str,
+    ca_file: Option<&str>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    // A system without roots is one where only the file counts.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(file) = ca_file {
+        for certificate in CertificateDer::pem_file_iter(file).map_err(io::Error::other)? {
+            let certificate = certificate.map_err(io::Error::other)?;
+            roots.add(certificate).map_err(io::Error::other)?;
+        }
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+}

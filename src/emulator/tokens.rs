@@ -1,0 +1,286 @@
+//! Codes and tokens this server gave out, and how long they hold.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::clock::Moment;
+use super::settings::{Auth, RefreshRotation, Settings, TokenLifetimes};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Every scope this server knows; what a token has that nobody consented to in detail.
+pub(crate) const ALL_SCOPES: &str =
+    "user.info.basic,user.info.profile,user.info.stats,video.list,video.publish,video.upload";
+
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    codes: HashMap<String, Code>,
+    access: HashMap<String, Access>,
+    refresh: HashMap<String, Refresh>,
+    /// Tokens that a fault or a revocation made invalid.
+    dead: HashSet<String>,
+}
+
+/// What a creator consented to.
+#[derive(Clone, Debug)]
+pub(crate) struct Consent {
+    pub(crate) creator: String,
+    pub(crate) scopes: String,
+    pub(crate) client_key: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Code {
+    pub(crate) consent: Consent,
+    pub(crate) redirect_uri: String,
+    pub(crate) challenge: Option<String>,
+}
+
+#[derive(Debug)]
+struct Access {
+    consent: Consent,
+    expires: Moment,
+}
+
+#[derive(Debug)]
+struct Refresh {
+    consent: Consent,
+    expires: Moment,
+    replaced: Option<Moment>,
+    uses: u64,
+}
+
+/// A pair of tokens as the token endpoint tells it.
+#[derive(Debug)]
+pub(crate) struct Pair {
+    pub(crate) access: String,
+    pub(crate) expires_in: u64,
+    pub(crate) refresh: String,
+    pub(crate) refresh_expires_in: u64,
+    pub(crate) consent: Consent,
+}
+
+/// Why a bearer token is not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    Invalid,
+    Scope,
+}
+
+impl Tokens {
+    /// Whether a bearer may make a call that needs one of `scopes`.
+    pub(crate) fn admit(
+        &self,
+        token: &str,
+        scopes: &[&str],
+        now: Moment,
+        settings: &Settings,
+    ) -> Result<(), Unfit> {
+        if self.dead.contains(token) {
+            return Err(Unfit::Invalid);
+        }
+        let access = match (self.access.get(token), settings.auth) {
+            (None, Auth::Any) => return Ok(()),
+            (None, Auth::Issued) => return Err(Unfit::Invalid),
+            (Some(access), Auth::Issued) if now >= access.expires => return Err(Unfit::Invalid),
+            (Some(access), _) => access,
+        };
+        let granted = |scope: &&str| access.consent.scopes.split(',').any(|has| has == *scope);
+        match scopes.is_empty() || scopes.iter().any(granted) {
+            true => Ok(()),
+            false => Err(Unfit::Scope),
+        }
+    }
+
+    pub(crate) fn keep_code(&mut self, text: String, code: Code) {
+        self.codes.insert(text, code);
+    }
+
+    /// A code works once.
+    pub(crate) fn take_code(&mut self, text: &str) -> Option<Code> {
+        self.codes.remove(text)
+    }
+
+    /// Gives out a new pair.
+    pub(crate) fn issue(
+        &mut self,
+        consent: Consent,
+        now: Moment,
+        settings: &Settings,
+        random: &mut fastrand::Rng,
+    ) -> Pair {
+        let refresh = format!("rft.{}.{:032x}", consent.creator, random.u128(..));
+        let (_, lives) = lifetimes(settings);
+        self.refresh.insert(
+            refresh.clone(),
+            Refresh {
+                consent: consent.clone(),
+                expires: now.plus(lives),
+                replaced: None,
+                uses: 0,
+            },
+        );
+        self.pair(consent, refresh, now, settings, random)
+    }
+
+    /// Renews: a new access token, and a new refresh token as the rotation has it.
+    pub(crate) fn renew(
+        &mut self,
+        old: &str,
+        now: Moment,
+        settings: &Settings,
+        random: &mut fastrand::Rng,
+    ) -> Option<Pair> {
+        if self.dead.contains(old) {
+            return None;
+        }
+        let known = self.refresh.get_mut(old)?;
+        let within_grace = known.replaced.is_none_or(|replaced| {
+            let grace = settings.refresh_grace;
+            grace.is_some_and(|grace| now.since(replaced) < grace)
+        });
+        if now >= known.expires || !within_grace {
+            return None;
+        }
+        known.uses += 1;
+        let consent = known.consent.clone();
+        let rotates = match settings.refresh_rotation {
+            RefreshRotation::Always => true,
+            RefreshRotation::Sometimes => known.uses.is_multiple_of(2),
+        };
+        if !rotates {
+            return Some(self.pair(consent, old.to_owned(), now, settings, random));
+        }
+        known.replaced = known.replaced.or(Some(now));
+        Some(self.issue(consent, now, settings, random))
+    }
+
+    fn pair(
+        &mut self,
+        consent: Consent,
+        refresh: String,
+        now: Moment,
+        settings: &Settings,
+        random: &mut fastrand::Rng,
+    ) -> Pair {
+        let (lives, _) = lifetimes(settings);
+        let access = format!("act.{}.{:032x}", consent.creator, random.u128(..));
+        let held = Access {
+            consent: consent.clone(),
+            expires: now.plus(lives),
+        };
+        self.access.insert(access.clone(), held);
+        let refresh_lives = self
+            .refresh
+            .get(&refresh)
+            .map(|held| held.expires.since(now));
+        Pair {
+            access,
+            expires_in: lives.as_secs(),
+            refresh,
+            refresh_expires_in: refresh_lives.unwrap_or_default().as_secs(),
+            consent,
+        }
+    }
+
+    /// Makes one token invalid.
+    pub(crate) fn kill(&mut self, token: &str) {
+        self.dead.insert(token.to_owned());
+    }
+
+    /// Takes everything back that the creator of this token gave to its client; names the creator.
+    pub(crate) fn revoke(&mut self, token: &str, creator: &str) -> String {
+        let held = self.access.get(token).map(|access| &access.consent);
+        let held = held.or_else(|| self.refresh.get(token).map(|refresh| &refresh.consent));
+        let creator = held.map_or_else(|| creator.to_owned(), |held| held.creator.clone());
+        self.dead.insert(token.to_owned());
+        let access = self
+            .access
+            .iter()
+            .filter(|(_, held)| held.consent.creator == creator);
+        self.dead.extend(access.map(|(token, _)| token.clone()));
+        let refresh = self
+            .refresh
+            .iter()
+            .filter(|(_, held)| held.consent.creator == creator);
+        self.dead.extend(refresh.map(|(token, _)| token.clone()));
+        creator
+    }
+
+    pub(crate) fn revive(&mut self, token: &str) {
+        self.dead.remove(token);
+    }
+}
+
+/// Of the access and of the refresh token (D OA-new; D OA; which is in force is O-18).
+fn lifetimes(settings: &Settings) -> (Duration, Duration) {
+    match settings.token_lifetimes {
+        TokenLifetimes::Short => (2 * HOUR, 180 * DAY),
+        TokenLifetimes::Long => (24 * HOUR, 365 * DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn consent() -> Consent {
+        Consent {
+            creator: "lena".to_owned(),
+            scopes: "video.upload".to_owned(),
+            client_key: "key".to_owned(),
+        }
+    }
+
+    fn settings(set: &[&str]) -> Settings {
+        let mut settings = Settings::default();
+        for pair in set {
+            settings.set_pair(pair).unwrap();
+        }
+        settings
+    }
+
+    const START: Moment = Moment(Duration::ZERO);
+
+    #[test]
+    fn a_replaced_refresh_token_is_worth_nothing_unless_there_is_grace() {
+        let random = &mut fastrand::Rng::with_seed(1);
+        for (set, works) in [(&[][..], false), (&["refresh_grace=60s"][..], true)] {
+            let settings = settings(set);
+            let mut tokens = Tokens::default();
+            let first = tokens.issue(consent(), START, &settings, random);
+            let second = tokens
+                .renew(&first.refresh, START, &settings, random)
+                .unwrap();
+            assert_ne!(first.refresh, second.refresh);
+            let again = tokens.renew(&first.refresh, START, &settings, random);
+            assert_eq!(again.is_some(), works);
+            let late = START.plus(Duration::from_secs(60));
+            assert!(
+                tokens
+                    .renew(&first.refresh, late, &settings, random)
+                    .is_none()
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_never_outlives_its_time_or_its_scopes() {
+        let random = &mut fastrand::Rng::with_seed(1);
+        let settings = settings(&["auth=issued"]);
+        let mut tokens = Tokens::default();
+        let pair = tokens.issue(consent(), START, &settings, random);
+        let admit = |tokens: &Tokens, scopes: &[&str], at| {
+            tokens.admit(&pair.access, scopes, at, &settings)
+        };
+        assert_eq!(admit(&tokens, &["video.upload"], START), Ok(()));
+        assert_eq!(admit(&tokens, &["video.publish"], START), Err(Unfit::Scope));
+        let late = START.plus(2 * HOUR);
+        assert_eq!(admit(&tokens, &["video.upload"], late), Err(Unfit::Invalid));
+        tokens.revoke(&pair.refresh, "");
+        assert_eq!(
+            admit(&tokens, &["video.upload"], START),
+            Err(Unfit::Invalid)
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! What a run that stops tells its caller.
+
+use std::time::Duration;
+
+use super::transfer::Transfer;
+use crate::clock::{Now, Timestamp};
+use crate::error::Error;
+use crate::governor::PendingCap;
+use crate::upload::Stop;
+use crate::wire::Call;
+
+/// A day: the span of the service's limit of pending drafts. Source: Upload Video.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Transfer {
+    /// The error a run stops with.
+    pub(super) async fn stopped(&self, stop: Stop) -> Error {
+        match stop {
+            Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
+                let retry_at = self.oldest_pending().await.map(|at| at.plus(DAY).into());
+                self.turns.set_pending_cap(PendingCap {
+                    error: error.clone(),
+                    retry_at,
+                });
+                let error = Error::refused(call, self.account.name(), error);
+                match retry_at {
+                    Some(retry_at) => error.at(retry_at),
+                    None => error,
+                }
+            }
+            Stop::Refused(Call::Status, error) if error.http_status == 200 => {
+                let publish_id = self.upload.state.publish_id().unwrap_or("no session");
+                Error::failed(self.source.path(), &error.code, publish_id)
+            }
+            Stop::Refused(call, error) => Error::refused(call, self.account.name(), error),
+            Stop::ForeignToken => Error::foreign_token(self.account.name()),
+            Stop::NoToken(reason) => Error::no_token(reason.into()),
+            Stop::Host(reason) => Error::host(&reason),
+            Stop::Spent(reason) => {
+                let (safe, total) = (self.upload.confirmed_bytes(), self.upload.key.size);
+                Error::temporary(format!(
+                    "{reason} {safe} of {total} bytes of {} are acknowledged; run the same command again, it carries on.",
+                    crate::error::name(self.source.path())
+                ))
+            }
+        }
+    }
+
+    async fn oldest_pending(&self) -> Option<Timestamp> {
+        let since = Timestamp(Now::read().wall.0.saturating_sub(DAY.as_millis() as u64));
+        self.shared
+            .journal
+            .oldest_delivery(self.upload.key.clone(), since)
+            .await
+            .ok()?
+    }
+}
