@@ -9,10 +9,29 @@ use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use self::exit::Exit;
 use self::token::Tokens;
 
+/// As those of `std`, which panic when the reader has gone away: that must not end an upload.
+macro_rules! println {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(
+            &mut std::io::stdout(),
+            format_args!("{}\n", format_args!($($text)*)),
+        ))
+    };
+}
+macro_rules! eprintln {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("{}\n", format_args!($($text)*)),
+        ))
+    };
+}
+
 mod demo;
 mod emulator;
 mod exit;
 mod list;
+mod pace;
 mod plan;
 mod render;
 mod signals;
@@ -230,6 +249,7 @@ pub(crate) fn main() -> ExitCode {
     };
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("CHUNKFERRY_LOG"))
         .init();
     let runtime = match tokio::runtime::Builder::new_multi_thread()

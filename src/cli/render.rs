@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::exit::Exit;
+use super::pace::Pace;
 use super::size::humane;
 
 /// How a run shows itself.
@@ -63,6 +64,7 @@ impl Screen {
                 publish_id: None,
                 told: Instant::now(),
                 bar: None,
+                pace: Pace::default(),
             }),
         }
     }
@@ -83,6 +85,7 @@ struct Shown {
     publish_id: Option<String>,
     told: Instant,
     bar: Option<ProgressBar>,
+    pace: Pace,
 }
 
 impl View<'_> {
@@ -133,11 +136,6 @@ impl View<'_> {
                 let mut shown = self.shown();
                 shown.id = Some(id);
                 shown.publish_id = publish_id;
-                shown.bar = self
-                    .screen
-                    .bars
-                    .as_ref()
-                    .map(|bars| bars.add(bar(&name, plan.video_size(), confirmed)));
                 drop(shown);
                 self.json(
                     "planned",
@@ -159,6 +157,9 @@ impl View<'_> {
                         humane(confirmed)
                     )),
                 }
+                let bars = self.screen.bars.as_ref();
+                self.shown().bar =
+                    bars.map(|bars| bars.add(bar(&name, plan.video_size(), confirmed)));
             }
             Event::Waiting { reason, wait } => {
                 self.json(
@@ -202,9 +203,11 @@ impl View<'_> {
 
     pub(super) fn progress(&self, progress: Progress) {
         let mut shown = self.shown();
+        shown.pace.note(Instant::now(), progress.sent);
+        let text = numbers(&progress, &shown.pace);
         if let Some(bar) = &shown.bar {
             bar.set_position(progress.sent);
-            bar.set_message(humane(progress.confirmed));
+            bar.set_message(text);
         }
         let every = Duration::from_secs(if self.screen.json { 1 } else { 10 });
         if shown.told.elapsed() < every || shown.id.is_none() {
@@ -218,15 +221,7 @@ impl View<'_> {
             json!({ "bytes": progress.total, "sent": progress.sent, "confirmed": progress.confirmed }),
         );
         if !has_bar && self.screen.words {
-            let (sent, confirmed, total) = (
-                humane(progress.sent),
-                humane(progress.confirmed),
-                humane(progress.total),
-            );
-            self.screen.say(&format!(
-                "{}: sent {sent}, accepted {confirmed} of {total}",
-                self.name()
-            ));
+            self.screen.say(&format!("{}: {text}", self.name()));
         }
     }
 
@@ -238,6 +233,7 @@ impl View<'_> {
         };
         if let Some(bar) = id_bar {
             bar.set_position(progress.confirmed);
+            bar.set_message(format!("{} accepted", humane(progress.confirmed)));
             if result.is_ok() {
                 bar.finish()
             } else {
@@ -319,19 +315,36 @@ fn outcome_of(exit: Exit, result: &Result<Draft, Error>) -> &'static str {
 }
 
 fn bar(name: &str, total: u64, confirmed: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{prefix:.bold} {bar:28.cyan/dim} {percent:>3}%  {decimal_bytes} sent, {msg} accepted of {decimal_total_bytes}  {decimal_bytes_per_sec}  {eta} left",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar())
-    .progress_chars("█▉▊▋▌▍▎▏ ");
-    let bar = ProgressBar::no_length()
+    let style =
+        ProgressStyle::with_template("{prefix:.bold} {bar:28.cyan/dim} {percent:>3}%  {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("█▉▊▋▌▍▎▏ ");
+    ProgressBar::new(total)
         .with_style(style)
         .with_prefix(name.to_owned())
-        .with_position(confirmed);
-    bar.set_length(total);
-    bar.set_message(humane(confirmed));
-    bar.reset_eta();
-    bar
+        .with_position(confirmed)
+}
+
+/// The numbers beside a bar: sent and accepted told apart.
+fn numbers(progress: &Progress, pace: &Pace) -> String {
+    let mut text = format!(
+        "{} sent, {} accepted of {}",
+        humane(progress.sent),
+        humane(progress.confirmed),
+        humane(progress.total)
+    );
+    if let (Some(rate), Some(left)) = (
+        pace.rate(),
+        pace.seconds_for(progress.total.saturating_sub(progress.sent)),
+    ) {
+        text.push_str(&format!(
+            "  {}/s  {}:{:02} left",
+            humane(rate as u64),
+            left / 60,
+            left % 60
+        ));
+    }
+    text
 }
 
 fn good_news(name: &str, account: &str, draft: &Draft) -> String {

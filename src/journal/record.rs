@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::history::History;
 use super::lock::{Holder, Lock};
@@ -21,7 +21,8 @@ use crate::upload::{State, Upload};
 pub struct Record {
     /// Its id in the journal: 16 hexadecimal digits.
     pub id: String,
-    /// The file as it was last named.
+    /// The file as it was last named. Written out as text, with a mark for what is none in its name.
+    #[serde(serialize_with = "as_text")]
     pub file: PathBuf,
     /// The user's name of the account.
     pub account: String,
@@ -43,6 +44,11 @@ pub struct Record {
     /// Inits asked for, in all runs.
     pub inits: u32,
     updated_ms: u64,
+}
+
+/// A name that is no UTF-8 must not keep a record from being shown.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 impl Record {

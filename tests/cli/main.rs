@@ -11,5 +11,6 @@ mod proxy;
 mod same;
 mod scene;
 mod secrets;
+mod surroundings;
 mod video;
 mod wire;
