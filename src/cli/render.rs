@@ -207,7 +207,7 @@ impl View<'_> {
         let text = numbers(&progress, &shown.pace);
         if let Some(bar) = &shown.bar {
             bar.set_position(progress.sent);
-            bar.set_message(text);
+            bar.set_message(text.clone());
         }
         let every = Duration::from_secs(if self.screen.json { 1 } else { 10 });
         if shown.told.elapsed() < every || shown.id.is_none() {
