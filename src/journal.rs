@@ -16,6 +16,7 @@ mod lock;
 mod record;
 mod replace;
 mod sled;
+mod status;
 
 pub use record::{Record, records};
 pub(crate) use sled::SledStore;

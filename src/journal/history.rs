@@ -57,10 +57,6 @@ impl History {
         Ok(rows)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        std::fs::metadata(&self.path).map_or(true, |metadata| metadata.len() == 0)
-    }
-
     /// Takes one upload out for good.
     pub(super) fn forget(&self, id: &str) -> io::Result<()> {
         let rows = self.read()?;

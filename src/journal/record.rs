@@ -1,15 +1,14 @@
 //! What people may read of the journal: a record of each upload, without secrets, and the file that shows it while a
 //! process owns the database.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::history::History;
-use super::lock::{Holder, Lock};
-use super::replace::replace;
+use super::lock::Lock;
+use super::status;
 use super::{SledStore, broken, stamp};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
@@ -115,33 +114,9 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
             .iter()
             .map(Record::from)
             .collect(),
-        Err(error) if error.kind() == ErrorKind::Locked => read_status(state_dir),
+        Err(error) if error.kind() == ErrorKind::Locked => status::read(state_dir),
         Err(error) => return Err(error),
     };
     records.extend(unfinished);
     Ok(records)
-}
-
-#[derive(Serialize, Deserialize)]
-struct Status {
-    v: u32,
-    holder: Holder,
-    uploads: Vec<Record>,
-}
-
-/// Rewrites `status.json` in one step.
-pub(super) fn write_status(dir: &Path, holder: Holder, uploads: Vec<Record>) -> io::Result<()> {
-    replace(
-        &dir.join("status.json"),
-        &serde_json::to_vec(&Status {
-            v: 1,
-            holder,
-            uploads,
-        })?,
-    )
-}
-
-fn read_status(dir: &Path) -> Vec<Record> {
-    let text = std::fs::read(dir.join("status.json")).unwrap_or_default();
-    serde_json::from_slice::<Status>(&text).map_or_else(|_| Vec::new(), |status| status.uploads)
 }

@@ -4,34 +4,31 @@
 //! is followed by `fdatasync` on the database file. Rows stay far below the size at which sled moves values into
 //! separate files that it never syncs: the ledger is kept as one key for each chunk.
 
-use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, Permissions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sled::{Batch, Db};
 
 use super::history::History;
-use super::lock::{Holder, Lock};
-use super::record::{Record, write_status};
+use super::lock::Lock;
+use super::status::StatusFile;
 use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::ledger::Entry;
 use crate::upload::{Key, ROW_VERSION, State, Upload};
 
+mod database;
 mod keys;
+
+use database::Trouble;
 
 /// The window of the service's limits. Source: API v2 Rate Limit.
 const WINDOW: Duration = Duration::from_secs(60);
-
-/// How often `status.json` is rewritten at the most.
-const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub(crate) struct SledStore(Arc<Inner>);
@@ -41,19 +38,11 @@ struct Inner {
     db: Db,
     /// A second handle of the database's file, for the sync that sled's flush leaves out.
     file: File,
-    dir: PathBuf,
     history: History,
-    shown: Mutex<Shown>,
+    status: StatusFile,
     /// One step at a time: each reads before it writes.
     writing: Mutex<()>,
     _lock: Lock,
-}
-
-/// What `status.json` shows: the unfinished uploads.
-#[derive(Debug, Default)]
-struct Shown {
-    uploads: BTreeMap<String, Record>,
-    written: Option<Instant>,
 }
 
 impl SledStore {
@@ -70,50 +59,31 @@ impl SledStore {
     pub(super) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
         let path = dir.join("journal");
         let history = History::of(dir);
-        let db = match open_database(&path) {
-            Ok(db) => db,
-            Err(reason) => {
-                // What cannot be opened is kept aside; what had ended comes back from the history below.
+        let db = match database::open(&path) {
+            Err(Trouble::Damaged(reason)) => {
+                // What cannot be read is kept aside; what had ended comes back from the history below.
                 let aside = dir.join(format!(
                     "journal.damaged-{}",
                     crate::clock::Now::read().wall.0
                 ));
                 tracing::error!(reason, aside = %aside.display(), "the journal is damaged and was moved aside");
                 std::fs::rename(&path, &aside).map_err(|error| broken(&reason, error))?;
-                open_database(&path).map_err(|reason| broken("opening it", reason))?
+                database::open(&path)
             }
-        };
+            opened => opened,
+        }
+        .map_err(|trouble| broken("opening it", trouble))?;
         let file = File::open(path.join("db")).map_err(|error| broken("its file", error))?;
-        let shown = Mutex::default();
         let inner = Inner {
             db,
             file,
-            dir: dir.to_owned(),
             history,
-            shown,
+            status: StatusFile::of(dir),
             writing: Mutex::default(),
             _lock: held,
         };
-        if inner.db.is_empty() && !inner.history.is_empty() {
-            tracing::warn!(
-                "the journal is empty beside a history: its finished uploads are restored from there"
-            );
-            for row in inner
-                .history
-                .read()
-                .map_err(|error| broken("its history", error))?
-            {
-                let mut batch = Batch::default();
-                inner.put(&mut batch, &row)?;
-                inner.apply(batch)?;
-            }
-            inner.sync()?;
-        }
-        let unfinished = inner.unfinished()?;
-        lock(&inner.shown).uploads = unfinished
-            .iter()
-            .map(|row| (row.id.clone(), Record::from(row)))
-            .collect();
+        inner.restore()?;
+        inner.status.start_with(&inner.unfinished()?);
         Ok(Self(Arc::new(inner)))
     }
 
@@ -136,46 +106,6 @@ impl SledStore {
     }
 }
 
-/// Opens the database, after sweeping up what a kill inside an earlier open can leave behind: a half-written snapshot
-/// makes every later open fail. Finished snapshots stay; without one sled would show an empty database.
-fn open_database(path: &Path) -> Result<Db, String> {
-    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            std::fs::remove_file(entry.path()).map_err(|error| error.to_string())?;
-        }
-    }
-    // sled makes its files as the umask has it. The directory closes them to others even where the one around it, which
-    // may be the user's own, is open.
-    private(path).map_err(|error| error.to_string())?;
-    let config = sled::Config::new()
-        .path(path)
-        .flush_every_ms(None)
-        .segment_size(64 * 1024)
-        .cache_capacity(4 * 1024 * 1024);
-    match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => private(path)
-            .map(|()| db)
-            .map_err(|error| error.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("sled gave up on it".into()),
-    }
-}
-
-/// Makes the database's directory if need be, and keeps it and the files in it to their owner.
-fn private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            std::fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
-        }
-    }
-    Ok(())
-}
-
 fn cannot(error: sled::Error) -> Error {
     broken("its database", error)
 }
@@ -194,6 +124,31 @@ enum Fence {
 impl Inner {
     fn apply(&self, batch: Batch) -> Result<(), Error> {
         self.db.apply_batch(batch).map_err(cannot)
+    }
+
+    /// A database that was never filled belongs to a new state directory, or to one whose database is lost. What had
+    /// ended comes back from the history; the mark is set last, so that a kill in between starts this again.
+    fn restore(&self) -> Result<(), Error> {
+        if self.db.contains_key(keys::FILLED).map_err(cannot)? {
+            return Ok(());
+        }
+        let rows = self
+            .history
+            .read()
+            .map_err(|error| broken("its history", error))?;
+        if !rows.is_empty() {
+            tracing::warn!(
+                uploads = rows.len(),
+                "finished uploads are restored from the history"
+            );
+        }
+        for row in rows {
+            let mut batch = Batch::default();
+            self.put(&mut batch, &row)?;
+            self.apply(batch)?;
+        }
+        self.db.insert(keys::FILLED, &[]).map_err(cannot)?;
+        self.sync()
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -320,7 +275,7 @@ impl Inner {
         }
         self.apply(batch)?;
         self.sync()?;
-        self.show(row);
+        self.status.show(row);
         Ok(())
     }
 
@@ -349,41 +304,8 @@ impl Inner {
         self.drop_ledger(&mut batch, id)?;
         self.apply(batch)?;
         self.sync()?;
-        lock(&self.shown).uploads.remove(id);
+        self.status.forget(id);
         Ok(())
-    }
-
-    /// Keeps `status.json` up to date. It only informs, so a failure to write it is no failure.
-    ///
-    /// A new state is shown at once, as minutes can pass before the next one; progress at most once a second.
-    fn show(&self, row: &Upload) {
-        let mut shown = lock(&self.shown);
-        let record = Record::from(row);
-        let changed = shown
-            .uploads
-            .get(&row.id)
-            .is_none_or(|before| before.state != record.state);
-        if row.state.is_final() {
-            shown.uploads.remove(&row.id);
-        } else {
-            shown.uploads.insert(row.id.clone(), record);
-        }
-        if !changed
-            && shown
-                .written
-                .is_some_and(|written| written.elapsed() < STATUS_EVERY)
-        {
-            return;
-        }
-        shown.written = Some(Instant::now());
-        if let Err(error) = self.write_status(shown.uploads.values().cloned().collect()) {
-            tracing::debug!(%error, "status.json was not written");
-        }
-    }
-
-    fn write_status(&self, uploads: Vec<Record>) -> io::Result<()> {
-        let holder: Holder = serde_json::from_slice(&std::fs::read(self.dir.join("lock"))?)?;
-        write_status(&self.dir, holder, uploads)
     }
 }
 
@@ -397,7 +319,7 @@ impl ProgressStore for SledStore {
             store.put(&mut batch, &row)?;
             store.apply(batch)?;
             store.sync()?;
-            store.show(&row);
+            store.status.show(&row);
             Ok(())
         })
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::scene::{Scene, Start};
-use crate::video;
+use crate::{alter, video};
 
 const SIZE: u64 = 42_000_000;
 
@@ -34,7 +34,7 @@ fn an_edit_of_what_was_sent_is_told_and_the_next_run_sends_the_file_as_it_is() {
     let scene = Scene::new(&[], &[]);
     let file = scene.video("clip.mp4", SIZE);
     half_sent(&scene, &file, &[]);
-    video::edit(&file, 7_000_000);
+    alter::edit(&file, 7_000_000);
 
     let ended = scene.upload(&file, &[]).end().expect(3);
     assert_eq!(ended.outcome()["outcome"], "source_changed");
@@ -55,7 +55,7 @@ fn an_edit_that_hides_its_time_is_still_found_before_the_last_bytes_leave() {
     let file = scene.video("clip.mp4", SIZE);
     half_sent(&scene, &file, &[]);
     let modified = fs::metadata(&file).unwrap().modified().unwrap();
-    video::edit(&file, 100);
+    alter::edit(&file, 100);
     File::open(&file).unwrap().set_modified(modified).unwrap();
 
     let ended = scene.upload(&file, &[]).end().expect(3);
@@ -127,7 +127,7 @@ fn a_file_that_is_edited_behind_the_reader_is_not_posted() {
     let file = scene.video("clip.mp4", SIZE);
     let mut run = scene.upload(&file, &["--bwlimit", "20MB"]).start();
     run.until_confirmed(15_000_000);
-    video::edit(&file, 1_000_000);
+    alter::edit(&file, 1_000_000);
     let ended = run.end().expect(3);
     assert!(
         ended.message().contains("chunk 1 differs"),
@@ -157,7 +157,7 @@ fn an_edit_during_the_last_chunk_of_a_whole_file_upload_is_not_posted() {
             .iter()
             .any(|session| session.puts.iter().any(half))
     });
-    video::edit(&file, 1_000_000);
+    alter::edit(&file, 1_000_000);
     let ended = run.end().expect(3);
     assert_eq!(ended.outcome()["outcome"], "source_changed");
     let log = scene.log();

@@ -2,6 +2,7 @@
 
 #![cfg(all(unix, feature = "cli"))]
 
+mod alter;
 mod changes;
 mod contract;
 mod kills;

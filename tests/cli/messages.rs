@@ -3,8 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::alter;
 use crate::scene::{Scene, Start};
-use crate::video;
 
 /// Everything said on stderr, without what differs from run to run.
 fn said(text: &str) -> String {
@@ -73,7 +73,7 @@ fn a_changed_file_is_told_with_the_chunk_and_that_nothing_was_posted() {
     let mut run = scene.upload(&file, &["--bwlimit", "20MB"]).start();
     run.until_confirmed(15_000_000);
     assert!(run.kill());
-    video::edit(&file, 12_000_000);
+    alter::edit(&file, 12_000_000);
     let ended = scene.command(["upload", "clip.mp4"]).end().expect(3);
     insta::assert_snapshot!(last(&ended.stderr), @"clip.mp4 changed while it was being sent (chunk 3 differs). Nothing was posted. Run the same command to send it as it is now.");
 }

@@ -1,8 +1,7 @@
 //! Sample videos: the boxes of a finished MP4, and bytes that never repeat.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -10,7 +9,7 @@ use sha2::{Digest, Sha256};
 /// Bytes before the payload of `mdat`.
 const HEAD: u64 = 24 + 16 + 8;
 
-fn head(size: u64) -> Vec<u8> {
+pub(crate) fn head(size: u64) -> Vec<u8> {
     let mut head = Vec::new();
     head.extend_from_slice(b"\0\0\0\x18ftypisom\0\0\x02\0isommp42");
     head.extend_from_slice(b"\0\0\0\x10moov12345678");
@@ -33,25 +32,6 @@ pub(crate) fn write(path: &Path, size: u64, seed: u64) {
         left -= piece.len() as u64;
     }
     file.flush().unwrap();
-}
-
-/// Writes a video of exactly `size` bytes that takes no room on disk.
-pub(crate) fn write_sparse(path: &Path, size: u64) {
-    let mut file = File::create(path).unwrap();
-    file.write_all(&head(size)).unwrap();
-    file.set_len(size).unwrap();
-}
-
-/// Changes one byte in place; the size stays.
-pub(crate) fn edit(path: &Path, at: u64) {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap();
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, at).unwrap();
-    file.write_all_at(&[!byte[0]], at).unwrap();
 }
 
 pub(crate) fn sha256(path: &Path) -> String {

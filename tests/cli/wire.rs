@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::proxy::Proxy;
 use crate::scene::{CHUNK, Scene, Start, full};
-use crate::video;
+use crate::{alter, video};
 
 /// Whether a program this test drives is here; where it is not, the test says so and proves nothing.
 fn has(program: &str) -> bool {
@@ -113,7 +113,7 @@ fn no_chunk_leaves_before_the_one_before_it_is_on_disk() {
 fn peak(size: u64) -> u64 {
     let scene = Scene::new(&[], &[]);
     let file = scene.path("big.mp4");
-    video::write_sparse(&file, size);
+    alter::write_sparse(&file, size);
     let mut run = scene
         .command(["upload", "--json", "--chunk-size", "10MB", "big.mp4"])
         .start();

@@ -6,5 +6,4 @@ mod faults;
 mod stage;
 mod surface;
 #[path = "../cli/video.rs"]
-#[allow(dead_code, reason = "shared with the tests of the command")]
 mod video;

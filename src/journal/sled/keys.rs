@@ -9,6 +9,9 @@ const ID: usize = 16;
 /// Prefix of the ids of uploads that have not ended.
 pub(super) const UNFINISHED: &[u8] = b"o";
 
+/// Says that the database was filled: from the history, or with nothing where there was none.
+pub(super) const FILLED: &[u8] = b"v";
+
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![kind];
     for part in parts {

@@ -252,6 +252,34 @@ async fn finished_uploads_come_back_from_the_history_if_the_database_is_lost() {
 }
 
 #[tokio::test]
+async fn a_journal_that_cannot_be_opened_now_is_left_where_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    open(dir.path())
+        .submit(upload("lena", 10))
+        .await
+        .expect("submitted");
+    let db = dir.path().join("journal/db");
+    std::fs::rename(&db, dir.path().join("db")).expect("moved");
+    std::fs::create_dir(&db).expect("in its place");
+    SledStore::open(dir.path(), "test").expect_err("not usable");
+    let aside = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry
+            .expect("an entry")
+            .file_name()
+            .to_string_lossy()
+            .contains("damaged")
+    };
+    assert!(
+        !std::fs::read_dir(dir.path())
+            .expect("a directory")
+            .any(aside)
+    );
+    std::fs::remove_dir(&db).expect("gone again");
+    std::fs::rename(dir.path().join("db"), &db).expect("moved back");
+    assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
+}
+
+#[tokio::test]
 async fn a_row_of_a_newer_version_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut row = upload("lena", 10);
