@@ -253,3 +253,20 @@ impl EmulatorBuilder {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_server_fails_the_test_that_owns_it() {
+        let emulator = Emulator::builder().start_blocking().unwrap();
+        let broken = Arc::clone(&emulator.shared).guard(async { panic!("it broke") });
+        assert_eq!(broken.await, None::<()>);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(emulator)));
+        let said = dropped.unwrap_err().downcast::<String>().unwrap();
+        assert_eq!(*said, "the emulator panicked: it broke");
+    }
+}

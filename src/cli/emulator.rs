@@ -174,11 +174,13 @@ async fn attend(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
-    let status = tokio::select! {
-        status = child.wait() => status?,
-        () = stop.told() => {
-            child.start_kill()?;
-            child.wait().await?
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status?,
+            // A terminal interrupts the command too, and the command decides what that means.
+            order = stop.told() => if order == Order::Terminate {
+                child.start_kill()?;
+            }
         }
     };
     let findings = emulator.review();
@@ -230,6 +232,12 @@ fn list_settings() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+#[derive(PartialEq)]
+enum Order {
+    Interrupt,
+    Terminate,
+}
+
 /// The signals that end the server.
 #[cfg(unix)]
 struct Stop {
@@ -247,10 +255,10 @@ impl Stop {
         })
     }
 
-    async fn told(&mut self) {
+    async fn told(&mut self) -> Order {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Order::Interrupt,
+            _ = self.terminate.recv() => Order::Terminate,
         }
     }
 }
@@ -264,7 +272,10 @@ impl Stop {
         Ok(Self)
     }
 
-    async fn told(&mut self) {
-        let _ = tokio::signal::ctrl_c().await;
+    async fn told(&mut self) -> Order {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Order::Interrupt,
+            Err(_) => Order::Terminate,
+        }
     }
 }

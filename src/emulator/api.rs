@@ -43,7 +43,7 @@ pub(crate) async fn answer(
             let mut world = shared.world();
             publish::leave_orphan(&mut world, &call, canned.status, &settings);
             let log_id = world.log_id();
-            return Reply::Answer(canned::api(canned, &settings, &log_id));
+            return Reply::Answer(canned::api(canned, endpoint, &settings, &log_id));
         }
         _ => {}
     }
@@ -53,6 +53,7 @@ pub(crate) async fn answer(
     if !world.performs(endpoint, &strike, &settings) {
         return Reply::Reset;
     }
+    let before = world.newest();
     let response = match read {
         Ok(()) => perform(&mut world, &call, &settings),
         Err(refusal) => refuse(&mut world, refusal, &settings),
@@ -61,11 +62,14 @@ pub(crate) async fn answer(
         let fetched = pull::fetch(Arc::clone(&shared), order);
         tokio::spawn(Arc::clone(&shared).guard(fetched));
     }
+    if matches!(strike.action, Some(Action::Lose | Action::Store(_))) {
+        world.orphan_since(before);
+    }
     match &strike.action {
         Some(Action::Lose) => Reply::Reset,
         Some(Action::Store(canned)) => {
             let log_id = world.log_id();
-            Reply::Answer(canned::api(canned, &settings, &log_id))
+            Reply::Answer(canned::api(canned, endpoint, &settings, &log_id))
         }
         _ => Reply::Answer(response),
     }

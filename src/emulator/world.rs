@@ -291,6 +291,22 @@ impl World {
             .retain(|_, number| sessions.contains_key(number));
     }
 
+    /// The number of the next upload.
+    pub(crate) fn newest(&self) -> u64 {
+        self.next_session
+    }
+
+    /// Uploads since `number` were made by a call whose client is never told of them.
+    pub(crate) fn orphan_since(&mut self, number: u64) {
+        for session in self
+            .sessions
+            .range_mut(number..)
+            .map(|(_, session)| session)
+        {
+            session.orphan = true;
+        }
+    }
+
     pub(crate) fn by_upload_id(&self, upload_id: &str) -> Option<u64> {
         self.by_upload_id.get(upload_id).copied()
     }
@@ -327,7 +343,12 @@ impl World {
     pub(crate) fn findings(&self, creator: Option<&str>, over: bool) -> Vec<Finding> {
         let theirs = |session: &&Session| creator.is_none_or(|creator| session.creator == creator);
         let sessions = self.sessions.values().filter(theirs);
-        let findings = self.review.findings(sessions, self.now(), over);
+        let now = self.now();
+        let failed = |session: &Session| {
+            let settings = self.settings(Some(&session.token));
+            matches!(session.state(now, &settings), State::Failed(_))
+        };
+        let findings = self.review.findings(sessions, failed, now, over);
         let theirs = |finding: &Finding| creator.is_none_or(|creator| finding.creator == creator);
         findings.into_iter().filter(theirs).collect()
     }

@@ -121,3 +121,31 @@ fn polling_too_often_and_leaving_an_upload_behind_are_found() {
         ["status_over_30_a_minute", "session_abandoned"]
     );
 }
+
+#[test]
+fn what_a_lost_answer_hid_is_no_fault_of_the_client() {
+    for fault in ["init nth=1 lose", "init nth=1 store=500"] {
+        let emulator = started(&[], &[fault]);
+        let first = crate::client::try_post(&emulator, INBOX_INIT, TOKEN, &plan(1000, 1000, 1));
+        assert!(first.is_err() || first.unwrap().status == 500);
+        let upload = Upload::init(&emulator, 1000, 1000, 1);
+        upload.put(&emulator, 0, 1000);
+        assert_eq!(emulator.review(), [], "{fault}");
+        let orphans: Vec<bool> = emulator
+            .log()
+            .sessions
+            .iter()
+            .map(|one| one.orphan)
+            .collect();
+        assert_eq!(orphans, [true, false]);
+    }
+}
+
+#[test]
+fn sending_anew_what_failed_is_no_second_draft() {
+    let emulator = started(&["fail_reason=internal"], &[]);
+    for _ in 0..2 {
+        Upload::init(&emulator, 1000, 1000, 1).put(&emulator, 0, 1000);
+    }
+    assert_eq!(emulator.review(), []);
+}
