@@ -11,7 +11,7 @@ use super::answer::{Outcome, Refusal, envelope, with_retry_after};
 use super::call::Call;
 use super::endpoint::Endpoint;
 use super::faults::Action;
-use super::receive::Reply;
+use super::reply::Reply;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::tokens::Unfit;

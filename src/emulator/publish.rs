@@ -1,18 +1,15 @@
 //! The calls that start a post, stop it, and tell how it is doing.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
+use super::caps::{check_daily_posts, check_pending};
 use super::endpoint::Endpoint;
 use super::rules::{judge_photo_post, judge_plan, judge_video_post, legal_under_both_readings};
 use super::session::{Session, Source, State};
 use super::settings::{InboxPostInfo, RefusedInit, Settings};
 use super::world::{Order, World};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// An inbox draft: `/v2/post/publish/inbox/video/init/` (D UP).
 pub(crate) fn inbox_init(
@@ -174,48 +171,6 @@ fn check_url(text: &str, settings: &Settings) -> Result<(), Refusal> {
             "The URL is not below a verified prefix",
         )),
     }
-}
-
-/// At most five un-posted shares within 24 hours (D UP).
-fn check_pending(world: &mut World, call: &Call, settings: &Settings) -> Result<(), Refusal> {
-    if !settings.limited() || world.pending(call.creator(), settings) < settings.pending_cap {
-        return Ok(());
-    }
-    world.note(
-        call.endpoint,
-        format!(
-            "{} shares of this creator are pending: use a fresh token or limits=off",
-            settings.pending_cap
-        ),
-    );
-    Err(Refusal::new(
-        "spam_risk_too_many_pending_share",
-        "Too many shares wait in the creator's inbox",
-    ))
-}
-
-/// A creator's direct posts within 24 hours are capped (D DP; the number is O-22).
-pub(crate) fn check_daily_posts(
-    world: &mut World,
-    call: &Call,
-    settings: &Settings,
-) -> Result<(), Refusal> {
-    let now = world.now();
-    let recent = |session: &&Session| {
-        session.direct && session.creator == call.creator() && now.since(session.issued) < DAY
-    };
-    let posts = world.sessions.values().filter(recent).count() as u64;
-    if !settings.limited() || posts < settings.daily_posts {
-        return Ok(());
-    }
-    world.note(
-        call.endpoint,
-        format!("{posts} direct posts within a day: use a fresh token or limits=off"),
-    );
-    Err(Refusal::new(
-        "spam_risk_too_many_posts",
-        "The creator posted too often within 24 hours",
-    ))
 }
 
 fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec<String>) -> Value {
