@@ -18,7 +18,7 @@ pub(crate) fn inbox_init(
     token: &str,
     settings: &Settings,
 ) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let (source, urls) = source(&body, settings)?;
     check_pending(world, call, settings)?;
     let mut session = Session::new(call.endpoint, source, world.now(), settings);
@@ -36,7 +36,7 @@ pub(crate) fn direct_init(
     token: &str,
     settings: &Settings,
 ) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let post = judge_video_post(&body, settings)?;
     let (source, urls) = source(&body, settings)?;
     check_daily_posts(world, call, settings)?;
@@ -54,7 +54,7 @@ pub(crate) fn photo_init(
     token: &str,
     settings: &Settings,
 ) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let post = judge_photo_post(&body, settings)?;
     for url in &post.images {
         check_url(url, settings)?;
@@ -72,7 +72,7 @@ pub(crate) fn photo_init(
 
 /// How an upload is doing: `/v2/post/publish/status/fetch/` (D ST).
 pub(crate) fn status(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let number = owned(world, call, &body, settings)?;
     world.review.status_asked(number);
     Ok(world.sessions[&number].status_data(world.now(), settings))
@@ -82,7 +82,7 @@ pub(crate) fn status(world: &mut World, call: &Call, settings: &Settings) -> Out
 ///
 /// Uploads by the client are refused as the documents speak of pulls only.
 pub(crate) fn cancel(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let number = owned(world, call, &body, settings)?;
     let now = world.now();
     let pulling = |session: &&mut Session| {
