@@ -9,6 +9,7 @@ use hyper::http::request::Parts;
 
 use super::answer::{Outcome, Refusal, envelope, with_retry_after};
 use super::call::Call;
+use super::creator::public_name;
 use super::endpoint::Endpoint;
 use super::faults::Action;
 use super::reply::Reply;
@@ -98,9 +99,8 @@ fn perform_for_token(world: &mut World, call: &Call, settings: &Settings) -> Res
         && call.endpoint.is_init()
     {
         if refusal.status == 400 {
-            world
-                .review
-                .init_refused(&token, call.creator(), &call.body);
+            let name = public_name(call.creator(), &token);
+            world.review.init_refused(&token, &name, &call.body);
         }
         publish::leave_orphan(world, call, refusal.status, settings);
     }

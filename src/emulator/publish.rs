@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
 use super::caps::{check_daily_posts, check_pending};
+use super::creator::public_name;
 use super::endpoint::Endpoint;
 use super::rules::{judge_photo_post, judge_plan, judge_video_post, legal_under_both_readings};
 use super::session::{Session, Source, State};
@@ -177,7 +178,8 @@ fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec
     if let Source::Upload(plan) = &session.source
         && let Err(remark) = legal_under_both_readings(plan)
     {
-        world.review.one_reading_only(call.creator(), remark);
+        let name = public_name(call.creator(), token);
+        world.review.one_reading_only(&name, remark);
     }
     let number = world.open(token, session);
     let session = &world.sessions[&number];

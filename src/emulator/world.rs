@@ -198,7 +198,8 @@ impl World {
                 format!("over {most} {name} calls a minute: use a fresh token or limits=off"),
             );
             if endpoint == Endpoint::Status {
-                self.review.status_refused(creator_of(token));
+                let name = public_name(creator_of(token), token);
+                self.review.status_refused(&name);
             }
             (
                 Refusal::new("rate_limit_exceeded", "Too many requests"),
@@ -341,7 +342,8 @@ impl World {
 
     /// What clients did wrong though it got through; `over`: they are done.
     pub(crate) fn findings(&self, creator: Option<&str>, over: bool) -> Vec<Finding> {
-        let theirs = |session: &&Session| creator.is_none_or(|creator| session.creator == creator);
+        let theirs =
+            |session: &&Session| creator.is_none_or(|creator| session.shown_creator == creator);
         let sessions = self.sessions.values().filter(theirs);
         let now = self.now();
         let failed = |session: &Session| {
@@ -367,7 +369,8 @@ impl World {
     /// What `GET /_emulator/log` shows, for all or for one creator.
     pub(crate) fn log(&self, creator: Option<&str>) -> Log {
         let now = self.now();
-        let theirs = |session: &&Session| creator.is_none_or(|creator| session.creator == creator);
+        let theirs =
+            |session: &&Session| creator.is_none_or(|creator| session.shown_creator == creator);
         let sessions = self.sessions.values().filter(theirs);
         let is_draft = |session: &&Session| {
             let settings = self.settings(Some(&session.token));

@@ -149,3 +149,34 @@ fn sending_anew_what_failed_is_no_second_draft() {
     }
     assert_eq!(emulator.review(), []);
 }
+
+#[test]
+fn a_token_that_is_its_own_creator_shows_nowhere() {
+    let secret = "plain-secret-token";
+    let set = [
+        "max_chunk=67108864",
+        "status_per_minute=0",
+        "init_per_minute=9",
+    ];
+    let emulator = started(&set, &["put nth=1 reset"]);
+    for _ in 0..2 {
+        post(&emulator, INBOX_INIT, secret, &plan(1000, 1000, 2));
+    }
+    post(
+        &emulator,
+        INBOX_INIT,
+        secret,
+        &plan(67_108_864, 67_108_864, 1),
+    );
+    let upload = Upload::init_for(&emulator, secret, 1000);
+    post(
+        &emulator,
+        STATUS,
+        secret,
+        &json!({"publish_id": upload.publish_id}),
+    );
+    assert!(upload.try_put(&emulator, 0, 1000).is_err());
+    let told = format!("{:?}{:?}", emulator.log(), emulator.review());
+    assert!(told.contains("plan_legal_under_one_reading") && told.contains("status_over"));
+    assert!(!told.contains(secret), "{told}");
+}
