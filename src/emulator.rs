@@ -28,9 +28,11 @@ mod control;
 mod creator;
 mod endpoint;
 mod faults;
+mod herald;
 mod keep;
 mod log;
 mod oauth;
+mod outgoing;
 mod people;
 mod publish;
 mod pull;
@@ -45,12 +47,13 @@ pub mod settings;
 mod shared;
 mod tls;
 mod tokens;
+mod webhooks;
 mod wire;
 mod world;
 
 pub use endpoint::Endpoint;
 pub use faults::{Chaos, Fault, FaultError};
-pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog};
+pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog, WebhookLog};
 pub use review::Finding;
 pub use settings::{Setting, SettingError, Settings};
 

@@ -60,7 +60,7 @@ pub(crate) fn revoke(world: &mut World, call: &Call, settings: &Settings) -> Res
         required(&form, "client_secret")?;
         let token = required(&form, "token")?;
         let creator = world.tokens.revoke(token, creator_of(token));
-        world.remove_auth(&creator);
+        world.remove_auth(&creator, token);
         Ok(json!({}))
     });
     answer(world, revoked, settings)

@@ -19,6 +19,7 @@ use super::review::{Finding, Review};
 use super::session::{Session, Source, State};
 use super::settings::{LostInit, RetryAfter, SettingError, Settings};
 use super::tokens::Tokens;
+use super::webhooks::{News, Webhooks};
 pub(crate) use scopes::Scopes;
 
 /// A pull that was accepted: the URLs to fetch for an upload.
@@ -42,6 +43,7 @@ pub(crate) struct World {
     by_publish_id: HashMap<String, u64>,
     pub(crate) tokens: Tokens,
     pub(crate) review: Review,
+    pub(crate) webhooks: Webhooks,
     /// Pulls that were accepted and wait to be started.
     pub(crate) orders: Vec<Order>,
     pub(crate) random: fastrand::Rng,
@@ -65,6 +67,7 @@ impl World {
             by_publish_id: HashMap::new(),
             tokens: Tokens::default(),
             review: Review::default(),
+            webhooks: Webhooks::default(),
             orders: Vec::new(),
             random: fastrand::Rng::new(),
             requests: Requests::default(),
@@ -268,6 +271,7 @@ impl World {
         match token {
             Some(token) => {
                 self.tokens.revive(token);
+                self.webhooks.forget(Some(token));
                 let creator = creator_of(token);
                 self.sessions
                     .retain(|_, session| session.creator != creator);
@@ -275,6 +279,7 @@ impl World {
             None => {
                 self.tokens = Tokens::default();
                 self.review = Review::default();
+                self.webhooks = Webhooks::default();
                 self.sessions.clear();
                 self.first_session = self.next_session;
                 self.requests = Requests::default();
@@ -329,8 +334,20 @@ impl World {
     }
 
     /// A creator took the consent back: what is not finished fails (D ST `auth_removed`).
-    pub(crate) fn remove_auth(&mut self, creator: &str) {
+    pub(crate) fn remove_auth(&mut self, creator: &str, token: &str) {
         let now = self.now();
+        // 5: the developer asked for it (D WHE).
+        let reason = serde_json::Map::from_iter([("reason".to_owned(), 5.into())]);
+        let news = News {
+            event: "authorization.removed",
+            token,
+            creator,
+            publish_id: None,
+            content: reason,
+        };
+        let unix = self.clock.unix(now);
+        self.webhooks
+            .tell(&news, now, unix, &self.scopes.of(Some(token)));
         for session in self.sessions.values_mut() {
             let settings = self.scopes.of(Some(&session.token));
             let state = session.state(now, &settings);
@@ -389,6 +406,7 @@ impl World {
                 .collect(),
             faults: self.fired.clone(),
             notes: self.notes.clone(),
+            webhooks: self.webhooks.sent.clone(),
         }
     }
 }
