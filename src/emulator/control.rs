@@ -41,6 +41,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
         (&Method::DELETE, "faults") => Ok(desk.disarm()),
         (&Method::PUT, "webhooks") => desk.register(&text),
         (&Method::DELETE, "webhooks") => Ok(desk.unregister()),
+        (&Method::POST, "unpublish") => desk.unpublish(&text),
         (&Method::POST, "clock") => desk.clock(&text),
         (&Method::POST, "reset") => Ok(desk.reset()),
         _ => return None,
@@ -166,6 +167,17 @@ impl Desk<'_> {
             false => return Err(format!("{url} is neither http nor https")),
         }
         Ok(json!({}))
+    }
+
+    /// `{"publish_id"}`: the creator takes a public post back.
+    fn unpublish(&self, text: &str) -> Result<Value, String> {
+        let wish: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let publish_id = wish.get("publish_id").and_then(Value::as_str);
+        let publish_id = publish_id.ok_or("publish_id is required")?;
+        match self.shared.world().unpublish(publish_id) {
+            true => Ok(json!({})),
+            false => Err(format!("{publish_id} is no public post")),
+        }
     }
 
     fn unregister(&self) -> Value {

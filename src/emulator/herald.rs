@@ -26,14 +26,21 @@ pub(crate) async fn announce(shared: Arc<Shared>) {
             let now = world.now();
             world.webhooks.take_due(now)
         };
-        // One after the other: the order of the queue is the order of arrival.
-        for message in due {
-            deliver(&shared, message).await;
+        for batch in due {
+            let delivered = deliver(Arc::clone(&shared), batch);
+            tokio::spawn(Arc::clone(&shared).guard(delivered));
         }
     }
 }
 
-async fn deliver(shared: &Shared, message: Message) {
+/// One after the other, in the order of the queue; a receiver that hangs holds up nobody else's.
+async fn deliver(shared: Arc<Shared>, batch: Vec<Message>) {
+    for message in batch {
+        deliver_one(&shared, message).await;
+    }
+}
+
+async fn deliver_one(shared: &Shared, message: Message) {
     let (unix, settings) = {
         let world = shared.world();
         (world.clock.unix(world.now()), world.settings(None))

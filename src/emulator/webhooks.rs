@@ -117,11 +117,17 @@ impl Webhooks {
         }
     }
 
-    /// What is to be sent now, in the order it goes out.
-    pub(crate) fn take_due(&mut self, now: Moment) -> Vec<Message> {
-        self.queue
-            .extract_if(.., |message| message.due <= now)
-            .collect()
+    /// What is to be sent now: a batch for each receiver, in the order it goes out.
+    pub(crate) fn take_due(&mut self, now: Moment) -> Vec<Vec<Message>> {
+        let mut batches: Vec<Vec<Message>> = Vec::new();
+        for message in self.queue.extract_if(.., |message| message.due <= now) {
+            let same = |batch: &&mut Vec<Message>| batch[0].hook.url == message.hook.url;
+            match batches.iter_mut().find(same) {
+                Some(batch) => batch.push(message),
+                None => batches.push(vec![message]),
+            }
+        }
+        batches
     }
 }
 
@@ -134,16 +140,31 @@ pub(crate) struct News<'a> {
     pub(crate) content: Map<String, Value>,
 }
 
+/// The misspelling is the service's (D WHE).
+pub(crate) fn unpublished(session: &Session) -> News<'_> {
+    let mut content = about(session);
+    content.insert("post_id".to_owned(), json!(session.post_id().to_string()));
+    News {
+        event: "post.publish.no_longer_publicaly_available",
+        token: &session.token,
+        creator: &session.creator,
+        publish_id: Some(&session.publish_id),
+        content,
+    }
+}
+
+fn about(session: &Session) -> Map<String, Value> {
+    let kind = match session.direct {
+        true => "DIRECT_PUBLISH",
+        false => "INBOX_SHARE",
+    };
+    let publish_id = ("publish_id".to_owned(), json!(session.publish_id));
+    Map::from_iter([publish_id, ("publish_type".to_owned(), json!(kind))])
+}
+
 /// The events of an upload that came to an end.
 pub(crate) fn events(session: &Session, state: &State) -> Vec<(&'static str, Map<String, Value>)> {
-    let mut content = Map::new();
-    content.insert("publish_id".to_owned(), json!(session.publish_id));
-    let kind = if session.direct {
-        "DIRECT_PUBLISH"
-    } else {
-        "INBOX_SHARE"
-    };
-    content.insert("publish_type".to_owned(), json!(kind));
+    let mut content = about(session);
     match state {
         State::Arriving | State::Processing => Vec::new(),
         State::Delivered => vec![("post.publish.inbox_delivered", content)],

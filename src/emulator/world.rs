@@ -19,7 +19,7 @@ use super::review::{Finding, Review};
 use super::session::{Session, Source, State};
 use super::settings::{LostInit, RetryAfter, SettingError, Settings};
 use super::tokens::Tokens;
-use super::webhooks::{News, Webhooks};
+use super::webhooks::{self, News, Webhooks};
 pub(crate) use scopes::Scopes;
 
 /// A pull that was accepted: the URLs to fetch for an upload.
@@ -355,6 +355,26 @@ impl World {
                 session.failed = Some("auth_removed".to_owned());
             }
         }
+    }
+
+    /// A public post disappears; only webhooks tell of it.
+    pub(crate) fn unpublish(&mut self, publish_id: &str) -> bool {
+        let now = self.now();
+        let session = self
+            .by_publish_id(publish_id)
+            .and_then(|number| self.sessions.get_mut(&number));
+        let Some(session) = session.filter(|session| session.public) else {
+            return false;
+        };
+        let settings = self.scopes.of(Some(&session.token));
+        if session.state(now, &settings) != State::Posted {
+            return false;
+        }
+        session.public = false;
+        let news = webhooks::unpublished(session);
+        let unix = self.clock.unix(now);
+        self.webhooks.tell(&news, now, unix, &settings);
+        true
     }
 
     /// What clients did wrong though it got through; `over`: they are done.

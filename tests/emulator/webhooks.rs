@@ -12,16 +12,16 @@ use sha2::{Digest, Sha256};
 
 use crate::client::{Line, Upload, started};
 
-const SECRET: &str = "client-secret";
+pub(crate) const SECRET: &str = "client-secret";
 
 /// What a receiver was sent.
-struct Received {
-    signature: String,
-    body: String,
+pub(crate) struct Received {
+    pub(crate) signature: String,
+    pub(crate) body: String,
 }
 
 impl Received {
-    fn event(&self) -> (String, Value) {
+    pub(crate) fn event(&self) -> (String, Value) {
         let json: Value = serde_json::from_str(&self.body).unwrap();
         let content = json["content"]
             .as_str()
@@ -34,7 +34,7 @@ impl Received {
 }
 
 /// A receiver that answers with these statuses in turn, then 200.
-fn receiver(statuses: &'static [u16]) -> (String, Receiver<Received>) {
+pub(crate) fn receiver(statuses: &'static [u16]) -> (String, Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let (sender, received) = channel();
@@ -70,7 +70,7 @@ fn receiver(statuses: &'static [u16]) -> (String, Receiver<Received>) {
     (url, received)
 }
 
-fn register(emulator: &Emulator, url: &str, token: Option<&str>) {
+pub(crate) fn register(emulator: &Emulator, url: &str, token: Option<&str>) {
     let body = json!({"url": url, "client_secret": SECRET}).to_string();
     let length = body.len().to_string();
     let authorization = token
@@ -86,7 +86,7 @@ fn register(emulator: &Emulator, url: &str, token: Option<&str>) {
     assert_eq!(line.answer().unwrap().status, 200);
 }
 
-fn next(received: &Receiver<Received>) -> Received {
+pub(crate) fn next(received: &Receiver<Received>) -> Received {
     received
         .recv_timeout(Duration::from_secs(10))
         .expect("no webhook came")
@@ -99,7 +99,7 @@ fn deliver(emulator: &Emulator) -> Upload {
 }
 
 /// HMAC by its definition, for a key shorter than a block.
-fn hmac(key: &str, message: &str) -> String {
+pub(crate) fn hmac(key: &str, message: &str) -> String {
     let pad = |with: u8| {
         let mut block = [with; 64];
         block
