@@ -1,31 +1,311 @@
-//! Grammar of the command line.
+//! The command line: its grammar, and one call for each subcommand.
 
-#[cfg(feature = "emulator")]
-mod emulator;
-
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use chunkferry::{Account, Error, ErrorKind, Options, default_state_dir};
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-#[derive(Parser)]
-#[command(version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
+use self::exit::Exit;
+use self::token::Tokens;
+
+/// As those of `std`, which panic when the reader has gone away: that must not end an upload.
+macro_rules! println {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(
+            &mut std::io::stdout(),
+            format_args!("{}\n", format_args!($($text)*)),
+        ))
+    };
+}
+macro_rules! eprintln {
+    ($($text:tt)*) => {
+        drop(std::io::Write::write_fmt(
+            &mut std::io::stderr(),
+            format_args!("{}\n", format_args!($($text)*)),
+        ))
+    };
 }
 
-#[derive(Subcommand)]
+mod demo;
+mod emulator;
+mod exit;
+mod list;
+mod pace;
+mod plan;
+mod render;
+mod signals;
+mod size;
+mod status;
+mod token;
+mod upload;
+
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+/// Uploads big videos to TikTok as drafts, and survives what kills other uploaders.
+#[derive(Debug, Parser)]
+#[command(name = "chunkferry", version, help_template = TEMPLATE, max_term_width = 110)]
+#[command(after_help = "Example, without an account: chunkferry demo")]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Globals {
+    /// Where the journal is kept [default: XDG state]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_STATE_DIR",
+        value_name = "DIR",
+        hide_env = true
+    )]
+    state_dir: Option<PathBuf>,
+    /// Another API, such as an emulator's
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_API_BASE",
+        value_name = "URL",
+        hide_env = true
+    )]
+    api_base: Option<String>,
+    /// Your name for the creator's account [default: default]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_ACCOUNT",
+        value_name = "NAME",
+        hide_env = true
+    )]
+    account: Option<String>,
+    /// File with the access token [default: TIKTOK_ACCESS_TOKEN]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_TOKEN_FILE",
+        value_name = "FILE",
+        hide_env = true
+    )]
+    token_file: Option<PathBuf>,
+    /// Command that prints the access token, run at each call
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_TOKEN_COMMAND",
+        value_name = "CMD",
+        hide_env = true
+    )]
+    token_command: Option<String>,
+    /// Certificates (PEM) to trust besides the system's
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_CA_FILE",
+        value_name = "FILE",
+        hide_env = true
+    )]
+    ca_file: Option<PathBuf>,
+    /// One more host that upload URLs may name
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_UPLOAD_HOST",
+        value_name = "HOST",
+        hide_env = true
+    )]
+    upload_host: Option<String>,
+    /// Permit http to other machines: token and video in the clear
+    #[arg(long, global = true, env = "CHUNKFERRY_ALLOW_HTTP", hide_env = true)]
+    allow_http: bool,
+    /// Write JSON lines to stdout
+    #[arg(long, global = true, env = "CHUNKFERRY_JSON", hide_env = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
 enum Command {
-    #[cfg(feature = "emulator")]
+    Demo(demo::Demo),
+    Upload(upload::Upload),
+    Plan(plan::Plan),
+    List(list::List),
+    Status(status::Status),
+    Forget(list::Forget),
     Emulator(emulator::EmulatorArgs),
 }
 
-pub(crate) fn run() -> ExitCode {
-    match Cli::parse().command {
-        Some(command) => match command {
-            #[cfg(feature = "emulator")]
-            Command::Emulator(args) => emulator::run(args),
-        },
-        None => ExitCode::from(2),
+impl Globals {
+    fn state_dir(&self) -> Result<PathBuf, Failure> {
+        self.state_dir
+            .clone()
+            .or_else(default_state_dir)
+            .ok_or_else(|| {
+                Failure::usage(
+                    "There is no home for the journal. Name a directory with --state-dir.",
+                )
+            })
+    }
+
+    fn options(&self, state_dir: PathBuf) -> Options {
+        let mut options = Options::new(state_dir).allow_http(self.allow_http);
+        if let Some(api_base) = &self.api_base {
+            options = options.api_base(api_base);
+        }
+        if let Some(host) = &self.upload_host {
+            options = options.upload_host(host);
+        }
+        if let Some(ca_file) = &self.ca_file {
+            options = options.ca_file(ca_file);
+        }
+        options
+    }
+
+    fn account(&self) -> Account {
+        let name = self.account.as_deref().unwrap_or(Account::DEFAULT);
+        Account::new(
+            name,
+            Tokens::new(self.token_command.clone(), self.token_file.clone()),
+        )
+    }
+}
+
+/// Why a command ends without having done its work.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::of(ErrorKind::Usage),
+            message: message.into(),
+        }
+    }
+
+    fn temporary(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::of(ErrorKind::Temporary),
+            message: message.into(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            exit: Exit::of(error.kind()),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// The whole grammar. An option that means nothing to a subcommand, or little to most of its users, is not in its help.
+fn grammar() -> clap::Command {
+    let mut grammar = Cli::command();
+    grammar.build();
+    let names: Vec<String> = grammar
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    for name in names {
+        let alone = matches!(name.as_str(), "demo" | "emulator");
+        let seldom = |arg: &Arg| {
+            matches!(
+                arg.get_id().as_str(),
+                "upload_host" | "allow_http" | "ca_file"
+            )
+        };
+        grammar = grammar.mut_subcommand(name, |command| {
+            command.mut_args(|arg| {
+                let hidden = arg.is_global_set() && (alone || seldom(&arg));
+                if hidden { arg.hide(true) } else { arg }
+            })
+        });
+    }
+    grammar
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = match grammar()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed pipe is no reason to fail.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::of(ErrorKind::Usage).into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false)
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("CHUNKFERRY_LOG"))
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("The runtime cannot start: {error}");
+            return Exit::of(ErrorKind::Temporary).into();
+        }
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Demo(command) => command.run(&cli.globals).await,
+            Command::Upload(command) => command.run(cli.globals).await,
+            Command::Plan(command) => command.run(&cli.globals),
+            Command::List(command) => command.run(&cli.globals),
+            Command::Status(command) => command.run(&cli.globals).await,
+            Command::Forget(command) => command.run(&cli.globals).await,
+            Command::Emulator(command) => command.run().await,
+        }
+    });
+    // Reads that are under way on other threads need not be waited for.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, message }) => {
+            eprintln!("{message}");
+            exit.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grammar;
+
+    #[test]
+    fn every_help_has_an_example_and_fits_on_a_screen() {
+        let mut command = grammar();
+        let names: Vec<String> = command
+            .get_subcommands()
+            .map(|sub| sub.get_name().to_owned())
+            .collect();
+        for name in names.iter().filter(|name| *name != "help") {
+            let sub = command.find_subcommand_mut(name).expect("listed");
+            let help = sub.render_help().to_string();
+            assert!(help.contains("Example"), "{help}");
+            assert!(
+                help.lines().count() <= 30,
+                "{} lines:\n{help}",
+                help.lines().count()
+            );
+        }
+        assert!(command.render_help().to_string().lines().count() <= 30);
     }
 }

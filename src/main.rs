@@ -1,7 +1,7 @@
-//! The command.
+//! The command: grammar, rendering and exit codes over the library's public surface.
 
 mod cli;
 
 fn main() -> std::process::ExitCode {
-    cli::run()
+    cli::main()
 }

@@ -5,18 +5,22 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use chunkferry::emulator::{Chaos, Emulator, EmulatorBuilder, Fault, Finding, Settings};
 use clap::Args;
+
+use super::Failure;
+use super::exit::Exit;
+use super::signals::Signals;
 
 /// Where it listens if nobody says otherwise and no command is given that would be told.
 const USUAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8787);
 
 /// Start a local server that stands in for the API
-#[derive(Args)]
+#[derive(Debug, Args)]
 #[command(
+    help_template = super::TEMPLATE,
     after_help = "Examples:\n  chunkferry emulator --set max_chunk=67108864 --fault 'put chunk=7 nth=1 cut=3MB'\n  \
     chunkferry emulator --strict -- npm test    (the command finds it by CHUNKFERRY_EMULATOR_URL)"
 )]
@@ -59,71 +63,43 @@ pub(super) struct EmulatorArgs {
     command: Vec<OsString>,
 }
 
-/// Why it did not start; usage errors exit 2.
-struct Refused {
-    code: u8,
-    why: String,
-}
-
-impl Refused {
-    fn usage(why: impl Display) -> Self {
-        Self {
-            code: 2,
-            why: why.to_string(),
+impl EmulatorArgs {
+    pub(super) async fn run(self) -> Result<Exit, Failure> {
+        if self.list_settings {
+            list_settings();
+            return Ok(Exit::DELIVERED);
         }
-    }
-}
-
-pub(super) fn run(args: EmulatorArgs) -> ExitCode {
-    if args.list_settings {
-        return list_settings();
-    }
-    match start(args) {
-        Ok(code) => code,
-        Err(refused) => {
-            eprintln!("chunkferry emulator: {}", refused.why);
-            ExitCode::from(refused.code)
-        }
-    }
-}
-
-fn start(args: EmulatorArgs) -> Result<ExitCode, Refused> {
-    let (strict, command) = (args.strict, args.command.clone());
-    let any = SocketAddr::new(USUAL.ip(), 0);
-    let listen = args
-        .listen
-        .unwrap_or(if command.is_empty() { USUAL } else { any });
-    let builder = configure(args)?.listen(listen);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let served = runtime.and_then(|runtime| {
-        runtime.block_on(async {
-            match command.split_first() {
-                None => serve(builder).await,
-                Some((program, args)) => attend(builder, program, args, strict).await,
-            }
+        let (strict, command) = (self.strict, self.command.clone());
+        let any = SocketAddr::new(USUAL.ip(), 0);
+        let listen = self
+            .listen
+            .unwrap_or(if command.is_empty() { USUAL } else { any });
+        let builder = configure(self)?.listen(listen);
+        let mut signals = Signals::listen()?;
+        let served = match command.split_first() {
+            None => serve(builder, &mut signals).await,
+            Some((program, args)) => attend(builder, program, args, strict, &mut signals).await,
+        };
+        served.map_err(|error| Failure {
+            exit: Exit(1),
+            message: format!("The emulator cannot run on {listen}: {error}"),
         })
-    });
-    served.map_err(|error| Refused {
-        code: 1,
-        why: format!("{listen}: {error}"),
-    })
+    }
 }
 
-fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Refused> {
+fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
     let mut settings = Settings::default();
     if let Some(file) = &args.settings {
-        settings.set_lines(&read(file)?).map_err(Refused::usage)?;
+        settings.set_lines(&read(file)?).map_err(usage)?;
     }
     for pair in &args.set {
-        settings.set_pair(pair).map_err(Refused::usage)?;
+        settings.set_pair(pair).map_err(usage)?;
     }
     let mut builder = Emulator::builder().settings(settings);
     if let Some(file) = &args.faults {
         for line in read(file)?.lines().map(str::trim) {
             if !line.is_empty() && !line.starts_with('#') {
-                builder = builder.fault(line.parse().map_err(Refused::usage)?);
+                builder = builder.fault(line.parse().map_err(usage)?);
             }
         }
     }
@@ -143,20 +119,23 @@ fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Refused> {
     Ok(builder)
 }
 
-fn read(file: &Path) -> Result<String, Refused> {
+fn usage(error: impl Display) -> Failure {
+    Failure::usage(error.to_string())
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
     let text = std::fs::read_to_string(file);
-    text.map_err(|error| Refused::usage(format!("{}: {error}", file.display())))
+    text.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
 /// Serves until it is told to stop.
-async fn serve(builder: EmulatorBuilder) -> io::Result<ExitCode> {
-    let mut stop = Stop::listen()?;
+async fn serve(builder: EmulatorBuilder, signals: &mut Signals) -> io::Result<Exit> {
     let emulator = builder.start().await?;
     let mut stdout = io::stdout();
     // Whoever started this server may be gone already; then nobody reads the line.
     let _ = writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush());
-    stop.told().await;
-    Ok(ExitCode::SUCCESS)
+    signals.first().await;
+    Ok(Exit::DELIVERED)
 }
 
 /// Serves while a command runs, and ends as it does.
@@ -165,8 +144,8 @@ async fn attend(
     program: &OsString,
     args: &[OsString],
     strict: bool,
-) -> io::Result<ExitCode> {
-    let mut stop = Stop::listen()?;
+    signals: &mut Signals,
+) -> io::Result<Exit> {
     let emulator = builder.start().await?;
     let mut child = tokio::process::Command::new(program)
         .args(args)
@@ -174,34 +153,29 @@ async fn attend(
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
-    let status = loop {
-        tokio::select! {
-            status = child.wait() => break status?,
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        signal = signals.first() => {
             // A terminal interrupts the command too, and the command decides what that means.
-            order = stop.told() => if order == Order::Terminate {
+            if signal != Exit::INTERRUPTED {
                 child.start_kill()?;
             }
+            child.wait().await?
         }
     };
     let findings = emulator.review();
     report(&findings);
     Ok(match (status.code(), strict && !findings.is_empty()) {
-        (Some(0), true) => ExitCode::FAILURE,
-        (Some(code), _) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
-        (None, _) => ExitCode::from(killed(status)),
+        (Some(0), true) => Exit(1),
+        (Some(code), _) => Exit(u8::try_from(code).unwrap_or(1)),
+        (None, _) => Exit(killed(status)),
     })
 }
 
-#[cfg(unix)]
 fn killed(status: std::process::ExitStatus) -> u8 {
     use std::os::unix::process::ExitStatusExt;
     let signal = status.signal().and_then(|signal| u8::try_from(signal).ok());
     signal.map_or(1, |signal| 128 + signal)
-}
-
-#[cfg(not(unix))]
-fn killed(_: std::process::ExitStatus) -> u8 {
-    1
 }
 
 /// On stderr: stdout belongs to the command.
@@ -217,7 +191,7 @@ fn report(findings: &[Finding]) {
     }
 }
 
-fn list_settings() -> ExitCode {
+fn list_settings() {
     let mut stdout = io::stdout().lock();
     for setting in Settings::list() {
         let written = writeln!(
@@ -227,55 +201,6 @@ fn list_settings() -> ExitCode {
         );
         if written.is_err() {
             break; // The reader has seen enough.
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-#[derive(PartialEq)]
-enum Order {
-    Interrupt,
-    Terminate,
-}
-
-/// The signals that end the server.
-#[cfg(unix)]
-struct Stop {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Stop {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn told(&mut self) -> Order {
-        tokio::select! {
-            _ = self.interrupt.recv() => Order::Interrupt,
-            _ = self.terminate.recv() => Order::Terminate,
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Stop;
-
-#[cfg(not(unix))]
-impl Stop {
-    fn listen() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    async fn told(&mut self) -> Order {
-        match tokio::signal::ctrl_c().await {
-            Ok(()) => Order::Interrupt,
-            Err(_) => Order::Terminate,
         }
     }
 }

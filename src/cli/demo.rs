@@ -1,0 +1,225 @@
+//! `demo`: the main job on this machine alone, with a kill and a broken chunk on the way.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use chunkferry::emulator::Log;
+use clap::Args;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::exit::Exit;
+use super::{Failure, Globals};
+
+/// Upload a sample to an emulator, kill the upload on the way, and watch it arrive
+#[derive(Debug, Args)]
+#[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry demo")]
+pub(super) struct Demo {}
+
+/// Three seconds of H.264 in MP4; `clip.sh` beside it made it.
+const CLIP: &[u8] = include_bytes!("demo/clip.mp4");
+
+/// The sample's size in bytes: the clip and a `free` box of zeros.
+const SIZE: u64 = 340_000_000;
+
+/// Share of the sample, in percent, after which the uploader is killed.
+const KILL_AT: u64 = 40;
+
+/// One chunk of the second run breaks off after 3 MB.
+const FAULT: &str = "put chunk=24 nth=1 cut=3MB";
+
+impl Demo {
+    pub(super) async fn run(&self, _: &Globals) -> Result<Exit, Failure> {
+        let failed =
+            |error: io::Error| Failure::temporary(format!("The demo cannot run here: {error}"));
+        let dir = tempfile::tempdir().map_err(failed)?;
+        let sample = dir.path().join("sample.mp4");
+        make_sample(&sample).map_err(failed)?;
+        let (mut emulator, url) = start_emulator().await.map_err(failed)?;
+        eprintln!("An emulator of TikTok's upload API listens on {url}, at 40 MB/s.");
+        eprintln!("Uploading a video of {} MB to it:", SIZE / 1_000_000);
+
+        let mut upload = Run::start(&sample, dir.path(), &url).map_err(failed)?;
+        let sent = upload
+            .until(|confirmed| confirmed * 100 >= SIZE * KILL_AT)
+            .await
+            .map_err(failed)?;
+        upload.child.kill().await.map_err(failed)?;
+        eprintln!(
+            "\nKilled (SIGKILL) after {} MB were accepted. The same command again:",
+            sent / 1_000_000
+        );
+
+        let mut upload = Run::start(&sample, dir.path(), &url).map_err(failed)?;
+        upload.until(|_| false).await.map_err(failed)?;
+        let ended = upload.child.wait().await.map_err(failed)?;
+        let log = read_log(&url).map_err(failed)?;
+        // It has nothing to clean up.
+        let _ = emulator.kill().await;
+
+        let received = log
+            .sessions
+            .iter()
+            .find_map(|session| session.sha256.clone());
+        let equal = received.is_some() && received == Some(sha256(&sample).map_err(failed)?);
+        let again = sent_again(&log);
+        println!(
+            "{} {} · sha256 {} · killed once · bytes acknowledged then sent again: {again}",
+            log.drafts,
+            if log.drafts == 1 { "draft" } else { "drafts" },
+            if equal { "equal" } else { "DIFFERENT" },
+        );
+        let good = ended.success() && log.drafts == 1 && equal && again == 0;
+        Ok(if good { Exit::DELIVERED } else { Exit(1) })
+    }
+}
+
+/// The clip, and a `free` box (ISO/IEC 14496-12, 8.1.2) up to the size; its zeros take no room on disk.
+fn make_sample(path: &Path) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(CLIP)?;
+    let free = u32::try_from(SIZE - CLIP.len() as u64).map_err(io::Error::other)?;
+    file.write_all(&free.to_be_bytes())?;
+    file.write_all(b"free")?;
+    file.seek(SeekFrom::Start(SIZE - 1))?;
+    file.write_all(&[0])?;
+    file.sync_all()
+}
+
+fn sha256(path: &Path) -> io::Result<String> {
+    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 18]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex::encode(hasher.finalize())),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+async fn start_emulator() -> io::Result<(Child, String)> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([
+            "emulator",
+            "--listen",
+            "127.0.0.1:0",
+            "--set",
+            "receive_rate=40MB",
+            "--fault",
+            FAULT,
+        ])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut lines = lines(&mut child)?;
+    let line = lines.next_line().await?.unwrap_or_default();
+    match line.strip_prefix("listening on ") {
+        Some(url) => Ok((child, url.to_owned())),
+        None => Err(io::Error::other("the emulator did not start")),
+    }
+}
+
+fn lines(child: &mut Child) -> io::Result<Lines<BufReader<ChildStdout>>> {
+    let stdout = child
+        .stdout
+        .take()
+        .ok_or_else(|| io::Error::other("no standard output"))?;
+    Ok(BufReader::new(stdout).lines())
+}
+
+/// `chunkferry upload` as its own process, which draws its own bar.
+struct Run {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// Whether it draws a bar; elsewhere than on a terminal the demo tells what happens.
+    draws: bool,
+}
+
+fn narrate(told: &serde_json::Value, confirmed: u64) {
+    match told["event"].as_str() {
+        Some("progress") => eprintln!(
+            "  {} of {} MB accepted",
+            confirmed / 1_000_000,
+            SIZE / 1_000_000
+        ),
+        Some("retry") => eprintln!("  {}; again", told["reason"].as_str().unwrap_or_default()),
+        _ => {}
+    }
+}
+
+impl Run {
+    fn start(sample: &Path, dir: &Path, url: &str) -> io::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("upload")
+            .arg(sample)
+            .args(["--json", "--account", "demo", "--api-base", url])
+            .arg("--state-dir")
+            .arg(dir.join("state"))
+            .env("TIKTOK_ACCESS_TOKEN", "act.demo.1")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let lines = lines(&mut child)?;
+        Ok(Self {
+            child,
+            lines,
+            draws: io::stderr().is_terminal(),
+        })
+    }
+
+    /// Reads what it tells until enough bytes are accepted or it has ended; how many were.
+    async fn until(&mut self, enough: impl Fn(u64) -> bool) -> io::Result<u64> {
+        let mut confirmed = 0;
+        while let Some(line) = self.lines.next_line().await? {
+            let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            confirmed = told["confirmed"].as_u64().unwrap_or(confirmed);
+            if !self.draws {
+                narrate(&told, confirmed);
+            }
+            if enough(confirmed) {
+                break;
+            }
+        }
+        Ok(confirmed)
+    }
+}
+
+/// The emulator's log: what a witness in another process saw.
+fn read_log(url: &str) -> io::Result<Log> {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(
+        stream,
+        "GET /_emulator/log HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let start = answer
+        .windows(4)
+        .position(|bytes| bytes == b"\r\n\r\n")
+        .map_or(answer.len(), |at| at + 4);
+    serde_json::from_slice(&answer[start..]).map_err(io::Error::other)
+}
+
+/// Bytes of ranges that were accepted and then sent once more within the same session.
+fn sent_again(log: &Log) -> u64 {
+    let mut again = 0;
+    for session in &log.sessions {
+        let mut accepted = 0;
+        for put in &session.puts {
+            let (Some(first), Some(last)) = (put.first, put.last) else {
+                continue;
+            };
+            again += accepted.min(last + 1).saturating_sub(first);
+            if put.http_status.is_some_and(|status| status < 300) {
+                accepted = accepted.max(last + 1);
+            }
+        }
+    }
+    again
+}

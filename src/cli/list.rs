@@ -1,0 +1,90 @@
+//! `list` and `forget`: what the journal knows. Neither makes a request.
+
+use chunkferry::{Record, records};
+use clap::Args;
+
+use super::exit::Exit;
+use super::render::when;
+use super::size::humane;
+use super::{Failure, Globals};
+
+/// List the uploads in the journal, without any request
+#[derive(Debug, Args)]
+#[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry list --json")]
+pub(super) struct List {}
+
+impl List {
+    pub(super) fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
+        let records = records(&globals.state_dir()?)?;
+        if records.is_empty() && !globals.json {
+            eprintln!("No uploads yet.");
+        }
+        for record in &records {
+            if globals.json {
+                let mut line = serde_json::to_value(record).unwrap_or_default();
+                line["v"] = 1.into();
+                line["event"] = "record".into();
+                println!("{line}");
+                continue;
+            }
+            let part = record.confirmed * 100 / record.size.max(1);
+            let mut notes = vec![when(record.updated()), record.account.clone()];
+            notes.extend(record.publish_id.clone());
+            notes.extend(record.reason.clone());
+            println!(
+                "{}  {:<11} {part:>3}% of {:>9}  {}  ({})",
+                record.id,
+                record.state,
+                humane(record.size),
+                record.file.display(),
+                notes.join(", ")
+            );
+        }
+        Ok(Exit::DELIVERED)
+    }
+}
+
+/// Drop an upload from the journal, so that the file counts as new
+#[derive(Debug, Args)]
+#[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry forget 3f9c")]
+pub(super) struct Forget {
+    /// Start of its id or publish_id, or its path
+    id: String,
+}
+
+impl Forget {
+    pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
+        let record = find(globals, &self.id)?;
+        let engine = globals
+            .options(globals.state_dir()?)
+            .doing(format!("forget {}", record.id))
+            .open()?;
+        engine.forget(&record.id).await?;
+        eprintln!(
+            "{} is forgotten ({}, {}).",
+            record.file.display(),
+            record.id,
+            record.state
+        );
+        Ok(Exit::DELIVERED)
+    }
+}
+
+/// The one upload that `text` names.
+pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
+    let mut found: Vec<Record> = records(&globals.state_dir()?)?
+        .into_iter()
+        .filter(|record| record.answers_to(text))
+        .collect();
+    if found.len() > 1 {
+        let ids: Vec<&str> = found.iter().map(|record| record.id.as_str()).collect();
+        return Err(Failure::usage(format!(
+            "{text} names {} uploads: {}. Use more of the id.",
+            ids.len(),
+            ids.join(", ")
+        )));
+    }
+    found
+        .pop()
+        .ok_or_else(|| Failure::usage(format!("{text} names no upload here. See: chunkferry list")))
+}

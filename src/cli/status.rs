@@ -1,0 +1,67 @@
+//! `status`: asks the service.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit::Exit;
+use super::list::find;
+use super::{Failure, Globals};
+
+/// Ask the service how far an upload is
+#[derive(Debug, Args)]
+#[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry status v_inbox_file~v2.123 --wait")]
+pub(super) struct Status {
+    /// Start of its id or publish_id, its path, or any whole publish_id
+    id: String,
+    /// Ask until the service is done with it
+    #[arg(long)]
+    wait: bool,
+}
+
+impl Status {
+    pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
+        let publish_id = match find(globals, &self.id) {
+            Ok(record) => record.publish_id.ok_or_else(|| {
+                Failure::usage(format!(
+                    "{} has no session at the service ({}).",
+                    self.id, record.state
+                ))
+            })?,
+            Err(failure) if !self.id.contains('~') => return Err(failure),
+            Err(_) => self.id.clone(),
+        };
+        let (options, account) = (globals.options(globals.state_dir()?), globals.account());
+        let mut wait = Duration::from_secs(1);
+        loop {
+            let status = options.ask_status(&publish_id, &account).await?;
+            if globals.json {
+                let line = serde_json::json!({
+                    "v": 1,
+                    "event": "status",
+                    "publish_id": publish_id,
+                    "status": status.status,
+                    "fail_reason": status.fail_reason,
+                    "uploaded_bytes": status.uploaded_bytes,
+                });
+                println!("{line}");
+            } else {
+                let reason = status
+                    .fail_reason
+                    .as_deref()
+                    .map(|reason| format!(" ({reason})"))
+                    .unwrap_or_default();
+                println!("{publish_id}\t{}{reason}", status.status);
+            }
+            if status.is_final || !self.wait {
+                return Ok(if status.fail_reason.is_some() {
+                    Exit(1)
+                } else {
+                    Exit::DELIVERED
+                });
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(10));
+        }
+    }
+}

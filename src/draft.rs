@@ -1,0 +1,29 @@
+//! What an upload ends in.
+
+use std::time::SystemTime;
+
+/// A draft in the creator's inbox (or on its way there, see [`Outcome::Sent`]): what an upload ends in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Draft {
+    /// The service's name of it.
+    pub publish_id: String,
+    /// How it got there.
+    pub outcome: Outcome,
+    /// When the service was first seen to have delivered it.
+    pub delivered_at: Option<SystemTime>,
+    /// SHA-256 of the bytes in hexadecimal; `None` without the ledger.
+    pub sha256: Option<String>,
+}
+
+/// How an upload ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The service says the draft is in the inbox (or the creator has posted from it).
+    Delivered,
+    /// An earlier upload of the same bytes had delivered it; nothing was sent.
+    AlreadyDelivered,
+    /// Every byte is acknowledged, the inbox is not confirmed: the caller asked not to wait.
+    Sent,
+}

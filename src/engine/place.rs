@@ -1,0 +1,181 @@
+//! Which upload does this file belong to? The place where no second draft of the same bytes comes from.
+
+use std::collections::BTreeMap;
+
+use super::Shared;
+use super::rehash::blocking;
+use crate::clock::Now;
+use crate::error::Error;
+use crate::event::Event;
+use crate::ledger::{Entry, Running};
+use crate::source::Source;
+use crate::upload::{Key, Origin, State, Upload};
+
+/// What the journal knows of a file.
+#[derive(Debug)]
+pub(super) enum Placed {
+    /// An unfinished upload of these bytes; `compared` if everything confirmed was just found equal.
+    Unfinished {
+        row: Box<Upload>,
+        compared: bool,
+    },
+    /// An upload of these bytes that has ended.
+    Ended(Box<Upload>),
+    Nothing,
+}
+
+/// Looks a file up by what the file system says of it, and where only its size is that of a known upload, by its bytes.
+///
+/// An unfinished upload of the same path whose sent bytes are not this file's any more is set aside: nothing of it can
+/// have been posted.
+pub(super) async fn place(
+    shared: &Shared,
+    source: &Source,
+    key: &Key,
+    again: bool,
+    tell: impl Fn(Event),
+) -> Result<Placed, Error> {
+    supersede(shared, source, key).await?;
+    let mut rows = shared.journal.find(key.clone()).await?;
+    rows.retain(|row| match row.state {
+        State::GivenUp { .. } => false,
+        _ => !again || !row.state.is_final(),
+    });
+    // Unfinished ones first, then the newest.
+    rows.sort_by_key(|row| (row.state.is_final(), std::cmp::Reverse(row.created)));
+    if let Some(at) = rows
+        .iter()
+        .position(|row| row.identity() == source.identity())
+    {
+        return Ok(placed(rows.swap_remove(at), source, false));
+    }
+    if let Some(row) = same_bytes(shared, source, &rows, tell).await? {
+        return Ok(placed(row, source, true));
+    }
+    for row in rows {
+        if row.path() == source.path() && !row.state.is_final() {
+            set_aside(shared, source, row).await?;
+        }
+    }
+    Ok(Placed::Nothing)
+}
+
+fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
+    if row.state.is_final() {
+        return Placed::Ended(Box::new(row));
+    }
+    let Origin::File { path, .. } = &mut row.origin;
+    *path = source.path().to_owned();
+    Placed::Unfinished {
+        row: Box::new(row),
+        compared,
+    }
+}
+
+/// Sets aside unfinished uploads of this path whose file had another size.
+async fn supersede(shared: &Shared, source: &Source, key: &Key) -> Result<(), Error> {
+    for row in shared.journal.unfinished().await? {
+        let same_path = row.path() == source.path()
+            && Key {
+                size: key.size,
+                ..row.key.clone()
+            } == *key;
+        if same_path && row.key.size != key.size {
+            set_aside(shared, source, row).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The file at this path is no longer what this upload had begun to send.
+async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), Error> {
+    // Sealed or later, the video may be complete: that upload stands for itself, and these bytes are another video.
+    if matches!(row.state, State::Sealed { .. } | State::Processing { .. }) {
+        return Ok(());
+    }
+    let what = if row.key.size == source.identity().size {
+        difference(shared, source, &row).await?
+    } else {
+        "its size".into()
+    };
+    let mut row = shared.journal.claim(row.id).await?;
+    let sent = row.confirmed();
+    row.give_up(&what, Now::read());
+    row.revision += 1;
+    shared.journal.save(row, None).await?;
+    if sent > 0 {
+        Err(Error::changed(source.path(), what))
+    } else {
+        Ok(())
+    }
+}
+
+async fn difference(shared: &Shared, source: &Source, row: &Upload) -> Result<String, Error> {
+    let entries = shared
+        .journal
+        .ledger(row.id.clone(), row.confirmed())
+        .await?;
+    let plan = row.plan;
+    let proof = blocking(source, move |source, cancel| {
+        source.prove(&plan, &entries, cancel)
+    })
+    .await?;
+    Ok(proof
+        .complaint()
+        .unwrap_or_else(|| "its time of change".into()))
+}
+
+/// The first of `rows` whose recorded digest this file's bytes have. An upload without digests matches nothing.
+async fn same_bytes(
+    shared: &Shared,
+    source: &Source,
+    rows: &[Upload],
+    tell: impl Fn(Event),
+) -> Result<Option<Upload>, Error> {
+    let mut wanted: BTreeMap<u64, Vec<(usize, Entry)>> = BTreeMap::new();
+    for (at, row) in rows.iter().enumerate() {
+        if let Some((border, entry)) = digest(shared, row).await? {
+            wanted.entry(border).or_default().push((at, entry));
+        }
+    }
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    tell(Event::Comparing);
+    let found = blocking(source, move |source, cancel| {
+        let mut found: Option<usize> = None;
+        let borders: Vec<u64> = wanted.keys().copied().collect();
+        source.digests(Running::default(), 0, borders, cancel, |border, running| {
+            let entry = running.entry();
+            let equal = wanted
+                .get(&border)
+                .into_iter()
+                .flatten()
+                .filter(|(_, wanted)| *wanted == entry);
+            found = equal.map(|(at, _)| *at).chain(found).min();
+            true
+        })?;
+        Ok(found)
+    })
+    .await?;
+    Ok(found.map(|at| rows[at].clone()))
+}
+
+/// The longest digest that the journal holds of an upload, and how many bytes it covers.
+async fn digest(shared: &Shared, row: &Upload) -> Result<Option<(u64, Entry)>, Error> {
+    let whole = row
+        .sha256
+        .as_deref()
+        .and_then(|sha256| Entry::try_from(hex::decode(sha256).ok()?).ok());
+    if let Some(entry) = whole {
+        return Ok(Some((row.key.size, entry)));
+    }
+    let confirmed = row.confirmed();
+    let entries = shared.journal.ledger(row.id.clone(), confirmed).await?;
+    Ok(match entries.last() {
+        Some(entry) if entries.len() == confirmed as usize => {
+            Some((row.plan.border(confirmed), *entry))
+        }
+        _ => None,
+    })
+}

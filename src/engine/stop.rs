@@ -1,0 +1,86 @@
+//! What a run that stops tells its caller.
+
+use std::time::Duration;
+
+use super::transfer::Transfer;
+use crate::clock::{Now, Timestamp};
+use crate::error::Error;
+use crate::governor::PendingCap;
+use crate::upload::{Stop, URL_LIFETIME};
+
+/// A day: the span of the service's limit of pending drafts. Source: Upload Video.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Transfer {
+    /// The error a run stops with.
+    pub(super) async fn stopped(&self, stop: Stop) -> Error {
+        match stop {
+            Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
+                let retry_at = self.oldest_pending().await.map(|at| at.plus(DAY).into());
+                self.turns.set_pending_cap(PendingCap {
+                    error: error.clone(),
+                    retry_at,
+                });
+                let error = Error::refused(call, self.account.name(), error);
+                match retry_at {
+                    Some(retry_at) => error.at(retry_at),
+                    None => error,
+                }
+            }
+            Stop::Failed { publish_id, reason } => {
+                Error::failed(self.source.path(), &reason, &publish_id)
+            }
+            Stop::Refused(call, error) => Error::refused(call, self.account.name(), error),
+            Stop::ForeignToken => Error::foreign_token(self.account.name()),
+            Stop::NoToken(reason) => Error::no_token(reason.into()),
+            Stop::Host(reason) => Error::host(&reason),
+            Stop::Spent(reason) => {
+                let (safe, total) = (self.upload.confirmed_bytes(), self.upload.key.size);
+                let forecast = self.rate().and_then(|rate| too_slow(total, rate));
+                Error::temporary(format!(
+                    "{reason} {safe} of {total} bytes of {} are acknowledged; run the same command again, it carries on.{}",
+                    crate::error::name(self.source.path()),
+                    forecast
+                        .map(|forecast| format!(" {forecast}"))
+                        .unwrap_or_default()
+                ))
+            }
+        }
+    }
+
+    async fn oldest_pending(&self) -> Option<Timestamp> {
+        let since = Timestamp(Now::read().wall.0.saturating_sub(DAY.as_millis() as u64));
+        self.shared
+            .journal
+            .oldest_delivery(self.upload.key.clone(), since)
+            .await
+            .ok()?
+    }
+}
+
+/// What to say if a file of `size` bytes cannot be sent within the hour of its URL at `rate` bytes per second.
+pub(super) fn too_slow(size: u64, rate: u64) -> Option<String> {
+    let needed = size.div_ceil(URL_LIFETIME.as_secs());
+    (rate < needed).then(|| {
+        let megabits = |rate: u64| rate as f64 * 8.0 / 1e6;
+        format!(
+            "An upload must end within one hour: this one needs {:.1} Mbit/s, and has {:.1}.",
+            megabits(needed),
+            megabits(rate)
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_slow;
+
+    #[test]
+    fn a_link_too_slow_for_the_hour_is_told_in_numbers() {
+        assert_eq!(too_slow(4_000_000_000, 1_200_000), None);
+        assert_eq!(
+            too_slow(4_294_967_296, 387_500).as_deref(),
+            Some("An upload must end within one hour: this one needs 9.5 Mbit/s, and has 3.1.")
+        );
+    }
+}

@@ -1,0 +1,360 @@
+//! Errors for people: what happened, to which file, who must act, and whether the same call again helps.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use crate::plan::PlanError;
+use crate::wire::{Call, ServiceError};
+
+mod advice;
+
+pub(crate) use advice::FailReason;
+use advice::advice;
+
+/// The outcome of an upload that did not end in a draft.
+///
+/// Its `Display` is a message for a person and never holds a token or an upload URL.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    who: Who,
+    service: Option<ServiceError>,
+    retry_at: Option<SystemTime>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What an [`Error`] means for the caller; the command's exit codes follow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The service refused the video or the request; the same call again ends the same way.
+    Refused,
+    /// An argument or a setting is not usable.
+    Usage,
+    /// The file is missing, unreadable, empty, too large or not a finished video. Nothing was posted.
+    Source,
+    /// The file changed while it was being sent. Nothing was posted; the same call sends it as it is now.
+    SourceChanged,
+    /// A person must act first: no or a refused token, a missing scope, a ban, the creator's pending drafts.
+    NeedsPerson,
+    /// Whether a draft exists cannot be told. Only the user can decide to send again.
+    Unknown,
+    /// Temporary: the same call later carries on where this one stopped.
+    Temporary,
+    /// Another process owns the state directory; the same call works when that one has ended.
+    Locked,
+    /// The caller cancelled; the same call carries on.
+    Cancelled,
+}
+
+/// Who can make the next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Who {
+    /// The one who runs the upload.
+    You,
+    /// The owner of the TikTok account.
+    Creator,
+    /// The developer of the registered TikTok app.
+    Developer,
+    /// TikTok; waiting is all one can do.
+    Service,
+}
+
+impl Who {
+    /// One lower-case word, as it stands in JSON output.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::You => "you",
+            Self::Creator => "creator",
+            Self::Developer => "developer",
+            Self::Service => "service",
+        }
+    }
+}
+
+impl Error {
+    /// What it means for the caller.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether the same call again can end in a draft without anything else having changed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.0.kind,
+            ErrorKind::Temporary
+                | ErrorKind::Locked
+                | ErrorKind::SourceChanged
+                | ErrorKind::Cancelled
+        )
+    }
+
+    /// When another try makes sense at the earliest, where that is known.
+    pub fn retry_at(&self) -> Option<SystemTime> {
+        self.0.retry_at
+    }
+
+    /// Who can make the next step.
+    pub fn who_must_act(&self) -> Who {
+        self.0.who
+    }
+
+    /// The service's `error.code` or `fail_reason`, where the service stated one.
+    pub fn code(&self) -> Option<&str> {
+        self.0.service.as_ref().map(|service| service.code.as_str())
+    }
+
+    /// The service's `log_id`, which its support asks for.
+    pub fn log_id(&self) -> Option<&str> {
+        self.0.service.as_ref()?.log_id.as_deref()
+    }
+
+    fn new(kind: ErrorKind, who: Who, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            who,
+            service: None,
+            retry_at: None,
+            source: None,
+        }))
+    }
+
+    fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn at(mut self, retry_at: impl Into<SystemTime>) -> Self {
+        self.0.retry_at = Some(retry_at.into());
+        self
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, Who::You, message)
+    }
+
+    pub(crate) fn temporary(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Temporary, Who::You, message)
+    }
+
+    pub(crate) fn locked(holder: &str) -> Self {
+        Self::new(
+            ErrorKind::Locked,
+            Who::You,
+            format!("The state directory is in use by {holder}."),
+        )
+    }
+
+    pub(crate) fn cancelled() -> Self {
+        Self::new(
+            ErrorKind::Cancelled,
+            Who::You,
+            "Stopped. The same command carries on.",
+        )
+    }
+
+    pub(crate) fn unreadable(file: &Path, source: io::Error) -> Self {
+        Self::new(
+            ErrorKind::Source,
+            Who::You,
+            format!("{} cannot be read: {source}", name(file)),
+        )
+        .with_source(source)
+    }
+
+    pub(crate) fn unfit(file: &Path, reason: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Source,
+            Who::You,
+            format!("{}: {reason}", name(file)),
+        )
+    }
+
+    pub(crate) fn plan(file: &Path, error: PlanError) -> Self {
+        let kind = match error {
+            PlanError::ChunkSize { .. } => ErrorKind::Usage,
+            _ => ErrorKind::Source,
+        };
+        Self::new(
+            kind,
+            Who::You,
+            format!("{} cannot be sent: {error}.", name(file)),
+        )
+        .with_source(error)
+    }
+
+    pub(crate) fn changed(file: &Path, what: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::SourceChanged,
+            Who::You,
+            format!(
+                "{} changed while it was being sent ({what}). Nothing was posted. Run the same command to send it as it is now.",
+                name(file)
+            ),
+        )
+    }
+
+    pub(crate) fn no_token(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self::new(ErrorKind::NeedsPerson, Who::You, source.to_string()).with_source(source)
+    }
+
+    pub(crate) fn host(reason: &str) -> Self {
+        Self::new(
+            ErrorKind::Refused,
+            Who::You,
+            format!(
+                "The service named an upload host that bytes are not sent to: {reason}. Nothing was sent. If the host is yours, name it with --upload-host."
+            ),
+        )
+    }
+
+    pub(crate) fn foreign_token(account: &str) -> Self {
+        Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!(
+                "The token belongs to another creator than the one this file was sent for as account \"{account}\". Nothing was sent. Give each creator a name of its own: --account NAME."
+            ),
+        )
+    }
+
+    pub(crate) fn unknown(file: &Path, publish_id: &str, why: &str) -> Self {
+        Self::new(
+            ErrorKind::Unknown,
+            Who::Creator,
+            format!(
+                "Whether {} reached the inbox cannot be told ({publish_id}: {why}). Look into the creator's inbox; then --again sends it once more, and forget drops the record.",
+                name(file)
+            ),
+        )
+    }
+
+    /// The service refused `call` for `account`.
+    pub(crate) fn refused(call: Call, account: &str, service: ServiceError) -> Self {
+        let (kind, who, advice) = advice(&service.code, service.http_status, account);
+        let mut message = format!(
+            "TikTok refused the {} for {account}: {}",
+            call.name(),
+            service.code
+        );
+        if !service.message.is_empty() {
+            message.push_str(&format!(" ({})", service.message.trim_end_matches('.')));
+        }
+        message.push_str(&format!(". {advice}"));
+        if let Some(log_id) = &service.log_id {
+            message.push_str(&format!(" [log_id {log_id}]"));
+        }
+        let retry_at = service.retry_after.map(|wait| SystemTime::now() + wait);
+        let mut error = Self::new(kind, who, message);
+        error.0.retry_at = retry_at;
+        error.0.service = Some(service);
+        error
+    }
+
+    /// The service took the bytes and then gave the video up for `reason`.
+    pub(crate) fn failed(file: &Path, reason: &str, publish_id: &str) -> Self {
+        let (kind, who, advice) = FailReason::of(reason).verdict();
+        let mut error = Self::new(
+            kind,
+            who,
+            format!(
+                "TikTok took {} and then failed it: {reason}. {advice} ({publish_id})",
+                name(file)
+            ),
+        );
+        error.0.service = Some(ServiceError {
+            http_status: 200,
+            code: reason.to_owned(),
+            message: String::new(),
+            log_id: None,
+            retry_after: None,
+        });
+        error
+    }
+
+    pub(crate) fn state(
+        message: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::new(ErrorKind::Temporary, Who::You, message).with_source(source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// A file as messages call it: its name alone.
+pub(crate) fn name(file: &Path) -> std::borrow::Cow<'_, str> {
+    file.file_name()
+        .unwrap_or(file.as_os_str())
+        .to_string_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(http_status: u16, code: &str) -> ServiceError {
+        ServiceError {
+            http_status,
+            code: code.into(),
+            message: "Some text.".into(),
+            log_id: Some("2026L1".into()),
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn messages_say_what_happened_and_what_to_do() {
+        let file = Path::new("/videos/clip.mp4");
+        let errors = [
+            Error::changed(file, "chunk 3 differs"),
+            Error::unfit(file, "it is a directory"),
+            Error::plan(file, PlanError::Empty),
+            Error::foreign_token("lena"),
+            Error::unknown(file, "v_inbox_file~v2.1", "the service no longer knows it"),
+            Error::refused(
+                Call::Init,
+                "lena",
+                service(403, "spam_risk_too_many_pending_share"),
+            ),
+            Error::refused(Call::Init, "lena", service(400, "invalid_params")),
+            Error::refused(Call::Status, "lena", service(401, "access_token_invalid")),
+            Error::refused(Call::Status, "lena", service(500, "internal_error")),
+            Error::refused(Call::Put, "lena", service(418, "http_418")),
+            Error::failed(file, "frame_rate_check_failed", "v_inbox_file~v2.1"),
+            Error::failed(file, "auth_removed", "v_inbox_file~v2.1"),
+            Error::failed(file, "brand_new_reason", "v_inbox_file~v2.1"),
+            Error::host("uploads.example is not below tiktokapis.com"),
+            Error::cancelled(),
+        ];
+        let lines: Vec<String> = errors
+            .iter()
+            .map(|error| {
+                format!(
+                    "{:?}/{}: {error}",
+                    error.kind(),
+                    error.who_must_act().as_str()
+                )
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}

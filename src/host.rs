@@ -1,0 +1,155 @@
+//! Where requests may go: the API base, and the hosts that bytes may be sent to.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+/// The API of the live service.
+pub(crate) const API_BASE: &str = "https://open.tiktokapis.com";
+
+/// Longest upload URL that is believed, in bytes; the documents say 256.
+const LONGEST_URL: usize = 4096;
+
+/// Which upload hosts are trusted with the bytes.
+///
+/// The live service's hosts end in `.tiktokapis.com`; the documented list is not complete, so the rule is the domain.
+/// An overridden API base adds its own host, and the caller may name one more.
+#[derive(Debug, Clone)]
+pub(crate) struct HostPolicy {
+    base: Url,
+    overridden: bool,
+    upload_host: Option<String>,
+    allow_http: bool,
+}
+
+impl HostPolicy {
+    /// Checks the API base itself: https, or http to this machine, or http if `allow_http`.
+    pub(crate) fn new(
+        base: &str,
+        upload_host: Option<String>,
+        allow_http: bool,
+    ) -> Result<Self, String> {
+        let base_url =
+            Url::parse(base).map_err(|error| format!("the API base is not a URL ({error})"))?;
+        if base_url.cannot_be_a_base()
+            || base_url.query().is_some()
+            || base_url.fragment().is_some()
+        {
+            return Err("the API base is not a plain URL like https://HOST".into());
+        }
+        let overridden = base.trim_end_matches('/') != API_BASE;
+        let policy = Self {
+            base: base_url,
+            overridden,
+            upload_host,
+            allow_http,
+        };
+        policy.check_scheme(&policy.base)?;
+        Ok(policy)
+    }
+
+    pub(crate) const fn base(&self) -> &Url {
+        &self.base
+    }
+
+    /// Checks an upload URL from an init answer.
+    pub(crate) fn check(&self, url: &str) -> Result<Url, String> {
+        if url.len() > LONGEST_URL {
+            return Err(format!("its URL has {} characters", url.len()));
+        }
+        let url = Url::parse(url).map_err(|error| format!("its URL cannot be read ({error})"))?;
+        self.check_scheme(&url)?;
+        if self.base.scheme() == "https" && url.scheme() != "https" {
+            return Err("it is http although the API is https".into());
+        }
+        let Some(host) = url.host_str() else {
+            return Err("it has no host".into());
+        };
+        let own = self.overridden && self.base.host_str() == Some(host);
+        let named = self.upload_host.as_deref() == Some(host);
+        let tiktok = url.scheme() == "https"
+            && host.ends_with(".tiktokapis.com")
+            && url.port_or_known_default() == Some(443);
+        if own || named || tiktok {
+            Ok(url)
+        } else {
+            Err(format!("{host} is not a TikTok upload host"))
+        }
+    }
+
+    fn check_scheme(&self, url: &Url) -> Result<(), String> {
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("it carries a user name".into());
+        }
+        match url.scheme() {
+            "https" => Ok(()),
+            "http" if self.allow_http || is_loopback(url) => Ok(()),
+            "http" => Err("it is http, and not on this machine (--allow-http permits it)".into()),
+            scheme => Err(format!("{scheme} is not a scheme for uploads")),
+        }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_go_nowhere_but_where_they_may() {
+        let live = HostPolicy::new(API_BASE, None, false).expect("a base");
+        let local = HostPolicy::new("http://127.0.0.1:8787", None, false).expect("a base");
+        let tls = HostPolicy::new("https://localhost:8443", Some("cdn.example".into()), false)
+            .expect("a base");
+        let rows = [
+            (
+                &live,
+                "https://open-upload-va.tiktokapis.com/upload?upload_id=1&upload_token=2",
+                true,
+            ),
+            (&live, "https://open-upload.us.tiktokapis.com/upload", true),
+            (&live, "https://eviltiktokapis.com/upload", false),
+            (&live, "https://tiktokapis.com.evil.example/upload", false),
+            (
+                &live,
+                "https://open-upload.tiktokapis.com:8443/upload",
+                false,
+            ),
+            (&live, "http://open-upload.tiktokapis.com/upload", false),
+            (
+                &live,
+                "https://user@open-upload.tiktokapis.com/upload",
+                false,
+            ),
+            (&live, "https://127.0.0.1/upload", false),
+            (&live, "file:///etc/passwd", false),
+            (&live, "not a url", false),
+            (&local, "http://127.0.0.1:9999/upload", true),
+            (&local, "http://127.0.0.2/upload", false),
+            (&local, "http://10.0.0.1/upload", false),
+            (&tls, "https://localhost/upload", true),
+            (&tls, "http://localhost/upload", false),
+            (&tls, "https://cdn.example/upload", true),
+        ];
+        for (policy, url, allowed) in rows {
+            assert_eq!(policy.check(url).is_ok(), allowed, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_not_sent_in_the_clear_over_a_network() {
+        assert!(HostPolicy::new("http://example.com", None, false).is_err());
+        assert!(HostPolicy::new("http://example.com", None, true).is_ok());
+        assert!(HostPolicy::new("http://localhost:1", None, false).is_ok());
+        assert!(HostPolicy::new("https://user:pw@example.com", None, false).is_err());
+        assert!(HostPolicy::new("nonsense", None, false).is_err());
+    }
+}

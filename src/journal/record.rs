@@ -1,0 +1,147 @@
+//! What people may read of the journal: a record of each upload, without secrets, and the file that shows it while a
+//! process owns the database.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::history::History;
+use super::lock::{Holder, Lock};
+use super::replace::replace;
+use super::{SledStore, broken, stamp};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind};
+use crate::upload::{State, Upload};
+
+/// One upload as the journal knows it. Holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// Its id in the journal: 16 hexadecimal digits.
+    pub id: String,
+    /// The file as it was last named. Written out as text, with a mark for what is none in its name.
+    #[serde(serialize_with = "as_text")]
+    pub file: PathBuf,
+    /// The user's name of the account.
+    pub account: String,
+    /// The API it goes to.
+    pub api_base: String,
+    /// `queued`, `init_intent`, `uploading`, `sealed`, `processing`, `delivered`, `published`, `failed`, `given_up` or
+    /// `unknown`.
+    pub state: String,
+    /// The reason of a `failed`, `given_up` or `unknown`.
+    pub reason: Option<String>,
+    /// The service's name of it, while there is one.
+    pub publish_id: Option<String>,
+    /// Bytes of the file.
+    pub size: u64,
+    /// Bytes acknowledged and recorded.
+    pub confirmed: u64,
+    /// SHA-256 of the bytes in hexadecimal, once all of them were read.
+    pub sha256: Option<String>,
+    /// Inits asked for, in all runs.
+    pub inits: u32,
+    updated_ms: u64,
+}
+
+/// A name that is no UTF-8 must not keep a record from being shown.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+impl Record {
+    /// When it last changed.
+    pub fn updated(&self) -> SystemTime {
+        stamp(Timestamp(self.updated_ms))
+    }
+
+    /// Whether `text` names it: the start of its id or publish_id, or its path.
+    pub fn answers_to(&self, text: &str) -> bool {
+        let path = std::path::absolute(text).unwrap_or_else(|_| text.into());
+        self.id.starts_with(text)
+            || self
+                .publish_id
+                .as_deref()
+                .is_some_and(|publish_id| publish_id.starts_with(text))
+            || self.file == path
+    }
+}
+
+impl From<&Upload> for Record {
+    fn from(row: &Upload) -> Self {
+        let reason = match &row.state {
+            State::Failed { reason, .. } => Some(reason),
+            State::GivenUp { why, .. } | State::Unknown { why, .. } => Some(why),
+            _ => None,
+        };
+        Self {
+            id: row.id.clone(),
+            file: row.path().to_owned(),
+            account: row.key.account.clone(),
+            api_base: row.key.api_base.clone(),
+            state: row.state.name().to_owned(),
+            reason: reason.cloned(),
+            publish_id: row.state.publish_id().map(str::to_owned),
+            size: row.key.size,
+            confirmed: row.confirmed_bytes(),
+            sha256: row.sha256.clone(),
+            inits: row.totals.inits,
+            updated_ms: row.updated.0,
+        }
+    }
+}
+
+/// All uploads known in a state directory, oldest first. Never makes a request and never waits: while another process
+/// owns the directory, its unfinished uploads are read from the file that process keeps up to date.
+///
+/// # Errors
+///
+/// [`ErrorKind::Temporary`] if the directory's files cannot be read.
+pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
+    if !state_dir.exists() {
+        return Ok(Vec::new());
+    }
+    let mut records: Vec<Record> = History::of(state_dir)
+        .read()
+        .map_err(|error| broken("its history", error))?
+        .iter()
+        .map(Record::from)
+        .collect();
+    let unfinished = match Lock::take(state_dir, "list") {
+        Ok(lock) => SledStore::open_locked(state_dir, lock)?
+            .unfinished_now()?
+            .iter()
+            .map(Record::from)
+            .collect(),
+        Err(error) if error.kind() == ErrorKind::Locked => read_status(state_dir),
+        Err(error) => return Err(error),
+    };
+    records.extend(unfinished);
+    Ok(records)
+}
+
+#[derive(Serialize, Deserialize)]
+struct Status {
+    v: u32,
+    holder: Holder,
+    uploads: Vec<Record>,
+}
+
+/// Rewrites `status.json` in one step.
+pub(super) fn write_status(dir: &Path, holder: Holder, uploads: Vec<Record>) -> io::Result<()> {
+    replace(
+        &dir.join("status.json"),
+        &serde_json::to_vec(&Status {
+            v: 1,
+            holder,
+            uploads,
+        })?,
+    )
+}
+
+fn read_status(dir: &Path) -> Vec<Record> {
+    let text = std::fs::read(dir.join("status.json")).unwrap_or_default();
+    serde_json::from_slice::<Status>(&text).map_or_else(|_| Vec::new(), |status| status.uploads)
+}

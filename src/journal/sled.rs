@@ -1,0 +1,500 @@
+//! The embedded store: one sled database in the state directory, owned by one process at a time.
+//!
+//! sled's own flush ends in `sync_file_range`, which survives a crash of the process but not a power cut; so every step
+//! is followed by `fdatasync` on the database file. Rows stay far below the size at which sled moves values into
+//! separate files that it never syncs: the ledger is kept as one key for each chunk.
+
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use sled::{Batch, Db};
+
+use super::history::History;
+use super::lock::{Holder, Lock};
+use super::record::{Record, write_status};
+use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::ledger::Entry;
+use crate::upload::{Key, ROW_VERSION, State, Upload};
+
+mod keys;
+
+/// The window of the service's limits. Source: API v2 Rate Limit.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// How often `status.json` is rewritten at the most.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone)]
+pub(crate) struct SledStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    /// A second handle of the database's file, for the sync that sled's flush leaves out.
+    file: File,
+    dir: PathBuf,
+    history: History,
+    shown: Mutex<Shown>,
+    /// One step at a time: each reads before it writes.
+    writing: Mutex<()>,
+    _lock: Lock,
+}
+
+/// What `status.json` shows: the unfinished uploads.
+#[derive(Debug, Default)]
+struct Shown {
+    uploads: BTreeMap<String, Record>,
+    written: Option<Instant>,
+}
+
+impl SledStore {
+    /// Opens the store in `dir`, which is made if need be. Blocks for some milliseconds.
+    pub(crate) fn open(dir: &Path, doing: &str) -> Result<Self, Error> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|error| broken(&format!("making {}", dir.display()), error))?;
+        Self::open_locked(dir, Lock::take(dir, doing)?)
+    }
+
+    pub(super) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
+        let path = dir.join("journal");
+        let history = History::of(dir);
+        let db = match open_database(&path) {
+            Ok(db) => db,
+            Err(reason) => {
+                // What cannot be opened is kept aside; what had ended comes back from the history below.
+                let aside = dir.join(format!(
+                    "journal.damaged-{}",
+                    crate::clock::Now::read().wall.0
+                ));
+                tracing::error!(reason, aside = %aside.display(), "the journal is damaged and was moved aside");
+                std::fs::rename(&path, &aside).map_err(|error| broken(&reason, error))?;
+                open_database(&path).map_err(|reason| broken("opening it", reason))?
+            }
+        };
+        let file = File::open(path.join("db")).map_err(|error| broken("its file", error))?;
+        let shown = Mutex::default();
+        let inner = Inner {
+            db,
+            file,
+            dir: dir.to_owned(),
+            history,
+            shown,
+            writing: Mutex::default(),
+            _lock: held,
+        };
+        if inner.db.is_empty() && !inner.history.is_empty() {
+            tracing::warn!(
+                "the journal is empty beside a history: its finished uploads are restored from there"
+            );
+            for row in inner
+                .history
+                .read()
+                .map_err(|error| broken("its history", error))?
+            {
+                let mut batch = Batch::default();
+                inner.put(&mut batch, &row)?;
+                inner.apply(batch)?;
+            }
+            inner.sync()?;
+        }
+        let unfinished = inner.unfinished()?;
+        lock(&inner.shown).uploads = unfinished
+            .iter()
+            .map(|row| (row.id.clone(), Record::from(row)))
+            .collect();
+        Ok(Self(Arc::new(inner)))
+    }
+
+    pub(super) fn unfinished_now(&self) -> Result<Vec<Upload>, Error> {
+        self.0.unfinished()
+    }
+
+    /// Runs one step where blocking does no harm.
+    fn run<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, Error>> {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move {
+            match tokio::task::spawn_blocking(move || step(&inner)).await {
+                Ok(done) => done,
+                Err(error) => Err(broken("a step broke off", error)),
+            }
+        })
+    }
+}
+
+/// Opens the database, after sweeping up what a kill inside an earlier open can leave behind: a half-written snapshot
+/// makes every later open fail. Finished snapshots stay; without one sled would show an empty database.
+fn open_database(path: &Path) -> Result<Db, String> {
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path()).map_err(|error| error.to_string())?;
+        }
+    }
+    // sled makes its files as the umask has it. The directory closes them to others even where the one around it, which
+    // may be the user's own, is open.
+    private(path).map_err(|error| error.to_string())?;
+    let config = sled::Config::new()
+        .path(path)
+        .flush_every_ms(None)
+        .segment_size(64 * 1024)
+        .cache_capacity(4 * 1024 * 1024);
+    match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => private(path)
+            .map(|()| db)
+            .map_err(|error| error.to_string()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("sled gave up on it".into()),
+    }
+}
+
+/// Makes the database's directory if need be, and keeps it and the files in it to their owner.
+fn private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
+}
+
+fn cannot(error: sled::Error) -> Error {
+    broken("its database", error)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What may become of a write.
+#[derive(Debug, PartialEq, Eq)]
+enum Fence {
+    Open,
+    Late,
+}
+
+impl Inner {
+    fn apply(&self, batch: Batch) -> Result<(), Error> {
+        self.db.apply_batch(batch).map_err(cannot)
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        self.db.flush().map_err(cannot)?;
+        self.file
+            .sync_data()
+            .map_err(|error| broken("syncing it", error))
+    }
+
+    fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+        let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
+        batch.insert(keys::row(&row.id), text);
+        batch.insert(keys::sized(&row.key, &row.id), &[]);
+        if row.state.is_final() {
+            batch.remove(keys::unfinished(&row.id));
+        } else {
+            batch.insert(keys::unfinished(&row.id), &[]);
+        }
+        if let State::Delivered { at, .. } = &row.state {
+            batch.insert(keys::delivery(&row.key, *at, &row.id), &[]);
+        }
+        Ok(())
+    }
+
+    fn get(&self, id: &str) -> Result<Option<Upload>, Error> {
+        let Some(text) = self.db.get(keys::row(id)).map_err(cannot)? else {
+            return Ok(None);
+        };
+        #[derive(serde::Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let version = serde_json::from_slice::<Version>(&text)
+            .map_err(|error| broken("a row", error))?
+            .version;
+        if version > ROW_VERSION {
+            let newer = format!(
+                "row {id} was written by a newer chunkferry (version {version}, this one reads {ROW_VERSION})"
+            );
+            return Err(broken("too new", newer));
+        }
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| broken("a row", error))
+    }
+
+    /// The rows whose ids end the keys that start with `prefix`, oldest first.
+    fn rows(&self, prefix: Vec<u8>) -> Result<Vec<Upload>, Error> {
+        let mut rows = Vec::new();
+        for found in self.db.scan_prefix(&prefix).keys() {
+            let found = found.map_err(cannot)?;
+            let id = String::from_utf8_lossy(&found[prefix.len()..]);
+            rows.extend(self.get(&id)?);
+        }
+        rows.sort_by_key(|row| row.created);
+        Ok(rows)
+    }
+
+    fn unfinished(&self) -> Result<Vec<Upload>, Error> {
+        self.rows(keys::UNFINISHED.to_vec())
+    }
+
+    /// A row may be written only by its last claimant, and only forward: a save whose caller was dropped may come late,
+    /// and then there is nothing left to do.
+    fn fence(&self, row: &Upload) -> Result<Fence, Error> {
+        match self.get(&row.id)? {
+            Some(stored) if stored.epoch != row.epoch => {}
+            Some(stored) if stored.revision >= row.revision => return Ok(Fence::Late),
+            Some(_) => return Ok(Fence::Open),
+            None => {}
+        }
+        Err(Error::temporary(format!(
+            "Another process has taken over the upload {}.",
+            row.id
+        )))
+    }
+
+    fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
+        let _writing = lock(&self.writing);
+        if self.fence(row)? == Fence::Late {
+            return Ok(Grant::Granted);
+        }
+        let prefix = keys::inits(&row.key);
+        let mut batch = Batch::default();
+        let mut recent = Vec::new();
+        for found in self.db.scan_prefix(&prefix).keys() {
+            let found = found.map_err(cannot)?;
+            match keys::time_of(&found) {
+                // A clock that was set back must not close the window for longer than it is.
+                Some(at) if now.0.abs_diff(at.0) < WINDOW.as_millis() as u64 => recent.push(at),
+                _ => batch.remove(found),
+            }
+        }
+        if recent.len() >= INITS_A_MINUTE {
+            let frees = recent[recent.len() - INITS_A_MINUTE].plus(WINDOW);
+            return Ok(Grant::Wait(
+                frees.since(now).clamp(Duration::from_millis(10), WINDOW),
+            ));
+        }
+        self.put(&mut batch, row)?;
+        batch.insert(keys::init(&row.key, now, &row.id), &[]);
+        self.apply(batch)?;
+        self.sync()?;
+        Ok(Grant::Granted)
+    }
+
+    fn save(&self, row: &Upload, entry: Option<(u32, Entry)>) -> Result<(), Error> {
+        let _writing = lock(&self.writing);
+        if self.fence(row)? == Fence::Late {
+            return Ok(());
+        }
+        if row.state.is_final() {
+            self.history
+                .append(row)
+                .map_err(|error| broken("its history", error))?;
+        }
+        let mut batch = Batch::default();
+        self.put(&mut batch, row)?;
+        if let Some((index, entry)) = entry {
+            batch.insert(keys::entry(&row.id, index), &entry);
+        }
+        if row.state.is_final() {
+            self.drop_ledger(&mut batch, &row.id)?;
+        }
+        self.apply(batch)?;
+        self.sync()?;
+        self.show(row);
+        Ok(())
+    }
+
+    fn drop_ledger(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
+        for found in self.db.scan_prefix(keys::ledger(id)).keys() {
+            batch.remove(found.map_err(cannot)?);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, id: &str) -> Result<(), Error> {
+        let _writing = lock(&self.writing);
+        self.history
+            .forget(id)
+            .map_err(|error| broken("its history", error))?;
+        let Some(row) = self.get(id)? else {
+            return Ok(());
+        };
+        let mut batch = Batch::default();
+        batch.remove(keys::row(id));
+        batch.remove(keys::sized(&row.key, id));
+        batch.remove(keys::unfinished(id));
+        if let State::Delivered { at, .. } = &row.state {
+            batch.remove(keys::delivery(&row.key, *at, id));
+        }
+        self.drop_ledger(&mut batch, id)?;
+        self.apply(batch)?;
+        self.sync()?;
+        lock(&self.shown).uploads.remove(id);
+        Ok(())
+    }
+
+    /// Keeps `status.json` up to date. It only informs, so a failure to write it is no failure.
+    ///
+    /// A new state is shown at once, as minutes can pass before the next one; progress at most once a second.
+    fn show(&self, row: &Upload) {
+        let mut shown = lock(&self.shown);
+        let record = Record::from(row);
+        let changed = shown
+            .uploads
+            .get(&row.id)
+            .is_none_or(|before| before.state != record.state);
+        if row.state.is_final() {
+            shown.uploads.remove(&row.id);
+        } else {
+            shown.uploads.insert(row.id.clone(), record);
+        }
+        if !changed
+            && shown
+                .written
+                .is_some_and(|written| written.elapsed() < STATUS_EVERY)
+        {
+            return;
+        }
+        shown.written = Some(Instant::now());
+        if let Err(error) = self.write_status(shown.uploads.values().cloned().collect()) {
+            tracing::debug!(%error, "status.json was not written");
+        }
+    }
+
+    fn write_status(&self, uploads: Vec<Record>) -> io::Result<()> {
+        let holder: Holder = serde_json::from_slice(&std::fs::read(self.dir.join("lock"))?)?;
+        write_status(&self.dir, holder, uploads)
+    }
+}
+
+impl ProgressStore for SledStore {
+    fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), Error>> {
+        self.run(move |store| {
+            if store.get(&row.id)?.is_some() {
+                return Ok(());
+            }
+            let mut batch = Batch::default();
+            store.put(&mut batch, &row)?;
+            store.apply(batch)?;
+            store.sync()?;
+            store.show(&row);
+            Ok(())
+        })
+    }
+
+    fn find(&self, of: Key) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
+        self.run(move |store| store.rows(keys::same_size(&of)))
+    }
+
+    fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
+        self.run(Inner::unfinished)
+    }
+
+    fn claim(&self, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
+        self.run(move |store| {
+            let _writing = lock(&store.writing);
+            let Some(mut row) = store.get(&id)? else {
+                return Err(Error::temporary(format!(
+                    "The upload {id} is no longer in the journal."
+                )));
+            };
+            row.epoch += 1;
+            let mut batch = Batch::default();
+            store.put(&mut batch, &row)?;
+            store.apply(batch)?;
+            store.sync()?;
+            Ok(row)
+        })
+    }
+
+    fn begin(&self, row: Upload, now: Timestamp) -> BoxFuture<'_, Result<Grant, Error>> {
+        self.run(move |store| store.begin(&row, now))
+    }
+
+    fn save(&self, row: Upload, entry: Option<(u32, Entry)>) -> BoxFuture<'_, Result<(), Error>> {
+        self.run(move |store| store.save(&row, entry))
+    }
+
+    fn ledger(&self, id: String, chunks: u32) -> BoxFuture<'_, Result<Vec<Entry>, Error>> {
+        self.run(move |store| {
+            let mut entries = Vec::new();
+            for index in 0..chunks {
+                let found = store.db.get(keys::entry(&id, index)).map_err(cannot)?;
+                let Some(entry) = found.and_then(|bytes| Entry::try_from(&bytes[..]).ok()) else {
+                    break;
+                };
+                entries.push(entry);
+            }
+            Ok(entries)
+        })
+    }
+
+    fn remove(&self, id: String) -> BoxFuture<'_, Result<(), Error>> {
+        self.run(move |store| store.remove(&id))
+    }
+
+    fn oldest_delivery(
+        &self,
+        of: Key,
+        since: Timestamp,
+    ) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
+        self.run(move |store| {
+            let prefix = keys::deliveries(&of);
+            let mut from = prefix.clone();
+            from.extend_from_slice(&since.0.to_be_bytes());
+            match store.db.range(from..).keys().next() {
+                Some(found) => {
+                    let found = found.map_err(cannot)?;
+                    Ok(if found.starts_with(&prefix) {
+                        keys::time_of(&found)
+                    } else {
+                        None
+                    })
+                }
+                None => Ok(None),
+            }
+        })
+    }
+
+    fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, Error>> {
+        self.run(move |store| {
+            let found = store.db.get(keys::rate(&api_base)).map_err(cannot)?;
+            Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
+        })
+    }
+
+    fn set_rate(&self, api_base: String, rate: Rate) -> BoxFuture<'_, Result<(), Error>> {
+        self.run(move |store| {
+            let text =
+                serde_json::to_vec(&rate).map_err(|error| broken("writing a rate", error))?;
+            store
+                .db
+                .insert(keys::rate(&api_base), text)
+                .map_err(cannot)?;
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

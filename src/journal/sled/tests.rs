@@ -1,0 +1,305 @@
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::clock::Now;
+use crate::ledger::Running;
+use crate::plan::{Limits, Plan};
+use crate::upload::{Destination, Identity, Origin};
+
+fn upload(account: &str, size: u64) -> Upload {
+    let key = Key {
+        account: account.into(),
+        api_base: "https://open.tiktokapis.com".into(),
+        destination: Destination::Inbox,
+        size,
+    };
+    let identity = Identity {
+        device: 1,
+        inode: 2,
+        size,
+        mtime_ns: 3,
+    };
+    let origin = Origin::File {
+        path: "/videos/clip.mp4".into(),
+        identity,
+    };
+    let plan = Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal");
+    Upload::new(key, origin, "video/mp4", plan, true, Now::read())
+}
+
+fn delivered(mut upload: Upload, at: u64) -> Upload {
+    upload.revision += 1;
+    upload.state = State::Delivered {
+        publish_id: format!("v~{}", upload.id),
+        at: Timestamp(at),
+    };
+    upload
+}
+
+/// The row as its owner saves it next.
+fn next(row: &mut Upload) -> Upload {
+    row.revision += 1;
+    row.clone()
+}
+
+fn open(dir: &Path) -> SledStore {
+    SledStore::open(dir, "test").expect("opened")
+}
+
+#[tokio::test]
+async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut row = upload("lena", 4_294_967_296);
+    {
+        let store = open(dir.path());
+        store.submit(row.clone()).await.expect("submitted");
+        for index in 0..819_u32 {
+            let mut running = Running::default();
+            running.update(&index.to_be_bytes());
+            store
+                .save(next(&mut row), Some((index, running.entry())))
+                .await
+                .expect("saved");
+        }
+    }
+    let blobs = std::fs::read_dir(dir.path().join("journal/blobs"))
+        .expect("a directory")
+        .count();
+    assert_eq!(blobs, 0, "a value in a file of its own is never synced");
+    let store = open(dir.path());
+    let rows = store.unfinished().await.expect("rows");
+    assert_eq!((rows.len(), rows[0].id.as_str()), (1, row.id.as_str()));
+    assert_eq!(
+        store
+            .ledger(row.id.clone(), 1000)
+            .await
+            .expect("entries")
+            .len(),
+        819
+    );
+    store
+        .save(delivered(row.clone(), 1), None)
+        .await
+        .expect("saved");
+    assert!(store.unfinished().await.expect("rows").is_empty());
+    assert!(
+        store
+            .ledger(row.id.clone(), 1000)
+            .await
+            .expect("entries")
+            .is_empty()
+    );
+    assert_eq!(store.find(row.key.clone()).await.expect("rows").len(), 1);
+}
+
+#[tokio::test]
+async fn a_second_process_is_told_who_holds_the_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = SledStore::open(dir.path(), "upload a.mp4").expect("opened");
+    let error = SledStore::open(dir.path(), "list").expect_err("locked");
+    assert_eq!(error.kind(), crate::ErrorKind::Locked);
+    let text = error.to_string();
+    assert!(
+        text.contains(&std::process::id().to_string()) && text.contains("upload a.mp4"),
+        "{text}"
+    );
+    drop(store);
+    open(dir.path());
+}
+
+#[tokio::test]
+async fn an_owner_that_was_taken_over_writes_nothing_more() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let mut old = upload("lena", 10);
+    store.submit(old.clone()).await.expect("submitted");
+    let mut new = store.claim(old.id.clone()).await.expect("claimed");
+    assert!(store.save(next(&mut old), None).await.is_err());
+    assert!(store.begin(next(&mut old), Timestamp(1)).await.is_err());
+    store.save(next(&mut new), None).await.expect("saved");
+}
+
+#[tokio::test]
+async fn a_save_that_comes_late_does_not_turn_an_upload_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let mut row = upload("lena", 10);
+    store.submit(row.clone()).await.expect("submitted");
+    let late = next(&mut row);
+    row.state = State::InitIntent;
+    assert_eq!(
+        store
+            .begin(next(&mut row), Timestamp(1))
+            .await
+            .expect("asked"),
+        Grant::Granted
+    );
+    store.save(late, None).await.expect("passed over");
+    assert_eq!(
+        store.unfinished().await.expect("rows")[0].state.name(),
+        "init_intent"
+    );
+}
+
+#[tokio::test]
+async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut row = upload("lena", 10);
+    for second in 0..6 {
+        let store = open(dir.path());
+        store.submit(row.clone()).await.expect("submitted");
+        let granted = store
+            .begin(next(&mut row), Timestamp(1_000_000 + second * 1000))
+            .await;
+        assert_eq!(granted.expect("asked"), Grant::Granted);
+    }
+    let store = open(dir.path());
+    let mut ask = |ms| store.begin(next(&mut row), Timestamp(ms));
+    assert_eq!(
+        ask(1_010_000).await.expect("asked"),
+        Grant::Wait(Duration::from_secs(50))
+    );
+    assert_eq!(ask(1_060_000).await.expect("asked"), Grant::Granted);
+    assert!(matches!(
+        ask(1_060_500).await.expect("asked"),
+        Grant::Wait(_)
+    ));
+    // A clock that was set back must not shut the window for longer than it is.
+    assert!(matches!(ask(1_000).await.expect("asked"), Grant::Granted));
+    let mut other = upload("mia", 10);
+    store.submit(other.clone()).await.expect("submitted");
+    assert_eq!(
+        store
+            .begin(next(&mut other), Timestamp(1_060_500))
+            .await
+            .expect("asked"),
+        Grant::Granted
+    );
+}
+
+#[tokio::test]
+async fn uploads_of_another_account_size_or_base_are_not_found() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    // A name that looks like the end of another scope.
+    for account in ["lena", "len", "lenaa", "lena\0https://open.tiktokapis.com"] {
+        store.submit(upload(account, 10)).await.expect("submitted");
+        store.submit(upload(account, 11)).await.expect("submitted");
+    }
+    let key = upload("lena", 10).key;
+    assert_eq!(store.find(key.clone()).await.expect("rows").len(), 1);
+    let elsewhere = Key {
+        api_base: "http://127.0.0.1:1".into(),
+        ..key
+    };
+    assert!(store.find(elsewhere).await.expect("rows").is_empty());
+}
+
+#[tokio::test]
+async fn the_oldest_delivery_within_a_day_is_found() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    for (account, at) in [("lena", 5), ("lena", 70), ("lena", 90), ("mia", 60)] {
+        let row = upload(account, 10);
+        store.submit(row.clone()).await.expect("submitted");
+        store.save(delivered(row, at), None).await.expect("saved");
+    }
+    let key = upload("lena", 10).key;
+    let oldest = |since| store.oldest_delivery(key.clone(), Timestamp(since));
+    assert_eq!(oldest(50).await.expect("asked"), Some(Timestamp(70)));
+    assert_eq!(oldest(91).await.expect("asked"), None);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_a_kill_left_half_written_does_not_brick_the_journal() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let row = upload("lena", 10);
+    open(dir.path())
+        .submit(row.clone())
+        .await
+        .expect("submitted");
+    std::fs::write(
+        dir.path().join("journal/snap.00000000000000AB.generating"),
+        b"half",
+    )
+    .expect("written");
+    assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
+}
+
+#[tokio::test]
+async fn finished_uploads_come_back_from_the_history_if_the_database_is_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let row = delivered(upload("lena", 10), 5);
+    {
+        let store = open(dir.path());
+        store.submit(row.clone()).await.expect("submitted");
+        store
+            .save(next(&mut row.clone()), None)
+            .await
+            .expect("saved");
+    }
+    std::fs::remove_dir_all(dir.path().join("journal")).expect("lost");
+    let store = open(dir.path());
+    assert_eq!(store.find(row.key.clone()).await.expect("rows").len(), 1);
+    drop(store);
+    std::fs::write(dir.path().join("journal/db"), b"not a database").expect("damaged");
+    let store = open(dir.path());
+    assert_eq!(
+        store.find(row.key.clone()).await.expect("rows").len(),
+        1,
+        "damage is moved aside"
+    );
+}
+
+#[tokio::test]
+async fn a_row_of_a_newer_version_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut row = upload("lena", 10);
+    row.version = ROW_VERSION + 1;
+    open(dir.path())
+        .submit(row.clone())
+        .await
+        .expect("submitted");
+    let error = SledStore::open(dir.path(), "test")
+        .expect_err("refused")
+        .to_string();
+    assert!(error.contains("newer chunkferry"), "{error}");
+}
+
+#[tokio::test]
+async fn a_forgotten_upload_is_gone_from_the_database_and_the_history() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let (kept, dropped) = (
+        delivered(upload("lena", 10), 5),
+        delivered(upload("lena", 10), 6),
+    );
+    for row in [&kept, &dropped] {
+        store.submit(row.clone()).await.expect("submitted");
+        store
+            .save(next(&mut row.clone()), None)
+            .await
+            .expect("saved");
+    }
+    store.remove(dropped.id.clone()).await.expect("removed");
+    let found = store.find(kept.key.clone()).await.expect("rows");
+    assert_eq!((found.len(), &found[0].id), (1, &kept.id));
+    let history = std::fs::read_to_string(dir.path().join("history.jsonl")).expect("a history");
+    assert!(history.contains(&kept.id) && !history.contains(&dropped.id));
+}
+
+#[tokio::test]
+async fn nobody_else_can_read_the_state_directory() {
+    let outer = tempfile::tempdir().expect("a directory");
+    let dir = outer.path().join("state");
+    let store = open(&dir);
+    let row = upload("lena", 10);
+    store.submit(row.clone()).await.expect("submitted");
+    store.save(delivered(row, 5), None).await.expect("saved");
+    let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&dir.join("journal")), 0o700);
+    for name in ["lock", "status.json", "history.jsonl"] {
+        assert_eq!(mode(&dir.join(name)), 0o600, "{name}");
+    }
+}

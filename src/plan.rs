@@ -1,0 +1,281 @@
+//! From a size to chunks: which byte ranges one upload is made of. Pure arithmetic.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+/// The service's rules about sizes, as one value, in bytes.
+///
+/// "MB" is never defined by the service, so [`Limits::TIKTOK`] holds what is legal whether it means 10⁶ or 2²⁰
+/// bytes. Source: Media Transfer Guide; the ceiling of 32,000,000 keeps even the last chunk, which carries the
+/// tail, below 64,000,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Smallest chunk of a file that is sent in several chunks.
+    pub min_chunk: u64,
+    /// Largest `chunk_size` a plan may use. The last chunk may be up to twice as long, less one byte.
+    pub max_chunk: u64,
+    /// Largest file the service takes under either reading of "GB".
+    pub max_file: u64,
+    /// Up to here the service takes a file under both readings; from here to `max_file` it decides.
+    pub sure_file: u64,
+    /// Largest `total_chunk_count`.
+    pub max_chunks: u32,
+}
+
+impl Limits {
+    /// What the Content Posting API takes under both readings of "MB".
+    pub const TIKTOK: Self = Self {
+        min_chunk: 5_242_880,
+        max_chunk: 32_000_000,
+        max_file: 4_294_967_296,
+        sure_file: 4_000_000_000,
+        max_chunks: 1000,
+    };
+
+    /// Chunk size used while the rate of the path is unknown, in bytes.
+    pub const DEFAULT_CHUNK: u64 = 10_000_000;
+
+    /// The chunk size that `auto` stands for: what takes about 10 s at `rate` (bytes per second), within the limits;
+    /// [`DEFAULT_CHUNK`](Self::DEFAULT_CHUNK) while the rate is unknown.
+    pub fn auto_chunk(&self, rate: Option<u64>) -> u64 {
+        let Some(rate) = rate else {
+            return Self::DEFAULT_CHUNK;
+        };
+        let whole_megabytes = rate.saturating_mul(10) / 1_000_000 * 1_000_000;
+        whole_megabytes.clamp(self.min_chunk, self.max_chunk)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::TIKTOK
+    }
+}
+
+/// How one file is cut: chosen once per upload and kept with it.
+///
+/// A file below twice the preferred chunk size goes whole; otherwise every chunk is `chunk_size` bytes and the last
+/// one carries the tail, because `total_chunk_count` is `floor(video_size / chunk_size)`.
+///
+/// ```
+/// use chunkferry::{Limits, Plan};
+///
+/// let plan = Plan::new(50_000_123, &Limits::TIKTOK, 10_000_000)?;
+/// assert_eq!((plan.chunk_size(), plan.chunk_count()), (10_000_000, 5));
+/// assert_eq!(plan.chunk(4).content_range(), "bytes 40000000-50000122/50000123");
+/// # Ok::<(), chunkferry::PlanError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    video_size: u64,
+    chunk_size: u64,
+    chunk_count: u32,
+}
+
+/// Why a file cannot be planned. Each names the rule and the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// The file has no bytes.
+    #[error("it is empty; a video has at least 1 byte")]
+    Empty,
+    /// The file is larger than the service takes.
+    #[error("it has {size} bytes; the service takes at most {limit} (4 GB)")]
+    FileTooLarge {
+        /// Size of the file in bytes.
+        size: u64,
+        /// Largest size the service takes in bytes.
+        limit: u64,
+    },
+    /// The preferred chunk size is outside the limits.
+    #[error(
+        "a chunk size of {chunk_size} bytes is not allowed: it must be from {min} (5 MiB) to {max} (32 MB), so that every chunk, the last one with its tail included, is legal whether MB means 10^6 or 2^20 bytes"
+    )]
+    ChunkSize {
+        /// The chunk size asked for, in bytes.
+        chunk_size: u64,
+        /// Smallest allowed, in bytes.
+        min: u64,
+        /// Largest allowed, in bytes.
+        max: u64,
+    },
+    /// The plan would break a rule of the service. A plan read back from a journal is checked, too.
+    #[error("{size} bytes in {count} chunks of {chunk_size} would break a rule of the service")]
+    Illegal {
+        /// Size of the file in bytes.
+        size: u64,
+        /// `chunk_size` in bytes.
+        chunk_size: u64,
+        /// `total_chunk_count`.
+        count: u32,
+    },
+}
+
+impl Plan {
+    /// Plans a file of `video_size` bytes with chunks of `preferred` bytes.
+    ///
+    /// # Errors
+    ///
+    /// A [`PlanError`] for an empty or too large file and for a preferred size outside `limits`.
+    pub fn new(video_size: u64, limits: &Limits, preferred: u64) -> Result<Self, PlanError> {
+        if video_size == 0 {
+            return Err(PlanError::Empty);
+        }
+        if video_size > limits.max_file {
+            return Err(PlanError::FileTooLarge {
+                size: video_size,
+                limit: limits.max_file,
+            });
+        }
+        if !(limits.min_chunk..=limits.max_chunk).contains(&preferred) {
+            return Err(PlanError::ChunkSize {
+                chunk_size: preferred,
+                min: limits.min_chunk,
+                max: limits.max_chunk,
+            });
+        }
+        let plan = if video_size < 2 * preferred {
+            Self {
+                video_size,
+                chunk_size: video_size,
+                chunk_count: 1,
+            }
+        } else {
+            let count = video_size / preferred;
+            Self {
+                video_size,
+                chunk_size: preferred,
+                chunk_count: u32::try_from(count).unwrap_or(u32::MAX),
+            }
+        };
+        plan.check(limits)?;
+        Ok(plan)
+    }
+
+    /// Proves that the service takes this plan under both readings of "MB".
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), PlanError> {
+        let Self {
+            video_size,
+            chunk_size,
+            chunk_count,
+        } = *self;
+        let count = u64::from(chunk_count);
+        let whole = chunk_count == 1;
+        let legal = video_size > 0
+            && video_size <= limits.max_file
+            && chunk_size > 0
+            && count == video_size / chunk_size
+            && whole == (chunk_size == video_size)
+            && chunk_count <= limits.max_chunks
+            && (whole || chunk_size >= limits.min_chunk)
+            && self.chunk(chunk_count - 1).size < 2 * limits.max_chunk;
+        if legal {
+            Ok(())
+        } else {
+            Err(PlanError::Illegal {
+                size: video_size,
+                chunk_size,
+                count: chunk_count,
+            })
+        }
+    }
+
+    /// Bytes of the whole file.
+    pub const fn video_size(&self) -> u64 {
+        self.video_size
+    }
+
+    /// Bytes of every chunk but the last, as told to the service.
+    pub const fn chunk_size(&self) -> u64 {
+        self.chunk_size
+    }
+
+    /// `total_chunk_count`, 1 to 1000.
+    pub const fn chunk_count(&self) -> u32 {
+        self.chunk_count
+    }
+
+    /// The chunk number `index`, from 0; an index past the end is the last chunk.
+    pub fn chunk(&self, index: u32) -> Chunk {
+        let last = self.chunk_count - 1;
+        let index = index.min(last);
+        let first = self.border(index);
+        let end = if index == last {
+            self.video_size
+        } else {
+            first + self.chunk_size
+        };
+        Chunk {
+            index,
+            first,
+            size: end - first,
+            video_size: self.video_size,
+            last: index == last,
+        }
+    }
+
+    /// All chunks in the order they are sent.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = Chunk> + '_ {
+        (0..self.chunk_count).map(|index| self.chunk(index))
+    }
+
+    /// Bytes that the first `chunks` chunks cover.
+    pub(crate) fn border(&self, chunks: u32) -> u64 {
+        if chunks >= self.chunk_count {
+            self.video_size
+        } else {
+            u64::from(chunks) * self.chunk_size
+        }
+    }
+}
+
+/// One byte range of a [`Plan`], sent by one PUT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chunk {
+    index: u32,
+    first: u64,
+    size: u64,
+    video_size: u64,
+    last: bool,
+}
+
+impl Chunk {
+    /// Its number, from 0.
+    pub const fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its bytes in the file.
+    pub const fn range(&self) -> Range<u64> {
+        self.first..self.first + self.size
+    }
+
+    /// Its length in bytes, at least 1: the `Content-Length` of its PUT.
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) const fn video_size(&self) -> u64 {
+        self.video_size
+    }
+
+    /// Whether this chunk completes the video.
+    pub const fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The header of its PUT: `bytes FIRST-LAST/TOTAL`, inclusive, from 0.
+    pub fn content_range(&self) -> String {
+        format!(
+            "bytes {}-{}/{}",
+            self.first,
+            self.first + self.size - 1,
+            self.video_size
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

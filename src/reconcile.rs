@@ -1,0 +1,215 @@
+//! How far is the service? Three witnesses in, one verdict out.
+//!
+//! The journal's count of confirmed chunks, the progress header of a PUT answer, and `uploaded_bytes` of status. The
+//! header may be a count or a last index; chunk borders are millions of bytes apart, so both readings meet the same
+//! border.
+
+use std::time::Duration;
+
+use crate::plan::Plan;
+
+/// Who said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Witness {
+    Header,
+    Status,
+}
+
+/// One statement of the service about its progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) by: Witness,
+    pub(crate) bytes: u64,
+    /// When it was said, on the clock that counts from boot.
+    pub(crate) at: Duration,
+}
+
+/// What follows for an upload whose journal holds `confirmed` chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The service has what the journal has: send the next chunk.
+    AtBorder,
+    /// It also has the chunk that was in flight: two readings say so.
+    Ahead,
+    /// It has less than it acknowledged: two readings say so.
+    Behind,
+    /// It stands inside a chunk: two readings say so.
+    MidChunk,
+    /// It has more than was ever sent: two readings say so.
+    Beyond,
+    /// Something was said, but not yet twice, or not yet the same.
+    Unsure,
+    /// Nobody said anything.
+    Unknown,
+}
+
+/// Two answers of status count as two readings only this far apart: one could lag.
+const APART: Duration = Duration::from_secs(1);
+
+/// Where a number of bytes stands, read as a count and as a last index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Border(u32),
+    Inside(u64),
+    Outside,
+}
+
+fn place(plan: &Plan, bytes: u64) -> Place {
+    for count in [bytes, bytes.saturating_add(1)] {
+        let chunks = if count == plan.video_size() {
+            plan.chunk_count()
+        } else {
+            (count / plan.chunk_size()) as u32
+        };
+        if chunks <= plan.chunk_count() && plan.border(chunks) == count {
+            return Place::Border(chunks);
+        }
+    }
+    if bytes > plan.video_size() {
+        Place::Outside
+    } else {
+        Place::Inside(bytes)
+    }
+}
+
+/// Weighs the readings of one doubt, oldest first, against the journal.
+///
+/// Progress of a live session never falls, so a reading lower than an earlier one lags and decides nothing. Anything
+/// but "just where the journal is" needs two equal readings.
+pub(crate) fn reconcile(plan: &Plan, confirmed: u32, readings: &[Reading]) -> Verdict {
+    let Some(newest) = readings.last() else {
+        return Verdict::Unknown;
+    };
+    if readings
+        .iter()
+        .any(|reading| reading.bytes > newest.bytes.saturating_add(1))
+    {
+        return Verdict::Unsure;
+    }
+    let here = place(plan, newest.bytes);
+    let twice = readings[..readings.len() - 1].iter().any(|earlier| {
+        let independent = (earlier.by, newest.by) != (Witness::Status, Witness::Status)
+            || newest.at >= earlier.at + APART;
+        independent && place(plan, earlier.bytes) == here
+    });
+    let verdict = match here {
+        Place::Border(chunks) if chunks == confirmed => return Verdict::AtBorder,
+        Place::Border(chunks) if chunks == confirmed + 1 => Verdict::Ahead,
+        Place::Border(chunks) if chunks < confirmed => Verdict::Behind,
+        Place::Inside(bytes) if bytes < plan.border(confirmed) => Verdict::Behind,
+        Place::Inside(bytes) if bytes < plan.border(confirmed + 1) => Verdict::MidChunk,
+        Place::Border(_) | Place::Inside(_) | Place::Outside => Verdict::Beyond,
+    };
+    if twice { verdict } else { Verdict::Unsure }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Limits;
+
+    fn plan() -> Plan {
+        Plan::new(50_000_123, &Limits::TIKTOK, 10_000_000).expect("legal")
+    }
+
+    fn header(bytes: u64) -> Reading {
+        Reading {
+            by: Witness::Header,
+            bytes,
+            at: Duration::ZERO,
+        }
+    }
+
+    fn status(bytes: u64, second: u64) -> Reading {
+        Reading {
+            by: Witness::Status,
+            bytes,
+            at: Duration::from_secs(second),
+        }
+    }
+
+    #[test]
+    fn one_witness_is_not_enough_to_move_forward() {
+        let rows: &[(&[Reading], Verdict)] = &[
+            (&[], Verdict::Unknown),
+            (&[status(20_000_000, 0)], Verdict::AtBorder),
+            (&[header(19_999_999)], Verdict::AtBorder),
+            (&[status(30_000_000, 0)], Verdict::Unsure),
+            (
+                &[status(30_000_000, 0), status(30_000_000, 0)],
+                Verdict::Unsure,
+            ),
+            (
+                &[status(30_000_000, 0), status(30_000_000, 1)],
+                Verdict::Ahead,
+            ),
+            (&[header(29_999_999), status(30_000_000, 0)], Verdict::Ahead),
+            (&[header(30_000_000), header(29_999_999)], Verdict::Ahead),
+            (
+                &[header(30_000_000), status(20_000_000, 5)],
+                Verdict::Unsure,
+            ),
+            (
+                &[
+                    status(20_000_000, 0),
+                    header(30_000_000),
+                    status(30_000_000, 2),
+                ],
+                Verdict::Ahead,
+            ),
+            (&[status(24_000_000, 0)], Verdict::Unsure),
+            (
+                &[status(24_000_000, 0), status(24_000_000, 2)],
+                Verdict::MidChunk,
+            ),
+            (
+                &[status(24_000_000, 0), status(25_000_000, 2)],
+                Verdict::Unsure,
+            ),
+            (&[status(10_000_000, 0)], Verdict::Unsure),
+            (&[header(9_999_999), status(10_000_000, 0)], Verdict::Behind),
+            (&[status(3, 0), status(3, 2)], Verdict::Behind),
+            (
+                &[status(40_000_000, 0), header(40_000_000)],
+                Verdict::Beyond,
+            ),
+            (
+                &[status(33_000_000, 0), header(33_000_000)],
+                Verdict::Beyond,
+            ),
+            (
+                &[status(50_000_124, 0), status(50_000_124, 2)],
+                Verdict::Beyond,
+            ),
+            (&[status(u64::MAX, 0), header(u64::MAX)], Verdict::Beyond),
+        ];
+        for (readings, expected) in rows {
+            assert_eq!(reconcile(&plan(), 2, readings), *expected, "{readings:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_border_is_the_size_in_both_readings() {
+        for bytes in [50_000_123, 50_000_122] {
+            assert_eq!(
+                reconcile(&plan(), 4, &[header(bytes), status(bytes, 0)]),
+                Verdict::Ahead,
+                "{bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_whole_upload_that_got_nothing_is_at_its_border() {
+        let whole = Plan::new(3, &Limits::TIKTOK, 10_000_000).expect("legal");
+        assert_eq!(reconcile(&whole, 0, &[status(0, 0)]), Verdict::AtBorder);
+        assert_eq!(
+            reconcile(&whole, 0, &[status(3, 0), header(2)]),
+            Verdict::Ahead
+        );
+        assert_eq!(
+            reconcile(&whole, 0, &[status(1, 0), header(1)]),
+            Verdict::MidChunk
+        );
+    }
+}

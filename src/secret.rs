@@ -1,0 +1,84 @@
+//! Text that must not be seen: access tokens and upload URLs.
+
+use std::fmt;
+
+/// A text that neither `Debug` nor any error, event or log shows.
+///
+/// It has no `Display` and no `Serialize`; who needs the text must call [`expose`](Self::expose), so every such place
+/// can be found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Takes the text in, without the white space around it (a token file ends in a newline).
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().into())
+    }
+
+    /// The text itself, for the one header or request that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is no text.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("REDACTED")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::new(&text)
+    }
+}
+
+/// For `#[serde(with = "secret::stored")]`: the journal's row is the one place where a secret is written down.
+pub(crate) mod stored {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Secret;
+
+    pub(crate) fn serialize<S: Serializer>(
+        secret: &Secret,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(secret.expose())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_anything_that_holds_a_token_shows_nothing_of_it() {
+        #[derive(Debug)]
+        struct Holder {
+            token: Secret,
+        }
+        let holder = Holder {
+            token: Secret::new("act.lena.1\n"),
+        };
+        let shown = format!("{holder:?}");
+        assert!(!shown.contains("lena"), "{shown}");
+        assert_eq!(holder.token.expose(), "act.lena.1");
+    }
+}

@@ -1,0 +1,234 @@
+//! What status says, or its silence, and what follows where journal and service may disagree.
+
+use std::time::Duration;
+
+use super::apply::{Applied, WINDOW, is_rate_limit, stop_for};
+use super::run::{Doubt, Stop};
+use super::{State, Upload};
+use crate::clock::Now;
+use crate::reconcile::{Reading, Verdict, Witness, reconcile};
+use crate::retry::{Backoff, poll_interval};
+use crate::wire::{Call, CallError, Stage, StatusData};
+
+/// Questions about one doubt before it is decided with what is known.
+const QUESTIONS: u32 = 5;
+
+/// After sealing a session counts as lost only if status stood still below the end for this long.
+const STANDSTILL: Duration = Duration::from_secs(15);
+
+impl Upload {
+    pub(super) fn status_answered(&mut self, status: StatusData, now: Now) -> Applied {
+        self.run.unanswered = 0;
+        let Some(publish_id) = self.state.publish_id().map(str::to_owned) else {
+            return Applied::NOTHING;
+        };
+        match status.stage() {
+            Stage::Inbox => self.end(State::Delivered {
+                publish_id,
+                at: now.wall,
+            }),
+            Stage::Published => self.end(State::Published {
+                publish_id,
+                at: now.wall,
+            }),
+            Stage::Failed => self.fail(
+                publish_id,
+                status.fail_reason.unwrap_or_else(|| "unstated".into()),
+                now,
+            ),
+            Stage::Working => match self.state {
+                State::Uploading { .. } => self.weigh(status.uploaded_bytes, now),
+                State::Sealed { .. } => self.weigh_sealed(status.uploaded_bytes, now),
+                _ => self.poll_again(now),
+            },
+        }
+    }
+
+    /// In doubt while uploading: nothing was sealed, so whatever is decided, no draft can exist yet.
+    fn weigh(&mut self, uploaded: Option<u64>, now: Now) -> Applied {
+        let verdict = self.reading(uploaded, now);
+        let doubt = &self.run.doubt;
+        let may_ask = doubt.asked < QUESTIONS;
+        match verdict {
+            Verdict::AtBorder if doubt.refused && doubt.asked < 3 && !self.header_spoke() => {
+                self.ask_again(now)
+            }
+            Verdict::AtBorder => self.settle(),
+            Verdict::Ahead => {
+                self.run.adopt = true;
+                Applied::NOTHING
+            }
+            Verdict::Unsure if may_ask && uploaded.is_some() => self.ask_again(now),
+            Verdict::Unknown if doubt.refused && doubt.asked < 3 => self.ask_again(now),
+            // The header's word alone: the same chunk once more gets a second one, or is taken.
+            Verdict::Unknown | Verdict::Unsure
+                if !doubt.refused || self.header_spoke() && self.run.failed < 3 =>
+            {
+                self.run.in_doubt = false;
+                Applied::NOTHING
+            }
+            Verdict::Beyond => {
+                self.lose_session("the service says it has more bytes than were sent")
+            }
+            // Status may lag for longer than two questions take. The next chunk settles it: taken, or answered 416.
+            Verdict::Behind | Verdict::MidChunk if !doubt.refused => {
+                self.run.in_doubt = false;
+                Applied::NOTHING
+            }
+            Verdict::Behind if doubt.asked < 3 && !self.header_spoke() => self.ask_again(now),
+            Verdict::Behind => self.lose_session("the service has lost bytes it had acknowledged"),
+            Verdict::MidChunk => self.lose_session("the service stands inside a chunk"),
+            Verdict::Unknown | Verdict::Unsure => self.lose_session(
+                "the service refuses the next chunk and does not tell where it stands",
+            ),
+        }
+    }
+
+    /// In doubt after sealing: the video may be complete, so only an answered status can allow another init.
+    fn weigh_sealed(&mut self, uploaded: Option<u64>, now: Now) -> Applied {
+        let verdict = self.reading(uploaded, now);
+        let doubt = &self.run.doubt;
+        let may_put = !doubt.refused && !doubt.dead;
+        match verdict {
+            Verdict::Ahead => self.begin_processing(),
+            Verdict::AtBorder if doubt.refused && doubt.asked < 3 && !self.header_spoke() => {
+                self.ask_again(now)
+            }
+            Verdict::AtBorder if !doubt.dead => self.settle(),
+            Verdict::Unsure if may_put && doubt.asked < 3 => self.ask_again(now),
+            _ if may_put => {
+                self.run.in_doubt = false;
+                Applied::NOTHING
+            }
+            Verdict::AtBorder | Verdict::MidChunk | Verdict::Behind if self.stands_still() => {
+                self.lose_session("the last chunk did not arrive and its URL takes no more")
+            }
+            _ => self.poll_again(now),
+        }
+    }
+
+    fn reading(&mut self, uploaded: Option<u64>, now: Now) -> Verdict {
+        let confirmed = self.confirmed();
+        self.run.doubt.asked += 1;
+        if let Some(bytes) = uploaded {
+            self.run.doubt.readings.push(Reading {
+                by: Witness::Status,
+                bytes,
+                at: now.boot,
+            });
+        }
+        reconcile(&self.plan, confirmed, &self.run.doubt.readings)
+    }
+
+    fn header_spoke(&self) -> bool {
+        self.run
+            .doubt
+            .readings
+            .iter()
+            .any(|reading| reading.by == Witness::Header)
+    }
+
+    fn stands_still(&self) -> bool {
+        let mut said = self
+            .run
+            .doubt
+            .readings
+            .iter()
+            .filter(|reading| reading.by == Witness::Status);
+        let (Some(first), Some(last)) = (said.next(), said.next_back()) else {
+            return false;
+        };
+        said.all(|reading| reading.bytes == last.bytes)
+            && first.bytes == last.bytes
+            && last.at >= first.at + STANDSTILL
+    }
+
+    /// Journal and service agree; the attempts at the chunk go on counting.
+    fn settle(&mut self) -> Applied {
+        self.run.in_doubt = false;
+        self.run.doubt = Doubt::default();
+        Applied::NOTHING
+    }
+
+    fn ask_again(&mut self, now: Now) -> Applied {
+        self.run.not_before =
+            Some(now.boot + Duration::from_millis(1050) * self.run.doubt.asked.max(1));
+        Applied::NOTHING
+    }
+
+    /// The service works on the video, as far as anyone can tell.
+    fn poll_again(&mut self, now: Now) -> Applied {
+        let since = *self.run.processing_since.get_or_insert(now.boot);
+        let waited = now.boot.saturating_sub(since);
+        if waited >= self.run.limits.processing {
+            let text = format!(
+                "Every byte is at TikTok, but after {} s it is still working on the video.",
+                waited.as_secs()
+            );
+            return self.stop(Stop::Spent(text));
+        }
+        let wait = poll_interval(self.run.polls).min(self.run.limits.processing - waited);
+        self.run.polls += 1;
+        self.run.not_before = Some(now.boot + wait);
+        Applied::NOTHING
+    }
+
+    pub(super) fn status_refused(&mut self, error: CallError, now: Now, random: u64) -> Applied {
+        if error.is_code("token_not_authorized_for_specified_publish_id") {
+            return self.stop(Stop::ForeignToken);
+        }
+        let doubt = &self.run.doubt;
+        match &self.state {
+            // The service's order check is the second witness, and the same URL can't make a second draft.
+            State::Uploading { .. } | State::Sealed { .. }
+                if !doubt.refused && !doubt.dead && !error.is_code("invalid_publish_id") =>
+            {
+                self.run.in_doubt = false;
+                Applied::NOTHING
+            }
+            State::Uploading { .. } if error.is_code("invalid_publish_id") => {
+                self.lose_session("the service no longer knows it")
+            }
+            State::Sealed { .. } | State::Processing { .. }
+                if error.is_code("invalid_publish_id") =>
+            {
+                let publish_id = self.state.publish_id().unwrap_or_default().to_owned();
+                let why = "the service no longer knows it".to_owned();
+                self.end(State::Unknown {
+                    publish_id,
+                    why,
+                    at: now.wall,
+                })
+            }
+            _ => match error {
+                CallError::Refused(error) if is_rate_limit(&error.code, error.http_status) => {
+                    self.run.unanswered += 1;
+                    if self.run.unanswered > 5 {
+                        return self.stop(Stop::Refused(Call::Status, error));
+                    }
+                    let wait = error.retry_after.unwrap_or(WINDOW);
+                    self.pause(
+                        wait,
+                        "TikTok's limit of status questions a minute".into(),
+                        now,
+                    )
+                }
+                CallError::Refused(error) if error.http_status >= 500 => self.try_again(
+                    Backoff::STATUS,
+                    Call::Status,
+                    format!("{} ({})", error.code, error.http_status),
+                    now,
+                    random,
+                ),
+                error @ (CallError::Unsent(_) | CallError::Lost(_)) => self.try_again(
+                    Backoff::STATUS,
+                    Call::Status,
+                    error.to_string(),
+                    now,
+                    random,
+                ),
+                error => self.stop(stop_for(Call::Status, error)),
+            },
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What is uploaded where: the bytes, and for whom they are.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// What P2 is about: the same bytes for the same account, API base and destination.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) account: String,
+    pub(crate) api_base: String,
+    pub(crate) destination: Destination,
+    pub(crate) size: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Destination {
+    Inbox,
+}
+
+impl Destination {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbox => "inbox",
+        }
+    }
+}
+
+/// Where the bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Origin {
+    File {
+        #[serde(with = "stored_path")]
+        path: PathBuf,
+        identity: Identity,
+    },
+}
+
+/// What the file system says of a file's bytes without reading them, as of the first byte that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+    pub(crate) size: u64,
+    pub(crate) mtime_ns: i64,
+}
+
+/// A path as text; as hexadecimal bytes where its name is not UTF-8.
+mod stored_path {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Text(String),
+        Bytes { hex: String },
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        let stored = match path.to_str() {
+            Some(text) => Stored::Text(text.to_owned()),
+            None => Stored::Bytes {
+                hex: hex::encode(path.as_os_str().as_bytes()),
+            },
+        };
+        stored.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<PathBuf, D::Error> {
+        match Stored::deserialize(deserializer)? {
+            Stored::Text(text) => Ok(text.into()),
+            Stored::Bytes { hex } => {
+                let bytes = hex::decode(hex).map_err(serde::de::Error::custom)?;
+                Ok(OsString::from_vec(bytes).into())
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What one run knows of an upload, and the journal does not.
+
+use std::time::Duration;
+
+use crate::reconcile::Reading;
+use crate::retry::Waits;
+use crate::wire::{Call, ServiceError};
+
+/// What only this run knows. A row read back from disk starts with a fresh one: in doubt, and with full budgets.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) in_doubt: bool,
+    pub(crate) doubt: Doubt,
+    /// The service has the chunk in flight though its answer was lost: read it from the file and count it.
+    pub(crate) adopt: bool,
+    /// Nothing is done before this, on the clock that counts from boot.
+    pub(crate) not_before: Option<Duration>,
+    /// Failed attempts at the init or the chunk that is due; a confirmed chunk refills them.
+    pub(crate) failed: u32,
+    /// Questions for the status in a row that were not answered.
+    pub(crate) unanswered: u32,
+    pub(crate) polls: u32,
+    pub(crate) processing_since: Option<Duration>,
+    pub(crate) lost_inits: u32,
+    pub(crate) lost_sessions: u32,
+    /// This run is over, and the row stays as it is.
+    pub(crate) stop: Option<Stop>,
+    pub(crate) limits: RunLimits,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            in_doubt: true,
+            doubt: Doubt::default(),
+            adopt: false,
+            not_before: None,
+            failed: 0,
+            unanswered: 0,
+            polls: 0,
+            processing_since: None,
+            lost_inits: 0,
+            lost_sessions: 0,
+            stop: None,
+            limits: RunLimits::default(),
+        }
+    }
+}
+
+/// What the caller of this run asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunLimits {
+    /// How long status may stay "working" after sealing.
+    pub(crate) processing: Duration,
+    /// Whether the run ends when everything is acknowledged.
+    pub(crate) hand_over: bool,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self {
+            processing: Waits::DEFAULT.processing,
+            hand_over: false,
+        }
+    }
+}
+
+/// What was said since the journal and the service were last known to agree.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Doubt {
+    pub(crate) readings: Vec<Reading>,
+    pub(crate) asked: u32,
+    /// The next chunk was answered 416.
+    pub(crate) refused: bool,
+    /// The URL was answered 403, 404 or 405.
+    pub(crate) dead: bool,
+}
+
+/// Why a run ends without the upload having ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Stop {
+    /// The service refused a call.
+    Refused(Call, ServiceError),
+    /// The token names another creator.
+    ForeignToken,
+    /// The service gave the video up for a reason that can be cured.
+    Failed { publish_id: String, reason: String },
+    /// A budget is used up.
+    Spent(String),
+    /// There was no token; why, in words.
+    NoToken(String),
+    /// The upload host is not one we send to.
+    Host(String),
+}

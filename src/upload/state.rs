@@ -1,0 +1,120 @@
+//! The states of an upload, as they stand in the journal.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Now, Timestamp};
+use crate::secret::Secret;
+
+/// How long an upload URL lives, and so how long a whole upload may take. Source: Upload Video.
+pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// An upload URL and the name that status knows it by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Session {
+    pub(crate) publish_id: String,
+    #[serde(with = "crate::secret::stored")]
+    pub(crate) upload_url: Secret,
+    pub(crate) issued: Timestamp,
+    /// The same moment on the clock that counts from boot; unknown to another process.
+    #[serde(skip)]
+    pub(crate) issued_boot: Option<Duration>,
+}
+
+impl Session {
+    /// Whether the URL's hour is over. Where the clocks disagree nobody is believed: the service answers 403 itself.
+    pub(super) fn is_expired(&self, now: Now) -> bool {
+        let by_wall = now.wall.since(self.issued);
+        let set_back = now.wall < self.issued;
+        let disagree = self.issued_boot.is_some_and(|issued| {
+            now.boot.saturating_sub(issued).abs_diff(by_wall) > Duration::from_secs(60)
+        });
+        !set_back && !disagree && by_wall >= URL_LIFETIME
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(crate) enum State {
+    Queued,
+    /// An init may be on its way; nobody has its answer. No byte can follow, so no draft can come of it.
+    InitIntent,
+    Uploading {
+        session: Session,
+        /// Chunks acknowledged and recorded.
+        confirmed: u32,
+    },
+    /// All chunks but the last are confirmed, and bytes that may complete the video are on their way.
+    Sealed {
+        session: Session,
+    },
+    Processing {
+        publish_id: String,
+    },
+    Delivered {
+        publish_id: String,
+        at: Timestamp,
+    },
+    Published {
+        publish_id: String,
+        at: Timestamp,
+    },
+    /// Failed for a reason that another try does not cure.
+    Failed {
+        publish_id: String,
+        reason: String,
+        at: Timestamp,
+    },
+    /// Set aside before anything could be posted.
+    GivenUp {
+        why: String,
+        at: Timestamp,
+    },
+    /// Whether there is a draft cannot be told.
+    Unknown {
+        publish_id: String,
+        why: String,
+        at: Timestamp,
+    },
+}
+
+impl State {
+    pub(crate) const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Delivered { .. }
+                | Self::Published { .. }
+                | Self::Failed { .. }
+                | Self::GivenUp { .. }
+                | Self::Unknown { .. }
+        )
+    }
+
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::InitIntent => "init_intent",
+            Self::Uploading { .. } => "uploading",
+            Self::Sealed { .. } => "sealed",
+            Self::Processing { .. } => "processing",
+            Self::Delivered { .. } => "delivered",
+            Self::Published { .. } => "published",
+            Self::Failed { .. } => "failed",
+            Self::GivenUp { .. } => "given_up",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    pub(crate) fn publish_id(&self) -> Option<&str> {
+        match self {
+            Self::Queued | Self::InitIntent | Self::GivenUp { .. } => None,
+            Self::Uploading { session, .. } | Self::Sealed { session } => Some(&session.publish_id),
+            Self::Processing { publish_id }
+            | Self::Delivered { publish_id, .. }
+            | Self::Published { publish_id, .. }
+            | Self::Failed { publish_id, .. }
+            | Self::Unknown { publish_id, .. } => Some(publish_id),
+        }
+    }
+}

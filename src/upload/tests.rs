@@ -1,0 +1,528 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::plan::Limits;
+use crate::reconcile::Witness;
+use crate::secret::Secret;
+use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
+
+const SIZE: u64 = 50_000_123;
+
+fn at(second: u64) -> Now {
+    Now {
+        wall: Timestamp(1_000_000_000_000 + second * 1000),
+        boot: Duration::from_secs(1000 + second),
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        device: 1,
+        inode: 2,
+        size: SIZE,
+        mtime_ns: 3,
+    }
+}
+
+fn queued() -> Upload {
+    let key = Key {
+        account: "lena".into(),
+        api_base: "http://127.0.0.1:1".into(),
+        destination: Destination::Inbox,
+        size: SIZE,
+    };
+    let origin = Origin::File {
+        path: "/videos/clip.mp4".into(),
+        identity: identity(),
+    };
+    let plan = Plan::new(SIZE, &Limits::TIKTOK, 10_000_000).expect("legal");
+    Upload::new(key, origin, "video/mp4", plan, true, at(0))
+}
+
+fn session() -> InitData {
+    InitData {
+        publish_id: "v_inbox_file~v2.1".into(),
+        upload_url: Secret::new("https://u/?t=1"),
+    }
+}
+
+fn put(http_status: u16, progress: Option<u64>) -> Reply {
+    Reply::Put(
+        Ok(PutAnswer {
+            http_status,
+            progress,
+            retry_after: None,
+        }),
+        Some(Running::default()),
+    )
+}
+
+fn lost() -> Reply {
+    Reply::Put(Err(CallError::Lost("reset".into())), None)
+}
+
+fn status(word: &str, uploaded_bytes: Option<u64>) -> Reply {
+    Reply::Status(Ok(StatusData {
+        status: word.into(),
+        fail_reason: None,
+        uploaded_bytes,
+    }))
+}
+
+fn working(uploaded_bytes: Option<u64>) -> Reply {
+    status("PROCESSING_UPLOAD", uploaded_bytes)
+}
+
+fn refusal(http_status: u16, code: &str) -> CallError {
+    CallError::Refused(ServiceError {
+        http_status,
+        code: code.into(),
+        message: String::new(),
+        log_id: None,
+        retry_after: None,
+    })
+}
+
+/// An upload with an open session and `confirmed` chunks acknowledged in this run.
+fn uploading(confirmed: u32) -> Upload {
+    let mut upload = queued();
+    upload.intend(identity(), at(0));
+    upload.apply(Reply::Init(Ok(session())), at(0), 0);
+    for _ in 0..confirmed {
+        upload.apply(put(206, None), at(1), 0);
+    }
+    assert_eq!(upload.confirmed(), confirmed);
+    upload
+}
+
+/// As a later process finds it.
+fn read_back(upload: &Upload) -> Upload {
+    serde_json::from_slice(&serde_json::to_vec(upload).expect("a row")).expect("the same row")
+}
+
+fn sealed() -> Upload {
+    let mut upload = uploading(4);
+    upload.seal(Some([7; 32]), at(2));
+    upload
+}
+
+/// What the upload wants to do, in a word.
+fn next(upload: &Upload, second: u64) -> &'static str {
+    match upload.step(at(second)) {
+        Step::Wait(_) => "wait",
+        Step::Init => "init",
+        Step::Put(_) => "put",
+        Step::Adopt(_) => "adopt",
+        Step::Ask => "ask",
+        Step::Expire => "expire",
+        Step::Stop(_) => "stop",
+        Step::Done => "done",
+    }
+}
+
+#[test]
+fn a_clean_upload_asks_nothing_before_its_end() {
+    let mut upload = uploading(0);
+    for chunk in 0..4 {
+        assert!(matches!(upload.step(at(1)), Step::Put(due) if due.index() == chunk));
+        assert!(
+            upload
+                .apply(put(206, Some(u64::from(chunk + 1) * 10_000_000)), at(1), 0)
+                .save
+        );
+    }
+    upload.seal(Some([7; 32]), at(2));
+    upload.apply(put(201, Some(SIZE)), at(2), 0);
+    assert_eq!(
+        (upload.state.name(), next(&upload, 2)),
+        ("processing", "ask")
+    );
+    upload.apply(status("SEND_TO_USER_INBOX", None), at(3), 0);
+    assert_eq!(
+        (upload.state.name(), next(&upload, 3)),
+        ("delivered", "done")
+    );
+}
+
+#[test]
+fn a_row_read_back_is_in_doubt_and_asks_before_it_sends() {
+    assert_eq!(next(&read_back(&uploading(2)), 5), "ask");
+    assert_eq!(next(&read_back(&sealed()), 5), "ask");
+    assert_eq!(
+        next(&read_back(&queued()), 5),
+        "init",
+        "nothing to ask about"
+    );
+}
+
+#[test]
+fn a_silent_or_refusing_status_does_not_keep_the_next_chunk_back() {
+    for error in [
+        CallError::Lost("timeout".into()),
+        CallError::Unsent("refused".into()),
+        refusal(401, "access_token_invalid"),
+        refusal(429, "rate_limit_exceeded"),
+        refusal(500, "internal_error"),
+    ] {
+        let mut upload = read_back(&uploading(2));
+        upload.apply(Reply::Status(Err(error)), at(5), 0);
+        assert!(matches!(upload.step(at(5)), Step::Put(chunk) if chunk.index() == 2));
+    }
+}
+
+#[test]
+fn a_chunk_whose_answer_was_lost_is_counted_only_on_two_equal_readings() {
+    let mut upload = uploading(2);
+    upload.apply(lost(), at(5), 0);
+    assert_eq!(next(&upload, 6), "ask");
+    upload.apply(working(Some(30_000_000)), at(6), 0);
+    assert_eq!((next(&upload, 6), next(&upload, 9)), ("wait", "ask"));
+    upload.apply(working(Some(30_000_000)), at(9), 0);
+    assert_eq!(next(&upload, 9), "adopt");
+    assert!(
+        upload
+            .apply(Reply::Adopted(Some(Running::default())), at(9), 0)
+            .save
+    );
+    assert!(matches!(upload.step(at(9)), Step::Put(chunk) if chunk.index() == 3));
+}
+
+#[test]
+fn a_416_that_names_the_border_needs_one_question_more() {
+    for named in [30_000_000, 29_999_999] {
+        let mut upload = uploading(2);
+        upload.apply(lost(), at(5), 0);
+        upload.apply(working(None), at(6), 0);
+        upload.apply(put(416, Some(named)), at(8), 0);
+        assert_eq!(next(&upload, 20), "ask");
+        upload.apply(working(Some(30_000_000)), at(20), 0);
+        assert_eq!(next(&upload, 20), "adopt", "{named}");
+    }
+}
+
+#[test]
+fn a_service_that_neither_tells_nor_takes_costs_two_sessions_and_no_more() {
+    let mut upload = uploading(1);
+    let (mut inits, mut second) = (1, 10);
+    loop {
+        second += 70;
+        let reply = match upload.step(at(second)) {
+            Step::Put(_) => put(416, None),
+            Step::Ask => working(None),
+            Step::Init => {
+                inits += 1;
+                upload.intend(identity(), at(second));
+                Reply::Init(Ok(session()))
+            }
+            Step::Stop(_) => break,
+            step => panic!("{step:?}"),
+        };
+        upload.apply(reply, at(second), 0);
+        assert!(second < 100_000, "it does not end");
+    }
+    assert_eq!(inits, 3);
+    assert_eq!(upload.totals.lost_sessions, 3);
+}
+
+#[test]
+fn a_dead_url_after_sealing_opens_no_new_session_while_the_video_may_be_complete() {
+    for silent in [None, Some(SIZE)] {
+        let mut upload = read_back(&sealed());
+        upload.apply(working(None), at(5), 0);
+        assert_eq!(next(&upload, 5), "put");
+        upload.apply(put(404, None), at(5), 0);
+        for second in [6, 30, 60, 600] {
+            assert_ne!(next(&upload, second), "init");
+            upload.apply(working(silent), at(second), 0);
+        }
+        assert!(matches!(upload.state.name(), "sealed" | "processing"));
+        upload.apply(status("SEND_TO_USER_INBOX", None), at(700), 0);
+        assert_eq!(upload.state.name(), "delivered");
+    }
+}
+
+#[test]
+fn a_dead_url_after_sealing_is_a_lost_session_once_status_has_stood_still_below_the_end() {
+    let mut upload = read_back(&sealed());
+    upload.apply(working(Some(40_000_000)), at(5), 0);
+    upload.apply(put(403, None), at(5), 0);
+    for second in [6, 10, 15, 20] {
+        assert_eq!(upload.state.name(), "sealed", "{second}");
+        upload.apply(working(Some(40_000_000)), at(second), 0);
+    }
+    upload.apply(working(Some(40_000_000)), at(25), 0);
+    assert_eq!((upload.state.name(), next(&upload, 25)), ("queued", "init"));
+}
+
+#[test]
+fn an_unknown_publish_id_after_sealing_is_an_unknown_outcome_and_before_it_a_lost_session() {
+    let gone = || Reply::Status(Err(refusal(400, "invalid_publish_id")));
+    let mut after = read_back(&sealed());
+    after.apply(gone(), at(5), 0);
+    assert_eq!(after.state.name(), "unknown");
+    let mut before = read_back(&uploading(2));
+    before.apply(gone(), at(5), 0);
+    assert_eq!(before.state.name(), "queued");
+}
+
+#[test]
+fn another_creators_token_stops_the_run_and_leaves_the_row_alone() {
+    let mut upload = read_back(&uploading(2));
+    upload.apply(
+        Reply::Status(Err(refusal(
+            400,
+            "token_not_authorized_for_specified_publish_id",
+        ))),
+        at(5),
+        0,
+    );
+    assert!(matches!(upload.step(at(5)), Step::Stop(Stop::ForeignToken)));
+    assert_eq!(upload.confirmed(), 2);
+}
+
+#[test]
+fn a_deterministic_refusal_of_init_is_not_repeated() {
+    for (http_status, code) in [
+        (400, "invalid_params"),
+        (403, "spam_risk_too_many_pending_share"),
+        (401, "access_token_invalid"),
+    ] {
+        let mut upload = queued();
+        upload.intend(identity(), at(0));
+        upload.apply(Reply::Init(Err(refusal(http_status, code))), at(0), 0);
+        assert_eq!(
+            (next(&upload, 1), upload.state.name()),
+            ("stop", "queued"),
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn a_lost_init_is_repeated_twice_and_counted() {
+    let mut upload = queued();
+    for (round, expected) in [(1, "init"), (2, "init"), (3, "stop")] {
+        upload.intend(identity(), at(round * 60));
+        upload.apply(
+            Reply::Init(Err(CallError::Lost("timeout".into()))),
+            at(round * 60),
+            u64::MAX,
+        );
+        assert_eq!(next(&upload, round * 60 + 59), expected);
+    }
+    assert_eq!((upload.totals.inits, upload.totals.lost_inits), (3, 3));
+}
+
+#[test]
+fn a_session_ends_with_its_hour_unless_the_clock_was_set() {
+    let upload = uploading(2);
+    assert_eq!(next(&upload, 3599), "put");
+    assert_eq!(next(&upload, 3600), "expire");
+    let jumped = Now {
+        wall: at(4000).wall,
+        ..at(10)
+    };
+    assert!(
+        matches!(upload.step(jumped), Step::Put(_)),
+        "only the wall clock says so"
+    );
+    let set_back = Now {
+        wall: Timestamp(5),
+        ..at(4000)
+    };
+    assert!(
+        matches!(upload.step(set_back), Step::Put(_)),
+        "its age would be negative"
+    );
+}
+
+#[test]
+fn what_another_try_cannot_cure_is_remembered_and_what_it_can_is_not() {
+    for (reason, state, wants) in [
+        ("file_format_check_failed", "failed", "done"),
+        ("never_heard_of", "failed", "done"),
+        ("internal", "queued", "init"),
+        ("auth_removed", "queued", "stop"),
+    ] {
+        let mut upload = sealed();
+        upload.apply(put(201, None), at(3), 0);
+        let failed = StatusData {
+            status: "FAILED".into(),
+            fail_reason: Some(reason.into()),
+            uploaded_bytes: None,
+        };
+        upload.apply(Reply::Status(Ok(failed)), at(4), 0);
+        assert_eq!(
+            (upload.state.name(), next(&upload, 4)),
+            (state, wants),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn a_status_nobody_has_listed_means_patience_up_to_the_deadline() {
+    let mut upload = sealed();
+    upload.apply(put(201, None), at(3), 0);
+    upload.apply(status("SOMETHING_NEW", None), at(4), 0);
+    assert_eq!(next(&upload, 60), "ask");
+    upload.apply(status("SOMETHING_NEW", None), at(4 + 1800), 0);
+    assert_eq!(
+        (next(&upload, 4 + 1800), upload.state.name()),
+        ("stop", "processing")
+    );
+}
+
+#[test]
+fn a_row_with_unknown_fields_is_read_and_shows_no_secret_once_it_has_ended() {
+    let mut row = serde_json::to_value(uploading(1)).expect("a row");
+    row["from_the_future"] = 1.into();
+    let mut upload: Upload = serde_json::from_value(row).expect("read");
+    assert!(format!("{upload:?}").contains("REDACTED"));
+    assert!(!format!("{upload:?}").contains("t=1"));
+    upload.apply(status("SEND_TO_USER_INBOX", None), at(4), 0);
+    assert!(
+        !serde_json::to_string(&upload)
+            .expect("a row")
+            .contains("upload_url")
+    );
+}
+
+#[test]
+fn a_name_that_is_not_utf8_survives_the_journal() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut upload = queued();
+    let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(b"/v/\xff\xfe.mp4".to_vec()));
+    upload.origin = Origin::File {
+        path: path.clone(),
+        identity: identity(),
+    };
+    assert_eq!(read_back(&upload).path(), path);
+}
+
+/// Anything a service may answer.
+fn any_reply() -> impl Strategy<Value = u8> {
+    0..40_u8
+}
+
+fn bytes(pick: u8) -> Option<u64> {
+    [
+        None,
+        Some(0),
+        Some(10_000_000),
+        Some(19_999_999),
+        Some(24_000_000),
+        Some(30_000_000),
+        Some(SIZE),
+        Some(SIZE + 9),
+    ][pick as usize % 8]
+}
+
+fn put_reply(pick: u8) -> Reply {
+    match pick {
+        0..10 => lost(),
+        10..18 => put(416, bytes(pick)),
+        18 => put(403, None),
+        19 => put(500, None),
+        20 => put(429, None),
+        _ => put(206, None),
+    }
+}
+
+fn status_reply(pick: u8) -> Reply {
+    match pick {
+        0..24 => working(bytes(pick)),
+        24 => Reply::Status(Err(refusal(401, "access_token_invalid"))),
+        25 => Reply::Status(Err(refusal(400, "invalid_publish_id"))),
+        26..30 => Reply::Status(Err(CallError::Lost("timeout".into()))),
+        30 => Reply::Status(Err(refusal(429, "rate_limit_exceeded"))),
+        31 => status("FAILED", None),
+        32 => status("SEND_TO_USER_INBOX", None),
+        _ => working(None),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn whatever_the_service_answers_progress_never_falls_and_every_path_ends(
+        picks in prop::collection::vec(any_reply(), 1..400),
+        restart in 0..60_usize,
+    ) {
+        let mut upload = queued();
+        let (mut second, mut requests, mut inits, mut confirmed) = (0, 0, 0, 0);
+        let mut picks = picks.into_iter().cycle();
+        let mut lost_sessions = 0;
+        let mut runs = 1;
+        let mut sealed = false;
+        while !matches!(upload.step(at(second)), Step::Stop(_) | Step::Done) {
+            requests += 1;
+            prop_assert!(requests < 4_000, "it does not end: {:?}", upload.state);
+            if requests == restart {
+                upload = read_back(&upload);
+                runs += 1;
+            }
+            let pick = picks.next().unwrap_or(0);
+            let reply = match upload.step(at(second)) {
+                Step::Wait(wait) => {
+                    second += wait.as_secs() + 1;
+                    continue;
+                }
+                Step::Init => {
+                    // A sealed upload may be complete; only its stated end, or a stated standstill, allows another.
+                    inits += 1;
+                    sealed = false;
+                    upload.intend(identity(), at(second));
+                    if pick < 4 { Reply::Init(Err(CallError::Lost("timeout".into()))) } else { Reply::Init(Ok(session())) }
+                }
+                Step::Put(chunk) => {
+                    prop_assert_eq!(chunk.range().start, upload.confirmed_bytes(), "only the chunk that is due");
+                    if chunk.is_last() {
+                        upload.seal(Some([7; 32]), at(second));
+                        sealed = true;
+                    }
+                    put_reply(pick)
+                }
+                Step::Adopt(_) => Reply::Adopted(Some(Running::default())),
+                Step::Ask => status_reply(pick),
+                Step::Expire => Reply::SessionOver("its hour is over"),
+                Step::Stop(_) | Step::Done => break,
+            };
+            second += 1;
+            upload.apply(reply, at(second), 0);
+            let new_session = upload.totals.lost_sessions > lost_sessions;
+            prop_assert!(upload.confirmed() >= confirmed || new_session || upload.state.name() == "queued");
+            prop_assert!(!sealed || upload.state.name() != "uploading", "what was sealed does not open again");
+            (confirmed, lost_sessions) = (upload.confirmed(), upload.totals.lost_sessions);
+        }
+        prop_assert!(inits <= runs * 7, "{} inits in {} runs", inits, runs);
+        if upload.state.name() == "delivered" {
+            prop_assert!(matches!(upload.step(at(second)), Step::Done));
+        }
+    }
+}
+
+#[test]
+fn only_the_journal_and_two_witnesses_move_an_upload() {
+    // The header alone, twice, is enough where status never names bytes.
+    let mut upload = uploading(2);
+    upload.apply(lost(), at(5), 0);
+    upload.apply(working(None), at(6), 0);
+    for second in [8, 40] {
+        assert_eq!(next(&upload, second), "put");
+        upload.apply(put(416, Some(30_000_000)), at(second), 0);
+        upload.apply(working(None), at(second + 10), 0);
+    }
+    assert_eq!(
+        upload
+            .run
+            .doubt
+            .readings
+            .iter()
+            .filter(|reading| reading.by == Witness::Header)
+            .count(),
+        2
+    );
+    assert_eq!(next(&upload, 60), "adopt");
+}

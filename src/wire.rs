@@ -1,0 +1,344 @@
+//! The service's JSON and headers as types, and the one way from an answer to a value or an error.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Secret;
+
+/// A call of the API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Init,
+    Put,
+    Status,
+}
+
+impl Call {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Put => "chunk PUT",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// Body of the inbox init. Source: Upload Video.
+#[derive(Debug, Serialize)]
+pub(crate) struct InitRequest {
+    pub(crate) source_info: SourceInfo,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "source", rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum SourceInfo {
+    FileUpload {
+        video_size: u64,
+        chunk_size: u64,
+        total_chunk_count: u32,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct InitData {
+    pub(crate) publish_id: String,
+    #[serde(deserialize_with = "crate::secret::stored::deserialize")]
+    pub(crate) upload_url: Secret,
+}
+
+/// Body of the status fetch. Source: Get Video Status.
+#[derive(Debug, Serialize)]
+pub(crate) struct StatusRequest<'a> {
+    pub(crate) publish_id: &'a str,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct StatusData {
+    pub(crate) status: String,
+    #[serde(default)]
+    pub(crate) fail_reason: Option<String>,
+    /// A count by the documents; read leniently, since it is only ever one witness of several.
+    #[serde(default, deserialize_with = "lenient_u64")]
+    pub(crate) uploaded_bytes: Option<u64>,
+}
+
+/// Where the service says an upload stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Working,
+    Inbox,
+    Published,
+    Failed,
+}
+
+impl StatusData {
+    /// A status nobody has listed means "still working".
+    pub(crate) fn stage(&self) -> Stage {
+        match self.status.as_str() {
+            "SEND_TO_USER_INBOX" => Stage::Inbox,
+            "PUBLISH_COMPLETE" => Stage::Published,
+            "FAILED" => Stage::Failed,
+            _ => Stage::Working,
+        }
+    }
+}
+
+fn lenient_u64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+}
+
+/// What came back from a chunk PUT: its status and how far the service says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PutAnswer {
+    pub(crate) http_status: u16,
+    pub(crate) progress: Option<u64>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// An error the service stated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceError {
+    pub(crate) http_status: u16,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    pub(crate) log_id: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// How a call can go wrong; what decides whether it may be repeated.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// No connection was made: nothing reached the service.
+    #[error("no connection: {0}")]
+    Unsent(String),
+    /// The request may have arrived, its answer did not, or cannot be read.
+    #[error("no answer: {0}")]
+    Lost(String),
+    /// The service said no.
+    #[error("refused")]
+    Refused(ServiceError),
+    /// Our own file could not be read on.
+    #[error("cannot read the file on")]
+    Source(#[source] io::Error),
+    /// There was no token to send.
+    #[error("no token")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The URL the service gave for the chunks is not one we send bytes to.
+    #[error("upload host refused: {0}")]
+    Host(String),
+}
+
+impl CallError {
+    pub(crate) fn is_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused(error) if error.code == wanted)
+    }
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    data: serde_json::Value,
+    error: ErrorBody,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    code: String,
+    #[serde(default)]
+    message: String,
+    #[serde(default, alias = "logid")]
+    log_id: Option<String>,
+}
+
+/// Turns an answer of the API into a value or an error. The code decides; the HTTP status is only a second signal,
+/// because some errors come under HTTP 200 (Query Creator Info).
+pub(crate) fn read<T: DeserializeOwned>(
+    http_status: u16,
+    retry_after: Option<Duration>,
+    body: &[u8],
+) -> Result<T, CallError> {
+    let refused = |code: String, message: String, log_id| {
+        let message = shown(&message);
+        CallError::Refused(ServiceError {
+            http_status,
+            code: shown(&code),
+            message,
+            log_id,
+            retry_after,
+        })
+    };
+    match serde_json::from_slice::<Envelope>(body) {
+        Ok(Envelope { data, error }) if error.code == "ok" && http_status < 400 => {
+            serde_json::from_value(data).map_err(|error| {
+                CallError::Lost(format!(
+                    "HTTP {http_status} with data that cannot be read ({error})"
+                ))
+            })
+        }
+        Ok(Envelope { error, .. }) => Err(refused(
+            error.code,
+            error.message,
+            error.log_id.as_deref().map(shown),
+        )),
+        Err(_) if http_status >= 400 => {
+            Err(refused(format!("http_{http_status}"), String::new(), None))
+        }
+        Err(error) => Err(CallError::Lost(format!(
+            "HTTP {http_status} with a body that is not the API's ({error})"
+        ))),
+    }
+}
+
+/// Text from outside as it may be shown: one line, bounded, no control characters.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// N of a progress header `bytes 0-N/TOTAL`, if it speaks of a file of `video_size` bytes.
+///
+/// The documents call N a number of bytes and write it where a last index stands; who reads it must allow for both.
+pub(crate) fn progress(header: &str, video_size: u64) -> Option<u64> {
+    let (range, total) = header
+        .trim()
+        .strip_prefix("bytes ")?
+        .trim()
+        .split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    if first.trim() != "0" || total.trim().parse() != Ok(video_size) {
+        return None;
+    }
+    last.trim().parse().ok()
+}
+
+/// The wait a `Retry-After` header asks for: seconds or a date (RFC 9110, 10.2.3), at most an hour.
+pub(crate) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
+    let header = header.trim();
+    let wait = match header.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(header)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or_default(),
+    };
+    Some(wait.min(Duration::from_secs(3600)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16, body: &str) -> ServiceError {
+        match read::<InitData>(status, None, body.as_bytes()) {
+            Err(CallError::Refused(error)) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_error_under_http_200_is_an_error() {
+        let error = refusal(
+            200,
+            r#"{"data":{},"error":{"code":"reached_active_user_cap","message":"m","log_id":"L"}}"#,
+        );
+        assert_eq!(
+            (error.code.as_str(), error.log_id.as_deref()),
+            ("reached_active_user_cap", Some("L"))
+        );
+    }
+
+    #[test]
+    fn both_spellings_of_the_log_id_are_read() {
+        for key in ["log_id", "logid"] {
+            let body =
+                format!(r#"{{"error":{{"code":"invalid_params","message":"","{key}":"L1"}}}}"#);
+            assert_eq!(refusal(400, &body).log_id.as_deref(), Some("L1"), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_gateways_page_is_a_refusal_by_status_and_never_a_success() {
+        assert_eq!(refusal(502, "<html>bad gateway</html>").code, "http_502");
+        assert!(matches!(
+            read::<InitData>(200, None, b"<html>"),
+            Err(CallError::Lost(_))
+        ));
+        let half = br#"{"data":{"publish_id":"p"},"error":{"code":"ok"}}"#;
+        assert!(matches!(
+            read::<InitData>(200, None, half),
+            Err(CallError::Lost(_))
+        ));
+    }
+
+    #[test]
+    fn text_from_outside_cannot_draw_on_the_terminal() {
+        let body = r#"{"error":{"code":"x\u001b[2J","message":"a\nb"}}"#;
+        let error = refusal(400, body);
+        assert_eq!(
+            (error.code.as_str(), error.message.as_str()),
+            ("x[2J", "ab")
+        );
+    }
+
+    #[test]
+    fn progress_is_read_only_where_it_speaks_of_this_file() {
+        let rows = [
+            ("bytes 0-10000000/50000123", Some(10_000_000)),
+            (" bytes 0-9999999/50000123 ", Some(9_999_999)),
+            ("bytes 0-0/50000123", Some(0)),
+            ("bytes 5-9999999/50000123", None),
+            ("bytes 0-9999999/50000124", None),
+            ("bytes */50000123", None),
+            ("bytes 0--1/50000123", None),
+            ("bytes 0-99999999999999999999/50000123", None),
+            ("", None),
+        ];
+        for (header, expected) in rows {
+            assert_eq!(progress(header, 50_000_123), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms_and_bounded() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
+        let rows = [
+            ("120", Some(120)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(30)),
+            ("Sat, 05 Nov 1994 08:49:37 GMT", Some(0)),
+            ("99999999", Some(3600)),
+            ("-5", None),
+            ("soon", None),
+        ];
+        for (header, expected) in rows {
+            assert_eq!(
+                retry_after(header, now),
+                expected.map(Duration::from_secs),
+                "{header}"
+            );
+        }
+    }
+
+    #[test]
+    fn uploaded_bytes_of_any_shape_never_hide_the_status() {
+        for (value, expected) in [
+            ("7", Some(7)),
+            ("\"7\"", Some(7)),
+            ("-1", None),
+            ("null", None),
+            ("{}", None),
+        ] {
+            let body = format!(
+                r#"{{"data":{{"status":"FAILED","uploaded_bytes":{value}}},"error":{{"code":"ok"}}}}"#
+            );
+            let status: StatusData = read(200, None, body.as_bytes()).expect("readable");
+            assert_eq!(
+                (status.uploaded_bytes, status.stage()),
+                (expected, Stage::Failed),
+                "{value}"
+            );
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `--wire-log`: each request and its answer as one JSON line, without secrets and bodies.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::Error;
+
+/// What a user of the live service can send to others: it answers what no document does.
+#[derive(Debug)]
+pub(crate) struct WireLog(Mutex<File>);
+
+impl WireLog {
+    /// Appends to `path`, which only its owner may read.
+    pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path);
+        file.map(|file| Self(Mutex::new(file))).map_err(|error| {
+            Error::usage(format!(
+                "{} cannot be written as --wire-log: {error}",
+                path.display()
+            ))
+        })
+    }
+
+    pub(crate) fn write(&self, line: &serde_json::Value) {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = writeln!(file, "{line}") {
+            tracing::warn!(%error, "the wire log cannot be written");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The command as people and programs run it: the real binary, real kills, and an emulator as the witness.
+
+#![cfg(all(unix, feature = "cli"))]
+
+mod changes;
+mod contract;
+mod kills;
+mod lock;
+mod messages;
+mod proxy;
+mod same;
+mod scene;
+mod secrets;
+mod surroundings;
+mod video;
+mod wire;

@@ -1,0 +1,110 @@
+//! What a shell, a pipe or a file system does to a command that did nothing wrong.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+
+use crate::scene::{Scene, Start};
+
+/// Runs it with readers that are gone before it says a word; its exit code.
+fn unheard(command: &mut Command) -> Option<i32> {
+    let piped = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    child.wait().unwrap().code()
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_no_upload() {
+    let scene = Scene::new(&[], &["put chunk=0 nth=1 status=503"]);
+    let file = scene.video("clip.mp4", 12_000_000);
+    let mut words = scene.command(["upload", "--chunk-size", "5MiB", "clip.mp4"]);
+    assert_eq!(unheard(words.env("CHUNKFERRY_LOG", "debug")), Some(0));
+    scene.assert_one_draft_of(&file);
+    assert_eq!(unheard(&mut scene.upload(&file, &["--again"])), Some(0));
+    assert_eq!(scene.log().drafts, 2);
+
+    assert_eq!(unheard(&mut scene.command(["list"])), Some(0));
+    assert_eq!(unheard(&mut scene.command(["list", "--json"])), Some(0));
+    assert_eq!(unheard(&mut scene.command(["plan", "clip.mp4"])), Some(0));
+    let publish_id = scene.log().sessions[0].publish_id.clone();
+    assert_eq!(
+        unheard(&mut scene.command(["status", &publish_id])),
+        Some(0)
+    );
+    let mut refused = scene.command(["upload", "missing.mp4"]);
+    assert_eq!(unheard(&mut refused), Some(3));
+    assert_eq!(
+        unheard(&mut scene.command(["forget", &publish_id])),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_name_that_is_no_text_is_uploaded_resumed_and_listed() {
+    let scene = Scene::new(&[], &[]);
+    let plain = scene.video("clip.mp4", 30_000_000);
+    let odd = scene
+        .path("")
+        .join(OsStr::from_bytes(b"caf\xe9 \xff clip.mp4"));
+    if std::fs::rename(&plain, &odd).is_err() {
+        eprintln!("skipped: this file system takes only text as names");
+        return;
+    }
+    let mut run = scene.upload(&odd, &["--bwlimit", "10MB"]).start();
+    run.until_confirmed(10_000_000);
+    let list = scene.command(["list", "--json"]).end().expect(0);
+    assert!(
+        list.stdout.contains("\"uploading\""),
+        "while it runs: {list:?}"
+    );
+    assert!(run.kill());
+    let list = scene.command(["list", "--json"]).end().expect(0);
+    assert!(
+        list.stdout.contains("\"uploading\""),
+        "after a kill: {list:?}"
+    );
+    let list = scene.command(["list"]).end().expect(0);
+    assert!(list.stdout.contains("clip.mp4"), "{list:?}");
+
+    let ended = scene.upload(&odd, &[]).end().expect(0);
+    assert_eq!(ended.outcome()["outcome"], "delivered");
+    assert_eq!(scene.log().inits, 1);
+    scene.assert_one_draft_of(&odd);
+    let list = scene.command(["list", "--json"]).end().expect(0);
+    assert!(list.stdout.contains("\"delivered\""), "{list:?}");
+}
+
+#[test]
+fn without_a_ledger_the_same_file_is_known_and_its_copy_is_not() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 12_000_000);
+    scene.upload(&file, &["--no-ledger"]).end().expect(0);
+    let renamed = scene.path("renamed.mp4");
+    std::fs::rename(&file, &renamed).unwrap();
+    let ended = scene.upload(&renamed, &["--no-ledger"]).end().expect(0);
+    assert_eq!(ended.outcome()["outcome"], "already_delivered");
+    assert!(ended.outcome()["sha256"].is_null());
+    let copy = scene.path("copy.mp4");
+    std::fs::copy(&renamed, &copy).unwrap();
+    let ended = scene.upload(&copy, &["--no-ledger"]).end().expect(0);
+    assert_eq!(ended.outcome()["outcome"], "delivered");
+}
+
+#[test]
+fn another_file_of_the_same_size_does_not_take_over_an_upload_that_has_not_begun() {
+    let scene = Scene::new(&["receive_rate=2MB"], &[]);
+    let one = scene.video("one.mp4", 12_000_000);
+    let two = scene.video("two.mp4", 12_000_000);
+    let mut run = scene.upload(&one, &[]).start();
+    run.until("a session", |line| line["event"] == "session");
+    assert!(run.kill());
+    scene.emulator.set("receive_rate", "off").unwrap();
+    scene.upload(&two, &[]).end().expect(0);
+    scene.assert_one_draft_of(&two);
+    scene.upload(&one, &[]).end().expect(0);
+    assert_eq!((scene.log().inits, scene.log().drafts), (2, 2));
+}

@@ -1,0 +1,353 @@
+//! The library as an embedder uses it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use chunkferry::{Engine, ErrorKind, Event, Job, Outcome, Secret, TokenSource, Who};
+use futures::future::BoxFuture;
+
+use crate::stage::{CHUNK, Stage, TOKEN, job, run, text_of, until_confirmed};
+use crate::video;
+
+const SIZE: u64 = 4 * CHUNK + 123;
+
+#[tokio::test]
+async fn a_file_goes_in_and_a_draft_comes_out() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", SIZE);
+    let (draft, events) = run(&stage.engine(), job(&file)).await;
+    let draft = draft.unwrap();
+    let session = stage.assert_one_draft_of(&file);
+    assert_eq!(draft.publish_id, session.publish_id);
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    assert_eq!(draft.sha256, session.sha256);
+    assert!(draft.delivered_at.is_some());
+
+    let words: Vec<&str> = events
+        .iter()
+        .map(|event| match event {
+            Event::Planned { .. } => "planned",
+            Event::SessionOpened { .. } => "session",
+            Event::ChunkAccepted { .. } => "chunk",
+            Event::Processing { .. } => "processing",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        words,
+        [
+            "planned",
+            "session",
+            "chunk",
+            "chunk",
+            "chunk",
+            "processing"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_dropped_future_and_a_cancelled_handle_carry_on() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", SIZE);
+    let slow = stage.options().bandwidth(20_000_000);
+    let engine = slow.open().unwrap();
+
+    // Dropped at an arbitrary await, again and again.
+    for _ in 0..5 {
+        let upload = engine.upload(job(&file));
+        drop(tokio::time::timeout(Duration::from_millis(150), upload).await);
+    }
+    let mut handle = engine.submit(job(&file));
+    until_confirmed(&mut handle, CHUNK).await;
+    handle.cancel();
+    let error = handle.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert!(error.is_retryable());
+
+    let mut handle = engine.submit(job(&file));
+    while let Some(event) = handle.event().await {
+        if let Event::Planned { confirmed, .. } = event {
+            assert!(confirmed >= CHUNK, "{confirmed}");
+        }
+    }
+    let progress = handle.progress();
+    handle.await.unwrap();
+    assert_eq!(progress.confirmed, SIZE);
+    assert!(progress.bytes_sent < SIZE, "{progress:?}");
+    let session = stage.assert_one_draft_of(&file);
+    let accepted = session
+        .puts
+        .iter()
+        .filter(|put| put.http_status.is_some_and(|status| status < 300));
+    assert_eq!(accepted.count(), 4);
+}
+
+#[tokio::test]
+async fn an_engine_that_is_gone_lets_the_next_one_carry_on() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", SIZE);
+    let engine = stage.options().bandwidth(20_000_000).open().unwrap();
+    let mut handle = engine.submit(job(&file));
+    until_confirmed(&mut handle, 2 * CHUNK).await;
+    let locked = stage.options().open().unwrap_err();
+    assert_eq!(locked.kind(), ErrorKind::Locked);
+    assert!(locked.is_retryable());
+    drop(handle);
+    drop(engine);
+    let engine = loop {
+        match stage.options().open() {
+            Err(error) if error.kind() == ErrorKind::Locked => {
+                tokio::time::sleep(Duration::from_millis(5)).await
+            }
+            opened => break opened.unwrap(),
+        }
+    };
+    engine.upload(job(&file)).await.unwrap();
+    assert_eq!(stage.log().inits, 1);
+    stage.assert_one_draft_of(&file);
+}
+
+#[tokio::test]
+async fn many_at_once_of_one_file_make_one_draft() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", SIZE);
+    let engine = stage.options().jobs(4).open().unwrap();
+    let uploads = (0..4).map(|_| engine.upload(job(&file)));
+    let drafts: Vec<_> = futures::future::join_all(uploads)
+        .await
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    let delivered = drafts
+        .iter()
+        .filter(|draft| draft.outcome == Outcome::Delivered)
+        .count();
+    assert_eq!(delivered, 1);
+    assert!(
+        drafts
+            .iter()
+            .all(|draft| draft.publish_id == drafts[0].publish_id)
+    );
+    assert_eq!(stage.log().inits, 1);
+}
+
+#[tokio::test]
+async fn many_files_at_once_all_arrive() {
+    let stage = Stage::new(&["pending_cap=9"], &[]);
+    let engine = stage.options().jobs(3).open().unwrap();
+    let files: Vec<_> = (0..5)
+        .map(|number| stage.video(&format!("{number}.mp4"), 8_000_000 + number))
+        .collect();
+    let uploads = files.iter().map(|file| engine.upload(job(file)));
+    for (draft, file) in futures::future::join_all(uploads)
+        .await
+        .into_iter()
+        .zip(&files)
+    {
+        assert_eq!(draft.unwrap().sha256, Some(video::sha256(file)));
+    }
+    assert_eq!(stage.log().drafts, 5);
+}
+
+/// Each call gets the next token.
+#[derive(Default)]
+struct Rotating(AtomicUsize);
+
+impl TokenSource for Rotating {
+    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move { Ok(Secret::new(&format!("act.lena.{number}"))) })
+    }
+}
+
+#[tokio::test]
+async fn a_refused_token_is_asked_for_once_more() {
+    let stage = Stage::new(&[], &["inbox_init nth=1 code=access_token_invalid"]);
+    let file = stage.video("clip.mp4", 1_000_000);
+    let tokens = Arc::new(Rotating::default());
+    let job = Job::file(&file).account("lena", Arc::clone(&tokens));
+    stage.engine().upload(job).await.unwrap();
+    assert_eq!(stage.log().inits, 1);
+    assert!(
+        tokens.0.load(Ordering::Relaxed) >= 3,
+        "init twice, status once"
+    );
+}
+
+struct NoToken;
+
+impl TokenSource for NoToken {
+    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+        Box::pin(async { Err("the vault is sealed: ask Otto".into()) })
+    }
+}
+
+#[tokio::test]
+async fn a_source_without_a_token_says_why_in_its_own_words() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", 1_000_000);
+    let engine = stage.engine();
+    let error = engine
+        .upload(Job::file(&file).account("lena", NoToken))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NeedsPerson);
+    assert!(error.to_string().contains("ask Otto"), "{error}");
+    let error = engine.upload(Job::file(&file)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NeedsPerson);
+    assert_eq!(stage.log().requests.init, 0);
+    engine.upload(job(&file)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_says_what_it_means_who_acts_and_when() {
+    let rows = [
+        (
+            "inbox_init code=spam_risk_user_banned_from_posting",
+            ErrorKind::NeedsPerson,
+            Who::Creator,
+        ),
+        (
+            "inbox_init code=scope_not_authorized",
+            ErrorKind::NeedsPerson,
+            Who::Creator,
+        ),
+        (
+            "inbox_init code=access_token_invalid",
+            ErrorKind::NeedsPerson,
+            Who::You,
+        ),
+        (
+            "inbox_init code=invalid_params",
+            ErrorKind::Refused,
+            Who::Developer,
+        ),
+        (
+            "inbox_init code=spam_risk_too_many_pending_share",
+            ErrorKind::NeedsPerson,
+            Who::Creator,
+        ),
+    ];
+    for (fault, kind, who) in rows {
+        let stage = Stage::new(&[], &[fault]);
+        let file = stage.video("clip.mp4", 1_000_000);
+        let error = stage.engine().upload(job(&file)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.who_must_act()),
+            (kind, who),
+            "{fault}: {error}"
+        );
+        assert!(!error.is_retryable(), "{fault}");
+        assert!(error.log_id().is_some(), "{fault}");
+        assert_eq!(error.code(), fault.split("code=").nth(1));
+        assert_eq!(stage.log().requests.init, 1, "{fault}: never repeated");
+        let shown = format!("{error} {error:?}");
+        assert!(!shown.contains(TOKEN), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_out_as_the_service_asks() {
+    let stage = Stage::new(
+        &[],
+        &[
+            "inbox_init nth=1 code=rate_limit_exceeded retry_after=1",
+            "put chunk=1 nth=1 status=429 retry_after=1",
+        ],
+    );
+    let file = stage.video("clip.mp4", SIZE);
+    let (draft, events) = run(&stage.engine(), job(&file)).await;
+    draft.unwrap();
+    let waits: Vec<_> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Retry { wait, .. } => Some(*wait),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waits, [Duration::from_secs(1); 2]);
+    assert_eq!(stage.log().inits, 1);
+    stage.assert_one_draft_of(&file);
+}
+
+#[tokio::test]
+async fn another_chunk_size_on_resume_is_ignored_and_said() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", SIZE);
+    let engine = stage.options().bandwidth(20_000_000).open().unwrap();
+    let mut handle = engine.submit(job(&file));
+    until_confirmed(&mut handle, CHUNK).await;
+    handle.cancel();
+    handle.await.unwrap_err();
+    let (draft, events) = run(&engine, job(&file).chunk_size(8_000_000)).await;
+    draft.unwrap();
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Notice { text } if text.contains("5242880"))),
+        "{events:?}"
+    );
+    assert_eq!(stage.assert_one_draft_of(&file).chunk_size, Some(CHUNK));
+}
+
+#[tokio::test]
+async fn an_upload_url_on_a_foreign_host_gets_no_byte() {
+    let stage = Stage::new(&[], &[]);
+    let mut settings = chunkferry::emulator::Settings::default();
+    settings.set("processing_time", "0s").unwrap();
+    let builder = chunkferry::emulator::Emulator::builder().settings(settings);
+    let elsewhere = builder
+        .upload_origin("https://upload.example")
+        .start()
+        .await
+        .unwrap();
+    let file = stage.video("clip.mp4", 1_000_000);
+    let engine = chunkferry::Options::new(stage.path("state"))
+        .api_base(&elsewhere.url())
+        .open()
+        .unwrap();
+    let error = engine.upload(job(&file)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert!(error.to_string().contains("upload.example"), "{error}");
+    assert!(!error.to_string().contains("upload_token"), "{error}");
+    assert_eq!(elsewhere.log().requests.put, 0);
+}
+
+#[tokio::test]
+async fn the_history_is_a_receipt_of_every_end() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", 1_000_000);
+    let engine = stage.engine();
+    let draft = engine.upload(job(&file)).await.unwrap();
+    let text = text_of(&stage.path("state/history.jsonl"));
+    assert_eq!(text.lines().count(), 1);
+    let line: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+    let receipt = line.to_string();
+    for part in [
+        &*draft.publish_id,
+        draft.sha256.as_deref().unwrap(),
+        "lena",
+        "delivered",
+        &stage.emulator.url(),
+    ] {
+        assert!(receipt.contains(part), "{part}: {receipt}");
+    }
+    let records = chunkferry::records(&stage.path("state")).unwrap();
+    assert_eq!(records.len(), 1);
+    assert_eq!(records[0].state, "delivered");
+}
+
+#[test]
+fn an_engine_and_its_parts_can_go_anywhere() {
+    fn sendable<T: Send + Sync + 'static>() {}
+    sendable::<Engine>();
+    sendable::<Job>();
+    sendable::<chunkferry::Error>();
+    sendable::<chunkferry::Handle>();
+    fn future(engine: &Engine) -> impl Send {
+        engine.upload(Job::file("clip.mp4"))
+    }
+    let _ = future;
+}
