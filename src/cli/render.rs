@@ -297,8 +297,14 @@ impl View<'_> {
         );
         if !self.screen.json {
             let publish_id = publish_id.as_deref().unwrap_or("-");
+            // A name with a tab or a line break in it must not make two fields or lines of one.
+            let file = self.path.to_string_lossy();
+            let file = file
+                .replace('\\', "\\\\")
+                .replace('\t', "\\t")
+                .replace('\n', "\\n");
             self.screen
-                .print(&format!("{publish_id}\t{outcome}\t{}", self.path.display()));
+                .print(&format!("{publish_id}\t{outcome}\t{file}"));
         }
     }
 }

@@ -119,15 +119,10 @@ impl Upload {
             .iter()
             .map(|file| screen.file(file, account.name()))
             .collect();
-        let opened = tokio::select! {
-            opened = self.open(&options, &screen) => opened,
-            exit = signals.first() => return Ok(exit),
-        };
-        let engine = match opened {
+        let engine = match self.open(&options, &screen, &mut signals).await {
             Ok(engine) => engine,
-            Err(error) => {
+            Err((exit, error)) => {
                 // No file was looked at; programs wait for an outcome of each all the same.
-                let exit = Exit::of(error.kind());
                 let result = Err(error);
                 for view in &views {
                     view.end(&result, exit, Progress::default());
@@ -177,21 +172,28 @@ impl Upload {
         job
     }
 
-    /// Opens the engine, waiting for another process as long as that takes.
-    async fn open(&self, options: &Options, screen: &Screen) -> Result<Engine, Error> {
+    /// Opens the engine, waiting for another process as long as that takes, or until a signal.
+    async fn open(
+        &self,
+        options: &Options,
+        screen: &Screen,
+        signals: &mut Signals,
+    ) -> Result<Engine, (Exit, Error)> {
         let mut told = false;
         loop {
-            match options.open() {
-                Err(error) if error.kind() == ErrorKind::Locked && !self.no_wait_lock => {
-                    if !told {
-                        screen.say(&format!(
-                            "{error} Waiting for it to end (--no-wait-lock: do not wait)."
-                        ));
-                        told = true;
-                    }
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
-                opened => return opened,
+            let error = match options.open() {
+                Err(error) if error.kind() == ErrorKind::Locked && !self.no_wait_lock => error,
+                opened => return opened.map_err(|error| (Exit::of(error.kind()), error)),
+            };
+            if !told {
+                screen.say(&format!(
+                    "{error} Waiting for it to end (--no-wait-lock: do not wait)."
+                ));
+                told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                exit = signals.first() => return Err((exit, error)),
             }
         }
     }

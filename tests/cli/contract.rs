@@ -132,7 +132,24 @@ fn a_signal_ends_the_wait_for_the_lock_too() {
     let mut second = scene.command(["upload", "clip.mp4"]).start();
     second.until_told("Waiting for it to end");
     second.signal("-INT");
-    second.end().expect(130);
+    let ended = second.end().expect(130);
+    assert_eq!(
+        ended.stdout.lines().count(),
+        1,
+        "a line for the file: {}",
+        ended.stdout
+    );
+    assert!(ended.stdout.starts_with("-\tretry\t"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_name_with_a_tab_in_it_does_not_make_two_fields() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("two\tfields.mp4", 1_000);
+    let ended = scene.command(["upload"]).arg(&file).end().expect(0);
+    let fields: Vec<&str> = ended.stdout.trim_end().split('\t').collect();
+    assert_eq!(fields.len(), 3, "{}", ended.stdout);
+    assert!(fields[2].ends_with("two\\tfields.mp4"), "{}", ended.stdout);
 }
 
 #[test]
