@@ -270,3 +270,53 @@ fn a_failed_upload_says_why() {
     assert_eq!(status["fail_reason"], "frame_rate_check_failed");
     assert_eq!(emulator.log().drafts, 0);
 }
+
+#[test]
+fn a_draft_that_left_the_inbox_frees_its_place() {
+    let emulator = started(&["draft_ttl=2h", "pending_cap=1"], &[]);
+    let upload = Upload::init(&emulator, 1000, 1000, 1);
+    upload.put(&emulator, 0, 1000);
+    let body = plan(1000, 1000, 1);
+    assert_eq!(post(&emulator, INBOX_INIT, TOKEN, &body).status, 403);
+    emulator.advance(Duration::from_secs(2 * 3600));
+    assert_eq!(post(&emulator, INBOX_INIT, TOKEN, &body).status, 200);
+}
+
+#[test]
+fn a_status_nobody_listed_is_told_only_while_it_is_processed() {
+    let emulator = started(
+        &["extra_status=QUEUED_FOR_LUNCH", "processing_time=1m"],
+        &[],
+    );
+    let upload = Upload::init(&emulator, 1000, 1000, 1);
+    assert_eq!(upload.status(&emulator)["status"], "PROCESSING_UPLOAD");
+    upload.put(&emulator, 0, 1000);
+    assert_eq!(upload.status(&emulator)["status"], "QUEUED_FOR_LUNCH");
+    emulator.advance(Duration::from_secs(60));
+    assert_eq!(upload.status(&emulator)["status"], "SEND_TO_USER_INBOX");
+}
+
+#[test]
+fn a_title_is_kept_with_an_inbox_draft_only_if_the_switch_says_so() {
+    for (set, title) in [
+        ("inbox_post_info=ignore", None),
+        ("inbox_post_info=apply_title", Some("mine")),
+    ] {
+        let emulator = started(&[set], &[]);
+        let mut body = plan(1000, 1000, 1);
+        body["post_info"] = json!({"title": "mine"});
+        assert_eq!(post(&emulator, INBOX_INIT, TOKEN, &body).status, 200);
+        assert_eq!(emulator.log().sessions[0].title.as_deref(), title);
+    }
+}
+
+#[test]
+fn a_shorter_life_of_urls_holds_for_uploads_that_begin_after_it_was_set() {
+    let emulator = started(&[], &[]);
+    let older = Upload::init(&emulator, 1000, 1000, 1);
+    emulator.set("url_lifetime", "1m").unwrap();
+    let newer = Upload::init(&emulator, 1000, 1000, 1);
+    emulator.advance(Duration::from_secs(60));
+    assert_eq!(newer.put(&emulator, 0, 1000).status, 403);
+    assert_eq!(older.put(&emulator, 0, 1000).status, 201);
+}
