@@ -62,12 +62,33 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held by the body of the last chunk. When everything but the last bytes is handed over, `reached` gets the running
-/// hash over all of it, those last bytes included; they follow when `open` says so and never if it is dropped.
+/// Held by the body of the last chunk: everything but the last bytes is handed over, and they follow when the keeper
+/// says so, or never if it is dropped.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    pub(crate) reached: Option<oneshot::Sender<Option<Running>>>,
-    pub(crate) open: oneshot::Receiver<()>,
+    reached: Option<oneshot::Sender<Option<Running>>>,
+    open: oneshot::Receiver<()>,
+}
+
+/// The other side of a [`Gate`].
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    /// Gets the running hash over the whole body, its last bytes included, when those are all that is left.
+    pub(crate) reached: oneshot::Receiver<Option<Running>>,
+    /// Lets the last bytes go.
+    pub(crate) open: oneshot::Sender<()>,
+}
+
+impl Gate {
+    pub(crate) fn new() -> (Self, Keeper) {
+        let (at_gate, reached) = oneshot::channel();
+        let (open, opened) = oneshot::channel();
+        let gate = Self {
+            reached: Some(at_gate),
+            open: opened,
+        };
+        (gate, Keeper { reached, open })
+    }
 }
 
 /// One body: `pieces` are the bytes of the file from `offset` on.
@@ -277,26 +298,9 @@ mod tests {
         )
     }
 
-    fn gate() -> (
-        Gate,
-        oneshot::Receiver<Option<Running>>,
-        oneshot::Sender<()>,
-    ) {
-        let (reached, at_gate) = oneshot::channel();
-        let (open, opened) = oneshot::channel();
-        (
-            Gate {
-                reached: Some(reached),
-                open: opened,
-            },
-            at_gate,
-            open,
-        )
-    }
-
     #[tokio::test]
     async fn the_last_bytes_stay_here_until_the_gate_opens() {
-        let (gate, mut at_gate, open) = gate();
+        let (gate, mut keeper) = Gate::new();
         let mut body = body(200_000).gated(Some(gate));
         let meter = body.meter();
         let first = body.frame().await.expect("a frame").expect("bytes");
@@ -305,13 +309,14 @@ mod tests {
             Some(200_000 - WITHHELD as usize)
         );
         assert!(body.frame().now_or_never().is_none(), "waits at the gate");
-        let hash = at_gate
+        let hash = keeper
+            .reached
             .try_recv()
             .expect("reached")
             .expect("hashed")
             .entry();
         assert!(!meter.is_all_taken());
-        open.send(()).expect("the body waits");
+        keeper.open.send(()).expect("the body waits");
         let rest = body.collect().await.expect("bytes").to_bytes();
         assert_eq!(rest.len(), WITHHELD as usize);
         assert!(meter.is_all_taken());
@@ -324,10 +329,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_gate_that_is_given_up_breaks_the_body() {
-        let (gate, _at_gate, open) = gate();
+        let (gate, keeper) = Gate::new();
         let body = body(10).gated(Some(gate));
         let meter = body.meter();
-        drop(open);
+        drop(keeper);
         body.collect().await.expect_err("withheld");
         assert!(!meter.is_all_taken());
     }

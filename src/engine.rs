@@ -27,6 +27,7 @@ use crate::wirelog::WireLog;
 
 mod authorised;
 mod carry;
+mod forecast;
 mod place;
 mod rehash;
 mod stop;

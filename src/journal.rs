@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::ledger::Entry;
 use crate::upload::{Key, Upload};
 
@@ -18,7 +18,11 @@ mod replace;
 mod sled;
 mod status;
 
-pub use record::{Record, records};
+pub use record::Record;
+
+use history::History;
+use lock::Lock;
+
 pub(crate) use sled::SledStore;
 
 /// What the engine needs of a store. Each method is one atomic step and durable when it returns `Ok`.
@@ -100,6 +104,35 @@ pub fn default_state_dir() -> Option<PathBuf> {
                 .or_else(|| set("HOME").map(|home| home.join(".local/state")))?;
             Some(state.join("chunkferry"))
         })
+}
+
+/// All uploads known in a state directory, oldest first. Never makes a request and never waits: while another process
+/// owns the directory, its unfinished uploads are read from the file that process keeps up to date.
+///
+/// # Errors
+///
+/// [`ErrorKind::Temporary`] if the directory's files cannot be read.
+pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
+    if !state_dir.exists() {
+        return Ok(Vec::new());
+    }
+    let mut records: Vec<Record> = History::of(state_dir)
+        .read()
+        .map_err(|error| broken("its history", error))?
+        .iter()
+        .map(Record::from)
+        .collect();
+    let unfinished = match Lock::take(state_dir, "list") {
+        Ok(lock) => SledStore::open_locked(state_dir, lock)?
+            .unfinished_now()?
+            .iter()
+            .map(Record::from)
+            .collect(),
+        Err(error) if error.kind() == ErrorKind::Locked => status::read(state_dir),
+        Err(error) => return Err(error),
+    };
+    records.extend(unfinished);
+    Ok(records)
 }
 
 /// Why a state directory may not keep what it is given, if its file system is of such a kind: then a restart or another

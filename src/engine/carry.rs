@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Shared;
+use super::forecast::too_slow;
 use super::place::{Placed, place};
-use super::stop::too_slow;
-use super::transfer::Transfer;
+use super::transfer::{Transfer, draft};
 use crate::account::Account;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
@@ -18,7 +18,7 @@ use crate::event::{Event, Tally};
 use crate::job::{Job, Ledger};
 use crate::plan::{Limits, Plan};
 use crate::source::Source;
-use crate::upload::{Destination, Key, Origin, RunLimits, State, Upload};
+use crate::upload::{Destination, Key, Origin, RunLimits, Upload};
 use crate::wire::CallError;
 
 /// How long the check of an already delivered draft may take.
@@ -129,20 +129,6 @@ pub(super) async fn carry(
     };
     transfer.carry_on(compared).await?;
     transfer.drive().await
-}
-
-pub(super) fn draft(row: &Upload, outcome: Outcome) -> Draft {
-    let (delivered_at, outcome) = match row.state {
-        State::Delivered { at, .. } | State::Published { at, .. } => (Some(at.into()), outcome),
-        _ => (None, Outcome::Sent),
-    };
-    let publish_id = row.state.publish_id().unwrap_or_default().to_owned();
-    Draft {
-        publish_id,
-        outcome,
-        delivered_at,
-        sha256: row.sha256.clone(),
-    }
 }
 
 /// The answer for a file whose upload has ended: no init, no PUT. Where the service can tell, one question makes sure

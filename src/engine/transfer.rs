@@ -9,11 +9,9 @@ use tokio::sync::mpsc;
 
 use super::Shared;
 use super::authorised::{authorised, token, with_token};
-use super::carry::draft;
 use super::rehash::Rehash;
-use super::vouch::gate;
 use crate::account::Account;
-use crate::body::{Body, WITHHELD};
+use crate::body::{Body, Gate, WITHHELD};
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
@@ -23,7 +21,7 @@ use crate::journal::{Grant, Rate};
 use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Source;
-use crate::upload::{Identity, Reply, Step, Upload};
+use crate::upload::{Identity, Reply, State, Step, Upload};
 use crate::wire::{Call, CallError};
 
 /// One upload on its way.
@@ -203,11 +201,7 @@ impl Transfer {
             end
         };
         let pieces = self.source.pieces(start..end, cut, &shared.pool);
-        let (gate, keeper) = if chunk.is_last() {
-            gate()
-        } else {
-            (None, None)
-        };
+        let (gate, keeper) = chunk.is_last().then(Gate::new).unzip();
         let body = Body::new(
             pieces,
             start,
@@ -298,5 +292,20 @@ impl Transfer {
     pub(super) fn tell(&self, event: Event) {
         // Nobody needs to listen.
         let _ = self.events.send(event);
+    }
+}
+
+/// What an upload has come to.
+pub(super) fn draft(row: &Upload, outcome: Outcome) -> Draft {
+    let (delivered_at, outcome) = match row.state {
+        State::Delivered { at, .. } | State::Published { at, .. } => (Some(at.into()), outcome),
+        _ => (None, Outcome::Sent),
+    };
+    let publish_id = row.state.publish_id().unwrap_or_default().to_owned();
+    Draft {
+        publish_id,
+        outcome,
+        delivered_at,
+        sha256: row.sha256.clone(),
     }
 }

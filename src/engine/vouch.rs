@@ -1,13 +1,11 @@
 //! Is what was sent one version of the file? Asked before the bytes leave that could complete the video.
 
-use tokio::sync::oneshot;
-
 use super::rehash::{blocking, prove};
 use super::transfer::Transfer;
-use crate::body::Gate;
+use crate::body::Keeper;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::ledger::{Entry, Running};
+use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Proof;
 use crate::upload::{Reply, State};
@@ -99,22 +97,4 @@ impl Transfer {
         }
         Ok(Reply::Adopted(running))
     }
-}
-
-/// The other side of a [`Gate`].
-pub(super) struct Keeper {
-    reached: oneshot::Receiver<Option<Running>>,
-    open: oneshot::Sender<()>,
-}
-
-pub(super) fn gate() -> (Option<Gate>, Option<Keeper>) {
-    let (at_gate, reached) = oneshot::channel();
-    let (open, opened) = oneshot::channel();
-    (
-        Some(Gate {
-            reached: Some(at_gate),
-            open: opened,
-        }),
-        Some(Keeper { reached, open }),
-    )
 }

@@ -1,17 +1,12 @@
-//! What people may read of the journal: a record of each upload, without secrets, and the file that shows it while a
-//! process owns the database.
+//! What people may read of the journal: a record of each upload, without secrets.
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::history::History;
-use super::lock::Lock;
-use super::status;
-use super::{SledStore, broken, stamp};
+use super::stamp;
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind};
 use crate::upload::{State, Upload};
 
 /// One upload as the journal knows it. Holds no secret.
@@ -90,33 +85,4 @@ impl From<&Upload> for Record {
             updated_ms: row.updated.0,
         }
     }
-}
-
-/// All uploads known in a state directory, oldest first. Never makes a request and never waits: while another process
-/// owns the directory, its unfinished uploads are read from the file that process keeps up to date.
-///
-/// # Errors
-///
-/// [`ErrorKind::Temporary`] if the directory's files cannot be read.
-pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
-    if !state_dir.exists() {
-        return Ok(Vec::new());
-    }
-    let mut records: Vec<Record> = History::of(state_dir)
-        .read()
-        .map_err(|error| broken("its history", error))?
-        .iter()
-        .map(Record::from)
-        .collect();
-    let unfinished = match Lock::take(state_dir, "list") {
-        Ok(lock) => SledStore::open_locked(state_dir, lock)?
-            .unfinished_now()?
-            .iter()
-            .map(Record::from)
-            .collect(),
-        Err(error) if error.kind() == ErrorKind::Locked => status::read(state_dir),
-        Err(error) => return Err(error),
-    };
-    records.extend(unfinished);
-    Ok(records)
 }
