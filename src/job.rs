@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::account::Account;
+use crate::account::{Account, TokenSource};
 use crate::retry::Waits;
 
 /// What to upload, for whom, and how. Everything but the file and the token has a default.
@@ -46,7 +46,7 @@ impl Job {
     }
 
     /// For this account: the user's name of it and its tokens.
-    pub fn account(self, name: &str, tokens: impl crate::TokenSource) -> Self {
+    pub fn account(self, name: &str, tokens: impl TokenSource) -> Self {
         self.for_account(Account::new(name, tokens))
     }
 

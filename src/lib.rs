@@ -13,6 +13,44 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The same against an emulator, as a test would do it; called twice, it makes one draft:
+//!
+//! ```
+//! # #[cfg(feature = "emulator")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use chunkferry::{Job, Options, Outcome, emulator::Emulator};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let clip = dir.path().join("clip.mp4");
+//! # std::fs::write(&clip, b"\0\0\0\x08ftyp\0\0\0\x08moov\0\0\0\x09mdat.")?;
+//! let emulator = Emulator::start().await?;
+//! let engine = Options::new(dir.path()).api_base(&emulator.url()).open()?;
+//! let job = Job::file(&clip).account("lena", "act.lena.1").content_type("video/mp4");
+//!
+//! assert_eq!(engine.upload(job.clone()).await?.outcome, Outcome::Delivered);
+//! assert_eq!(engine.upload(job).await?.outcome, Outcome::AlreadyDelivered);
+//! assert_eq!(emulator.log().drafts, 1);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "emulator"))]
+//! # fn main() {}
+//! ```
+//!
+//! - [`Engine`] owns a state directory and carries any number of [`Job`]s; [`Options`] has its settings.
+//!   [`Engine::submit`] gives a [`Handle`] with [`Event`]s and [`Progress`].
+//! - An [`Account`] is a name of your own and a [`TokenSource`], asked before each call of the API: tokens live for hours,
+//!   and uploads can take longer.
+//! - A [`Draft`] says how it got there: delivered now, delivered before, or handed over. An [`Error`] says by its
+//!   [`ErrorKind`] what it means, who must act, and whether the same call again helps.
+//! - [`Plan`] is the arithmetic alone: how a file is cut so that the service takes it under both readings of "MB".
+//!
+//! Uploads are futures: dropping one stops it at once and loses at most the chunk in flight. They need a tokio runtime
+//! with I/O and time enabled.
+//!
+//! Features: `cli` (the command) and `emulator` (a local server that stands in for the API, for tests) are on by default;
+//! a library that only uploads wants `default-features = false`.
 
 mod account;
 mod body;
