@@ -22,18 +22,22 @@ mod answer;
 mod api;
 mod call;
 mod canned;
+mod caps;
 mod clock;
 mod control;
 mod creator;
 mod endpoint;
 mod faults;
+mod herald;
 mod keep;
 mod log;
 mod oauth;
+mod outgoing;
 mod people;
 mod publish;
 mod pull;
 mod receive;
+mod reply;
 mod review;
 mod routes;
 mod rules;
@@ -43,12 +47,13 @@ pub mod settings;
 mod shared;
 mod tls;
 mod tokens;
+mod webhooks;
 mod wire;
 mod world;
 
 pub use endpoint::Endpoint;
 pub use faults::{Chaos, Fault, FaultError};
-pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog};
+pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog, WebhookLog};
 pub use review::Finding;
 pub use settings::{Setting, SettingError, Settings};
 
@@ -251,5 +256,22 @@ impl EmulatorBuilder {
             shared,
             server: Some(server),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_the_server_fails_the_test_that_owns_it() {
+        let emulator = Emulator::builder().start_blocking().unwrap();
+        let broken = Arc::clone(&emulator.shared).guard(async { panic!("it broke") });
+        assert_eq!(broken.await, None::<()>);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(emulator)));
+        let said = dropped.unwrap_err().downcast::<String>().unwrap();
+        assert_eq!(*said, "the emulator panicked: it broke");
     }
 }

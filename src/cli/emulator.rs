@@ -155,8 +155,11 @@ async fn attend(
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
     let status = tokio::select! {
         status = child.wait() => status?,
-        _ = signals.first() => {
-            child.start_kill()?;
+        signal = signals.first() => {
+            // A terminal interrupts the command too, and the command decides what that means.
+            if signal != Exit::INTERRUPTED {
+                child.start_kill()?;
+            }
             child.wait().await?
         }
     };

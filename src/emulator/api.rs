@@ -9,9 +9,10 @@ use hyper::http::request::Parts;
 
 use super::answer::{Outcome, Refusal, envelope, with_retry_after};
 use super::call::Call;
+use super::creator::public_name;
 use super::endpoint::Endpoint;
 use super::faults::Action;
-use super::receive::Reply;
+use super::reply::Reply;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::tokens::Unfit;
@@ -43,7 +44,7 @@ pub(crate) async fn answer(
             let mut world = shared.world();
             publish::leave_orphan(&mut world, &call, canned.status, &settings);
             let log_id = world.log_id();
-            return Reply::Answer(canned::api(canned, &settings, &log_id));
+            return Reply::Answer(canned::api(canned, endpoint, &settings, &log_id));
         }
         _ => {}
     }
@@ -53,6 +54,7 @@ pub(crate) async fn answer(
     if !world.performs(endpoint, &strike, &settings) {
         return Reply::Reset;
     }
+    let before = world.newest();
     let response = match read {
         Ok(()) => perform(&mut world, &call, &settings),
         Err(refusal) => refuse(&mut world, refusal, &settings),
@@ -61,11 +63,14 @@ pub(crate) async fn answer(
         let fetched = pull::fetch(Arc::clone(&shared), order);
         tokio::spawn(Arc::clone(&shared).guard(fetched));
     }
+    if matches!(strike.action, Some(Action::Lose | Action::Store(_))) {
+        world.orphan_since(before);
+    }
     match &strike.action {
         Some(Action::Lose) => Reply::Reset,
         Some(Action::Store(canned)) => {
             let log_id = world.log_id();
-            Reply::Answer(canned::api(canned, &settings, &log_id))
+            Reply::Answer(canned::api(canned, endpoint, &settings, &log_id))
         }
         _ => Reply::Answer(response),
     }
@@ -94,9 +99,8 @@ fn perform_for_token(world: &mut World, call: &Call, settings: &Settings) -> Res
         && call.endpoint.is_init()
     {
         if refusal.status == 400 {
-            world
-                .review
-                .init_refused(&token, call.creator(), &call.body);
+            let name = public_name(call.creator(), &token);
+            world.review.init_refused(&token, &name, &call.body);
         }
         publish::leave_orphan(world, call, refusal.status, settings);
     }

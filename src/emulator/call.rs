@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::answer::Refusal;
 use super::creator::{bearer, creator_of};
 use super::endpoint::Endpoint;
+use super::settings::{MissingContentType, Settings};
 
 /// More than any documented body needs.
 const MOST_BYTES: usize = 1 << 20;
@@ -75,8 +76,12 @@ impl Call {
     }
 
     /// The JSON object in the body (D: `Content-Type: application/json; charset=UTF-8`).
-    pub(crate) fn json(&self) -> Result<Value, Refusal> {
-        if self.media_type() != Some("application/json") {
+    pub(crate) fn json(&self, settings: &Settings) -> Result<Value, Refusal> {
+        let declared = match (self.media_type(), settings.missing_content_type) {
+            (None, MissingContentType::Accept) | (Some("application/json"), _) => true,
+            (None, MissingContentType::Refuse) | (Some(_), _) => false,
+        };
+        if !declared {
             return Err(Refusal::param("the Content-Type must be application/json"));
         }
         let value: Value = serde_json::from_slice(&self.body)

@@ -3,7 +3,8 @@
 use axum::response::Response;
 use serde_json::json;
 
-use super::answer::{Refusal, empty_answer, envelope, text_answer, with_retry_after};
+use super::answer::{Refusal, empty_answer, envelope, json_answer, text_answer, with_retry_after};
+use super::endpoint::Endpoint;
 use super::faults::{Canned, CannedBody};
 use super::settings::Settings;
 
@@ -21,8 +22,18 @@ pub(crate) fn put(canned: &Canned, usual: impl FnOnce(u16) -> Response) -> Respo
 }
 
 /// The answer to an API call: the envelope, unless the script wants another body.
-pub(crate) fn api(canned: &Canned, settings: &Settings, log_id: &str) -> Response {
+pub(crate) fn api(
+    canned: &Canned,
+    endpoint: Endpoint,
+    settings: &Settings,
+    log_id: &str,
+) -> Response {
     let response = match &canned.body {
+        CannedBody::Usual if endpoint.is_oauth() => {
+            let error = canned.code.as_deref().unwrap_or("server_error");
+            let flat = json!({"error": error, "error_description": "on order", "log_id": log_id});
+            json_answer(canned.status, &flat)
+        }
         CannedBody::Usual => {
             let code = canned.code.as_deref().unwrap_or(match canned.status {
                 401 => "access_token_invalid",

@@ -10,7 +10,7 @@ use hyper::Method;
 use hyper::http::request::Parts;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use super::answer::json_answer;
 use super::creator::bearer;
@@ -18,6 +18,7 @@ use super::faults::Fault;
 use super::settings::Settings;
 use super::settings::value::{Codec, Scale, duration};
 use super::shared::Shared;
+use super::webhooks::Hook;
 
 /// Answers a request to one of these pages; `None`: there is no such page.
 pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option<Response> {
@@ -38,6 +39,9 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
         }
         (&Method::POST, "faults") => desk.arm(&text),
         (&Method::DELETE, "faults") => Ok(desk.disarm()),
+        (&Method::PUT, "webhooks") => desk.register(&text),
+        (&Method::DELETE, "webhooks") => Ok(desk.unregister()),
+        (&Method::POST, "unpublish") => desk.unpublish(&text),
         (&Method::POST, "clock") => desk.clock(&text),
         (&Method::POST, "reset") => Ok(desk.reset()),
         _ => return None,
@@ -144,6 +148,41 @@ impl Desk<'_> {
         }
         world.clock.advance(advance);
         Ok(json!({ "now": world.clock.unix(world.now()) }))
+    }
+
+    /// `{"url", "client_secret"}` and perhaps `client_key`: where events are sent from now on.
+    fn register(&self, text: &str) -> Result<Value, String> {
+        let wish: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let field = |key: &str| wish.get(key).and_then(Value::as_str);
+        let url = field("url").ok_or("url is required")?;
+        let secret = field("client_secret").ok_or("client_secret is required")?;
+        let hook = Hook {
+            url: Url::parse(url).map_err(|error| format!("{url}: {error}"))?,
+            client_key: field("client_key").unwrap_or("client").to_owned(),
+            client_secret: secret.to_owned(),
+            owner: self.token.map(str::to_owned),
+        };
+        match matches!(hook.url.scheme(), "http" | "https") && hook.url.has_host() {
+            true => self.shared.world().webhooks.register(hook),
+            false => return Err(format!("{url} is neither http nor https")),
+        }
+        Ok(json!({}))
+    }
+
+    /// `{"publish_id"}`: the creator takes a public post back.
+    fn unpublish(&self, text: &str) -> Result<Value, String> {
+        let wish: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let publish_id = wish.get("publish_id").and_then(Value::as_str);
+        let publish_id = publish_id.ok_or("publish_id is required")?;
+        match self.shared.world().unpublish(publish_id) {
+            true => Ok(json!({})),
+            false => Err(format!("{publish_id} is no public post")),
+        }
+    }
+
+    fn unregister(&self) -> Value {
+        self.shared.world().webhooks.forget(self.token);
+        json!({})
     }
 
     fn reset(&self) -> Value {

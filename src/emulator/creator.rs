@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
+use sha2::{Digest, Sha256};
 
 use super::clock::Moment;
 use super::endpoint::Endpoint;
@@ -29,13 +30,19 @@ pub(crate) fn creator_of(token: &str) -> &str {
 /// What a creator is called where it may be seen: never the token itself.
 pub(crate) fn public_name(creator: &str, token: &str) -> String {
     match creator == token {
-        true => format!("token-{:08x}", crc(token)),
+        true => format!("token-{:08x}", short_hash(token)),
         false => creator.to_owned(),
     }
 }
 
+/// What an app knows a creator by: stable, and not the name.
+pub(crate) fn open_id(creator: &str) -> String {
+    let digest = hex::encode(Sha256::digest(creator));
+    format!("-000{}", &digest[..32])
+}
+
 /// FNV-1a: short, stable names; nothing hangs on it but readability.
-fn crc(text: &str) -> u32 {
+fn short_hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })

@@ -67,6 +67,11 @@ impl Endpoint {
         matches!(self, Self::InboxInit | Self::DirectInit | Self::PhotoInit)
     }
 
+    /// Answers flat, without the envelope.
+    pub(crate) fn is_oauth(self) -> bool {
+        matches!(self, Self::Authorize | Self::Token | Self::Revoke)
+    }
+
     /// Calls a token may make in a minute (protocol 2.5); `None`: no window is documented.
     pub(crate) fn per_minute(self, settings: &Settings) -> Option<u64> {
         match self {

@@ -90,6 +90,12 @@ pub(crate) enum CannedBody {
     Text(String),
 }
 
+impl Target {
+    fn may_be_put(self) -> bool {
+        matches!(self, Self::Any | Self::One(Endpoint::Put))
+    }
+}
+
 impl Fault {
     fn new(target: Target) -> Self {
         Self {

@@ -22,6 +22,8 @@ pub struct Log {
     pub faults: Vec<FaultLog>,
     /// What a person should know to make sense of a refusal.
     pub notes: Vec<NoteLog>,
+    /// Every attempt to deliver a webhook.
+    pub webhooks: Vec<WebhookLog>,
 }
 
 /// Requests by kind.
@@ -118,4 +120,18 @@ pub struct NoteLog {
     pub endpoint: String,
     /// The remark.
     pub text: String,
+}
+
+/// One attempt to deliver a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WebhookLog {
+    /// Unix seconds, in the server's time.
+    pub at: u64,
+    /// The event.
+    pub event: String,
+    /// The upload it is about, if about one.
+    pub publish_id: Option<String>,
+    /// How the receiver answered; null if it did not.
+    pub http_status: Option<u16>,
 }

@@ -12,7 +12,7 @@ use url::{Url, form_urlencoded};
 
 use super::answer::{empty_answer, json_answer};
 use super::call::Call;
-use super::creator::creator_of;
+use super::creator::{creator_of, open_id};
 use super::settings::{Auth, OauthErrorStatus, Settings};
 use super::tokens::{ALL_SCOPES, Code, Consent, Pair};
 use super::world::World;
@@ -60,7 +60,7 @@ pub(crate) fn revoke(world: &mut World, call: &Call, settings: &Settings) -> Res
         required(&form, "client_secret")?;
         let token = required(&form, "token")?;
         let creator = world.tokens.revoke(token, creator_of(token));
-        world.remove_auth(&creator);
+        world.remove_auth(&creator, token);
         Ok(json!({}))
     });
     answer(world, revoked, settings)
@@ -231,12 +231,6 @@ fn tell(pair: &Pair) -> Value {
         "scope": pair.consent.scopes,
         "token_type": "Bearer",
     })
-}
-
-/// What an app knows a creator by: stable, and not the name.
-pub(crate) fn open_id(creator: &str) -> String {
-    let digest = hex::encode(Sha256::digest(creator));
-    format!("-000{}", &digest[..32])
 }
 
 fn answer(world: &mut World, given: Result<Value, Failure>, settings: &Settings) -> Response {

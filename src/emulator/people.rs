@@ -5,9 +5,8 @@ use url::form_urlencoded;
 
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
-use super::creator::public_name;
-use super::oauth::open_id;
-use super::publish::check_daily_posts;
+use super::caps::check_daily_posts;
+use super::creator::{open_id, public_name};
 use super::rules::PRIVACY_LEVELS;
 use super::settings::Settings;
 use super::tokens::Unfit;

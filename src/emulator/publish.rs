@@ -1,18 +1,16 @@
 //! The calls that start a post, stop it, and tell how it is doing.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
+use super::caps::{check_daily_posts, check_pending};
+use super::creator::public_name;
 use super::endpoint::Endpoint;
 use super::rules::{judge_photo_post, judge_plan, judge_video_post, legal_under_both_readings};
 use super::session::{Session, Source, State};
 use super::settings::{InboxPostInfo, RefusedInit, Settings};
 use super::world::{Order, World};
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// An inbox draft: `/v2/post/publish/inbox/video/init/` (D UP).
 pub(crate) fn inbox_init(
@@ -21,7 +19,7 @@ pub(crate) fn inbox_init(
     token: &str,
     settings: &Settings,
 ) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let (source, urls) = source(&body, settings)?;
     check_pending(world, call, settings)?;
     let mut session = Session::new(call.endpoint, source, world.now(), settings);
@@ -39,7 +37,7 @@ pub(crate) fn direct_init(
     token: &str,
     settings: &Settings,
 ) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let post = judge_video_post(&body, settings)?;
     let (source, urls) = source(&body, settings)?;
     check_daily_posts(world, call, settings)?;
@@ -57,7 +55,7 @@ pub(crate) fn photo_init(
     token: &str,
     settings: &Settings,
 ) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let post = judge_photo_post(&body, settings)?;
     for url in &post.images {
         check_url(url, settings)?;
@@ -75,7 +73,7 @@ pub(crate) fn photo_init(
 
 /// How an upload is doing: `/v2/post/publish/status/fetch/` (D ST).
 pub(crate) fn status(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let number = owned(world, call, &body, settings)?;
     world.review.status_asked(number);
     Ok(world.sessions[&number].status_data(world.now(), settings))
@@ -85,7 +83,7 @@ pub(crate) fn status(world: &mut World, call: &Call, settings: &Settings) -> Out
 ///
 /// Uploads by the client are refused as the documents speak of pulls only.
 pub(crate) fn cancel(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
-    let body = call.json()?;
+    let body = call.json(settings)?;
     let number = owned(world, call, &body, settings)?;
     let now = world.now();
     let pulling = |session: &&mut Session| {
@@ -176,53 +174,12 @@ fn check_url(text: &str, settings: &Settings) -> Result<(), Refusal> {
     }
 }
 
-/// At most five un-posted shares within 24 hours (D UP).
-fn check_pending(world: &mut World, call: &Call, settings: &Settings) -> Result<(), Refusal> {
-    if !settings.limited() || world.pending(call.creator(), settings) < settings.pending_cap {
-        return Ok(());
-    }
-    world.note(
-        call.endpoint,
-        format!(
-            "{} shares of this creator are pending: use a fresh token or limits=off",
-            settings.pending_cap
-        ),
-    );
-    Err(Refusal::new(
-        "spam_risk_too_many_pending_share",
-        "Too many shares wait in the creator's inbox",
-    ))
-}
-
-/// A creator's direct posts within 24 hours are capped (D DP; the number is O-22).
-pub(crate) fn check_daily_posts(
-    world: &mut World,
-    call: &Call,
-    settings: &Settings,
-) -> Result<(), Refusal> {
-    let now = world.now();
-    let recent = |session: &&Session| {
-        session.direct && session.creator == call.creator() && now.since(session.issued) < DAY
-    };
-    let posts = world.sessions.values().filter(recent).count() as u64;
-    if !settings.limited() || posts < settings.daily_posts {
-        return Ok(());
-    }
-    world.note(
-        call.endpoint,
-        format!("{posts} direct posts within a day: use a fresh token or limits=off"),
-    );
-    Err(Refusal::new(
-        "spam_risk_too_many_posts",
-        "The creator posted too often within 24 hours",
-    ))
-}
-
 fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec<String>) -> Value {
     if let Source::Upload(plan) = &session.source
         && let Err(remark) = legal_under_both_readings(plan)
     {
-        world.review.one_reading_only(call.creator(), remark);
+        let name = public_name(call.creator(), token);
+        world.review.one_reading_only(&name, remark);
     }
     let number = world.open(token, session);
     let session = &world.sessions[&number];

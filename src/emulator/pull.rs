@@ -8,27 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1;
-use hyper::header::HOST;
+use http_body_util::{BodyExt, Full};
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use url::Url;
 
 use super::endpoint::Endpoint;
 use super::keep::Keep;
+use super::outgoing::{self, PATIENCE};
 use super::settings::Settings;
 use super::shared::Shared;
-use super::tls;
 use super::world::Order;
 
 /// D MTG: the download task times out after one hour, of the server's time.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// A host that is silent for so long is taken for gone, in real time.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a pull looks up while nothing comes, in real time.
 const GLANCE: Duration = Duration::from_millis(100);
 
 /// Fetches all that is ordered and brings the upload to its end.
@@ -73,38 +67,9 @@ impl Pull {
 
     async fn one(&mut self, url: &str) -> io::Result<()> {
         let url = Url::parse(url).map_err(io::Error::other)?;
-        let host = url.host_str().ok_or_else(|| io::Error::other("no host"))?;
-        let port = url.port_or_known_default().unwrap_or(443);
-        let address = (host.trim_matches(['[', ']']), port);
-        let stream = tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await??;
-        match url.scheme() {
-            "http" => self.get(stream, &url).await,
-            _ => {
-                let ca = self.settings.pull_ca_file.as_deref();
-                self.get(tls::connect(stream, host, ca).await?, &url).await
-            }
-        }
-    }
-
-    async fn get<S>(&mut self, stream: S, url: &Url) -> io::Result<()>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let io = TokioIo::new(stream);
-        let (mut sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
-        // Ends with the sender; what goes wrong on it shows in the body.
-        tokio::spawn(connection);
-        let target = match url.query() {
-            Some(query) => format!("{}?{query}", url.path()),
-            None => url.path().to_owned(),
-        };
-        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
-        let request = Request::get(target)
-            .header(HOST, authority)
-            .body(Empty::<Bytes>::new())
-            .map_err(io::Error::other)?;
-        let asked = tokio::time::timeout(PATIENCE, sender.send_request(request)).await?;
-        let response = asked.map_err(io::Error::other)?;
+        let request = Request::new(Full::new(Bytes::new()));
+        let ca = self.settings.pull_ca_file.as_deref();
+        let response = outgoing::send(&url, request, ca).await?;
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!(
                 "the host answered {}",

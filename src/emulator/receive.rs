@@ -3,7 +3,6 @@
 mod url;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -17,20 +16,12 @@ use super::endpoint::Endpoint;
 use super::faults::{Action, Strike};
 use super::keep::Keep;
 use super::log::PutLog;
+use super::reply::Reply;
 use super::rules::{Head, Judgement, judge_put};
 use super::settings::{BadBodyStatus, CutChunk, LastStatus, MiddleStatus, Settings};
 use super::shared::{Pace, Shared};
 use super::world::World;
 use url::{dead, find, gone, refuse_dead};
-
-/// How a PUT ends.
-pub(crate) enum Reply {
-    Answer(Response),
-    /// The connection is reset.
-    Reset,
-    /// Nothing happens any more until the client leaves.
-    Silence,
-}
 
 /// One PUT to a known upload.
 struct Put {
@@ -438,6 +429,3 @@ fn success(complete: bool, settings: &Settings) -> u16 {
         (true, _, LastStatus::Ok) => 200,
     }
 }
-
-/// How long a connection is kept that will never be answered.
-pub(crate) const SILENCE: Duration = Duration::from_secs(3600);

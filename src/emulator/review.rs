@@ -156,6 +156,7 @@ impl Review {
     pub(crate) fn findings<'a>(
         &self,
         sessions: impl Iterator<Item = &'a Session> + Clone,
+        failed: impl Fn(&Session) -> bool,
         now: Moment,
         over: bool,
     ) -> Vec<Finding> {
@@ -185,7 +186,10 @@ impl Review {
                     what,
                 );
             }
-            known.push(session);
+            // After a failure the same bytes may be sent anew.
+            if !failed(session) {
+                known.push(session);
+            }
         }
         review.findings
     }
@@ -215,7 +219,7 @@ impl Session {
             && self.first_chunk.is_some()
             && self.first_chunk == later.first_chunk;
         let could_go_on = self.completed.is_some() || later.issued < self.expires;
-        same && could_go_on && !self.dropped && self.failed.is_none()
+        same && could_go_on && !self.dropped
     }
 
     fn size(&self) -> Option<u64> {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::answer::{closing, empty_answer, json_answer};
 use super::endpoint::Endpoint;
-use super::receive::{Reply, SILENCE};
+use super::reply::{Reply, SILENCE};
 use super::shared::Shared;
 use super::wire::Line;
 use super::{api, control, receive};

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::routes::router;
 use super::shared::Shared;
-use super::wire;
+use super::{herald, wire};
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
@@ -83,6 +83,7 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     };
     let router = router(Arc::clone(&shared));
     let mut connections = JoinSet::new();
+    tokio::spawn(Arc::clone(&shared).guard(herald::announce(Arc::clone(&shared))));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {

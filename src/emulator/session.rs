@@ -55,6 +55,8 @@ pub(crate) struct Session {
     pub(crate) public: bool,
     /// Posted without a stop in the inbox.
     pub(crate) direct: bool,
+    /// The last state that webhooks told.
+    pub(crate) announced: Option<State>,
     /// What was received when; what a lagging status reads.
     history: Vec<(Moment, u64)>,
 }
@@ -107,6 +109,7 @@ impl Session {
             title: None,
             public: true,
             direct: false,
+            announced: None,
             history: vec![(issued, 0)],
         }
     }
@@ -213,7 +216,7 @@ impl Session {
     }
 
     /// The public post's id: the digits of the publish_id, a number above 2^53.
-    fn post_id(&self) -> u64 {
+    pub(crate) fn post_id(&self) -> u64 {
         let digits = self.publish_id.rsplit('.').next();
         digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
     }

@@ -163,8 +163,10 @@ settings! {
         "What post_info does on an inbox video.";
     photo_is_aigc: PhotoIsAigc as Choice("") = PhotoIsAigc::Refuse, "O-23",
         "What a top-level is_aigc does on a photo post.";
-    brand_content_toggle: BrandContentToggle as Choice("") = BrandContentToggle::Required, "D",
+    brand_content_toggle: BrandContentToggle as Choice("") = BrandContentToggle::Optional, "D",
         "Whether a direct post must carry brand_content_toggle, which the field table marks required.";
+    missing_content_type: MissingContentType as Choice("") = MissingContentType::Accept, "D",
+        "Whether a JSON body may come without the documented Content-Type.";
     limits: Limits as Choice("") = Limits::Documented, "dial",
         "Rate windows and caps; off lifts all of them.";
     init_per_minute: u64 as Count("6, or a number") = 6, "D",

@@ -92,6 +92,15 @@ impl Pace {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_panic_is_kept_for_the_owner_and_only_once() {
+        let shared = Arc::new(Shared::new(Settings::default(), None, None));
+        let guarded = Arc::clone(&shared).guard(async { panic!("it broke") });
+        assert_eq!(guarded.await, None::<()>);
+        assert_eq!(shared.take_panic().as_deref(), Some("it broke"));
+        assert_eq!(shared.take_panic(), None);
+    }
+
     #[test]
     fn two_senders_share_one_rate_and_a_pause_is_not_made_up_for() {
         let pace = Pace::default();

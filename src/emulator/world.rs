@@ -19,6 +19,7 @@ use super::review::{Finding, Review};
 use super::session::{Session, Source, State};
 use super::settings::{LostInit, RetryAfter, SettingError, Settings};
 use super::tokens::Tokens;
+use super::webhooks::{self, News, Webhooks};
 pub(crate) use scopes::Scopes;
 
 /// A pull that was accepted: the URLs to fetch for an upload.
@@ -42,6 +43,7 @@ pub(crate) struct World {
     by_publish_id: HashMap<String, u64>,
     pub(crate) tokens: Tokens,
     pub(crate) review: Review,
+    pub(crate) webhooks: Webhooks,
     /// Pulls that were accepted and wait to be started.
     pub(crate) orders: Vec<Order>,
     pub(crate) random: fastrand::Rng,
@@ -65,6 +67,7 @@ impl World {
             by_publish_id: HashMap::new(),
             tokens: Tokens::default(),
             review: Review::default(),
+            webhooks: Webhooks::default(),
             orders: Vec::new(),
             random: fastrand::Rng::new(),
             requests: Requests::default(),
@@ -198,7 +201,8 @@ impl World {
                 format!("over {most} {name} calls a minute: use a fresh token or limits=off"),
             );
             if endpoint == Endpoint::Status {
-                self.review.status_refused(creator_of(token));
+                let name = public_name(creator_of(token), token);
+                self.review.status_refused(&name);
             }
             (
                 Refusal::new("rate_limit_exceeded", "Too many requests"),
@@ -267,6 +271,7 @@ impl World {
         match token {
             Some(token) => {
                 self.tokens.revive(token);
+                self.webhooks.forget(Some(token));
                 let creator = creator_of(token);
                 self.sessions
                     .retain(|_, session| session.creator != creator);
@@ -274,6 +279,7 @@ impl World {
             None => {
                 self.tokens = Tokens::default();
                 self.review = Review::default();
+                self.webhooks = Webhooks::default();
                 self.sessions.clear();
                 self.first_session = self.next_session;
                 self.requests = Requests::default();
@@ -289,6 +295,22 @@ impl World {
             .retain(|_, number| sessions.contains_key(number));
         self.by_publish_id
             .retain(|_, number| sessions.contains_key(number));
+    }
+
+    /// The number of the next upload.
+    pub(crate) fn newest(&self) -> u64 {
+        self.next_session
+    }
+
+    /// Uploads since `number` were made by a call whose client is never told of them.
+    pub(crate) fn orphan_since(&mut self, number: u64) {
+        for session in self
+            .sessions
+            .range_mut(number..)
+            .map(|(_, session)| session)
+        {
+            session.orphan = true;
+        }
     }
 
     pub(crate) fn by_upload_id(&self, upload_id: &str) -> Option<u64> {
@@ -312,8 +334,20 @@ impl World {
     }
 
     /// A creator took the consent back: what is not finished fails (D ST `auth_removed`).
-    pub(crate) fn remove_auth(&mut self, creator: &str) {
+    pub(crate) fn remove_auth(&mut self, creator: &str, token: &str) {
         let now = self.now();
+        // 5: the developer asked for it (D WHE).
+        let reason = serde_json::Map::from_iter([("reason".to_owned(), 5.into())]);
+        let news = News {
+            event: "authorization.removed",
+            token,
+            creator,
+            publish_id: None,
+            content: reason,
+        };
+        let unix = self.clock.unix(now);
+        self.webhooks
+            .tell(&news, now, unix, &self.scopes.of(Some(token)));
         for session in self.sessions.values_mut() {
             let settings = self.scopes.of(Some(&session.token));
             let state = session.state(now, &settings);
@@ -323,11 +357,37 @@ impl World {
         }
     }
 
+    /// A public post disappears; only webhooks tell of it.
+    pub(crate) fn unpublish(&mut self, publish_id: &str) -> bool {
+        let now = self.now();
+        let session = self
+            .by_publish_id(publish_id)
+            .and_then(|number| self.sessions.get_mut(&number));
+        let Some(session) = session.filter(|session| session.public) else {
+            return false;
+        };
+        let settings = self.scopes.of(Some(&session.token));
+        if session.state(now, &settings) != State::Posted {
+            return false;
+        }
+        session.public = false;
+        let news = webhooks::unpublished(session);
+        let unix = self.clock.unix(now);
+        self.webhooks.tell(&news, now, unix, &settings);
+        true
+    }
+
     /// What clients did wrong though it got through; `over`: they are done.
     pub(crate) fn findings(&self, creator: Option<&str>, over: bool) -> Vec<Finding> {
-        let theirs = |session: &&Session| creator.is_none_or(|creator| session.creator == creator);
+        let theirs =
+            |session: &&Session| creator.is_none_or(|creator| session.shown_creator == creator);
         let sessions = self.sessions.values().filter(theirs);
-        let findings = self.review.findings(sessions, self.now(), over);
+        let now = self.now();
+        let failed = |session: &Session| {
+            let settings = self.settings(Some(&session.token));
+            matches!(session.state(now, &settings), State::Failed(_))
+        };
+        let findings = self.review.findings(sessions, failed, now, over);
         let theirs = |finding: &Finding| creator.is_none_or(|creator| finding.creator == creator);
         findings.into_iter().filter(theirs).collect()
     }
@@ -346,7 +406,8 @@ impl World {
     /// What `GET /_emulator/log` shows, for all or for one creator.
     pub(crate) fn log(&self, creator: Option<&str>) -> Log {
         let now = self.now();
-        let theirs = |session: &&Session| creator.is_none_or(|creator| session.creator == creator);
+        let theirs =
+            |session: &&Session| creator.is_none_or(|creator| session.shown_creator == creator);
         let sessions = self.sessions.values().filter(theirs);
         let is_draft = |session: &&Session| {
             let settings = self.settings(Some(&session.token));
@@ -365,6 +426,7 @@ impl World {
                 .collect(),
             faults: self.fired.clone(),
             notes: self.notes.clone(),
+            webhooks: self.webhooks.sent.clone(),
         }
     }
 }

@@ -154,7 +154,7 @@ pub(crate) struct Upload {
 
 impl Upload {
     pub(crate) fn init(emulator: &Emulator, size: u64, chunk: u64, count: u64) -> Self {
-        Self::read(
+        Self::of(
             &post(emulator, INBOX_INIT, TOKEN, &plan(size, chunk, count)),
             size,
         )
@@ -162,13 +162,13 @@ impl Upload {
 
     /// A whole upload by another token.
     pub(crate) fn init_for(emulator: &Emulator, token: &str, size: u64) -> Self {
-        Self::read(
+        Self::of(
             &post(emulator, INBOX_INIT, token, &plan(size, size, 1)),
             size,
         )
     }
 
-    fn read(answer: &Answer, size: u64) -> Self {
+    pub(crate) fn of(answer: &Answer, size: u64) -> Self {
         assert_eq!(
             answer.status,
             200,

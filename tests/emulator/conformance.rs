@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::Duration;
 
@@ -13,10 +14,11 @@ use chunkferry::emulator::Emulator;
 use serde_json::Value;
 
 use crate::client::{Answer, Line, TOKEN, plan, sample, started};
+use crate::webhooks::{self, Received};
 
 const STATEMENTS: &str = include_str!("conformance.json");
 
-const CALLS: [(&str, &str, &str); 10] = [
+const CALLS: [(&str, &str, &str); 11] = [
     ("inbox_init", "POST", "/v2/post/publish/inbox/video/init/"),
     ("direct_init", "POST", "/v2/post/publish/video/init/"),
     ("photo_init", "POST", "/v2/post/publish/content/init/"),
@@ -31,6 +33,7 @@ const CALLS: [(&str, &str, &str); 10] = [
     ("authorize", "GET", "/v2/auth/authorize/"),
     ("token", "POST", "/v2/oauth/token/"),
     ("revoke", "POST", "/v2/oauth/revoke/"),
+    ("unpublish", "POST", "/_emulator/unpublish"),
 ];
 
 #[test]
@@ -90,6 +93,7 @@ fn run(case: &Value, host: &str) -> Result<(), String> {
         emulator,
         known: HashMap::from([("host".to_owned(), host.to_owned())]),
         seen: Vec::new(),
+        events: None,
     };
     for step in case["steps"].as_array().unwrap() {
         let times = step["times"].as_u64().unwrap_or(1);
@@ -106,6 +110,7 @@ struct Run {
     emulator: Emulator,
     known: HashMap<String, String>,
     seen: Vec<String>,
+    events: Option<Receiver<Received>>,
 }
 
 impl Run {
@@ -134,6 +139,15 @@ impl Run {
         if let Some(by) = step["advance"].as_str() {
             self.emulator.advance(duration(by));
             return Ok(());
+        }
+        if step["hook"] == true {
+            let (url, received) = webhooks::receiver(&[]);
+            webhooks::register(&self.emulator, &url, None);
+            self.events = Some(received);
+            return Ok(());
+        }
+        if let Some(event) = step["event"].as_str() {
+            return self.event(event, step);
         }
         if let Some(status) = step["until"].as_str() {
             return self.until(status);
@@ -216,6 +230,38 @@ impl Run {
         line.head(method, &target, &headers.list());
         line.send(body.as_bytes())?;
         line.answer()
+    }
+
+    /// The next webhook is this one, signed, with these values in its body and in its content.
+    fn event(&self, event: &str, step: &Value) -> Result<(), String> {
+        let got = webhooks::next(self.events.as_ref().unwrap());
+        let (name, content) = got.event();
+        let body: Value = serde_json::from_str(&got.body).unwrap();
+        let mut wrong = Vec::new();
+        if name != event {
+            wrong.push("another event".to_owned());
+        }
+        for (key, within) in [("body", &body), ("content", &content)] {
+            for (pointer, wanted) in step[key].as_object().into_iter().flatten() {
+                if !fits(within.pointer(pointer), wanted) {
+                    wrong.push(format!("{pointer} is not {wanted}"));
+                }
+            }
+        }
+        let signed = got
+            .signature
+            .strip_prefix("t=")
+            .and_then(|rest| rest.split_once(",s="));
+        let good = signed.is_some_and(|(t, s)| {
+            s == webhooks::hmac(webhooks::SECRET, &format!("{t}.{}", got.body))
+        });
+        if !good {
+            wrong.push(format!("the signature is {}", got.signature));
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{}: {}", wrong.join(", "), got.body)),
+        }
     }
 
     fn until(&self, status: &str) -> Result<(), String> {

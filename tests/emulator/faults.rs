@@ -89,3 +89,58 @@ fn a_stalled_chunk_does_not_keep_the_next_attempt_out() {
     assert_eq!(upload.put(&emulator, 0, 1000).status, 201);
     assert_eq!(emulator.log().sessions[0].puts[0].http_status, None);
 }
+
+#[test]
+fn every_fault_of_the_token_endpoint_is_flat_as_its_answers_are() {
+    let emulator = started(&[], &["token nth=1 status=503"]);
+    let mut line = crate::client::Line::open(&emulator);
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("content-length", "0"),
+    ];
+    line.head("POST", "/v2/oauth/token/", &headers);
+    let answer = line.answer().unwrap();
+    assert_eq!(
+        (answer.status, answer.json()["error"].as_str()),
+        (503, Some("server_error"))
+    );
+}
+
+#[test]
+fn chaos_never_makes_a_patient_client_lose_or_double_a_draft() {
+    for seed in 0..4 {
+        let emulator = chunkferry::emulator::Emulator::builder()
+            .settings({
+                let mut settings = chunkferry::emulator::Settings::default();
+                settings
+                    .set_lines("limits=off\nprocessing_time=0s")
+                    .unwrap();
+                settings
+            })
+            .chaos(chunkferry::emulator::Chaos::new(seed, 0.4))
+            .start_blocking()
+            .unwrap();
+        let body = plan(SIZE, CHUNK, 2);
+        let upload = loop {
+            match try_post(&emulator, INBOX_INIT, TOKEN, &body) {
+                Ok(answer) if answer.status == 200 => break Upload::of(&answer, SIZE),
+                _ => {}
+            }
+        };
+        loop {
+            let first = emulator.log().sessions.last().unwrap().received;
+            if first == SIZE {
+                break;
+            }
+            let end = if first == 0 { CHUNK } else { SIZE };
+            let _ = upload.try_put(&emulator, first, end);
+        }
+        let log = emulator.log();
+        assert_eq!(log.drafts, 1);
+        assert_eq!(
+            log.sessions.last().unwrap().sha256,
+            Some(sha256(&sample(0, SIZE)))
+        );
+        assert!(!log.faults.is_empty());
+    }
+}

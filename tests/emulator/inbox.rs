@@ -119,14 +119,6 @@ fn a_body_that_is_no_init_is_refused_as_a_parameter() {
             "{body}"
         );
     }
-    let mut line = Line::open(&emulator);
-    let headers = [
-        ("authorization", "Bearer act.lena.1"),
-        ("content-length", "2"),
-    ];
-    line.head("POST", INBOX_INIT, &headers);
-    line.send(b"{}").unwrap();
-    assert_eq!(line.answer().unwrap().status, 400);
 }
 
 #[test]

@@ -12,3 +12,4 @@ mod recipes;
 mod review;
 mod tls;
 mod transfer;
+mod webhooks;

@@ -121,3 +121,62 @@ fn polling_too_often_and_leaving_an_upload_behind_are_found() {
         ["status_over_30_a_minute", "session_abandoned"]
     );
 }
+
+#[test]
+fn what_a_lost_answer_hid_is_no_fault_of_the_client() {
+    for fault in ["init nth=1 lose", "init nth=1 store=500"] {
+        let emulator = started(&[], &[fault]);
+        let first = crate::client::try_post(&emulator, INBOX_INIT, TOKEN, &plan(1000, 1000, 1));
+        assert!(first.is_err() || first.unwrap().status == 500);
+        let upload = Upload::init(&emulator, 1000, 1000, 1);
+        upload.put(&emulator, 0, 1000);
+        assert_eq!(emulator.review(), [], "{fault}");
+        let orphans: Vec<bool> = emulator
+            .log()
+            .sessions
+            .iter()
+            .map(|one| one.orphan)
+            .collect();
+        assert_eq!(orphans, [true, false]);
+    }
+}
+
+#[test]
+fn sending_anew_what_failed_is_no_second_draft() {
+    let emulator = started(&["fail_reason=internal"], &[]);
+    for _ in 0..2 {
+        Upload::init(&emulator, 1000, 1000, 1).put(&emulator, 0, 1000);
+    }
+    assert_eq!(emulator.review(), []);
+}
+
+#[test]
+fn a_token_that_is_its_own_creator_shows_nowhere() {
+    let secret = "plain-secret-token";
+    let set = [
+        "max_chunk=67108864",
+        "status_per_minute=0",
+        "init_per_minute=9",
+    ];
+    let emulator = started(&set, &["put nth=1 reset"]);
+    for _ in 0..2 {
+        post(&emulator, INBOX_INIT, secret, &plan(1000, 1000, 2));
+    }
+    post(
+        &emulator,
+        INBOX_INIT,
+        secret,
+        &plan(67_108_864, 67_108_864, 1),
+    );
+    let upload = Upload::init_for(&emulator, secret, 1000);
+    post(
+        &emulator,
+        STATUS,
+        secret,
+        &json!({"publish_id": upload.publish_id}),
+    );
+    assert!(upload.try_put(&emulator, 0, 1000).is_err());
+    let told = format!("{:?}{:?}", emulator.log(), emulator.review());
+    assert!(told.contains("plan_legal_under_one_reading") && told.contains("status_over"));
+    assert!(!told.contains(secret), "{told}");
+}

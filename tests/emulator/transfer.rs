@@ -238,6 +238,39 @@ fn what_is_kept_is_what_was_sent_even_after_a_cut() {
     assert!(kept == sample(0, SIZE), "{} bytes kept", kept.len());
 }
 
+#[test]
+fn what_nobody_knows_about_framing_is_a_switch() {
+    let set = ["chunked_encoding=accept", "body_timeout=300ms"];
+    let emulator = started(&set, &[]);
+    let upload = Upload::init(&emulator, 1000, 1000, 1);
+    let range = upload.range(0, 1000);
+    let chunked = |bytes: &[u8], end: &str| {
+        let mut line = Line::open(&emulator);
+        let headers = [
+            ("content-type", "video/mp4"),
+            ("transfer-encoding", "chunked"),
+            ("content-range", &*range),
+        ];
+        line.head("PUT", upload.target(), &headers);
+        let _ = line.send(format!("{:x}\r\n", bytes.len()).as_bytes());
+        let _ = line.send(bytes);
+        let _ = line.send(end.as_bytes());
+        line.answer().unwrap().status
+    };
+    assert_eq!(chunked(&sample(0, 999), "\r\n0\r\n\r\n"), 400, "too short");
+    assert_eq!(chunked(&sample(0, 1001), "\r\n0\r\n\r\n"), 400, "too long");
+    assert_eq!(chunked(&sample(0, 1000), ""), 400, "never ended");
+    assert_eq!(upload.received(&emulator), 0);
+    assert_eq!(chunked(&sample(0, 1000), "\r\n0\r\n\r\n"), 201);
+
+    let emulator = started(&["expect=417"], &[]);
+    let upload = Upload::init(&emulator, 1000, 1000, 1);
+    let mut line = Line::open(&emulator);
+    upload.put_head(&mut line, 0, 1000, &[("expect", "100-continue")]);
+    assert_eq!(line.answer().unwrap().status, 417);
+    assert_eq!(upload.put(&emulator, 0, 1000).status, 201);
+}
+
 /// Polls, because the server learns of a broken connection when it learns of it.
 pub(crate) fn wait_until(mut done: impl FnMut() -> bool) {
     for _ in 0..25 {

@@ -94,9 +94,24 @@ fn parse(script: &str) -> Result<Fault, String> {
             _ => return Err("body= needs a status= or store=".to_owned()),
         }
     }
-    match fault.action.is_none() && fault.delay.is_zero() {
-        true => Err("it does nothing: add an action or a delay".to_owned()),
-        false => Ok(fault),
+    if fault.action.is_none() && fault.delay.is_zero() {
+        return Err("it does nothing: add an action or a delay".to_owned());
+    }
+    match only_for_puts(&fault).filter(|_| !fault.target.may_be_put()) {
+        Some(word) => Err(format!("{word} only means something for put")),
+        None => Ok(fault),
+    }
+}
+
+/// What a fault names that no other call than PUT has.
+fn only_for_puts(fault: &Fault) -> Option<&'static str> {
+    match (&fault.action, fault.chunk, &fault.upload) {
+        (_, Some(_), _) => Some("chunk"),
+        (_, _, Some(_)) => Some("upload"),
+        (Some(Action::Trickle(_)), ..) => Some("trickle"),
+        (Some(Action::ExpireUrl), ..) => Some("expire_url"),
+        (Some(Action::DropSession), ..) => Some("drop_session"),
+        _ => None,
     }
 }
 
@@ -291,6 +306,10 @@ mod tests {
             "init code=made_up",
             "put lose body=html",
             "put resett",
+            "status expire_url",
+            "init chunk=1 reset",
+            "cancel upload=1 reset",
+            "token trickle=1KB",
         ];
         for script in wrong {
             assert!(script.parse::<Fault>().is_err(), "{script}");

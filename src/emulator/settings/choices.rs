@@ -179,9 +179,15 @@ choice! {
 }
 choice! {
     /// Whether `brand_content_toggle` may be left out of a direct post.
-    BrandContentToggle { /// It is required, as the table marks it.
-        Required = "required", /// It may be missing.
-        Optional = "optional" }
+    BrandContentToggle { /// It may be missing, as in samples and most clients.
+        Optional = "optional", /// It is required, as the table marks it.
+        Required = "required" }
+}
+choice! {
+    /// Whether a JSON body may come without a Content-Type.
+    MissingContentType { /// It may; another type than JSON is refused all the same.
+        Accept = "accept", /// It is refused.
+        Refuse = "refuse" }
 }
 choice! {
     /// Which bearer tokens are taken.

@@ -1,0 +1,96 @@
+//! Watches uploads come to their ends, and carries the news out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::CONTENT_TYPE;
+
+use super::outgoing;
+use super::shared::Shared;
+use super::webhooks::{Message, News, events, sign};
+use super::world::World;
+
+/// How often the server looks for news, in real time.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Looks for news and delivers what is due, for as long as the server runs.
+pub(crate) async fn announce(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(GLANCE).await;
+        let due = {
+            let mut world = shared.world();
+            world.gather_news();
+            let now = world.now();
+            world.webhooks.take_due(now)
+        };
+        for batch in due {
+            let delivered = deliver(Arc::clone(&shared), batch);
+            tokio::spawn(Arc::clone(&shared).guard(delivered));
+        }
+    }
+}
+
+/// One after the other, in the order of the queue; a receiver that hangs holds up nobody else's.
+async fn deliver(shared: Arc<Shared>, batch: Vec<Message>) {
+    for message in batch {
+        deliver_one(&shared, message).await;
+    }
+}
+
+async fn deliver_one(shared: &Shared, message: Message) {
+    let (unix, settings) = {
+        let world = shared.world();
+        (world.clock.unix(world.now()), world.settings(None))
+    };
+    let signature = sign(&message.hook.client_secret, unix, message.body.as_bytes());
+    let request = Request::post("/")
+        .header(CONTENT_TYPE, "application/json")
+        .header("TikTok-Signature", format!("t={unix},s={signature}"))
+        .body(Full::new(Bytes::from(message.body.clone())));
+    let answered = match request {
+        Ok(request) => {
+            let ca = settings.pull_ca_file.as_deref();
+            outgoing::send(&message.hook.url, request, ca).await.ok()
+        }
+        Err(_) => None,
+    };
+    let status = answered.map(|answer| answer.status().as_u16());
+    let mut world = shared.world();
+    let now = world.now();
+    world.webhooks.tried(message, status, now, unix);
+}
+
+impl World {
+    /// Queues the events of uploads that came to their end since the last look.
+    fn gather_news(&mut self) {
+        let now = self.now();
+        let unix = self.clock.unix(now);
+        let Self {
+            sessions,
+            scopes,
+            webhooks,
+            ..
+        } = self;
+        for session in sessions.values_mut().filter(|session| !session.orphan) {
+            let settings = scopes.of(Some(&session.token));
+            let state = session.state(now, &settings);
+            if session.announced.as_ref() == Some(&state) {
+                continue;
+            }
+            for (event, content) in events(session, &state) {
+                let news = News {
+                    event,
+                    token: &session.token,
+                    creator: &session.creator,
+                    publish_id: Some(&session.publish_id),
+                    content,
+                };
+                webhooks.tell(&news, now, unix, &settings);
+            }
+            session.announced = Some(state);
+        }
+    }
+}

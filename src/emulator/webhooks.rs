@@ -1,0 +1,220 @@
+//! Tells registered receivers what became of uploads (D WHO, WHE, WHV).
+//!
+//! At least once, signed, and again with growing pauses until a 200 or for 72 hours of the server's
+//! time. What happens while nobody is registered is not told later.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::clock::Moment;
+use super::creator::open_id;
+use super::log::WebhookLog;
+use super::session::{Session, State};
+use super::settings::{Settings, WebhookOrder};
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// After so long a message is dropped (D WHO).
+const LONGEST: Duration = Duration::from_secs(72 * 3600);
+
+/// Where events are sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Hook {
+    pub(crate) url: Url,
+    pub(crate) client_key: String,
+    pub(crate) client_secret: String,
+    /// Registered with a bearer: hears of that token's uploads only.
+    pub(crate) owner: Option<String>,
+}
+
+/// One event on its way to one receiver.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) hook: Hook,
+    pub(crate) event: &'static str,
+    pub(crate) publish_id: Option<String>,
+    pub(crate) body: String,
+    since: Moment,
+    due: Moment,
+    pause: Duration,
+}
+
+/// Receivers, and what is on its way to them.
+#[derive(Debug, Default)]
+pub(crate) struct Webhooks {
+    hooks: Vec<Hook>,
+    queue: Vec<Message>,
+    pub(crate) sent: Vec<WebhookLog>,
+}
+
+impl Webhooks {
+    /// Each owner has one receiver, as each app has one callback.
+    pub(crate) fn register(&mut self, hook: Hook) {
+        self.forget(hook.owner.as_deref());
+        self.hooks.push(hook);
+    }
+
+    pub(crate) fn forget(&mut self, owner: Option<&str>) {
+        self.hooks.retain(|hook| hook.owner.as_deref() != owner);
+        self.queue
+            .retain(|message| message.hook.owner.as_deref() != owner);
+    }
+
+    /// Queues one event for everyone whom it concerns.
+    pub(crate) fn tell(&mut self, news: &News<'_>, now: Moment, unix: u64, settings: &Settings) {
+        let concerned = |hook: &&Hook| {
+            hook.owner
+                .as_deref()
+                .is_none_or(|owner| owner == news.token)
+        };
+        for hook in self.hooks.iter().filter(concerned) {
+            let body = json!({
+                "client_key": hook.client_key,
+                "event": news.event,
+                "create_time": unix,
+                "user_openid": open_id(news.creator),
+                // JSON in a string, as documented.
+                "content": Value::Object(news.content.clone()).to_string(),
+            });
+            let message = Message {
+                hook: hook.clone(),
+                event: news.event,
+                publish_id: news.publish_id.map(str::to_owned),
+                body: body.to_string(),
+                since: now,
+                due: now.plus(settings.webhook_delay),
+                pause: FIRST_PAUSE,
+            };
+            for _ in 0..settings.webhook_repeat {
+                match settings.webhook_order {
+                    WebhookOrder::InOrder => self.queue.push(message.clone()),
+                    WebhookOrder::Reversed => self.queue.insert(0, message.clone()),
+                }
+            }
+        }
+    }
+
+    /// Notes an attempt; one that was not answered 200 is made again later, until it is too old.
+    pub(crate) fn tried(
+        &mut self,
+        mut message: Message,
+        status: Option<u16>,
+        now: Moment,
+        at: u64,
+    ) {
+        self.sent.push(WebhookLog {
+            at,
+            event: message.event.to_owned(),
+            publish_id: message.publish_id.clone(),
+            http_status: status,
+        });
+        if status != Some(200) && now.since(message.since) < LONGEST {
+            message.due = now.plus(message.pause);
+            message.pause *= 2;
+            self.queue.push(message);
+        }
+    }
+
+    /// What is to be sent now: a batch for each receiver, in the order it goes out.
+    pub(crate) fn take_due(&mut self, now: Moment) -> Vec<Vec<Message>> {
+        let mut batches: Vec<Vec<Message>> = Vec::new();
+        for message in self.queue.extract_if(.., |message| message.due <= now) {
+            let same = |batch: &&mut Vec<Message>| batch[0].hook.url == message.hook.url;
+            match batches.iter_mut().find(same) {
+                Some(batch) => batch.push(message),
+                None => batches.push(vec![message]),
+            }
+        }
+        batches
+    }
+}
+
+/// One event and whom it is about.
+pub(crate) struct News<'a> {
+    pub(crate) event: &'static str,
+    pub(crate) token: &'a str,
+    pub(crate) creator: &'a str,
+    pub(crate) publish_id: Option<&'a str>,
+    pub(crate) content: Map<String, Value>,
+}
+
+/// The misspelling is the service's (D WHE).
+pub(crate) fn unpublished(session: &Session) -> News<'_> {
+    let mut content = about(session);
+    content.insert("post_id".to_owned(), json!(session.post_id().to_string()));
+    News {
+        event: "post.publish.no_longer_publicaly_available",
+        token: &session.token,
+        creator: &session.creator,
+        publish_id: Some(&session.publish_id),
+        content,
+    }
+}
+
+fn about(session: &Session) -> Map<String, Value> {
+    let kind = match session.direct {
+        true => "DIRECT_PUBLISH",
+        false => "INBOX_SHARE",
+    };
+    let publish_id = ("publish_id".to_owned(), json!(session.publish_id));
+    Map::from_iter([publish_id, ("publish_type".to_owned(), json!(kind))])
+}
+
+/// The events of an upload that came to an end.
+pub(crate) fn events(session: &Session, state: &State) -> Vec<(&'static str, Map<String, Value>)> {
+    let mut content = about(session);
+    match state {
+        State::Arriving | State::Processing => Vec::new(),
+        State::Delivered => vec![("post.publish.inbox_delivered", content)],
+        State::Failed(reason) => {
+            content.insert("reason".to_owned(), json!(reason));
+            vec![("post.publish.failed", content)]
+        }
+        State::Posted => {
+            let mut events = vec![("post.publish.complete", content.clone())];
+            if session.public {
+                content.insert("post_id".to_owned(), json!(session.post_id().to_string()));
+                events.push(("post.publish.publicly_available", content));
+            }
+            events
+        }
+    }
+}
+
+/// hex(HMAC-SHA256(client_secret, `t` + "." + body)) (D WHV).
+pub(crate) fn sign(secret: &str, t: u64, body: &[u8]) -> String {
+    const BLOCK: usize = 64;
+    let mut key = [0; BLOCK];
+    if secret.len() > BLOCK {
+        key[..32].copy_from_slice(&Sha256::digest(secret));
+    } else {
+        key[..secret.len()].copy_from_slice(secret.as_bytes());
+    }
+    let inner = Sha256::new()
+        .chain_update(key.map(|byte| byte ^ 0x36))
+        .chain_update(format!("{t}."))
+        .chain_update(body)
+        .finalize();
+    let outer = Sha256::new()
+        .chain_update(key.map(|byte| byte ^ 0x5c))
+        .chain_update(inner)
+        .finalize();
+    hex::encode(outer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_signature_is_the_one_any_receiver_computes() {
+        // printf '1633174587.{"a":1}' | openssl dgst -sha256 -hmac secret
+        assert_eq!(sign("secret", 1_633_174_587, br#"{"a":1}"#), SHORT);
+        assert_eq!(sign(&"k".repeat(100), 1, b""), LONG);
+    }
+
+    const SHORT: &str = "7151550f9bebe052d14d518d957d02727224ec1912baffb80d34739a3b149820";
+    const LONG: &str = "f380fa061ddac7555fce09c4f9d5ba3c4d7eb9115eaa097dd2c14988a18ae793";
+}
