@@ -164,7 +164,7 @@ fn a_gateway_that_answers_for_a_broken_service_costs_one_chunk_and_no_draft() {
         assert_eq!((log.inits, log.faults.len()), (1, 1), "{log:#?}");
         assert_eq!(log.requests.put, 6);
         assert!(
-            gateway.puts().iter().any(|status| *status == 502),
+            gateway.puts().contains(&502),
             "the client never saw the gateway's own answer: {:?}",
             gateway.puts()
         );
