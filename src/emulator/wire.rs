@@ -22,6 +22,9 @@ use tokio_rustls::TlsAcceptor;
 use super::settings::Http2;
 use super::shared::Shared;
 
+/// What is read before it is asked for, by each connection; a head must fit in it.
+const READ_AHEAD: usize = 64 << 10;
+
 /// What a client may still send after a refusal before the connection is dropped on it.
 const LINGER_BYTES: u64 = 256 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(30);
@@ -129,6 +132,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(120))
+        .max_buf_size(READ_AHEAD)
         .serve_connection(TokioIo::new(stream), service);
     // An error is the client's way to leave; what it left undone is in the log.
     if let Ok(parts) = connection.without_shutdown().await {

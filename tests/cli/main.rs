@@ -8,6 +8,7 @@ mod contract;
 mod kills;
 mod lock;
 mod messages;
+mod nginx;
 mod proxy;
 mod same;
 mod scene;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use chunkferry::emulator::{Emulator, Log, PutLog, SessionLog, Settings};
+use chunkferry::emulator::{Emulator, EmulatorBuilder, Log, PutLog, SessionLog, Settings};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,6 +28,16 @@ pub(crate) fn full() -> bool {
     std::env::var_os("CHUNKFERRY_FULL").is_some_and(|value| !value.is_empty())
 }
 
+/// These, and a video that is ready as soon as it is whole.
+pub(crate) fn settings(set: &[&str]) -> Settings {
+    let mut settings = Settings::default();
+    settings.set("processing_time", "0s").unwrap();
+    for pair in set {
+        settings.set_pair(pair).unwrap();
+    }
+    settings
+}
+
 pub(crate) struct Scene {
     pub(crate) emulator: Emulator,
     dir: TempDir,
@@ -36,15 +46,14 @@ pub(crate) struct Scene {
 impl Scene {
     /// An emulator with these settings, and faults.
     pub(crate) fn new(set: &[&str], faults: &[&str]) -> Self {
-        let mut settings = Settings::default();
-        settings.set("processing_time", "0s").unwrap();
-        for pair in set {
-            settings.set_pair(pair).unwrap();
-        }
-        let mut builder = Emulator::builder().settings(settings);
+        let mut builder = Emulator::builder().settings(settings(set));
         for fault in faults {
             builder = builder.fault(fault.parse().unwrap());
         }
+        Self::of(builder)
+    }
+
+    pub(crate) fn of(builder: EmulatorBuilder) -> Self {
         Self {
             emulator: builder.start_blocking().unwrap(),
             dir: tempfile::tempdir().unwrap(),

@@ -8,6 +8,7 @@ mod conformance;
 mod control;
 mod faults;
 mod inbox;
+mod load;
 mod recipes;
 mod review;
 mod tls;
