@@ -66,6 +66,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
+/// Shorter waits are put off to the next piece: a timer overshoots by about a millisecond, and small pieces would add
+/// that up to a rate far below the one asked for.
+const GRAIN: Duration = Duration::from_millis(20);
+
 /// Spreads bytes evenly over time.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
@@ -75,7 +79,11 @@ pub(crate) struct Pace {
 impl Pace {
     /// Waits until `bytes` more may pass at `rate` bytes a second.
     pub(crate) async fn pass(&self, bytes: u64, rate: u64) {
-        tokio::time::sleep_until(self.reserve(Instant::now(), bytes, rate)).await;
+        let now = Instant::now();
+        let until = self.reserve(now, bytes, rate);
+        if until > now + GRAIN {
+            tokio::time::sleep_until(until).await;
+        }
     }
 
     /// Takes the next stretch of time that is free; time in which nobody sent is not saved up.
