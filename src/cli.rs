@@ -33,12 +33,15 @@ mod exit;
 mod list;
 mod pace;
 mod plan;
+mod pull;
 mod render;
+mod run;
 mod signals;
 mod size;
 mod status;
 mod token;
 mod upload;
+mod words;
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
 
@@ -131,9 +134,11 @@ struct Globals {
 enum Command {
     Demo(demo::Demo),
     Upload(upload::Upload),
+    Pull(pull::Pull),
     Plan(plan::Plan),
     List(list::List),
     Status(status::Status),
+    Cancel(pull::Cancel),
     Forget(list::Forget),
     Emulator(emulator::EmulatorArgs),
 }
@@ -267,6 +272,8 @@ pub(crate) fn main() -> ExitCode {
         match cli.command {
             Command::Demo(command) => command.run(&cli.globals).await,
             Command::Upload(command) => command.run(cli.globals).await,
+            Command::Pull(command) => command.run(&cli.globals).await,
+            Command::Cancel(command) => command.run(&cli.globals).await,
             Command::Plan(command) => command.run(&cli.globals),
             Command::List(command) => command.run(&cli.globals),
             Command::Status(command) => command.run(&cli.globals).await,

@@ -1,30 +1,32 @@
-//! The calls of the API, one method each. No retries and no offsets: what an answer means is decided elsewhere.
+//! The calls of the API, one method each; chunks in `put`, a look at a URL in `look`. No retries and no offsets: what an answer means is decided elsewhere.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 
-use crate::body::{Body, Meter};
 use crate::error::Error;
 use crate::host::HostPolicy;
-use crate::plan::{Chunk, Plan};
+use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::Secret;
 use crate::wire::{
-    self, Call, CallError, InitData, InitRequest, PutAnswer, SourceInfo, StatusData, StatusRequest,
+    self, Call, CallError, InitData, InitRequest, PublishId, SourceInfo, StatusData,
 };
 use crate::wirelog::WireLog;
+
+mod look;
+mod put;
 
 /// Longest answer that is read, in bytes; the service's are a few hundred.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 const INBOX_INIT: &str = "/v2/post/publish/inbox/video/init/";
+const CANCEL: &str = "/v2/post/publish/cancel/";
 const STATUS_FETCH: &str = "/v2/post/publish/status/fetch/";
 
 #[derive(Debug, Clone)]
@@ -77,19 +79,33 @@ impl Client {
         })
     }
 
-    /// Opens a session for a file cut by `plan`. Not idempotent: the service has no key to recognise a repeat by.
-    pub(crate) async fn init(&self, token: &Secret, plan: &Plan) -> Result<InitData, CallError> {
+    /// Whether another server stands in for the live service.
+    pub(crate) const fn is_emulated(&self) -> bool {
+        self.hosts.is_overridden()
+    }
+
+    /// Asks for a place for the chunks of a file, or for a URL to be fetched. Not idempotent: the service has no key to
+    /// recognise a repeat by.
+    pub(crate) async fn init(
+        &self,
+        token: &Secret,
+        source: &SourceInfo,
+    ) -> Result<InitData, CallError> {
         let request = InitRequest {
-            source_info: SourceInfo::FileUpload {
-                video_size: plan.video_size(),
-                chunk_size: plan.chunk_size(),
-                total_chunk_count: plan.chunk_count(),
-            },
+            source_info: source,
         };
-        let data: InitData = self.call(Call::Init, INBOX_INIT, token, &request).await?;
-        self.hosts
-            .check(data.upload_url.expose())
-            .map_err(CallError::Host)?;
+        let mut data: InitData = self.call(Call::Init, INBOX_INIT, token, &request).await?;
+        match (source, &data.upload_url) {
+            (SourceInfo::PullFromUrl { .. }, _) => data.upload_url = None,
+            (SourceInfo::FileUpload { .. }, None) => {
+                return Err(CallError::Lost("an answer without an upload_url".into()));
+            }
+            (SourceInfo::FileUpload { .. }, Some(upload_url)) => {
+                self.hosts
+                    .check(upload_url.expose())
+                    .map_err(CallError::Host)?;
+            }
+        }
         Ok(data)
     }
 
@@ -99,13 +115,16 @@ impl Client {
         token: &Secret,
         publish_id: &str,
     ) -> Result<StatusData, CallError> {
-        self.call(
-            Call::Status,
-            STATUS_FETCH,
-            token,
-            &StatusRequest { publish_id },
-        )
-        .await
+        let request = PublishId { publish_id };
+        self.call(Call::Status, STATUS_FETCH, token, &request).await
+    }
+
+    /// Asks for the end of a pull that is under way.
+    pub(crate) async fn cancel(&self, token: &Secret, publish_id: &str) -> Result<(), CallError> {
+        let request = PublishId { publish_id };
+        self.call(Call::Cancel, CANCEL, token, &request)
+            .await
+            .map(|_: IgnoredAny| ())
     }
 
     async fn call<T: DeserializeOwned>(
@@ -118,6 +137,8 @@ impl Client {
         let base = self.hosts.base().as_str().trim_end_matches('/');
         let body =
             serde_json::to_vec(request).map_err(|error| CallError::Unsent(error.to_string()))?;
+        let mut shown = json!(request);
+        let pulled = hide_query(&mut shown);
         let started = Instant::now();
         let exchange = async {
             let answer = self
@@ -139,92 +160,22 @@ impl Client {
                 self.waits.call.as_secs()
             ))),
         };
-        let result = match &answered {
+        let mut result = match &answered {
             Ok((status, headers, body)) => wire::read(*status, retry_after(headers), body),
             Err(CallError::Unsent(reason)) => Err(CallError::Unsent(reason.clone())),
             Err(error) => Err(CallError::Lost(lost_reason(error))),
         };
+        if let (Some(url), Err(CallError::Refused(refusal))) = (pulled, &mut result) {
+            // The service may repeat what it was asked for.
+            if let Some(query) = refusal.message.find(&format!("{url}?")) {
+                refusal.message.truncate(query + url.len());
+            }
+        }
         self.log(
             call,
             path,
-            json!(request),
+            shown,
             answered.as_ref().ok().map(|(s, h, _)| (*s, h)),
-            started,
-            &result,
-        );
-        result
-    }
-
-    /// Sends one chunk. Ends with an answer, or when the socket took no byte, or no answer came, for too long.
-    ///
-    /// No bearer token: the upload URL is the credential. Source: Media Transfer Guide.
-    pub(crate) async fn put<I>(
-        &self,
-        upload_url: &Secret,
-        content_type: &str,
-        chunk: Chunk,
-        body: Body<I>,
-    ) -> Result<PutAnswer, CallError>
-    where
-        I: Iterator<Item = std::io::Result<Bytes>> + Send + Sync + Unpin + 'static,
-    {
-        let url = self
-            .hosts
-            .check(upload_url.expose())
-            .map_err(CallError::Host)?;
-        let host = url.host_str().unwrap_or_default().to_owned();
-        let meter = body.meter();
-        let started = Instant::now();
-        let exchange = async {
-            let answer = self
-                .http
-                .put(url)
-                .header(CONTENT_TYPE, content_type)
-                .header(CONTENT_LENGTH, chunk.size())
-                .header(CONTENT_RANGE, chunk.content_range())
-                .body(reqwest::Body::wrap(body))
-                .send()
-                .await
-                .map_err(unanswered)?;
-            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-            // The connection serves the next chunk only if this answer was read to its end; the task that owns it needs
-            // one turn to notice.
-            let _ = drain(answer).await;
-            tokio::task::yield_now().await;
-            Ok((status, headers))
-        };
-        let answered = tokio::select! {
-            answered = exchange => answered,
-            dead = watch(&meter, self.waits, chunk.size()) => Err(CallError::Lost(dead)),
-        };
-        let result = match &answered {
-            Ok((200..300, _)) if !meter.is_all_taken() => Err(CallError::Lost(
-                "success was claimed before all bytes were sent".into(),
-            )),
-            Ok((http_status, headers)) => {
-                let header = headers
-                    .get(CONTENT_RANGE)
-                    .and_then(|value| value.to_str().ok());
-                let progress = header.and_then(|header| wire::progress(header, chunk.video_size()));
-                Ok(PutAnswer {
-                    http_status: *http_status,
-                    progress,
-                    retry_after: retry_after(headers),
-                })
-            }
-            Err(error) => Err(match (meter.take_fault(), error) {
-                (Some(fault), _) => CallError::Source(fault),
-                (None, CallError::Unsent(reason)) => CallError::Unsent(reason.clone()),
-                (None, error) => CallError::Lost(lost_reason(error)),
-            }),
-        };
-        let request =
-            json!({ "content_range": chunk.content_range(), "content_type": content_type });
-        self.log(
-            Call::Put,
-            &host,
-            request,
-            answered.as_ref().ok().map(|(s, h)| (*s, h)),
             started,
             &result,
         );
@@ -270,28 +221,6 @@ impl Client {
     }
 }
 
-/// Ends when the peer counts as dead; says why.
-async fn watch(meter: &Meter, waits: Waits, len: u64) -> String {
-    loop {
-        let all_taken = meter.is_all_taken();
-        let allowed = if all_taken {
-            waits.answer_to(len)
-        } else {
-            waits.stall
-        };
-        let idle = meter.idle();
-        if idle >= allowed {
-            let what = if all_taken {
-                "after the last byte"
-            } else {
-                "while sending"
-            };
-            return format!("the connection stood still for {} s {what}", idle.as_secs());
-        }
-        tokio::time::sleep((allowed - idle).min(Duration::from_secs(1))).await;
-    }
-}
-
 async fn drain(mut answer: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(piece) = answer.chunk().await? {
@@ -326,8 +255,12 @@ fn lost_reason(error: &CallError) -> String {
     }
 }
 
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    wire::retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, SystemTime::now())
+    wire::retry_after(&text(headers, &RETRY_AFTER)?, SystemTime::now())
 }
 
 /// Response headers that can settle an open question and hold no secret.
@@ -348,6 +281,17 @@ fn shown(headers: &HeaderMap) -> serde_json::Value {
     told.map(|(name, value)| (name.to_owned(), json!(value)))
         .collect::<serde_json::Map<_, _>>()
         .into()
+}
+
+/// Takes the query, which is a secret, out of the URL that a request asks to be fetched; what is left of that URL.
+fn hide_query(request: &mut serde_json::Value) -> Option<String> {
+    match request.pointer_mut("/source_info/video_url")? {
+        serde_json::Value::String(url) => {
+            *url = without_query(url);
+            Some(url.clone())
+        }
+        _ => None,
+    }
 }
 
 fn humane(time: SystemTime) -> String {

@@ -12,7 +12,7 @@ pub struct Draft {
     pub outcome: Outcome,
     /// When the service was first seen to have delivered it.
     pub delivered_at: Option<SystemTime>,
-    /// SHA-256 of the bytes in hexadecimal; `None` without the ledger.
+    /// SHA-256 of the bytes in hexadecimal; `None` without the ledger, and of a URL.
     pub sha256: Option<String>,
 }
 
@@ -24,6 +24,7 @@ pub enum Outcome {
     Delivered,
     /// An earlier upload of the same bytes had delivered it; nothing was sent.
     AlreadyDelivered,
-    /// Every byte is acknowledged, the inbox is not confirmed: the caller asked not to wait.
+    /// Every byte is acknowledged, or the service fetches the URL; the inbox is not confirmed, as the caller asked not to
+    /// wait.
     Sent,
 }

@@ -26,10 +26,14 @@ use crate::upload::Key;
 use crate::wirelog::WireLog;
 
 mod authorised;
+mod cargo;
 mod carry;
+mod drive;
 mod forecast;
+mod look;
 mod place;
 mod rehash;
+mod sending;
 mod stop;
 mod transfer;
 mod vouch;
@@ -144,6 +148,17 @@ impl Options {
         authorised::ask(&client, account, publish_id).await
     }
 
+    /// Asks the service to end a pull that is under way, without opening the journal. It does its best, and refuses for
+    /// one that is nearly done. The next run of the job then tells how the pull ended.
+    ///
+    /// # Errors
+    ///
+    /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
+    pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
+        let client = self.client()?;
+        authorised::cancel(&client, account, publish_id).await
+    }
+
     fn client(&self) -> Result<Client, Error> {
         let hosts = HostPolicy::new(&self.api_base, self.upload_host.clone(), self.allow_http)
             .map_err(|reason| {
@@ -167,13 +182,15 @@ pub struct Status {
     pub status: String,
     /// Why, if it failed.
     pub fail_reason: Option<String>,
-    /// Bytes the service has, if it says so.
+    /// Bytes of a file that the service has, if it says so.
     pub uploaded_bytes: Option<u64>,
+    /// Bytes of a URL that the service has fetched, if it says so.
+    pub downloaded_bytes: Option<u64>,
     /// Whether this is the end of it.
     pub is_final: bool,
 }
 
-/// Carries files to the service and keeps their journal. Cheap to clone; all clones are one engine.
+/// Carries videos to the service and keeps their journal. Cheap to clone; all clones are one engine.
 ///
 /// It owns its state directory until the last clone and the last [`Handle`] are gone. Keep one engine for a process
 /// and give it all files.
@@ -196,7 +213,7 @@ struct Shared {
     slots: Semaphore,
     throttle: Option<Throttle>,
     pool: Pool,
-    /// Uploads of one size for one account go one after another: two of them could be the same bytes.
+    /// Uploads of one key go one after another: two of them could be the same video.
     keys: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -210,7 +227,7 @@ impl Engine {
         Options::new(state_dir.as_ref()).open()
     }
 
-    /// Carries one file to the creator's inbox, or carries on with it where an earlier call stopped.
+    /// Carries one video to the creator's inbox, or carries on with it where an earlier call stopped.
     ///
     /// # Errors
     ///

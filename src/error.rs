@@ -37,7 +37,8 @@ pub enum ErrorKind {
     Refused,
     /// An argument or a setting is not usable.
     Usage,
-    /// The file is missing, unreadable, empty, too large or not a finished video. Nothing was posted.
+    /// The file, or what lies under the URL, is missing, unreadable, empty, too large or not a finished video. Nothing
+    /// was posted.
     Source,
     /// The file changed while it was being sent. Nothing was posted; the same call sends it as it is now.
     SourceChanged,
@@ -191,13 +192,12 @@ impl Error {
         .with_source(error)
     }
 
-    pub(crate) fn changed(file: &Path, what: impl fmt::Display) -> Self {
+    pub(crate) fn changed(name: &str, what: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::SourceChanged,
             Who::You,
             format!(
-                "{} changed while it was being sent ({what}). Nothing was posted. Run the same command to send it as it is now.",
-                name(file)
+                "{name} changed while it was being sent ({what}). Nothing was posted. Run the same command to send it as it is now."
             ),
         )
     }
@@ -226,13 +226,40 @@ impl Error {
         )
     }
 
-    pub(crate) fn unknown(file: &Path, publish_id: &str, why: &str) -> Self {
+    pub(crate) fn unknown(name: &str, publish_id: Option<&str>, why: &str) -> Self {
+        let id = publish_id.map(|id| format!("{id}: ")).unwrap_or_default();
         Self::new(
             ErrorKind::Unknown,
             Who::Creator,
             format!(
-                "Whether {} reached the inbox cannot be told ({publish_id}: {why}). Look into the creator's inbox; then --again sends it once more, and forget drops the record.",
-                name(file)
+                "Whether {name} reached the inbox cannot be told ({id}{why}). Look into the creator's inbox; then --again sends it once more, and forget drops the record."
+            ),
+        )
+    }
+
+    /// The URL is not one that the service fetches; its rules are known without asking anybody.
+    pub(crate) fn not_pulled(name: &str, rule: impl fmt::Display) -> Self {
+        Self::usage(format!("{name} cannot be pulled: {rule}."))
+    }
+
+    /// What lies under the URL is not what the service fetches.
+    pub(crate) fn not_a_video(name: &str, what: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Source,
+            Who::You,
+            format!(
+                "{name} cannot be pulled: {what}. Nothing was asked of TikTok. (--no-preflight leaves this check to TikTok.)"
+            ),
+        )
+    }
+
+    /// The host of the URL cannot be reached now, at least not from here.
+    pub(crate) fn unreachable(name: &str, what: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Temporary,
+            Who::You,
+            format!(
+                "{name} cannot be looked at: {what}. Nothing was asked of TikTok; run the same command later. (--no-preflight leaves this check to TikTok.)"
             ),
         )
     }
@@ -260,15 +287,12 @@ impl Error {
     }
 
     /// The service took the bytes and then gave the video up for `reason`.
-    pub(crate) fn failed(file: &Path, reason: &str, publish_id: &str) -> Self {
+    pub(crate) fn failed(name: &str, reason: &str, publish_id: &str) -> Self {
         let (kind, who, advice) = FailReason::of(reason).verdict();
         let mut error = Self::new(
             kind,
             who,
-            format!(
-                "TikTok took {} and then failed it: {reason}. {advice} ({publish_id})",
-                name(file)
-            ),
+            format!("TikTok took {name} and then failed it: {reason}. {advice} ({publish_id})"),
         );
         error.0.service = Some(ServiceError {
             http_status: 200,
@@ -325,11 +349,42 @@ mod tests {
     fn messages_say_what_happened_and_what_to_do() {
         let file = Path::new("/videos/clip.mp4");
         let errors = [
-            Error::changed(file, "chunk 3 differs"),
+            Error::changed("clip.mp4", "chunk 3 differs"),
             Error::unfit(file, "it is a directory"),
             Error::plan(file, PlanError::Empty),
             Error::foreign_token("lena"),
-            Error::unknown(file, "v_inbox_file~v2.1", "the service no longer knows it"),
+            Error::unknown(
+                "clip.mp4",
+                Some("v_inbox_file~v2.1"),
+                "the service no longer knows it",
+            ),
+            Error::unknown(
+                "https://media.example/clip.mp4",
+                None,
+                "the answer to its init was lost: reset",
+            ),
+            Error::not_pulled(
+                "http://media.example/clip.mp4",
+                "TikTok fetches over https only",
+            ),
+            Error::not_a_video("https://media.example/clip.mp4", "it redirects (301)"),
+            Error::unreachable("https://media.example/clip.mp4", "no connection: refused"),
+            Error::refused(Call::Init, "lena", service(403, "url_ownership_unverified")),
+            Error::refused(
+                Call::Cancel,
+                "lena",
+                service(400, "publish_not_cancellable"),
+            ),
+            Error::failed(
+                "https://media.example/clip.mp4",
+                "video_pull_failed",
+                "v_inbox_url~v2.1",
+            ),
+            Error::failed(
+                "https://media.example/clip.mp4",
+                "publish_cancelled",
+                "v_inbox_url~v2.1",
+            ),
             Error::refused(
                 Call::Init,
                 "lena",
@@ -339,9 +394,9 @@ mod tests {
             Error::refused(Call::Status, "lena", service(401, "access_token_invalid")),
             Error::refused(Call::Status, "lena", service(500, "internal_error")),
             Error::refused(Call::Put, "lena", service(418, "http_418")),
-            Error::failed(file, "frame_rate_check_failed", "v_inbox_file~v2.1"),
-            Error::failed(file, "auth_removed", "v_inbox_file~v2.1"),
-            Error::failed(file, "brand_new_reason", "v_inbox_file~v2.1"),
+            Error::failed("clip.mp4", "frame_rate_check_failed", "v_inbox_file~v2.1"),
+            Error::failed("clip.mp4", "auth_removed", "v_inbox_file~v2.1"),
+            Error::failed("clip.mp4", "brand_new_reason", "v_inbox_file~v2.1"),
             Error::host("uploads.example is not below tiktokapis.com"),
             Error::cancelled(),
         ];

@@ -13,14 +13,14 @@ use crate::plan::Plan;
 pub enum Event {
     /// The file is read and its bytes are compared with those of earlier uploads of the same size.
     Comparing,
-    /// The plan is fixed; no request was made yet.
+    /// What is to be done is fixed; nothing was asked of the service yet.
     Planned {
         /// The upload's id in the journal.
         id: String,
         /// The service's name of it, if an earlier run has opened a session.
         publish_id: Option<String>,
-        /// How the file is cut.
-        plan: Plan,
+        /// How the file is cut; `None` where the service fetches a URL itself.
+        plan: Option<Plan>,
         /// Bytes the service has acknowledged in earlier runs.
         confirmed: u64,
     },
@@ -33,6 +33,11 @@ pub enum Event {
     },
     /// The service opened a session; chunks follow.
     SessionOpened {
+        /// The service's name of this upload.
+        publish_id: String,
+    },
+    /// The service has taken the URL and fetches it; how far it is, status tells.
+    Pulling {
         /// The service's name of this upload.
         publish_id: String,
     },
@@ -71,11 +76,12 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Size of the file; 0 until it is planned.
+    /// Size of the video; 0 until it is known.
     pub total: u64,
-    /// Handed to the socket, of the file from its start: acknowledged ones and those on their way.
+    /// Handed to the socket, of the file from its start: acknowledged ones and those on their way. Of a URL, as
+    /// `confirmed`.
     pub sent: u64,
-    /// Acknowledged by the service and recorded.
+    /// Acknowledged by the service and recorded; of a URL, fetched by the service.
     pub confirmed: u64,
     /// Put on the wire by this run, repeats included.
     pub bytes_sent: u64,

@@ -52,6 +52,11 @@ impl HostPolicy {
         &self.base
     }
 
+    /// Whether another server stands in for the live service.
+    pub(crate) const fn is_overridden(&self) -> bool {
+        self.overridden
+    }
+
     /// Checks an upload URL from an init answer.
     pub(crate) fn check(&self, url: &str) -> Result<Url, String> {
         if url.len() > LONGEST_URL {
@@ -90,7 +95,8 @@ impl HostPolicy {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a URL leads to this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
         Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),

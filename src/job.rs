@@ -1,15 +1,17 @@
-//! One file to carry, and how.
+//! One video to carry, and how.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::account::{Account, TokenSource};
+use crate::remote::without_query;
 use crate::retry::Waits;
+use crate::secret::Secret;
 
-/// What to upload, for whom, and how. Everything but the file and the token has a default.
+/// What to upload, for whom, and how. Everything but the video and the token has a default.
 #[derive(Debug, Clone)]
 pub struct Job {
-    pub(crate) path: PathBuf,
+    pub(crate) what: What,
     pub(crate) account: Option<Account>,
     pub(crate) chunk_size: Option<u64>,
     pub(crate) content_type: Option<String>,
@@ -17,6 +19,19 @@ pub struct Job {
     pub(crate) ledger: Ledger,
     pub(crate) processing: Duration,
     pub(crate) hand_over: bool,
+}
+
+/// Where the video is.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    File {
+        path: PathBuf,
+    },
+    Url {
+        url: Secret,
+        key: Option<String>,
+        preflight: bool,
+    },
 }
 
 /// Whether the bytes are hashed as they are sent.
@@ -33,8 +48,29 @@ pub enum Ledger {
 impl Job {
     /// A local file: MP4, MOV or WebM, 1 byte to 4 GiB.
     pub fn file(path: impl AsRef<Path>) -> Self {
-        Self {
+        Self::of(What::File {
             path: path.as_ref().to_owned(),
+        })
+    }
+
+    /// A video under a URL, which the service fetches itself: https, on a host with a name that the app has verified, no
+    /// redirect, reachable until the service is done, at most an hour. Source: Media Transfer Guide.
+    ///
+    /// Here the init is the post. If its answer is lost, nobody but the creator can tell whether there is a draft: such
+    /// an upload ends in [`ErrorKind::Unknown`](crate::ErrorKind::Unknown), and so does the same job after it, until
+    /// [`again`](Self::again) or [`Engine::forget`](crate::Engine::forget) decides. The URL's query, which may hold a
+    /// signature, is kept and shown nowhere. Chunk size, content type and ledger mean nothing to it.
+    pub fn url(url: &str) -> Self {
+        Self::of(What::Url {
+            url: Secret::new(url),
+            key: None,
+            preflight: true,
+        })
+    }
+
+    fn of(what: What) -> Self {
+        Self {
+            what,
             account: None,
             chunk_size: None,
             content_type: None,
@@ -43,6 +79,19 @@ impl Job {
             processing: Waits::DEFAULT.processing,
             hand_over: false,
         }
+    }
+
+    /// What it is of, for people: the path of the file, or the URL without its query.
+    pub fn name(&self) -> String {
+        match &self.what {
+            What::File { path } => path.to_string_lossy().into_owned(),
+            What::Url { url, .. } => without_query(url.expose()),
+        }
+    }
+
+    /// Whether the service fetches it from a URL.
+    pub const fn is_url(&self) -> bool {
+        matches!(self.what, What::Url { .. })
     }
 
     /// For this account: the user's name of it and its tokens.
@@ -70,7 +119,25 @@ impl Job {
         self
     }
 
-    /// Sends the file although the journal holds a finished upload of the same bytes. An unfinished one is carried on.
+    /// What tells the video under a URL from others, instead of the URL without its query: for URLs that name the same
+    /// video by changing paths, or changing videos by the same one. Means nothing to a file, whose bytes tell.
+    pub fn key(mut self, text: &str) -> Self {
+        if let What::Url { key, .. } = &mut self.what {
+            *key = Some(text.to_owned());
+        }
+        self
+    }
+
+    /// Whether a URL is looked at from here before the service is asked to fetch it; by default it is. Leave it out
+    /// where only the service can reach the URL.
+    pub const fn preflight(mut self, look: bool) -> Self {
+        if let What::Url { preflight, .. } = &mut self.what {
+            *preflight = look;
+        }
+        self
+    }
+
+    /// Sends the video although the journal holds a finished upload of it. An unfinished one is carried on.
     pub const fn again(mut self, again: bool) -> Self {
         self.again = again;
         self
@@ -82,13 +149,14 @@ impl Job {
         self
     }
 
-    /// How long the service may work on the video after the last byte; 30 minutes by default.
+    /// How long the service may work on the video after the last byte; 30 minutes by default. Fetching a URL may take it
+    /// an hour besides.
     pub const fn wait(mut self, processing: Duration) -> Self {
         self.processing = processing;
         self
     }
 
-    /// Ends when every byte is acknowledged, without waiting for the inbox; see
+    /// Ends when every byte is acknowledged, or the URL is taken, without waiting for the inbox; see
     /// [`Outcome::Sent`](crate::Outcome::Sent).
     pub const fn hand_over(mut self, hand_over: bool) -> Self {
         self.hand_over = hand_over;

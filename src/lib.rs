@@ -67,6 +67,7 @@ mod journal;
 mod ledger;
 mod plan;
 mod reconcile;
+mod remote;
 mod retry;
 mod secret;
 mod source;

@@ -1,5 +1,6 @@
 //! The bytes of a file: what they are, ranges of them as pieces, and proof that what was sent is unchanged.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -16,6 +17,8 @@ use crate::plan::Plan;
 use crate::upload::Identity;
 
 mod container;
+
+pub(crate) use container::{Container, Unfit, starts_as};
 
 /// Size of a piece in bytes: one read, one write.
 const PIECE: usize = 256 * 1024;
@@ -57,6 +60,11 @@ impl Source {
         &self.path
     }
 
+    /// As messages call it: its name alone.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        crate::error::name(&self.path)
+    }
+
     pub(crate) const fn identity(&self) -> Identity {
         self.identity
     }
@@ -70,7 +78,7 @@ impl Source {
     pub(crate) fn content_type(&self) -> Result<&'static str, Error> {
         match container::recognise(&self.file, self.identity.size) {
             Ok(container) => Ok(container.content_type()),
-            Err(container::Unfit::Io(error)) => Err(Error::unreadable(&self.path, error)),
+            Err(Unfit::Io(error)) => Err(Error::unreadable(&self.path, error)),
             Err(unfit) => {
                 let advice = unfit
                     .advice(&crate::error::name(&self.path))

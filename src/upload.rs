@@ -3,6 +3,7 @@
 //! [`Upload::step`] says what to do next and [`Upload::apply`] takes in what came of it. Both are pure: no I/O, no
 //! clock but the one passed in, no randomness but the number passed in.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ mod run;
 mod state;
 
 pub(crate) use apply::Reply;
-pub(crate) use origin::{Destination, Identity, Key, Origin};
+pub(crate) use origin::{Destination, Identity, Key, Origin, Video};
 pub(crate) use run::{RunLimits, Stop};
 pub(crate) use state::{Session, State, URL_LIFETIME};
 
@@ -36,8 +37,6 @@ pub(crate) struct Upload {
     #[serde(flatten)]
     pub(crate) key: Key,
     pub(crate) origin: Origin,
-    pub(crate) content_type: String,
-    pub(crate) plan: Plan,
     /// The running hash at the confirmed border; `None` without the ledger.
     pub(crate) running: Option<String>,
     /// SHA-256 of the whole file, known from the moment it is sealed.
@@ -88,21 +87,12 @@ pub(crate) enum Step {
 }
 
 impl Upload {
-    pub(crate) fn new(
-        key: Key,
-        origin: Origin,
-        content_type: &str,
-        plan: Plan,
-        ledger: bool,
-        now: Now,
-    ) -> Self {
+    pub(crate) fn new(key: Key, origin: Origin, ledger: bool, now: Now) -> Self {
         Self {
             version: ROW_VERSION,
             id: format!("{:016x}", fastrand::u64(..)),
             key,
             origin,
-            content_type: content_type.to_owned(),
-            plan,
             running: ledger.then(|| Running::default().store()),
             sha256: None,
             state: State::Queued,
@@ -131,31 +121,52 @@ impl Upload {
             return Step::Wait(wait);
         }
         match &self.state {
+            State::InitIntent if self.is_stranded() => Step::Done,
             State::Queued | State::InitIntent => Step::Init,
             State::Uploading { session, .. } if session.is_expired(now) => Step::Expire,
-            State::Uploading { confirmed, .. } if self.run.adopt => {
-                Step::Adopt(self.plan.chunk(*confirmed))
+            State::Uploading { .. } | State::Sealed { .. } => match self.due() {
+                Some(chunk) if self.run.adopt => Step::Adopt(chunk),
+                Some(chunk) if !self.run.in_doubt => Step::Put(chunk),
+                _ => Step::Ask,
+            },
+            State::Pulling { .. } | State::Processing { .. } if self.run.limits.hand_over => {
+                Step::Done
             }
-            State::Uploading { .. } | State::Sealed { .. } if self.run.in_doubt => Step::Ask,
-            State::Uploading { .. } | State::Sealed { .. } => {
-                Step::Put(self.plan.chunk(self.confirmed()))
-            }
-            State::Processing { .. } if self.run.limits.hand_over => Step::Done,
-            State::Processing { .. } => Step::Ask,
-            _ => Step::Done,
+            State::Pulling { .. } | State::Processing { .. } => Step::Ask,
+            State::Delivered { .. }
+            | State::Published { .. }
+            | State::Failed { .. }
+            | State::GivenUp { .. }
+            | State::Unknown { .. } => Step::Done,
         }
     }
 
-    /// An init is about to be asked for.
-    pub(crate) fn intend(&mut self, identity: Identity, now: Now) {
+    /// An init is about to be asked for, of a file as it is now.
+    pub(crate) fn intend(&mut self, as_of: Option<Identity>, now: Now) {
         self.state = State::InitIntent;
         self.running = self.running.is_some().then(|| Running::default().store());
-        let Origin::File {
-            identity: first, ..
-        } = &mut self.origin;
-        *first = identity;
+        if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
+            *identity = as_of;
+        }
+        self.run.in_doubt = false;
         self.totals.inits += 1;
         self.updated = now.wall;
+    }
+
+    /// Whether the init is the post: nothing is sent after it, so an init without an answer may have made a draft.
+    pub(crate) const fn is_posted_by_init(&self) -> bool {
+        matches!(self.origin, Origin::Url { .. })
+    }
+
+    /// Whether an earlier process was stopped between such an init and the record of its answer. Only a person can tell
+    /// what came of it.
+    pub(crate) fn is_stranded(&self) -> bool {
+        matches!(self.state, State::InitIntent) && self.run.in_doubt && self.is_posted_by_init()
+    }
+
+    /// Whether nothing more is done for it unless its user says so.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.is_final() || self.is_stranded()
     }
 
     /// Bytes that may complete the video are about to leave; `whole` is the digest of all that is sent.
@@ -178,29 +189,86 @@ impl Upload {
         self.updated = now.wall;
     }
 
-    /// Chunks acknowledged and recorded.
-    pub(crate) fn confirmed(&self) -> u32 {
-        match &self.state {
-            State::Queued | State::InitIntent | State::GivenUp { .. } => 0,
-            State::Uploading { confirmed, .. } => *confirmed,
-            State::Sealed { .. } => self.plan.chunk_count() - 1,
-            _ => self.plan.chunk_count(),
+    /// How the file is cut; `None` where the service fetches the bytes itself.
+    pub(crate) const fn plan(&self) -> Option<&Plan> {
+        match &self.origin {
+            Origin::File { plan, .. } => Some(plan),
+            Origin::Url { .. } => None,
         }
     }
 
-    /// Bytes acknowledged and recorded.
+    /// The chunk that is sent next.
+    pub(crate) fn due(&self) -> Option<Chunk> {
+        let (plan, confirmed) = (self.plan()?, self.confirmed());
+        (confirmed < plan.chunk_count()).then(|| plan.chunk(confirmed))
+    }
+
+    /// Chunks acknowledged and recorded.
+    pub(crate) fn confirmed(&self) -> u32 {
+        let all = self.plan().map_or(0, Plan::chunk_count);
+        match &self.state {
+            State::Queued | State::InitIntent | State::GivenUp { .. } => 0,
+            State::Uploading { confirmed, .. } => *confirmed,
+            State::Sealed { .. } => all.saturating_sub(1),
+            _ => all,
+        }
+    }
+
+    /// Bytes acknowledged and recorded; of a pull, those the service says it has fetched.
     pub(crate) fn confirmed_bytes(&self) -> u64 {
-        self.plan.border(self.confirmed())
+        match (&self.origin, &self.state) {
+            (Origin::File { plan, .. }, _) => plan.border(self.confirmed()),
+            (Origin::Url { size, .. }, State::Delivered { .. } | State::Published { .. }) => {
+                size.unwrap_or(self.run.fetched)
+            }
+            (Origin::Url { .. }, _) => self.run.fetched,
+        }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        let Origin::File { path, .. } = &self.origin;
-        path
+    /// Bytes of the video, where they are known.
+    pub(crate) const fn size(&self) -> Option<u64> {
+        match &self.origin {
+            Origin::File { plan, .. } => Some(plan.video_size()),
+            Origin::Url { size, .. } => *size,
+        }
     }
 
-    pub(crate) fn identity(&self) -> Identity {
-        let Origin::File { identity, .. } = &self.origin;
-        *identity
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File { path, .. } => Some(path),
+            Origin::Url { .. } => None,
+        }
+    }
+
+    /// The URL that is pulled, without its query.
+    pub(crate) fn url(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File { .. } => None,
+            Origin::Url { url, .. } => Some(url),
+        }
+    }
+
+    /// As messages call it: the name of the file, or the URL without its query.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        match &self.origin {
+            Origin::File { path, .. } => crate::error::name(path),
+            Origin::Url { url, .. } => url.into(),
+        }
+    }
+
+    /// Of a file, as it was seen or given when the upload began.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File { content_type, .. } => Some(content_type),
+            Origin::Url { .. } => None,
+        }
+    }
+
+    pub(crate) const fn identity(&self) -> Option<Identity> {
+        match &self.origin {
+            Origin::File { identity, .. } => Some(*identity),
+            Origin::Url { .. } => None,
+        }
     }
 
     pub(crate) fn session(&self) -> Option<&Session> {
@@ -215,20 +283,44 @@ impl Upload {
         self.running.as_deref().and_then(Running::load)
     }
 
-    /// The error that a final state stands for, if it stands for one.
+    /// The error that the end of an upload stands for, if it stands for one.
     pub(crate) fn final_error(&self) -> Option<Error> {
+        let name = &self.name();
         match &self.state {
             State::Failed {
                 publish_id, reason, ..
-            } => Some(Error::failed(self.path(), reason, publish_id)),
+            } => Some(Error::failed(name, reason, publish_id)),
             State::Unknown {
                 publish_id, why, ..
-            } => Some(Error::unknown(self.path(), publish_id, why)),
-            State::GivenUp { why, .. } => Some(Error::changed(self.path(), why)),
+            } => Some(Error::unknown(name, publish_id.as_deref(), why)),
+            State::GivenUp { why, .. } => Some(Error::changed(name, why)),
+            State::InitIntent if self.is_stranded() => Some(Error::unknown(name, None, STRANDED)),
             _ => None,
         }
     }
+
+    /// Why an upload ended without a draft, where it did.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match &self.state {
+            State::Failed { reason, .. } => Some(reason),
+            State::GivenUp { why, .. } | State::Unknown { why, .. } => Some(why),
+            State::InitIntent if self.is_stranded() => Some(STRANDED),
+            _ => None,
+        }
+    }
+
+    /// The state in a word, as people read it.
+    pub(crate) fn state_name(&self) -> &'static str {
+        if self.is_stranded() {
+            State::UNKNOWN
+        } else {
+            self.state.name()
+        }
+    }
 }
+
+/// Why the outcome of a stranded upload is not known.
+const STRANDED: &str = "the run that asked TikTok to fetch it was stopped before the answer came";
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Plan;
 use crate::secret::Secret;
 
 /// A call of the API.
@@ -14,6 +15,9 @@ pub(crate) enum Call {
     Init,
     Put,
     Status,
+    Cancel,
+    /// Not of the API: a look at the URL that it is to fetch.
+    Look,
 }
 
 impl Call {
@@ -22,14 +26,16 @@ impl Call {
             Self::Init => "init",
             Self::Put => "chunk PUT",
             Self::Status => "status",
+            Self::Cancel => "cancel",
+            Self::Look => "preflight",
         }
     }
 }
 
 /// Body of the inbox init. Source: Upload Video.
 #[derive(Debug, Serialize)]
-pub(crate) struct InitRequest {
-    pub(crate) source_info: SourceInfo,
+pub(crate) struct InitRequest<'a> {
+    pub(crate) source_info: &'a SourceInfo,
 }
 
 #[derive(Debug, Serialize)]
@@ -40,18 +46,39 @@ pub(crate) enum SourceInfo {
         chunk_size: u64,
         total_chunk_count: u32,
     },
+    PullFromUrl {
+        #[serde(serialize_with = "crate::secret::stored::serialize")]
+        video_url: Secret,
+    },
+}
+
+impl From<&Plan> for SourceInfo {
+    fn from(plan: &Plan) -> Self {
+        Self::FileUpload {
+            video_size: plan.video_size(),
+            chunk_size: plan.chunk_size(),
+            total_chunk_count: plan.chunk_count(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct InitData {
     pub(crate) publish_id: String,
-    #[serde(deserialize_with = "crate::secret::stored::deserialize")]
-    pub(crate) upload_url: Secret,
+    /// Where the chunks go; none follow a pull.
+    #[serde(default, deserialize_with = "optional_secret")]
+    pub(crate) upload_url: Option<Secret>,
 }
 
-/// Body of the status fetch. Source: Get Video Status.
+fn optional_secret<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Secret>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
+}
+
+/// Body of a call about one upload. Sources: Get Video Status, Media Transfer Guide.
 #[derive(Debug, Serialize)]
-pub(crate) struct StatusRequest<'a> {
+pub(crate) struct PublishId<'a> {
     pub(crate) publish_id: &'a str,
 }
 
@@ -63,6 +90,9 @@ pub(crate) struct StatusData {
     /// A count by the documents; read leniently, since it is only ever one witness of several.
     #[serde(default, deserialize_with = "lenient_u64")]
     pub(crate) uploaded_bytes: Option<u64>,
+    /// Of a pull.
+    #[serde(default, deserialize_with = "lenient_u64")]
+    pub(crate) downloaded_bytes: Option<u64>,
 }
 
 /// Where the service says an upload stands.
@@ -266,7 +296,7 @@ mod tests {
             read::<InitData>(200, None, b"<html>"),
             Err(CallError::Lost(_))
         ));
-        let half = br#"{"data":{"publish_id":"p"},"error":{"code":"ok"}}"#;
+        let half = br#"{"data":{"upload_url":"u"},"error":{"code":"ok"}}"#;
         assert!(matches!(
             read::<InitData>(200, None, half),
             Err(CallError::Lost(_))

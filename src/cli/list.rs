@@ -4,8 +4,9 @@ use chunkferry::{Record, records};
 use clap::Args;
 
 use super::exit::Exit;
-use super::render::when;
+
 use super::size::humane;
+use super::words::when;
 use super::{Failure, Globals};
 
 /// List the uploads in the journal, without any request
@@ -36,9 +37,18 @@ impl List {
                 record.id,
                 record.state,
                 humane(record.size),
-                record.file.display(),
+                record.name(),
                 notes.join(", ")
             );
+            if record.state == "unknown" {
+                println!(
+                    "{:18}look into {}'s inbox for a draft of about {}; if it is not there, pull or upload --again; to drop this record: forget {}",
+                    "",
+                    record.account,
+                    when(record.updated()),
+                    record.id
+                );
+            }
         }
         Ok(Exit::DELIVERED)
     }
@@ -48,7 +58,7 @@ impl List {
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry forget 3f9c")]
 pub(super) struct Forget {
-    /// Start of its id or publish_id, or its path
+    /// Start of its id or publish_id, its path or its URL
     id: String,
 }
 
@@ -62,7 +72,7 @@ impl Forget {
         engine.forget(&record.id).await?;
         eprintln!(
             "{} is forgotten ({}, {}).",
-            record.file.display(),
+            record.name(),
             record.id,
             record.state
         );
@@ -87,4 +97,18 @@ pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
     found
         .pop()
         .ok_or_else(|| Failure::usage(format!("{text} names no upload here. See: chunkferry list")))
+}
+
+/// The service's name of the upload that `text` names, or of one that the journal does not know.
+pub(super) fn publish_id(globals: &Globals, text: &str) -> Result<String, Failure> {
+    match find(globals, text) {
+        Ok(record) => record.publish_id.ok_or_else(|| {
+            Failure::usage(format!(
+                "{text} has no publish_id at the service ({}).",
+                record.state
+            ))
+        }),
+        Err(failure) if !text.contains('~') => Err(failure),
+        Err(_) => Ok(text.to_owned()),
+    }
 }

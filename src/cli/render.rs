@@ -1,17 +1,17 @@
 //! What people and programs see of an upload: bars or lines on stderr, results on stdout.
 
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use chunkferry::{Draft, Error, ErrorKind, Event, Outcome, Progress};
+use chunkferry::{Draft, Error, ErrorKind, Event, Job, Outcome, Plan, Progress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::exit::Exit;
 use super::pace::Pace;
 use super::size::humane;
+use super::words::{fetched, good_news, numbers, pending_cap, rfc3339};
 
 /// How a run shows itself.
 #[derive(Debug)]
@@ -53,11 +53,12 @@ impl Screen {
         }
     }
 
-    /// The view of one file.
-    pub(super) fn file(&self, path: &Path, account: &str) -> View<'_> {
+    /// The view of one job.
+    pub(super) fn view(&self, job: &Job, account: &str) -> View<'_> {
         View {
             screen: self,
-            path: path.to_owned(),
+            name: job.name(),
+            is_url: job.is_url(),
             account: account.to_owned(),
             state: Mutex::new(Shown {
                 id: None,
@@ -70,11 +71,13 @@ impl Screen {
     }
 }
 
-/// One file on the screen.
+/// One video on the screen.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     screen: &'a Screen,
-    path: PathBuf,
+    /// The whole path, or the URL as it may be shown.
+    name: String,
+    is_url: bool,
     account: String,
     state: Mutex<Shown>,
 }
@@ -89,12 +92,10 @@ struct Shown {
 }
 
 impl View<'_> {
-    fn name(&self) -> String {
-        self.path
-            .file_name()
-            .unwrap_or(self.path.as_os_str())
-            .to_string_lossy()
-            .into_owned()
+    /// The last part of its path, as a person calls it.
+    fn short_name(&self) -> &str {
+        let last = self.name.trim_end_matches('/').rsplit('/').next();
+        last.filter(|name| !name.is_empty()).unwrap_or(&self.name)
     }
 
     fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
@@ -110,7 +111,8 @@ impl View<'_> {
         fields["v"] = 1.into();
         fields["event"] = event.into();
         fields["id"] = self.shown().id.clone().into();
-        fields["file"] = self.path.to_string_lossy().into_owned().into();
+        let name = if self.is_url { "url" } else { "file" };
+        fields[name] = self.name.clone().into();
         self.screen.print(&fields.to_string());
     }
 
@@ -120,7 +122,7 @@ impl View<'_> {
     }
 
     pub(super) fn event(&self, event: Event) {
-        let name = self.name();
+        let name = self.short_name();
         let say = |text: String| self.screen.say(&format!("{name}: {text}"));
         match event {
             Event::Comparing => {
@@ -137,29 +139,7 @@ impl View<'_> {
                 shown.id = Some(id);
                 shown.publish_id = publish_id;
                 drop(shown);
-                self.json(
-                    "planned",
-                    json!({
-                        "bytes": plan.video_size(),
-                        "chunk_size": plan.chunk_size(),
-                        "total_chunk_count": plan.chunk_count(),
-                        "confirmed": confirmed,
-                    }),
-                );
-                let (size, count) = (humane(plan.video_size()), plan.chunk_count());
-                match confirmed {
-                    0 => say(format!(
-                        "{size} in {count} {}",
-                        if count == 1 { "chunk" } else { "chunks" }
-                    )),
-                    _ => say(format!(
-                        "carries on: {} of {size} are already at TikTok",
-                        humane(confirmed)
-                    )),
-                }
-                let bars = self.screen.bars.as_ref();
-                self.shown().bar =
-                    bars.map(|bars| bars.add(bar(&name, plan.video_size(), confirmed)));
+                self.planned(plan, confirmed);
             }
             Event::Waiting { reason, wait } => {
                 self.json(
@@ -171,6 +151,11 @@ impl View<'_> {
             Event::SessionOpened { publish_id } => {
                 self.json("session", json!({ "publish_id": publish_id }));
                 self.shown().publish_id = Some(publish_id);
+            }
+            Event::Pulling { publish_id } => {
+                self.json("pulling", json!({ "publish_id": publish_id }));
+                self.shown().publish_id = Some(publish_id);
+                say("TikTok fetches it; the URL must stay reachable until it is done".into());
             }
             Event::ChunkAccepted { index, confirmed } => {
                 self.json("chunk", json!({ "index": index, "confirmed": confirmed }));
@@ -201,11 +186,45 @@ impl View<'_> {
         }
     }
 
+    /// Says what is to be done: a file in chunks, from the start or from where it stands, or a URL.
+    fn planned(&self, plan: Option<Plan>, confirmed: u64) {
+        let say = |text: String| self.screen.say(&format!("{}: {text}", self.short_name()));
+        self.json(
+            "planned",
+            json!({
+                "bytes": plan.map(|plan| plan.video_size()),
+                "chunk_size": plan.map(|plan| plan.chunk_size()),
+                "total_chunk_count": plan.map(|plan| plan.chunk_count()),
+                "confirmed": confirmed,
+            }),
+        );
+        if let Some(plan) = plan {
+            let (size, count) = (humane(plan.video_size()), plan.chunk_count());
+            match confirmed {
+                0 => say(format!(
+                    "{size} in {count} {}",
+                    if count == 1 { "chunk" } else { "chunks" }
+                )),
+                _ => say(format!(
+                    "carries on: {} of {size} are already at TikTok",
+                    humane(confirmed)
+                )),
+            }
+        }
+        let total = plan.map_or(0, |plan| plan.video_size());
+        let bars = self.screen.bars.as_ref();
+        self.shown().bar = bars.map(|bars| bars.add(bar(self.short_name(), total, confirmed)));
+    }
+
     pub(super) fn progress(&self, progress: Progress) {
         let mut shown = self.shown();
         shown.pace.note(Instant::now(), progress.sent);
-        let text = numbers(&progress, &shown.pace);
+        let text = match self.is_url {
+            true => fetched(&progress, &shown.pace),
+            false => numbers(&progress, &shown.pace),
+        };
         if let Some(bar) = &shown.bar {
+            bar.set_length(progress.total);
             bar.set_position(progress.sent);
             bar.set_message(text.clone());
         }
@@ -221,11 +240,11 @@ impl View<'_> {
             json!({ "bytes": progress.total, "sent": progress.sent, "confirmed": progress.confirmed }),
         );
         if !has_bar && self.screen.words {
-            self.screen.say(&format!("{}: {text}", self.name()));
+            self.screen.say(&format!("{}: {text}", self.short_name()));
         }
     }
 
-    /// The last line of a file.
+    /// The last line of a video.
     pub(super) fn end(&self, result: &Result<Draft, Error>, exit: Exit, progress: Progress) {
         let (id_bar, publish_id) = {
             let mut shown = self.shown();
@@ -240,7 +259,7 @@ impl View<'_> {
                 bar.abandon()
             }
         }
-        let name = self.name();
+        let name = self.short_name();
         let (outcome, publish_id, sha256, error) = match result {
             Ok(draft) => {
                 let outcome = match draft.outcome {
@@ -248,7 +267,7 @@ impl View<'_> {
                     Outcome::Sent => "sent",
                     _ => "delivered",
                 };
-                self.screen.say(&good_news(&name, &self.account, draft));
+                self.screen.say(&good_news(name, &self.account, draft));
                 (
                     outcome,
                     Some(draft.publish_id.clone()),
@@ -298,13 +317,13 @@ impl View<'_> {
         if !self.screen.json {
             let publish_id = publish_id.as_deref().unwrap_or("-");
             // A name with a tab or a line break in it must not make two fields or lines of one.
-            let file = self.path.to_string_lossy();
-            let file = file
+            let name = self
+                .name
                 .replace('\\', "\\\\")
                 .replace('\t', "\\t")
                 .replace('\n', "\\n");
             self.screen
-                .print(&format!("{publish_id}\t{outcome}\t{file}"));
+                .print(&format!("{publish_id}\t{outcome}\t{name}"));
         }
     }
 }
@@ -329,85 +348,4 @@ fn bar(name: &str, total: u64, confirmed: u64) -> ProgressBar {
         .with_style(style)
         .with_prefix(name.to_owned())
         .with_position(confirmed)
-}
-
-/// The numbers beside a bar: sent and accepted told apart.
-fn numbers(progress: &Progress, pace: &Pace) -> String {
-    let mut text = format!(
-        "{} sent, {} accepted of {}",
-        humane(progress.sent),
-        humane(progress.confirmed),
-        humane(progress.total)
-    );
-    if let (Some(rate), Some(left)) = (
-        pace.rate(),
-        pace.seconds_for(progress.total.saturating_sub(progress.sent)),
-    ) {
-        text.push_str(&format!(
-            "  {}/s  {}:{:02} left",
-            humane(rate as u64),
-            left / 60,
-            left % 60
-        ));
-    }
-    text
-}
-
-fn good_news(name: &str, account: &str, draft: &Draft) -> String {
-    let since = draft
-        .delivered_at
-        .map(|at| format!(" since {}", when(at)))
-        .unwrap_or_default();
-    let id = &draft.publish_id;
-    match draft.outcome {
-        Outcome::AlreadyDelivered => {
-            format!(
-                "{name} is already in {account}'s inbox{since} ({id}). Nothing sent. To send it again: --again"
-            )
-        }
-        Outcome::Sent => format!(
-            "{name} is with TikTok ({id}); the inbox is not confirmed. The same command follows it to the end."
-        ),
-        _ => format!("{name} is in {account}'s inbox ({id})."),
-    }
-}
-
-fn pending_cap(account: &str, retry_at: Option<SystemTime>) -> String {
-    let then = match retry_at {
-        Some(at) => format!("or run this again after {}", when(at)),
-        None => "or run this again within 24 hours".to_owned(),
-    };
-    format!(
-        "{account} has 5 drafts waiting, TikTok's limit. The creator posts or deletes one, {then}."
-    )
-}
-
-/// A time for people, in their own zone: `20 Nov 02:14`; today's without the day.
-pub(super) fn when(time: SystemTime) -> String {
-    let Ok(zoned) = jiff::Zoned::try_from(time) else {
-        return "an unknown time".to_owned();
-    };
-    let today = jiff::Zoned::now().date() == zoned.date();
-    zoned
-        .strftime(if today { "%H:%M" } else { "%-d %b %H:%M" })
-        .to_string()
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time)
-        .map(|time| time.to_string())
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_name_the_account_the_limit_and_the_way_on() {
-        assert_eq!(
-            pending_cap("lena", None),
-            "lena has 5 drafts waiting, TikTok's limit. The creator posts or deletes one, or run this again within 24 hours."
-        );
-    }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::Exit;
-use super::list::find;
+use super::list::publish_id;
 use super::{Failure, Globals};
 
 /// Ask the service how far an upload is
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry status v_inbox_file~v2.123 --wait")]
 pub(super) struct Status {
-    /// Start of its id or publish_id, its path, or any whole publish_id
+    /// Start of its id or publish_id, its path or URL, or any whole publish_id
     id: String,
     /// Ask until the service is done with it
     #[arg(long)]
@@ -21,16 +21,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let publish_id = match find(globals, &self.id) {
-            Ok(record) => record.publish_id.ok_or_else(|| {
-                Failure::usage(format!(
-                    "{} has no session at the service ({}).",
-                    self.id, record.state
-                ))
-            })?,
-            Err(failure) if !self.id.contains('~') => return Err(failure),
-            Err(_) => self.id.clone(),
-        };
+        let publish_id = publish_id(globals, &self.id)?;
         let (options, account) = (globals.options(globals.state_dir()?), globals.account());
         let mut wait = Duration::from_secs(1);
         loop {
@@ -43,6 +34,7 @@ impl Status {
                     "status": status.status,
                     "fail_reason": status.fail_reason,
                     "uploaded_bytes": status.uploaded_bytes,
+                    "downloaded_bytes": status.downloaded_bytes,
                 });
                 println!("{line}");
             } else {

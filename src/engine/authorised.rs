@@ -13,25 +13,40 @@ pub(super) async fn ask(
     account: &Account,
     publish_id: &str,
 ) -> Result<Status, Error> {
-    match authorised(account, |token| async move {
-        client.status(&token, publish_id).await
+    let asked = |token| async move { client.status(&token, publish_id).await };
+    let status = authorised(account, asked)
+        .await
+        .map_err(|error| for_people(Call::Status, account, error))?;
+    let is_final = status.stage() != Stage::Working;
+    Ok(Status {
+        status: status.status,
+        fail_reason: status.fail_reason,
+        uploaded_bytes: status.uploaded_bytes,
+        downloaded_bytes: status.downloaded_bytes,
+        is_final,
     })
-    .await
-    {
-        Ok(status) => {
-            let is_final = status.stage() != Stage::Working;
-            Ok(Status {
-                status: status.status,
-                fail_reason: status.fail_reason,
-                uploaded_bytes: status.uploaded_bytes,
-                is_final,
-            })
-        }
-        Err(CallError::Refused(error)) => Err(Error::refused(Call::Status, account.name(), error)),
-        Err(CallError::Token(error)) => Err(Error::no_token(error)),
-        Err(error) => Err(Error::temporary(format!(
-            "Status was not answered ({error}). Ask again later."
-        ))),
+}
+
+/// Ends a pull, if it can still be ended.
+pub(super) async fn cancel(
+    client: &Client,
+    account: &Account,
+    publish_id: &str,
+) -> Result<(), Error> {
+    let asked = |token| async move { client.cancel(&token, publish_id).await };
+    authorised(account, asked)
+        .await
+        .map_err(|error| for_people(Call::Cancel, account, error))
+}
+
+fn for_people(call: Call, account: &Account, error: CallError) -> Error {
+    match error {
+        CallError::Refused(error) => Error::refused(call, account.name(), error),
+        CallError::Token(error) => Error::no_token(error),
+        error => Error::temporary(format!(
+            "The {} was not answered ({error}). Ask again later.",
+            call.name()
+        )),
     }
 }
 

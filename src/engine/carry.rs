@@ -1,30 +1,27 @@
-//! From a job to its end: what is known of the file decides what happens to it.
+//! From a job to its end: what is known of the video decides what happens to it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::Shared;
-use super::forecast::too_slow;
-use super::place::{Placed, place};
+use super::cargo::Cargo;
+use super::place::Placed;
 use super::transfer::{Transfer, draft};
 use crate::account::Account;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
 use crate::event::{Event, Tally};
-use crate::job::{Job, Ledger};
-use crate::plan::{Limits, Plan};
-use crate::source::Source;
-use crate::upload::{Destination, Key, Origin, RunLimits, Upload};
+use crate::job::Job;
+use crate::upload::{Destination, Key, RunLimits, Upload};
 use crate::wire::CallError;
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
 
-/// Carries one job from its file to its end.
+/// Carries one job to its end.
 pub(super) async fn carry(
     shared: &Arc<Shared>,
     job: &Job,
@@ -39,99 +36,68 @@ pub(super) async fn carry(
     let Ok(_slot) = shared.slots.acquire().await else {
         return Err(Error::cancelled());
     };
-    let tell = |event| {
+    let tell = &|event| {
         // Nobody needs to listen.
         let _ = events.send(event);
     };
-    let source = Source::open(&job.path)?;
-    let size = source.identity().size;
-    tally.total.store(size, Ordering::Relaxed);
-    let rate = shared.journal.rate(shared.api_base.clone()).await?;
-    let preferred = job
-        .chunk_size
-        .unwrap_or_else(|| Limits::TIKTOK.auto_chunk(rate.map(|rate| rate.bytes_per_second)));
-    let plan = Plan::new(size, &Limits::TIKTOK, preferred)
-        .map_err(|error| Error::plan(source.path(), error))?;
-    if size > Limits::TIKTOK.sure_file {
-        tell(Event::Notice {
-            text: format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"),
-        });
-    }
-    if let Some(forecast) = rate.and_then(|rate| too_slow(size, rate.bytes_per_second)) {
-        tell(Event::Notice {
-            text: format!("by the last known rate it is too slow. {forecast}"),
-        });
-    }
-    let content_type = match &job.content_type {
-        Some(content_type) => content_type.clone(),
-        None => source.content_type()?.to_owned(),
-    };
-
+    let mut cargo = Cargo::open(shared, job, &tally, tell).await?;
     let key = Key {
         account: account.name().to_owned(),
         api_base: shared.api_base.clone(),
         destination: Destination::Inbox,
-        size,
+        video: cargo.video(job),
     };
     let key_lock = shared.key_lock(&key);
     let _one_at_a_time = key_lock.lock().await;
-    let (upload, compared) = match place(shared, &source, &key, job.again, tell).await? {
+    let placed = cargo.place(shared, &key, job.again, tell).await?;
+    let (mut upload, compared) = match placed {
         Placed::Ended(row) => return ended(shared, account, &row).await,
         Placed::Unfinished { row, compared } => {
-            if job
-                .chunk_size
-                .is_some_and(|wanted| wanted != row.plan.chunk_size())
-                && row.plan.chunk_count() > 1
-            {
-                let text = format!(
-                    "the upload keeps the chunk size it was planned with: {}",
-                    row.plan.chunk_size()
-                );
+            if row.state.publish_id().is_none() {
+                cargo.preflight(shared, job, tell).await?;
+            }
+            if let Some(text) = keeps_its_plan(job, &row) {
                 tell(Event::Notice { text });
             }
             let mut claimed = shared.journal.claim(row.id.clone()).await?;
             claimed.origin = row.origin;
+            cargo.amend(&mut claimed.origin);
             (claimed, compared)
         }
         Placed::Nothing => {
-            let origin = Origin::File {
-                path: source.path().to_owned(),
-                identity: source.identity(),
-            };
-            let row = Upload::new(
-                key,
-                origin,
-                &content_type,
-                plan,
-                job.ledger == Ledger::On,
-                Now::read(),
-            );
+            cargo.preflight(shared, job, tell).await?;
+            let row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
             shared.journal.submit(row.clone()).await?;
             (row, false)
         }
     };
-    let mut transfer = Transfer {
-        shared: Arc::clone(shared),
-        turns: shared.governor.turns(account.name()),
-        account: account.clone(),
-        baseline: source.identity(),
-        source,
-        upload,
-        tally,
-        events,
-        rehash: None,
-        sent_bytes: 0,
-        sending: Duration::ZERO,
-    };
-    transfer.upload.run.limits = RunLimits {
+    upload.run.limits = RunLimits {
         processing: job.processing,
         hand_over: job.hand_over,
     };
-    transfer.carry_on(compared).await?;
-    transfer.drive().await
+    let transfer = Transfer {
+        shared: Arc::clone(shared),
+        turns: shared.governor.turns(account.name()),
+        account: account.clone(),
+        upload,
+        tally,
+        events: events.clone(),
+    };
+    transfer.drive(cargo, compared).await
 }
 
-/// The answer for a file whose upload has ended: no init, no PUT. Where the service can tell, one question makes sure
+/// What to say where another chunk size is asked for than an unfinished upload was planned with.
+fn keeps_its_plan(job: &Job, row: &Upload) -> Option<String> {
+    let (plan, wanted) = (row.plan()?, job.chunk_size?);
+    (wanted != plan.chunk_size() && plan.chunk_count() > 1).then(|| {
+        format!(
+            "the upload keeps the chunk size it was planned with: {}",
+            plan.chunk_size()
+        )
+    })
+}
+
+/// The answer for a video whose upload has ended: no init, no PUT. Where the service can tell, one question makes sure
 /// that the draft is in this creator's inbox and not in another's.
 async fn ended(shared: &Shared, account: &Account, row: &Upload) -> Result<Draft, Error> {
     if let Some(error) = row.final_error() {

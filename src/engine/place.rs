@@ -37,35 +37,52 @@ pub(super) async fn place(
 ) -> Result<Placed, Error> {
     supersede(shared, source, key).await?;
     let mut rows = shared.journal.find(key.clone()).await?;
-    rows.retain(|row| match row.state {
-        State::GivenUp { .. } => false,
-        _ => !again || !row.state.is_final(),
-    });
-    // Unfinished ones first, then the newest.
-    rows.sort_by_key(|row| (row.state.is_final(), std::cmp::Reverse(row.created)));
-    if let Some(at) = rows
-        .iter()
-        .position(|row| row.identity() == source.identity())
-    {
+    choose(&mut rows, again);
+    let identity = Some(source.identity());
+    if let Some(at) = rows.iter().position(|row| row.identity() == identity) {
         return Ok(placed(rows.swap_remove(at), source, false));
     }
     if let Some(row) = same_bytes(shared, source, &rows, tell).await? {
         return Ok(placed(row, source, true));
     }
     for row in rows {
-        if row.path() == source.path() && !row.state.is_final() {
+        if row.path() == Some(source.path()) && !row.state.is_final() {
             set_aside(shared, source, row).await?;
         }
     }
     Ok(Placed::Nothing)
 }
 
+/// Looks a URL up by its key. What lay under it when it was pulled is not known here.
+pub(super) async fn place_url(shared: &Shared, key: &Key, again: bool) -> Result<Placed, Error> {
+    let mut rows = shared.journal.find(key.clone()).await?;
+    choose(&mut rows, again);
+    Ok(match rows.into_iter().next() {
+        None => Placed::Nothing,
+        Some(row) if row.has_ended() => Placed::Ended(Box::new(row)),
+        Some(row) => Placed::Unfinished {
+            row: Box::new(row),
+            compared: false,
+        },
+    })
+}
+
+/// Leaves the rows that stand in the way of a new upload, unfinished ones first, then the newest.
+fn choose(rows: &mut Vec<Upload>, again: bool) {
+    rows.retain(|row| match row.state {
+        State::GivenUp { .. } => false,
+        _ => !again || !row.has_ended(),
+    });
+    rows.sort_by_key(|row| (row.has_ended(), std::cmp::Reverse(row.created)));
+}
+
 fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
-    if row.state.is_final() {
+    if row.has_ended() {
         return Placed::Ended(Box::new(row));
     }
-    let Origin::File { path, .. } = &mut row.origin;
-    *path = source.path().to_owned();
+    if let Origin::File { path, .. } = &mut row.origin {
+        *path = source.path().to_owned();
+    }
     Placed::Unfinished {
         row: Box::new(row),
         compared,
@@ -75,12 +92,12 @@ fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
 /// Sets aside unfinished uploads of this path whose file had another size.
 async fn supersede(shared: &Shared, source: &Source, key: &Key) -> Result<(), Error> {
     for row in shared.journal.unfinished().await? {
-        let same_path = row.path() == source.path()
+        let same_path = row.path() == Some(source.path())
             && Key {
-                size: key.size,
+                video: key.video.clone(),
                 ..row.key.clone()
             } == *key;
-        if same_path && row.key.size != key.size {
+        if same_path && row.key.video != key.video {
             set_aside(shared, source, row).await?;
         }
     }
@@ -93,7 +110,7 @@ async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), 
     if matches!(row.state, State::Sealed { .. } | State::Processing { .. }) {
         return Ok(());
     }
-    let what = if row.key.size == source.identity().size {
+    let what = if row.size() == Some(source.identity().size) {
         difference(shared, source, &row).await?
     } else {
         "its size".into()
@@ -104,18 +121,20 @@ async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), 
     row.revision += 1;
     shared.journal.save(row, None).await?;
     if sent > 0 {
-        Err(Error::changed(source.path(), what))
+        Err(Error::changed(&source.name(), what))
     } else {
         Ok(())
     }
 }
 
 async fn difference(shared: &Shared, source: &Source, row: &Upload) -> Result<String, Error> {
+    let Some(plan) = row.plan().copied() else {
+        return Ok("its time of change".into());
+    };
     let entries = shared
         .journal
         .ledger(row.id.clone(), row.confirmed())
         .await?;
-    let plan = row.plan;
     let proof = blocking(source, move |source, cancel| {
         source.prove(&plan, &entries, cancel)
     })
@@ -163,18 +182,21 @@ async fn same_bytes(
 
 /// The longest digest that the journal holds of an upload, and how many bytes it covers.
 async fn digest(shared: &Shared, row: &Upload) -> Result<Option<(u64, Entry)>, Error> {
+    let Some(plan) = row.plan() else {
+        return Ok(None);
+    };
     let whole = row
         .sha256
         .as_deref()
         .and_then(|sha256| Entry::try_from(hex::decode(sha256).ok()?).ok());
     if let Some(entry) = whole {
-        return Ok(Some((row.key.size, entry)));
+        return Ok(Some((plan.video_size(), entry)));
     }
     let confirmed = row.confirmed();
     let entries = shared.journal.ledger(row.id.clone(), confirmed).await?;
     Ok(match entries.last() {
         Some(entry) if entries.len() == confirmed as usize => {
-            Some((row.plan.border(confirmed), *entry))
+            Some((plan.border(confirmed), *entry))
         }
         _ => None,
     })

@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Transfer {
     /// The error a run stops with.
-    pub(super) async fn stopped(&self, stop: Stop) -> Error {
+    pub(super) async fn stopped(&self, stop: Stop, rate: Option<u64>) -> Error {
         match stop {
             Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
                 let retry_at = self.oldest_pending().await.map(|at| at.plus(DAY).into());
@@ -29,24 +29,30 @@ impl Transfer {
                 }
             }
             Stop::Failed { publish_id, reason } => {
-                Error::failed(self.source.path(), &reason, &publish_id)
+                Error::failed(&self.upload.name(), &reason, &publish_id)
             }
             Stop::Refused(call, error) => Error::refused(call, self.account.name(), error),
             Stop::ForeignToken => Error::foreign_token(self.account.name()),
             Stop::NoToken(reason) => Error::no_token(reason.into()),
             Stop::Host(reason) => Error::host(&reason),
-            Stop::Spent(reason) => {
-                let (safe, total) = (self.upload.confirmed_bytes(), self.upload.key.size);
-                let forecast = self.rate().and_then(|rate| too_slow(total, rate));
-                Error::temporary(format!(
-                    "{reason} {safe} of {total} bytes of {} are acknowledged; run the same command again, it carries on.{}",
-                    crate::error::name(self.source.path()),
-                    forecast
-                        .map(|forecast| format!(" {forecast}"))
-                        .unwrap_or_default()
-                ))
-            }
+            Stop::Spent(reason) => Error::temporary(match self.upload.plan() {
+                Some(plan) => self.unfinished(&reason, plan.video_size(), rate),
+                None => format!(
+                    "{reason} Run the same command again: it goes on with {}.",
+                    self.upload.name()
+                ),
+            }),
         }
+    }
+
+    /// What a run out of patience says of a file.
+    fn unfinished(&self, reason: &str, total: u64, rate: Option<u64>) -> String {
+        let (safe, name) = (self.upload.confirmed_bytes(), self.upload.name());
+        let forecast = rate.and_then(|rate| too_slow(total, rate));
+        let forecast = forecast.map(|text| format!(" {text}")).unwrap_or_default();
+        format!(
+            "{reason} {safe} of {total} bytes of {name} are acknowledged; run the same command again, it carries on.{forecast}"
+        )
     }
 
     async fn oldest_pending(&self) -> Option<Timestamp> {

@@ -1,6 +1,7 @@
 //! Is what was sent one version of the file? Asked before the bytes leave that could complete the video.
 
 use super::rehash::{blocking, prove};
+use super::sending::Sending;
 use super::transfer::Transfer;
 use crate::body::Keeper;
 use crate::clock::Now;
@@ -10,27 +11,35 @@ use crate::plan::Chunk;
 use crate::source::Proof;
 use crate::upload::{Reply, State};
 
-impl Transfer {
+impl Sending {
     /// Waits until the body is at its last bytes, proves that all of it is one version of the file, and records that
     /// the video may be complete before those bytes leave.
-    pub(super) async fn keep(&mut self, keeper: Keeper) -> Result<(), Error> {
+    pub(super) async fn keep(
+        &mut self,
+        transfer: &mut Transfer,
+        keeper: Keeper,
+    ) -> Result<(), Error> {
         let Ok(running) = keeper.reached.await else {
             // The body has ended some other way; its answer says how.
             return std::future::pending().await;
         };
         let whole = running.map(|running| running.entry());
-        if let Some(what) = self.difference(whole).await? {
-            return Err(self.changed(what).await);
+        if let Some(what) = self.difference(transfer, whole).await? {
+            return Err(self.changed(transfer, what).await);
         }
-        self.upload.seal(whole, Now::read());
-        self.record(None).await?;
+        transfer.upload.seal(whole, Now::read());
+        transfer.record(None).await?;
         // If the body is gone meanwhile, its answer says why.
         let _ = keeper.open.send(());
         Ok(())
     }
 
     /// What differs between what was sent and what the file holds now, if anything does.
-    async fn difference(&mut self, whole: Option<Entry>) -> Result<Option<String>, Error> {
+    async fn difference(
+        &mut self,
+        transfer: &Transfer,
+        whole: Option<Entry>,
+    ) -> Result<Option<String>, Error> {
         let earlier = match &mut self.rehash {
             None => Proof::Same(self.baseline),
             Some(rehash) => rehash.proof().await,
@@ -41,43 +50,42 @@ impl Transfer {
         if earlier == Proof::Same(self.baseline) && self.source.identity_now()? == self.baseline {
             return Ok(None);
         }
-        let Some(whole) = whole else {
+        let (Some(whole), Some(plan)) = (whole, transfer.upload.plan().copied()) else {
             return Ok(Some("its time of change".into()));
         };
-        let mut entries = self
-            .shared
-            .journal
-            .ledger(self.upload.id.clone(), self.upload.confirmed())
-            .await?;
+        let mut entries = transfer.ledger().await?;
         entries.push(whole);
-        Ok(prove(self.source.clone(), self.upload.plan, entries)
-            .await?
-            .complaint())
+        Ok(prove(self.source.clone(), plan, entries).await?.complaint())
     }
 
     /// The file is not what was sent of it. Nothing can have been posted unless it was sealed.
-    pub(super) async fn changed(&mut self, what: String) -> Error {
-        if let State::Sealed { session } = &self.upload.state {
+    pub(super) async fn changed(&self, transfer: &mut Transfer, what: String) -> Error {
+        let name = self.source.name();
+        if let State::Sealed { session } = &transfer.upload.state {
             let why = format!("the file changed ({what}) before its last chunk was confirmed");
-            return Error::unknown(self.source.path(), &session.publish_id, &why);
+            return Error::unknown(&name, Some(&session.publish_id), &why);
         }
-        self.upload.give_up(&what, Now::read());
-        match self.record(None).await {
-            Ok(()) => Error::changed(self.source.path(), what),
+        transfer.upload.give_up(&what, Now::read());
+        match transfer.record(None).await {
+            Ok(()) => Error::changed(&name, what),
             Err(error) => error,
         }
     }
 
     /// Counts a chunk whose answer was lost from the file, as long as that is what it was at the first byte.
-    pub(super) async fn adopt(&mut self, chunk: Chunk) -> Result<Reply, Error> {
-        let first = self.upload.identity();
+    pub(super) async fn adopt(
+        &mut self,
+        transfer: &Transfer,
+        chunk: Chunk,
+    ) -> Result<Reply, Error> {
+        let first = transfer.upload.identity();
         let lost = Reply::SessionOver(
             "a chunk whose answer was lost cannot be vouched for: the file was touched since",
         );
-        if self.source.identity_now()? != first {
+        if Some(self.source.identity_now()?) != first {
             return Ok(lost);
         }
-        let running = match self.upload.running() {
+        let running = match transfer.upload.running() {
             None => None,
             Some(running) => {
                 let range = chunk.range();
@@ -92,7 +100,7 @@ impl Transfer {
                 read.await?
             }
         };
-        if self.source.identity_now()? != first {
+        if Some(self.source.identity_now()?) != first {
             return Ok(lost);
         }
         Ok(Reply::Adopted(running))

@@ -40,6 +40,21 @@ pub(super) fn advice(code: &str, http_status: u16, account: &str) -> (ErrorKind,
                 Error::foreign_token(account).to_string(),
             );
         }
+        "url_ownership_unverified" => (
+            NeedsPerson,
+            Who::Developer,
+            "The URL's domain, or a prefix of the URL that ends in a slash, must be verified for the app on TikTok's developer portal; then run the same command",
+        ),
+        "publish_not_cancellable" => (
+            Refused,
+            Who::Service,
+            "It has ended, or is too near its end: ask for its status",
+        ),
+        "invalid_publish_id" => (
+            Refused,
+            Who::You,
+            "TikTok does not know this publish_id (any more)",
+        ),
         "invalid_params" | "invalid_param" => (
             Refused,
             Who::Developer,
@@ -94,6 +109,13 @@ impl FailReason {
                 Who::You,
                 "Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4)",
             ),
+            "video_pull_failed" => Self::NotNow(
+                Who::Developer,
+                "It could not fetch the URL to its end within an hour: the URL must stay reachable from outside, without a redirect; then run the same command",
+            ),
+            "publish_cancelled" => {
+                Self::Never(Who::Developer, "The pull was cancelled before its end")
+            }
             "auth_removed" | "auth_failed" => Self::NotNow(
                 Who::Creator,
                 "The creator took the app's permission back: authorise again, then run the same command",
@@ -121,7 +143,7 @@ impl FailReason {
                 ErrorKind::Refused,
                 who,
                 format!(
-                    "{text}. Without a request the same file is refused again; --again insists."
+                    "{text}. Without a request the same video is refused again; --again insists."
                 ),
             ),
         }

@@ -1,5 +1,6 @@
 //! What people may read of the journal: a record of each upload, without secrets.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::stamp;
 use crate::clock::Timestamp;
-use crate::upload::{State, Upload};
+use crate::upload::Upload;
 
 /// One upload as the journal knows it. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,21 +16,24 @@ use crate::upload::{State, Upload};
 pub struct Record {
     /// Its id in the journal: 16 hexadecimal digits.
     pub id: String,
-    /// The file as it was last named. Written out as text, with a mark for what is none in its name.
-    #[serde(serialize_with = "as_text")]
-    pub file: PathBuf,
+    /// The file as it was last named; `None` for a URL. Written out as text, with a mark for what is none in its name.
+    #[serde(default, serialize_with = "as_text")]
+    pub file: Option<PathBuf>,
+    /// The URL that the service fetches, without its query; `None` for a file.
+    #[serde(default)]
+    pub url: Option<String>,
     /// The user's name of the account.
     pub account: String,
     /// The API it goes to.
     pub api_base: String,
-    /// `queued`, `init_intent`, `uploading`, `sealed`, `processing`, `delivered`, `published`, `failed`, `given_up` or
-    /// `unknown`.
+    /// `queued`, `init_intent`, `uploading`, `sealed`, `pulling`, `processing`, `delivered`, `published`, `failed`,
+    /// `given_up` or `unknown`.
     pub state: String,
     /// The reason of a `failed`, `given_up` or `unknown`.
     pub reason: Option<String>,
     /// The service's name of it, while there is one.
     pub publish_id: Option<String>,
-    /// Bytes of the file.
+    /// Bytes of the video; 0 where that of a URL is not known.
     pub size: u64,
     /// Bytes acknowledged and recorded.
     pub confirmed: u64,
@@ -41,8 +45,10 @@ pub struct Record {
 }
 
 /// A name that is no UTF-8 must not keep a record from being shown.
-fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
+fn as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    path.as_deref()
+        .map(Path::to_string_lossy)
+        .serialize(serializer)
 }
 
 impl Record {
@@ -51,7 +57,16 @@ impl Record {
         stamp(Timestamp(self.updated_ms))
     }
 
-    /// Whether `text` names it: the start of its id or publish_id, or its path.
+    /// What it is of, for people: the path of the file, or the URL without its query.
+    pub fn name(&self) -> Cow<'_, str> {
+        match (&self.file, &self.url) {
+            (Some(file), _) => file.to_string_lossy(),
+            (None, Some(url)) => url.into(),
+            (None, None) => "-".into(),
+        }
+    }
+
+    /// Whether `text` names it: the start of its id or publish_id, its path or its URL.
     pub fn answers_to(&self, text: &str) -> bool {
         let path = std::path::absolute(text).unwrap_or_else(|_| text.into());
         self.id.starts_with(text)
@@ -59,26 +74,23 @@ impl Record {
                 .publish_id
                 .as_deref()
                 .is_some_and(|publish_id| publish_id.starts_with(text))
-            || self.file == path
+            || self.file.as_ref() == Some(&path)
+            || self.url.is_some() && self.url.as_deref() == text.split('?').next()
     }
 }
 
 impl From<&Upload> for Record {
     fn from(row: &Upload) -> Self {
-        let reason = match &row.state {
-            State::Failed { reason, .. } => Some(reason),
-            State::GivenUp { why, .. } | State::Unknown { why, .. } => Some(why),
-            _ => None,
-        };
         Self {
             id: row.id.clone(),
-            file: row.path().to_owned(),
+            file: row.path().map(Path::to_owned),
+            url: row.url().map(str::to_owned),
             account: row.key.account.clone(),
             api_base: row.key.api_base.clone(),
-            state: row.state.name().to_owned(),
-            reason: reason.cloned(),
+            state: row.state_name().to_owned(),
+            reason: row.reason().map(str::to_owned),
             publish_id: row.state.publish_id().map(str::to_owned),
-            size: row.key.size,
+            size: row.size().unwrap_or(0),
             confirmed: row.confirmed_bytes(),
             sha256: row.sha256.clone(),
             inits: row.totals.inits,

@@ -161,7 +161,7 @@ impl Inner {
     fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
         let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
         batch.insert(keys::row(&row.id), text);
-        batch.insert(keys::sized(&row.key, &row.id), &[]);
+        batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
         if row.state.is_final() {
             batch.remove(keys::unfinished(&row.id));
         } else {
@@ -296,7 +296,7 @@ impl Inner {
         };
         let mut batch = Batch::default();
         batch.remove(keys::row(id));
-        batch.remove(keys::sized(&row.key, id));
+        batch.remove(keys::one_of_same(&row.key, id));
         batch.remove(keys::unfinished(id));
         if let State::Delivered { at, .. } = &row.state {
             batch.remove(keys::delivery(&row.key, *at, id));
@@ -325,7 +325,7 @@ impl ProgressStore for SledStore {
     }
 
     fn find(&self, of: Key) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
-        self.run(move |store| store.rows(keys::same_size(&of)))
+        self.run(move |store| store.rows(keys::same(&of)))
     }
 
     fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {

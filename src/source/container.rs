@@ -146,27 +146,43 @@ fn recognise_with(read: ReadAt<'_>, size: u64) -> Result<Container, Unfit> {
     let mut probe = [0; PROBE as usize];
     let probe = read_up_to(read, &mut probe, 0, size)?;
 
-    if let Some(head) = Element::parse(probe).filter(|element| element.id == Element::EBML) {
-        return ebml::webm(read, size, probe, &head);
+    match ebml_head(probe) {
+        Some(head) => ebml::webm(read, size, probe, &head),
+        None => walk(read, size, by_first_box(probe, size)?),
     }
+}
+
+/// Decide by the first bytes alone, where the rest is not at hand: at best 512 of them, of a file of `size` bytes.
+pub(crate) fn starts_as(start: &[u8], size: u64) -> Result<Container, Unfit> {
+    let probe = &start[..start.len().min(PROBE as usize)];
+    match ebml_head(probe) {
+        Some(head) => ebml::check_doc_type(probe, &head).map(|_| Container::WebM),
+        None => by_first_box(probe, size),
+    }
+}
+
+fn ebml_head(probe: &[u8]) -> Option<Element> {
+    Element::parse(probe).filter(|element| element.id == Element::EBML)
+}
+
+fn by_first_box(probe: &[u8], size: u64) -> Result<Container, Unfit> {
     let Some(first) = BoxHeader::parse(probe, 0, size) else {
         return Err(Unfit::Foreign(Format::of(probe)));
     };
     let whole = first.end <= size;
-    let container = match &first.kind {
-        b"ftyp" => by_brands(first.body(probe))?,
-        // Segments of a stream; without their `moov` they come out as unfinished below.
-        b"styp" | b"sidx" | b"moof" => Container::Mp4,
+    match &first.kind {
+        b"ftyp" => by_brands(first.body(probe)),
+        // Segments of a stream; without their `moov` the walk finds them unfinished.
+        b"styp" | b"sidx" | b"moof" => Ok(Container::Mp4),
         // QuickTime had no `ftyp` before 2004, and files without it are still written.
-        b"moov" | b"mdat" => Container::Mov,
+        b"moov" | b"mdat" => Ok(Container::Mov),
         // These words also turn up in text ("The free encyclopedia"), where the length before them
         // makes no sense.
         b"wide" | b"free" | b"skip" | b"pnot" | b"junk" | b"udta" | b"uuid" if whole => {
-            Container::Mov
+            Ok(Container::Mov)
         }
-        _ => return Err(Unfit::Foreign(Format::of(probe))),
-    };
-    walk(read, size, container)
+        _ => Err(Unfit::Foreign(Format::of(probe))),
+    }
 }
 
 /// Tell MP4 from QuickTime and from their kin, by the brands of `ftyp` (ISO/IEC 14496-12, 4.3).

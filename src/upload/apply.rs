@@ -93,7 +93,7 @@ impl Upload {
         match reply {
             Ok(InitData {
                 publish_id,
-                upload_url,
+                upload_url: Some(upload_url),
             }) => {
                 let event = Event::SessionOpened {
                     publish_id: publish_id.clone(),
@@ -101,15 +101,29 @@ impl Upload {
                 self.open(publish_id, upload_url, now);
                 Applied::saved(event)
             }
+            Ok(InitData { publish_id, .. }) => {
+                self.run.failed = 0;
+                self.state = State::Pulling {
+                    publish_id: publish_id.clone(),
+                    since: now.wall,
+                };
+                Applied::saved(Event::Pulling { publish_id })
+            }
             Err(CallError::Unsent(reason)) => {
-                self.try_again(Backoff::INIT, Call::Init, reason, now, random)
+                self.state = State::Queued;
+                Applied {
+                    save: true,
+                    ..self.try_again(Backoff::INIT, Call::Init, reason, now, random)
+                }
             }
             Err(CallError::Lost(reason)) => self.lose_init(reason, now, random),
-            Err(CallError::Refused(error)) if error.http_status >= 500 => self.lose_init(
-                format!("{} ({})", error.code, error.http_status),
-                now,
-                random,
-            ),
+            // A gateway's 408 is as silent as a fault about what became of the request.
+            Err(CallError::Refused(error)) if matches!(error.http_status, 408 | 500..) => self
+                .lose_init(
+                    format!("{} ({})", error.code, error.http_status),
+                    now,
+                    random,
+                ),
             Err(CallError::Refused(error)) if is_rate_limit(&error.code, error.http_status) => {
                 self.state = State::Queued;
                 self.run.failed += 1;
@@ -148,11 +162,18 @@ impl Upload {
         self.run.failed = 0;
     }
 
-    /// Nobody holds the lost URL, so no byte can reach it and no draft can come of it: another init is safe, but costs
-    /// a slot in the windows.
+    /// Where bytes would have followed, nobody holds the lost URL: no byte can reach it and no draft can come of it, so
+    /// another init is safe, but costs a slot in the windows. Where the init is the post, only a person can tell.
     fn lose_init(&mut self, reason: String, now: Now, random: u64) -> Applied {
         self.run.lost_inits += 1;
         self.totals.lost_inits += 1;
+        if self.is_posted_by_init() {
+            return self.end(State::Unknown {
+                publish_id: None,
+                why: format!("the answer to its init was lost: {reason}"),
+                at: now.wall,
+            });
+        }
         if self.run.lost_inits > LOSSES {
             let text = format!(
                 "Init was not answered {} times ({reason}).",
@@ -179,7 +200,9 @@ impl Upload {
         now: Now,
         random: u64,
     ) -> Applied {
-        let chunk = self.plan.chunk(self.confirmed());
+        let Some(chunk) = self.due() else {
+            return Applied::NOTHING;
+        };
         let answer = match reply {
             Ok(answer) => answer,
             Err(error @ (CallError::Unsent(_) | CallError::Lost(_))) => {
@@ -259,10 +282,12 @@ impl Upload {
 
     /// The chunk that was due is acknowledged.
     fn confirm(&mut self, running: Option<Running>) -> Applied {
+        let Some(due) = self.due() else {
+            return Applied::NOTHING;
+        };
         self.run.failed = 0;
         self.run.doubt = Doubt::default();
         self.run.in_doubt = false;
-        let due = self.plan.chunk(self.confirmed());
         if let Some(running) = &running {
             self.running = Some(running.store());
         }

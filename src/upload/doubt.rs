@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::apply::{Applied, WINDOW, is_rate_limit, stop_for};
 use super::run::{Doubt, Stop};
-use super::{State, Upload};
+use super::{Origin, State, URL_LIFETIME, Upload};
 use crate::clock::Now;
 use crate::reconcile::{Reading, Verdict, Witness, reconcile};
 use crate::retry::{Backoff, poll_interval};
@@ -19,6 +19,9 @@ const STANDSTILL: Duration = Duration::from_secs(15);
 impl Upload {
     pub(super) fn status_answered(&mut self, status: StatusData, now: Now) -> Applied {
         self.run.unanswered = 0;
+        if let Some(fetched) = status.downloaded_bytes {
+            self.run.fetched = self.run.fetched.max(fetched);
+        }
         let Some(publish_id) = self.state.publish_id().map(str::to_owned) else {
             return Applied::NOTHING;
         };
@@ -117,7 +120,9 @@ impl Upload {
                 at: now.boot,
             });
         }
-        reconcile(&self.plan, confirmed, &self.run.doubt.readings)
+        self.plan().map_or(Verdict::Unknown, |plan| {
+            reconcile(plan, confirmed, &self.run.doubt.readings)
+        })
     }
 
     fn header_spoke(&self) -> bool {
@@ -160,17 +165,35 @@ impl Upload {
     fn poll_again(&mut self, now: Now) -> Applied {
         let since = *self.run.processing_since.get_or_insert(now.boot);
         let waited = now.boot.saturating_sub(since);
-        if waited >= self.run.limits.processing {
-            let text = format!(
-                "Every byte is at TikTok, but after {} s it is still working on the video.",
-                waited.as_secs()
-            );
+        let left = self.patience(since, now).saturating_sub(waited);
+        if left.is_zero() {
+            let seconds = waited.as_secs();
+            let text = match &self.origin {
+                Origin::File { .. } => format!(
+                    "Every byte is at TikTok, but after {seconds} s it is still working on the video."
+                ),
+                Origin::Url { .. } => {
+                    format!("TikTok was followed for {seconds} s and is still fetching or working.")
+                }
+            };
             return self.stop(Stop::Spent(text));
         }
-        let wait = poll_interval(self.run.polls).min(self.run.limits.processing - waited);
+        self.run.not_before = Some(now.boot + poll_interval(self.run.polls).min(left));
         self.run.polls += 1;
-        self.run.not_before = Some(now.boot + wait);
         Applied::NOTHING
+    }
+
+    /// How long the service may work, from when it was first seen to: a fetch has what is left of its hour besides.
+    fn patience(&self, first_seen: Duration, now: Now) -> Duration {
+        let fetching = match &self.state {
+            State::Pulling { since, .. } => {
+                let followed = now.boot.saturating_sub(first_seen);
+                let age = now.wall.since(*since).saturating_sub(followed);
+                URL_LIFETIME.saturating_sub(age)
+            }
+            _ => Duration::ZERO,
+        };
+        self.run.limits.processing + fetching
     }
 
     pub(super) fn status_refused(&mut self, error: CallError, now: Now, random: u64) -> Applied {
@@ -189,10 +212,10 @@ impl Upload {
             State::Uploading { .. } if error.is_code("invalid_publish_id") => {
                 self.lose_session("the service no longer knows it")
             }
-            State::Sealed { .. } | State::Processing { .. }
+            State::Sealed { .. } | State::Pulling { .. } | State::Processing { .. }
                 if error.is_code("invalid_publish_id") =>
             {
-                let publish_id = self.state.publish_id().unwrap_or_default().to_owned();
+                let publish_id = self.state.publish_id().map(str::to_owned);
                 let why = "the service no longer knows it".to_owned();
                 self.end(State::Unknown {
                     publish_id,

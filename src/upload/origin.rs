@@ -4,13 +4,26 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What P2 is about: the same bytes for the same account, API base and destination.
+use crate::plan::Plan;
+
+/// What P2 is about: the same video for the same account, API base and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) account: String,
     pub(crate) api_base: String,
     pub(crate) destination: Destination,
-    pub(crate) size: u64,
+    #[serde(flatten)]
+    pub(crate) video: Video,
+}
+
+/// What makes two videos candidates for being the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Video {
+    /// A file of so many bytes; whether it is the same one its bytes must tell.
+    Size(u64),
+    /// What lies under a URL, by the URL without its query or by a name of the caller's. Its bytes are never seen here.
+    Key(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -31,10 +44,20 @@ impl Destination {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Origin {
+    /// A local file, sent in chunks.
     File {
         #[serde(with = "stored_path")]
         path: PathBuf,
         identity: Identity,
+        content_type: String,
+        plan: Plan,
+    },
+    /// A URL that the service fetches itself.
+    Url {
+        /// Without its query, which may be a secret and is not needed any more once the service has it.
+        url: String,
+        /// In bytes, where its host has told.
+        size: Option<u64>,
     },
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Run {
     pub(crate) unanswered: u32,
     pub(crate) polls: u32,
     pub(crate) processing_since: Option<Duration>,
+    /// Bytes the service says it has fetched from a URL.
+    pub(crate) fetched: u64,
     pub(crate) lost_inits: u32,
     pub(crate) lost_sessions: u32,
     /// This run is over, and the row stays as it is.
@@ -39,6 +41,7 @@ impl Default for Run {
             unanswered: 0,
             polls: 0,
             processing_since: None,
+            fetched: 0,
             lost_inits: 0,
             lost_sessions: 0,
             stop: None,

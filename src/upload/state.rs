@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::{Now, Timestamp};
 use crate::secret::Secret;
 
-/// How long an upload URL lives, and so how long a whole upload may take. Source: Upload Video.
+/// How long an upload URL lives, and so how long a whole upload may take; also how long the service fetches a URL before it
+/// gives up. Sources: Upload Video, Media Transfer Guide.
 pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// An upload URL and the name that status knows it by.
@@ -49,6 +50,11 @@ pub(crate) enum State {
     Sealed {
         session: Session,
     },
+    /// The service fetches the video itself, within an hour of its init.
+    Pulling {
+        publish_id: String,
+        since: Timestamp,
+    },
     Processing {
         publish_id: String,
     },
@@ -73,13 +79,16 @@ pub(crate) enum State {
     },
     /// Whether there is a draft cannot be told.
     Unknown {
-        publish_id: String,
+        /// Not known either where the answer to an init was lost.
+        publish_id: Option<String>,
         why: String,
         at: Timestamp,
     },
 }
 
 impl State {
+    pub(super) const UNKNOWN: &str = "unknown";
+
     pub(crate) const fn is_final(&self) -> bool {
         matches!(
             self,
@@ -97,12 +106,13 @@ impl State {
             Self::InitIntent => "init_intent",
             Self::Uploading { .. } => "uploading",
             Self::Sealed { .. } => "sealed",
+            Self::Pulling { .. } => "pulling",
             Self::Processing { .. } => "processing",
             Self::Delivered { .. } => "delivered",
             Self::Published { .. } => "published",
             Self::Failed { .. } => "failed",
             Self::GivenUp { .. } => "given_up",
-            Self::Unknown { .. } => "unknown",
+            Self::Unknown { .. } => Self::UNKNOWN,
         }
     }
 
@@ -110,11 +120,12 @@ impl State {
         match self {
             Self::Queued | Self::InitIntent | Self::GivenUp { .. } => None,
             Self::Uploading { session, .. } | Self::Sealed { session } => Some(&session.publish_id),
-            Self::Processing { publish_id }
+            Self::Pulling { publish_id, .. }
+            | Self::Processing { publish_id }
             | Self::Delivered { publish_id, .. }
             | Self::Published { publish_id, .. }
-            | Self::Failed { publish_id, .. }
-            | Self::Unknown { publish_id, .. } => Some(publish_id),
+            | Self::Failed { publish_id, .. } => Some(publish_id),
+            Self::Unknown { publish_id, .. } => publish_id.as_deref(),
         }
     }
 }

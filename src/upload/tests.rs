@@ -6,6 +6,8 @@ use crate::reconcile::Witness;
 use crate::secret::Secret;
 use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
 
+mod pull;
+
 const SIZE: u64 = 50_000_123;
 
 fn at(second: u64) -> Now {
@@ -29,20 +31,24 @@ fn queued() -> Upload {
         account: "lena".into(),
         api_base: "http://127.0.0.1:1".into(),
         destination: Destination::Inbox,
-        size: SIZE,
+        video: Video::Size(SIZE),
     };
-    let origin = Origin::File {
-        path: "/videos/clip.mp4".into(),
+    Upload::new(key, file("/videos/clip.mp4".as_ref()), true, at(0))
+}
+
+fn file(path: &Path) -> Origin {
+    Origin::File {
+        path: path.to_owned(),
         identity: identity(),
-    };
-    let plan = Plan::new(SIZE, &Limits::TIKTOK, 10_000_000).expect("legal");
-    Upload::new(key, origin, "video/mp4", plan, true, at(0))
+        content_type: "video/mp4".into(),
+        plan: Plan::new(SIZE, &Limits::TIKTOK, 10_000_000).expect("legal"),
+    }
 }
 
 fn session() -> InitData {
     InitData {
         publish_id: "v_inbox_file~v2.1".into(),
-        upload_url: Secret::new("https://u/?t=1"),
+        upload_url: Some(Secret::new("https://u/?t=1")),
     }
 }
 
@@ -66,6 +72,7 @@ fn status(word: &str, uploaded_bytes: Option<u64>) -> Reply {
         status: word.into(),
         fail_reason: None,
         uploaded_bytes,
+        downloaded_bytes: None,
     }))
 }
 
@@ -86,7 +93,7 @@ fn refusal(http_status: u16, code: &str) -> CallError {
 /// An upload with an open session and `confirmed` chunks acknowledged in this run.
 fn uploading(confirmed: u32) -> Upload {
     let mut upload = queued();
-    upload.intend(identity(), at(0));
+    upload.intend(Some(identity()), at(0));
     upload.apply(Reply::Init(Ok(session())), at(0), 0);
     for _ in 0..confirmed {
         upload.apply(put(206, None), at(1), 0);
@@ -211,7 +218,7 @@ fn a_service_that_neither_tells_nor_takes_costs_two_sessions_and_no_more() {
             Step::Ask => working(None),
             Step::Init => {
                 inits += 1;
-                upload.intend(identity(), at(second));
+                upload.intend(Some(identity()), at(second));
                 Reply::Init(Ok(session()))
             }
             Step::Stop(_) => break,
@@ -288,7 +295,7 @@ fn a_deterministic_refusal_of_init_is_not_repeated() {
         (401, "access_token_invalid"),
     ] {
         let mut upload = queued();
-        upload.intend(identity(), at(0));
+        upload.intend(Some(identity()), at(0));
         upload.apply(Reply::Init(Err(refusal(http_status, code))), at(0), 0);
         assert_eq!(
             (next(&upload, 1), upload.state.name()),
@@ -302,7 +309,7 @@ fn a_deterministic_refusal_of_init_is_not_repeated() {
 fn a_lost_init_is_repeated_twice_and_counted() {
     let mut upload = queued();
     for (round, expected) in [(1, "init"), (2, "init"), (3, "stop")] {
-        upload.intend(identity(), at(round * 60));
+        upload.intend(Some(identity()), at(round * 60));
         upload.apply(
             Reply::Init(Err(CallError::Lost("timeout".into()))),
             at(round * 60),
@@ -350,6 +357,7 @@ fn what_another_try_cannot_cure_is_remembered_and_what_it_can_is_not() {
             status: "FAILED".into(),
             fail_reason: Some(reason.into()),
             uploaded_bytes: None,
+            downloaded_bytes: None,
         };
         upload.apply(Reply::Status(Ok(failed)), at(4), 0);
         assert_eq!(
@@ -393,11 +401,8 @@ fn a_name_that_is_not_utf8_survives_the_journal() {
     use std::os::unix::ffi::OsStringExt;
     let mut upload = queued();
     let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(b"/v/\xff\xfe.mp4".to_vec()));
-    upload.origin = Origin::File {
-        path: path.clone(),
-        identity: identity(),
-    };
-    assert_eq!(read_back(&upload).path(), path);
+    upload.origin = file(&path);
+    assert_eq!(read_back(&upload).path(), Some(path.as_path()));
 }
 
 /// Anything a service may answer.
@@ -473,7 +478,7 @@ proptest! {
                     // A sealed upload may be complete; only its stated end, or a stated standstill, allows another.
                     inits += 1;
                     sealed = false;
-                    upload.intend(identity(), at(second));
+                    upload.intend(Some(identity()), at(second));
                     if pick < 4 { Reply::Init(Err(CallError::Lost("timeout".into()))) } else { Reply::Init(Ok(session())) }
                 }
                 Step::Put(chunk) => {

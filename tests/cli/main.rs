@@ -10,6 +10,7 @@ mod lock;
 mod messages;
 mod nginx;
 mod proxy;
+mod pull;
 mod same;
 mod scene;
 mod secrets;

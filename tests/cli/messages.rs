@@ -146,7 +146,7 @@ fn a_video_that_failed_is_told_with_what_must_change() {
     let scene = Scene::new(&["fail_reason=picture_size_check_failed"], &[]);
     scene.video("clip.mp4", 1_000_000);
     let ended = scene.command(["upload", "clip.mp4"]).end().expect(1);
-    insta::assert_snapshot!(last(&ended.stderr), @"TikTok took clip.mp4 and then failed it: picture_size_check_failed. Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4). Without a request the same file is refused again; --again insists. (PUBLISH_ID)");
+    insta::assert_snapshot!(last(&ended.stderr), @"TikTok took clip.mp4 and then failed it: picture_size_check_failed. Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4). Without a request the same video is refused again; --again insists. (PUBLISH_ID)");
 }
 
 #[test]

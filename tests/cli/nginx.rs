@@ -1,4 +1,4 @@
-//! A gateway between: real nginx that ends TLS in front of the emulator.
+//! Real nginx: as a gateway that ends TLS in front of the emulator, and as the host of a video.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -26,21 +26,32 @@ fn nginx() -> Option<&'static str> {
     found
 }
 
-/// Stopped when it is dropped.
-struct Gateway {
+/// Real nginx with this in its `server` block; stopped when it is dropped.
+pub(crate) struct Nginx {
     process: Child,
-    ca_file: PathBuf,
-    access: PathBuf,
+    pub(crate) port: u16,
+    dir: PathBuf,
 }
 
-impl Gateway {
-    /// Ends TLS on this port and passes everything on; `None` if somebody else took the port meanwhile.
-    fn start(program: &str, dir: &Path, port: u16, to: &str, location: &str) -> Option<Self> {
+impl Nginx {
+    /// Listens on a port of its own; `None` where nginx is not installed.
+    pub(crate) fn serving(dir: &Path, server: &str) -> Option<Self> {
+        let program = nginx()?;
+        let started = (0..10).find_map(|_| {
+            let port = port();
+            Self::start(
+                program,
+                dir,
+                port,
+                &format!("listen 127.0.0.1:{port}; {server}"),
+            )
+        });
+        Some(started.expect("a port stays free"))
+    }
+
+    /// `None` if somebody else took the port meanwhile.
+    fn start(program: &str, dir: &Path, port: u16, server: &str) -> Option<Self> {
         fs::create_dir_all(dir).unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let (ca_file, access) = (dir.join("cert.pem"), dir.join("access"));
-        fs::write(&ca_file, made.cert.pem()).unwrap();
-        fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
         let at = dir.display();
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {at}/{kind};\n"))
@@ -48,10 +59,9 @@ impl Gateway {
         // One process, so that its worker may write where this test may.
         let config = format!(
             "daemon off; master_process off; pid {at}/pid; error_log {at}/error;\nevents {{}}\nhttp {{\n\
-             {temporary}log_format put '$request_method $status $request_length';\naccess_log {at}/access put;\n\
-             server {{ listen 127.0.0.1:{port} ssl; server_name localhost;\n\
-             ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem;\n\
-             client_max_body_size 0; location / {{ proxy_pass {to}; {location} }} }} }}\n"
+             {temporary}log_format brief '$request_method $status $request_length';\naccess_log {at}/access brief;\n\
+             types {{ video/mp4 mp4; text/html html; }} default_type application/octet-stream;\n\
+             server {{ {server} }} }}\n"
         );
         let file = dir.join("nginx.conf");
         fs::write(&file, config).unwrap();
@@ -74,25 +84,58 @@ impl Gateway {
         }
         Some(Self {
             process,
-            ca_file,
-            access,
+            port,
+            dir: dir.to_owned(),
         })
     }
 
-    /// The status of every PUT that it passed on.
-    fn puts(&self) -> Vec<u16> {
-        let log = fs::read_to_string(&self.access).unwrap();
-        let puts = log.lines().filter_map(|line| line.strip_prefix("PUT "));
-        puts.map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
+    /// The status of every request of this method that it answered.
+    pub(crate) fn answered(&self, method: &str) -> Vec<u16> {
+        let log = fs::read_to_string(self.dir.join("access")).unwrap();
+        let lines = log
+            .lines()
+            .filter_map(|line| line.strip_prefix(method)?.strip_prefix(' '));
+        lines
+            .map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
             .collect()
     }
 }
 
-impl Drop for Gateway {
+impl Drop for Nginx {
     fn drop(&mut self) {
         // It may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+/// nginx that ends TLS in front of an emulator.
+struct Gateway {
+    nginx: Nginx,
+    ca_file: PathBuf,
+}
+
+impl Gateway {
+    /// Ends TLS on this port and passes everything on; `None` if somebody else took the port meanwhile.
+    fn start(program: &str, dir: &Path, port: u16, to: &str, location: &str) -> Option<Self> {
+        fs::create_dir_all(dir).unwrap();
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let ca_file = dir.join("cert.pem");
+        fs::write(&ca_file, made.cert.pem()).unwrap();
+        fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let at = dir.display();
+        let server = format!(
+            "listen 127.0.0.1:{port} ssl; server_name localhost;\n\
+             ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem;\n\
+             client_max_body_size 0; location / {{ proxy_pass {to}; {location} }}"
+        );
+        let nginx = Nginx::start(program, dir, port, &server)?;
+        Some(Self { nginx, ca_file })
+    }
+
+    /// The status of every PUT that it passed on.
+    fn puts(&self) -> Vec<u16> {
+        self.nginx.answered("PUT")
     }
 }
 

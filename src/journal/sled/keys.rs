@@ -1,7 +1,7 @@
 //! The keys. One keyspace, so that one batch is one atomic step.
 
 use crate::clock::Timestamp;
-use crate::upload::Key;
+use crate::upload::{Key, Video};
 
 /// Digits of an upload's id.
 const ID: usize = 16;
@@ -34,6 +34,11 @@ fn scope(of: &Key) -> Vec<u8> {
     scope
 }
 
+fn key_with(mut prefix: Vec<u8>, id: &str) -> Vec<u8> {
+    prefix.extend_from_slice(id.as_bytes());
+    prefix
+}
+
 /// A row.
 pub(super) fn row(id: &str) -> Vec<u8> {
     key(b'u', &[id.as_bytes()])
@@ -54,14 +59,20 @@ pub(super) fn entry(id: &str, chunk: u32) -> Vec<u8> {
     key(b'd', &[id.as_bytes(), &chunk.to_be_bytes()])
 }
 
-/// The uploads of one size in one scope.
-pub(super) fn same_size(of: &Key) -> Vec<u8> {
-    key(b'k', &[&scope(of), &of.size.to_be_bytes()])
+/// The uploads of one key.
+pub(super) fn same(of: &Key) -> Vec<u8> {
+    match &of.video {
+        Video::Size(size) => key(b'k', &[&scope(of), &size.to_be_bytes()]),
+        Video::Key(text) => {
+            let length = (text.len() as u32).to_be_bytes();
+            key(b'p', &[&scope(of), &length, text.as_bytes()])
+        }
+    }
 }
 
 /// One of them.
-pub(super) fn sized(of: &Key, id: &str) -> Vec<u8> {
-    key(b'k', &[&scope(of), &of.size.to_be_bytes(), id.as_bytes()])
+pub(super) fn one_of_same(of: &Key, id: &str) -> Vec<u8> {
+    key_with(same(of), id)
 }
 
 /// The inits of a scope within the last minute, in the order of their times.

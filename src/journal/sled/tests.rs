@@ -4,14 +4,14 @@ use super::*;
 use crate::clock::Now;
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
-use crate::upload::{Destination, Identity, Origin};
+use crate::upload::{Destination, Identity, Origin, Video};
 
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
         account: account.into(),
         api_base: "https://open.tiktokapis.com".into(),
         destination: Destination::Inbox,
-        size,
+        video: Video::Size(size),
     };
     let identity = Identity {
         device: 1,
@@ -22,9 +22,10 @@ fn upload(account: &str, size: u64) -> Upload {
     let origin = Origin::File {
         path: "/videos/clip.mp4".into(),
         identity,
+        content_type: "video/mp4".into(),
+        plan: Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal"),
     };
-    let plan = Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal");
-    Upload::new(key, origin, "video/mp4", plan, true, Now::read())
+    Upload::new(key, origin, true, Now::read())
 }
 
 fn delivered(mut upload: Upload, at: u64) -> Upload {

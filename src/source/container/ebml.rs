@@ -9,27 +9,7 @@ pub(super) fn webm(
     probe: &[u8],
     head: &Element,
 ) -> Result<Container, Unfit> {
-    let end = head.header as u64 + head.size.unwrap_or(0).min(u64::MAX / 2);
-    let mut rest =
-        &probe[head.header..usize::try_from(end).map_or(probe.len(), |end| end.min(probe.len()))];
-    let mut doc_type: &[u8] = b"";
-    while let Some(element) = Element::parse(rest) {
-        let body = &rest[element.header..];
-        let length = element
-            .size
-            .and_then(|size| usize::try_from(size).ok())
-            .unwrap_or(usize::MAX);
-        let (body, behind) = body.split_at(length.min(body.len()));
-        if element.id == Element::DOC_TYPE {
-            // A string may be shorter than its element, with zeros behind it (RFC 8794, 13).
-            doc_type = body.split(|&byte| byte == 0).next().unwrap_or_default();
-        }
-        rest = behind;
-    }
-    if doc_type != b"webm" {
-        return Err(Unfit::Foreign(Format::of_doc_type(doc_type)));
-    }
-
+    let end = check_doc_type(probe, head)?;
     let mut header = [0; 12];
     let header = read_up_to(read, &mut header, end, size)?;
     match Element::parse(header) {
@@ -60,6 +40,32 @@ pub(super) fn webm(
             gap: Gap::NoMedia,
         }),
         _ => Ok(Container::WebM),
+    }
+}
+
+/// Tell WebM from its kin; where the EBML header ends, if it is WebM.
+pub(super) fn check_doc_type(probe: &[u8], head: &Element) -> Result<u64, Unfit> {
+    let end = head.header as u64 + head.size.unwrap_or(0).min(u64::MAX / 2);
+    let mut rest =
+        &probe[head.header..usize::try_from(end).map_or(probe.len(), |end| end.min(probe.len()))];
+    let mut doc_type: &[u8] = b"";
+    while let Some(element) = Element::parse(rest) {
+        let body = &rest[element.header..];
+        let length = element
+            .size
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(usize::MAX);
+        let (body, behind) = body.split_at(length.min(body.len()));
+        if element.id == Element::DOC_TYPE {
+            // A string may be shorter than its element, with zeros behind it (RFC 8794, 13).
+            doc_type = body.split(|&byte| byte == 0).next().unwrap_or_default();
+        }
+        rest = behind;
+    }
+    if doc_type == b"webm" {
+        Ok(end)
+    } else {
+        Err(Unfit::Foreign(Format::of_doc_type(doc_type)))
     }
 }
 

@@ -1,0 +1,169 @@
+//! What uploads and pulls have in common: how they run, and how they are followed to their end.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chunkferry::{Account, Engine, Error, ErrorKind, Job, Options, Progress, fragile_state_dir};
+use clap::Args;
+use futures::future::join_all;
+
+use super::exit::Exit;
+use super::render::{Screen, View};
+use super::signals::Signals;
+use super::{Failure, Globals};
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Uploads in flight at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Send a video although it was delivered before
+    #[arg(long)]
+    again: bool,
+    /// End once TikTok has it, without waiting for the inbox
+    #[arg(long)]
+    no_wait: bool,
+    /// How long TikTok may work on a video
+    #[arg(long, value_name = "SECS", default_value_t = 1800)]
+    wait: u64,
+    /// Exit 75 instead of waiting for another chunkferry to end
+    #[arg(long)]
+    no_wait_lock: bool,
+    /// Append each request and answer, without secrets, to this file
+    #[arg(long, value_name = "FILE")]
+    wire_log: Option<PathBuf>,
+}
+
+/// Where a run takes place.
+pub(super) struct Place<'a> {
+    pub(super) screen: &'a Screen,
+    pub(super) account: &'a Account,
+    pub(super) state_dir: &'a Path,
+    /// Whether the journal is to be told of: that of an emulator inside this process ends with it.
+    pub(super) lasting: bool,
+}
+
+impl RunArgs {
+    /// A job as these arguments want it.
+    pub(super) fn job(&self, job: Job, account: &Account) -> Job {
+        job.for_account(account.clone())
+            .again(self.again)
+            .hand_over(self.no_wait)
+            .wait(Duration::from_secs(self.wait))
+    }
+
+    /// Carries all jobs to their ends.
+    pub(super) async fn run(
+        &self,
+        place: &Place<'_>,
+        globals: &Globals,
+        adjust: impl FnOnce(Options) -> Options,
+        doing: &str,
+        jobs: Vec<Job>,
+    ) -> Result<Exit, Failure> {
+        let Place {
+            screen,
+            account,
+            state_dir,
+            lasting,
+        } = *place;
+        if lasting && !state_dir.exists() {
+            screen.say(&format!(
+                "The journal is kept in {}. It is what lets uploads carry on and prevents double drafts.",
+                state_dir.display()
+            ));
+        }
+        let names: Vec<_> = jobs.iter().map(Job::name).collect();
+        let mut options = adjust(globals.options(state_dir.to_owned()))
+            .jobs(self.jobs.into())
+            .doing(format!("{doing} {}", names.join(" ")));
+        if let Some(path) = &self.wire_log {
+            options = options.wire_log(path);
+        }
+        let mut signals = Signals::listen()?;
+        let views: Vec<_> = jobs
+            .iter()
+            .map(|job| screen.view(job, account.name()))
+            .collect();
+        let engine = match self.open(&options, screen, &mut signals).await {
+            Ok(engine) => engine,
+            Err((exit, error)) => {
+                // No video was looked at; programs wait for an outcome of each all the same.
+                let result = Err(error);
+                for view in &views {
+                    view.end(&result, exit, Progress::default());
+                }
+                return Ok(exit);
+            }
+        };
+        if lasting && let Some(why) = fragile_state_dir(state_dir) {
+            screen.say(&format!("The journal in {}: {why}.", state_dir.display()));
+        }
+        let runs = jobs
+            .into_iter()
+            .zip(&views)
+            .map(|(job, view)| follow(&engine, job, view, signals.clone()));
+        let exit = join_all(runs)
+            .await
+            .into_iter()
+            .fold(Exit::DELIVERED, Exit::worse);
+        if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
+            screen.say("Stopped. The same command carries on.");
+        }
+        Ok(exit)
+    }
+
+    /// Opens the engine, waiting for another process as long as that takes, or until a signal.
+    async fn open(
+        &self,
+        options: &Options,
+        screen: &Screen,
+        signals: &mut Signals,
+    ) -> Result<Engine, (Exit, Error)> {
+        let mut told = false;
+        loop {
+            let error = match options.open() {
+                Err(error) if error.kind() == ErrorKind::Locked && !self.no_wait_lock => error,
+                opened => return opened.map_err(|error| (Exit::of(error.kind()), error)),
+            };
+            if !told {
+                screen.say(&format!(
+                    "{error} Waiting for it to end (--no-wait-lock: do not wait)."
+                ));
+                told = true;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(200)) => {}
+                exit = signals.first() => return Err((exit, error)),
+            }
+        }
+    }
+}
+
+/// Shows one upload until it ends, or until a signal stops it.
+async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals) -> Exit {
+    let mut handle = engine.submit(job);
+    let mut tick = tokio::time::interval(view.tick());
+    let mut stopped = None;
+    loop {
+        tokio::select! {
+            event = handle.event() => match event {
+                Some(event) => view.event(event),
+                None => break,
+            },
+            exit = signals.first(), if stopped.is_none() => {
+                stopped = Some(exit);
+                handle.cancel();
+            }
+            _ = tick.tick() => view.progress(handle.progress()),
+        }
+    }
+    let result = (&mut handle).await;
+    let exit = match (&result, stopped) {
+        (Ok(_), _) => Exit::DELIVERED,
+        (Err(error), Some(exit)) if error.kind() == ErrorKind::Cancelled => exit,
+        (Err(error), _) => Exit::of(error.kind()),
+    };
+    view.end(&result, exit, handle.progress());
+    exit
+}

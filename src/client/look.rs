@@ -1,0 +1,68 @@
+//! A look at a URL that the service is to fetch. No bearer token goes there.
+
+use std::time::Instant;
+
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION, RANGE};
+use serde_json::json;
+
+use super::{Client, text, unanswered};
+use crate::remote::{Look, Remote};
+use crate::wire::{Call, CallError};
+
+/// As many bytes of a URL as tell its format.
+const FIRST_BYTES: usize = 512;
+
+impl Client {
+    /// Looks at a URL that the service is to fetch: at its headers, or, `closer`, at its first bytes.
+    pub(crate) async fn look(&self, remote: &Remote, closer: bool) -> Result<Look, CallError> {
+        let method = if closer { Method::GET } else { Method::HEAD };
+        let mut request = self.http.request(method.clone(), remote.url().clone());
+        if closer {
+            request = request.header(RANGE, format!("bytes=0-{}", FIRST_BYTES - 1));
+        }
+        let started = Instant::now();
+        let exchange = async {
+            let mut answer = request.send().await.map_err(unanswered)?;
+            let mut look = Look {
+                http_status: answer.status().as_u16(),
+                location: text(answer.headers(), &LOCATION),
+                content_type: text(answer.headers(), &CONTENT_TYPE),
+                size: whole_size(answer.headers()),
+                start: None,
+            };
+            if closer {
+                let mut start = Vec::new();
+                while start.len() < FIRST_BYTES
+                    && let Some(piece) = answer.chunk().await.map_err(unanswered)?
+                {
+                    start.extend_from_slice(&piece[..piece.len().min(FIRST_BYTES)]);
+                }
+                look.start = Some(start);
+            }
+            Ok((answer.headers().clone(), look))
+        };
+        let looked = tokio::time::timeout(self.waits.call, exchange).await;
+        let looked = looked.unwrap_or_else(|_| {
+            let seconds = self.waits.call.as_secs();
+            Err(CallError::Lost(format!("none within {seconds} s")))
+        });
+        let (answer, result) = match looked {
+            Ok((headers, look)) => (Some((look.http_status, headers)), Ok(look)),
+            Err(error) => (None, Err(error)),
+        };
+        let host = remote.url().host_str().unwrap_or_default();
+        let request = json!({ "method": method.as_str(), "url": remote.shown() });
+        let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
+        self.log(Call::Look, host, request, answer, started, &result);
+        result
+    }
+}
+
+/// Bytes of the whole that an answer is, or is a part of.
+fn whole_size(headers: &HeaderMap) -> Option<u64> {
+    match text(headers, &CONTENT_RANGE) {
+        Some(range) => range.rsplit_once('/')?.1.trim().parse().ok(),
+        None => text(headers, &CONTENT_LENGTH)?.trim().parse().ok(),
+    }
+}

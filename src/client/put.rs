@@ -1,0 +1,113 @@
+//! One chunk on its way.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use serde_json::json;
+
+use super::{Client, drain, lost_reason, retry_after, text, unanswered};
+use crate::body::{Body, Meter};
+use crate::plan::Chunk;
+use crate::retry::Waits;
+use crate::secret::Secret;
+use crate::wire::{self, Call, CallError, PutAnswer};
+
+impl Client {
+    /// Sends one chunk. Ends with an answer, or when the socket took no byte, or no answer came, for too long.
+    ///
+    /// No bearer token: the upload URL is the credential. Source: Media Transfer Guide.
+    pub(crate) async fn put<I>(
+        &self,
+        upload_url: &Secret,
+        content_type: &str,
+        chunk: Chunk,
+        body: Body<I>,
+    ) -> Result<PutAnswer, CallError>
+    where
+        I: Iterator<Item = std::io::Result<Bytes>> + Send + Sync + Unpin + 'static,
+    {
+        let url = self
+            .hosts
+            .check(upload_url.expose())
+            .map_err(CallError::Host)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let meter = body.meter();
+        let started = Instant::now();
+        let exchange = async {
+            let answer = self
+                .http
+                .put(url)
+                .header(CONTENT_TYPE, content_type)
+                .header(CONTENT_LENGTH, chunk.size())
+                .header(CONTENT_RANGE, chunk.content_range())
+                .body(reqwest::Body::wrap(body))
+                .send()
+                .await
+                .map_err(unanswered)?;
+            let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+            // The connection serves the next chunk only if this answer was read to its end; the task that owns it needs
+            // one turn to notice.
+            let _ = drain(answer).await;
+            tokio::task::yield_now().await;
+            Ok((status, headers))
+        };
+        let answered = tokio::select! {
+            answered = exchange => answered,
+            dead = watch(&meter, self.waits, chunk.size()) => Err(CallError::Lost(dead)),
+        };
+        let result = match &answered {
+            Ok((200..300, _)) if !meter.is_all_taken() => Err(CallError::Lost(
+                "success was claimed before all bytes were sent".into(),
+            )),
+            Ok((http_status, headers)) => {
+                let header = text(headers, &CONTENT_RANGE);
+                let progress =
+                    header.and_then(|header| wire::progress(&header, chunk.video_size()));
+                Ok(PutAnswer {
+                    http_status: *http_status,
+                    progress,
+                    retry_after: retry_after(headers),
+                })
+            }
+            Err(error) => Err(match (meter.take_fault(), error) {
+                (Some(fault), _) => CallError::Source(fault),
+                (None, CallError::Unsent(reason)) => CallError::Unsent(reason.clone()),
+                (None, error) => CallError::Lost(lost_reason(error)),
+            }),
+        };
+        let request =
+            json!({ "content_range": chunk.content_range(), "content_type": content_type });
+        self.log(
+            Call::Put,
+            &host,
+            request,
+            answered.as_ref().ok().map(|(s, h)| (*s, h)),
+            started,
+            &result,
+        );
+        result
+    }
+}
+
+/// Ends when the peer counts as dead; says why.
+async fn watch(meter: &Meter, waits: Waits, len: u64) -> String {
+    loop {
+        let all_taken = meter.is_all_taken();
+        let allowed = if all_taken {
+            waits.answer_to(len)
+        } else {
+            waits.stall
+        };
+        let idle = meter.idle();
+        if idle >= allowed {
+            let what = if all_taken {
+                "after the last byte"
+            } else {
+                "while sending"
+            };
+            return format!("the connection stood still for {} s {what}", idle.as_secs());
+        }
+        tokio::time::sleep((allowed - idle).min(Duration::from_secs(1))).await;
+    }
+}

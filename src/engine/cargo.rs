@@ -1,0 +1,184 @@
+//! What is carried: a file, sent from here, or a URL that the service fetches. Where the two differ, they differ here.
+
+use std::sync::atomic::Ordering;
+
+use super::Shared;
+use super::look::look;
+use super::place::{Placed, place, place_url};
+use super::sending::Sending;
+use super::transfer::Transfer;
+use crate::error::Error;
+use crate::event::{Event, Tally};
+use crate::job::{Job, Ledger, What};
+use crate::plan::Chunk;
+use crate::remote::Remote;
+use crate::upload::{Identity, Key, Origin, Reply, Upload, Video};
+use crate::wire::SourceInfo;
+
+#[derive(Debug)]
+pub(super) enum Cargo {
+    File(Box<Sending>),
+    Url {
+        remote: Remote,
+        /// In bytes, once its host has told.
+        size: Option<u64>,
+    },
+}
+
+impl Cargo {
+    /// Looks at what the job names, as far as that takes no request.
+    pub(super) async fn open(
+        shared: &Shared,
+        job: &Job,
+        tally: &Tally,
+        tell: impl Fn(Event),
+    ) -> Result<Self, Error> {
+        match &job.what {
+            What::File { path } => {
+                let sending = Sending::open(shared, path, job, tell).await?;
+                tally
+                    .total
+                    .store(sending.plan.video_size(), Ordering::Relaxed);
+                Ok(Self::File(Box::new(sending)))
+            }
+            What::Url { url, .. } => Ok(Self::Url {
+                remote: Remote::parse(url, shared.client.is_emulated())?,
+                size: None,
+            }),
+        }
+    }
+
+    /// What the journal finds it by.
+    pub(super) fn video(&self, job: &Job) -> Video {
+        match (self, &job.what) {
+            (Self::File(sending), _) => Video::Size(sending.plan.video_size()),
+            (Self::Url { .. }, What::Url { key: Some(key), .. }) => Video::Key(key.clone()),
+            (Self::Url { remote, .. }, _) => Video::Key(remote.shown()),
+        }
+    }
+
+    /// Which upload of the journal it belongs to.
+    pub(super) async fn place(
+        &self,
+        shared: &Shared,
+        key: &Key,
+        again: bool,
+        tell: impl Fn(Event),
+    ) -> Result<Placed, Error> {
+        match self {
+            Self::File(sending) => place(shared, &sending.source, key, again, tell).await,
+            Self::Url { .. } => place_url(shared, key, again).await,
+        }
+    }
+
+    /// Looks at a URL before the service is asked to fetch it.
+    pub(super) async fn preflight(
+        &mut self,
+        shared: &Shared,
+        job: &Job,
+        tell: impl Fn(Event),
+    ) -> Result<(), Error> {
+        if let (
+            Self::Url { remote, size },
+            What::Url {
+                preflight: true, ..
+            },
+        ) = (self, &job.what)
+        {
+            *size = look(&shared.client, remote, tell).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        match self {
+            Self::File(sending) => sending.origin(),
+            Self::Url { remote, size } => Origin::Url {
+                url: remote.shown(),
+                size: *size,
+            },
+        }
+    }
+
+    /// Adds what was just learned to what an earlier run knew.
+    pub(super) fn amend(&self, origin: &mut Origin) {
+        if let (Self::Url { size: seen, .. }, Origin::Url { size, .. }) = (self, origin) {
+            *size = seen.or(*size);
+        }
+    }
+
+    /// Whether its bytes are hashed here.
+    pub(super) fn has_ledger(&self, job: &Job) -> bool {
+        matches!(self, Self::File(_)) && job.ledger == Ledger::On
+    }
+
+    /// Takes up what earlier runs have left.
+    pub(super) async fn carry_on(
+        &mut self,
+        transfer: &mut Transfer,
+        compared: bool,
+    ) -> Result<(), Error> {
+        match self {
+            Self::File(sending) => sending.carry_on(transfer, compared).await,
+            Self::Url { .. } => Ok(()),
+        }
+    }
+
+    /// The file as it is now that an init is about to be asked for.
+    pub(super) async fn as_of(&self, transfer: &mut Transfer) -> Result<Option<Identity>, Error> {
+        match self {
+            Self::File(sending) => sending.as_of(transfer).await.map(Some),
+            Self::Url { .. } => Ok(None),
+        }
+    }
+
+    /// Everything is sent from the start, of a file as it was just seen.
+    pub(super) fn begin(&mut self, as_of: Option<Identity>) {
+        if let (Self::File(sending), Some(as_of)) = (self, as_of) {
+            sending.begin(as_of);
+        }
+    }
+
+    /// What the service is asked for.
+    pub(super) fn source_info(&self, upload: &Upload) -> SourceInfo {
+        match self {
+            Self::File(sending) => upload.plan().unwrap_or(&sending.plan).into(),
+            Self::Url { remote, .. } => SourceInfo::PullFromUrl {
+                video_url: remote.secret(),
+            },
+        }
+    }
+
+    pub(super) async fn put(
+        &mut self,
+        transfer: &mut Transfer,
+        chunk: Chunk,
+    ) -> Result<Reply, Error> {
+        match self {
+            Self::File(sending) => sending.put(transfer, chunk).await,
+            Self::Url { .. } => Ok(Reply::SessionOver(NOTHING_TO_SEND)),
+        }
+    }
+
+    pub(super) async fn adopt(
+        &mut self,
+        transfer: &mut Transfer,
+        chunk: Chunk,
+    ) -> Result<Reply, Error> {
+        match self {
+            Self::File(sending) => sending.adopt(transfer, chunk).await,
+            Self::Url { .. } => Ok(Reply::SessionOver(NOTHING_TO_SEND)),
+        }
+    }
+
+    /// Bytes per second of this run, once there is something to measure.
+    pub(super) fn rate(&self) -> Option<u64> {
+        match self {
+            Self::File(sending) => sending.rate(),
+            Self::Url { .. } => None,
+        }
+    }
+}
+
+/// Only a file has chunks, so only a damaged journal can ask for one of a URL.
+const NOTHING_TO_SEND: &str = "what it names is not sent from here";

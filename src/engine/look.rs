@@ -1,0 +1,34 @@
+//! A look at a URL before the service is asked to fetch it: what it would refuse an hour later is told at once.
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::event::Event;
+use crate::plan::Limits;
+use crate::remote::{Judgement, Remote};
+
+/// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
+pub(super) async fn look(
+    client: &Client,
+    remote: &Remote,
+    tell: impl Fn(Event),
+) -> Result<Option<u64>, Error> {
+    for closer in [false, true] {
+        let looked = client.look(remote, closer).await;
+        let looked = looked.map_err(|error| Error::unreachable(&remote.shown(), error))?;
+        if let Judgement::Fit { size } = remote.judge(&looked)? {
+            let text = match size {
+                Some(size) if size > Limits::TIKTOK.sure_file => {
+                    format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them")
+                }
+                Some(_) => return Ok(size),
+                None => "its host does not tell its size".to_owned(),
+            };
+            tell(Event::Notice { text });
+            return Ok(size);
+        }
+    }
+    Err(Error::unreachable(
+        &remote.shown(),
+        "its host did not tell what it is",
+    ))
+}

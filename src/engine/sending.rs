@@ -1,0 +1,203 @@
+//! A file on its way: its chunks, and what this run knows of its bytes.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::forecast::too_slow;
+use super::rehash::Rehash;
+use super::transfer::Transfer;
+use crate::body::{Body, Gate, WITHHELD};
+use crate::error::Error;
+use crate::event::Event;
+use crate::job::Job;
+use crate::plan::{Chunk, Limits, Plan};
+use crate::source::Source;
+use crate::upload::{Identity, Origin, Reply};
+use crate::wire::CallError;
+
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) source: Source,
+    content_type: String,
+    /// How a new upload of it would be cut; one that is carried on keeps its own.
+    pub(super) plan: Plan,
+    /// What the file system says of the file for as long as what this run sends is one version of it.
+    pub(super) baseline: Identity,
+    /// The re-hash of what earlier runs sent, while this one goes on.
+    pub(super) rehash: Option<Rehash>,
+    /// Bytes this run had accepted, and the time that took.
+    sent_bytes: u64,
+    sending: Duration,
+}
+
+impl Sending {
+    /// Opens the file, and tells by itself whether it can be sent.
+    pub(super) async fn open(
+        shared: &Shared,
+        path: &Path,
+        job: &Job,
+        tell: impl Fn(Event),
+    ) -> Result<Self, Error> {
+        let source = Source::open(path)?;
+        let size = source.identity().size;
+        let rate = shared.journal.rate(shared.api_base.clone()).await?;
+        let preferred = job
+            .chunk_size
+            .unwrap_or_else(|| Limits::TIKTOK.auto_chunk(rate.map(|rate| rate.bytes_per_second)));
+        let plan = Plan::new(size, &Limits::TIKTOK, preferred)
+            .map_err(|error| Error::plan(source.path(), error))?;
+        if size > Limits::TIKTOK.sure_file {
+            tell(Event::Notice {
+                text: format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"),
+            });
+        }
+        if let Some(forecast) = rate.and_then(|rate| too_slow(size, rate.bytes_per_second)) {
+            tell(Event::Notice {
+                text: format!("by the last known rate it is too slow. {forecast}"),
+            });
+        }
+        let content_type = match &job.content_type {
+            Some(content_type) => content_type.clone(),
+            None => source.content_type()?.to_owned(),
+        };
+        Ok(Self {
+            content_type,
+            plan,
+            baseline: source.identity(),
+            source,
+            rehash: None,
+            sent_bytes: 0,
+            sending: Duration::ZERO,
+        })
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        Origin::File {
+            path: self.source.path().to_owned(),
+            identity: self.source.identity(),
+            content_type: self.content_type.clone(),
+            plan: self.plan,
+        }
+    }
+
+    /// Takes up what earlier runs have left: what they sent is hashed again, beside everything else.
+    pub(super) async fn carry_on(
+        &mut self,
+        transfer: &mut Transfer,
+        compared: bool,
+    ) -> Result<(), Error> {
+        let upload = &transfer.upload;
+        let (Some(plan), Some(_)) = (upload.plan().copied(), upload.session()) else {
+            return Ok(());
+        };
+        if upload.confirmed() == 0 {
+            return Ok(());
+        }
+        if upload.running.is_none() {
+            let same = upload.identity() == Some(self.source.identity());
+            return if same {
+                Ok(())
+            } else {
+                Err(self.changed(transfer, "its time of change".into()).await)
+            };
+        }
+        if !compared {
+            let entries = transfer.ledger().await?;
+            self.rehash = Some(Rehash::start(self.source.clone(), plan, entries));
+        }
+        Ok(())
+    }
+
+    /// The file as it is now, if it still has the size that was planned.
+    pub(super) async fn as_of(&self, transfer: &mut Transfer) -> Result<Identity, Error> {
+        let identity = self.source.identity_now()?;
+        if transfer.upload.size() != Some(identity.size) {
+            return Err(self.changed(transfer, "its size".into()).await);
+        }
+        Ok(identity)
+    }
+
+    /// Everything is sent from the start, of the file as it was just seen.
+    pub(super) fn begin(&mut self, as_of: Identity) {
+        self.baseline = as_of;
+        self.rehash = None;
+    }
+
+    pub(super) async fn put(
+        &mut self,
+        transfer: &mut Transfer,
+        chunk: Chunk,
+    ) -> Result<Reply, Error> {
+        if let Some(what) = self
+            .rehash
+            .as_mut()
+            .and_then(|rehash| rehash.peek()?.complaint())
+        {
+            return Err(self.changed(transfer, what).await);
+        }
+        let Some(session) = transfer.upload.session().cloned() else {
+            return Ok(Reply::SessionOver("it was already closed"));
+        };
+        let shared = Arc::clone(&transfer.shared);
+        let Range { start, end } = chunk.range();
+        let cut = if chunk.is_last() {
+            end.saturating_sub(WITHHELD)
+        } else {
+            end
+        };
+        let pieces = self.source.pieces(start..end, cut, &shared.pool);
+        let (gate, keeper) = chunk.is_last().then(Gate::new).unzip();
+        let body = Body::new(
+            pieces,
+            start,
+            chunk.size(),
+            transfer.upload.running(),
+            Arc::clone(&transfer.tally),
+        )
+        .throttled(shared.throttle.clone())
+        .gated(gate);
+        let meter = body.meter();
+        let started = Instant::now();
+        let content_type = transfer.upload.content_type();
+        let content_type = content_type.unwrap_or(&self.content_type).to_owned();
+        let put = shared
+            .client
+            .put(&session.upload_url, &content_type, chunk, body);
+        let answer = match keeper {
+            None => put.await,
+            Some(keeper) => {
+                tokio::pin!(put);
+                tokio::select! {
+                    answer = &mut put => answer,
+                    kept = self.keep(transfer, keeper) => {
+                        kept?;
+                        put.await
+                    }
+                }
+            }
+        };
+        match answer {
+            Err(CallError::Source(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(self.changed(transfer, "it became shorter".into()).await);
+            }
+            Err(CallError::Source(error)) => {
+                return Err(Error::unreadable(self.source.path(), error));
+            }
+            _ => {}
+        }
+        if answer.as_ref().is_ok_and(|answer| answer.http_status < 300) {
+            self.sent_bytes += chunk.size();
+            self.sending += started.elapsed();
+        }
+        Ok(Reply::Put(answer, meter.take_running()))
+    }
+
+    /// Bytes per second of this run, once there is something to measure.
+    pub(super) fn rate(&self) -> Option<u64> {
+        let seconds = self.sending.as_secs_f64();
+        (seconds >= 0.1).then(|| (self.sent_bytes as f64 / seconds) as u64)
+    }
+}
