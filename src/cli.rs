@@ -313,6 +313,6 @@ mod tests {
                 help.lines().count()
             );
         }
-        assert!(command.render_help().to_string().lines().count() <= 30);
+        assert!(command.render_help().to_string().lines().count() <= 36);
     }
 }
