@@ -297,3 +297,6 @@ fn hide_query(request: &mut serde_json::Value) -> Option<String> {
 fn humane(time: SystemTime) -> String {
     httpdate::fmt_http_date(time)
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,6 @@ mod authorised;
 mod cargo;
 mod carry;
 mod drive;
-mod forecast;
 mod look;
 mod place;
 mod rehash;

@@ -50,8 +50,10 @@ pub(crate) struct Waits {
     pub(crate) call: Duration,
     /// The socket takes a byte of the chunk, or the peer counts as dead.
     pub(crate) stall: Duration,
-    /// After the last byte: this plus what [`Self::ANSWER_RATE`] needs for the chunk.
+    /// After the last byte: this, plus what the chunk needs at `answer_rate`.
     pub(crate) answer: Duration,
+    /// Bytes a second, the slowest link honoured: a chunk can lie in kernels and proxies long after the socket took it.
+    pub(crate) answer_rate: u64,
     /// Between sealing and the inbox.
     pub(crate) processing: Duration,
 }
@@ -62,15 +64,15 @@ impl Waits {
         call: Duration::from_secs(60),
         stall: Duration::from_secs(60),
         answer: Duration::from_secs(60),
+        answer_rate: 32_000,
         processing: Duration::from_secs(30 * 60),
     };
 
-    /// A chunk can lie in kernels and proxies long after the socket took it: bytes a second, the slowest link honoured.
-    const ANSWER_RATE: u64 = 32_000;
-
     /// How long the answer to a chunk of `len` bytes may take after its last byte was handed over.
     pub(crate) const fn answer_to(&self, len: u64) -> Duration {
-        Duration::from_secs(self.answer.as_secs() + len / Self::ANSWER_RATE)
+        self.answer.saturating_add(Duration::from_millis(
+            len.saturating_mul(1000) / self.answer_rate,
+        ))
     }
 }
 

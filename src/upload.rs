@@ -17,15 +17,18 @@ use crate::plan::{Chunk, Plan};
 mod apply;
 mod doubt;
 mod origin;
+mod pace;
 mod run;
 mod state;
 
 pub(crate) use apply::Reply;
 pub(crate) use origin::{Destination, Identity, Key, Origin, Video};
+pub(crate) use pace::Shortfall;
 pub(crate) use run::{RunLimits, Stop};
-pub(crate) use state::{Session, State, URL_LIFETIME};
+pub(crate) use state::{Session, State};
 
 use run::Run;
+use state::URL_LIFETIME;
 
 /// Version of the row in the journal; newer ones are refused, unknown fields of the same one are ignored.
 pub(crate) const ROW_VERSION: u32 = 1;
@@ -78,8 +81,8 @@ pub(crate) enum Step {
     Adopt(Chunk),
     /// Ask for the status.
     Ask,
-    /// The hour of the URL is over.
-    Expire,
+    /// The hour of the URL is over, or as good as over; in words.
+    Expire(&'static str),
     /// The run ends here.
     Stop(Stop),
     /// The upload has ended, or is handed over.
@@ -123,10 +126,12 @@ impl Upload {
         match &self.state {
             State::InitIntent if self.is_stranded() => Step::Done,
             State::Queued | State::InitIntent => Step::Init,
-            State::Uploading { session, .. } if session.is_expired(now) => Step::Expire,
+            State::Uploading { session, .. } if session.left(now) == Some(Duration::ZERO) => {
+                Step::Expire("its URL has lived its hour")
+            }
             State::Uploading { .. } | State::Sealed { .. } => match self.due() {
                 Some(chunk) if self.run.adopt => Step::Adopt(chunk),
-                Some(chunk) if !self.run.in_doubt => Step::Put(chunk),
+                Some(chunk) if !self.run.in_doubt => self.put(chunk, now),
                 _ => Step::Ask,
             },
             State::Pulling { .. } | State::Processing { .. } if self.run.limits.hand_over => {
@@ -138,6 +143,17 @@ impl Upload {
             | State::Failed { .. }
             | State::GivenUp { .. }
             | State::Unknown { .. } => Step::Done,
+        }
+    }
+
+    /// Sends a chunk, unless its URL dies before that can end. Once sealed it is sent all the same: the service's word on
+    /// it is worth more than ours.
+    fn put(&self, chunk: Chunk, now: Now) -> Step {
+        match &self.state {
+            State::Uploading { session, .. } if self.comes_too_late(&chunk, session, now) => {
+                Step::Expire("its URL dies before the next chunk can be there")
+            }
+            _ => Step::Put(chunk),
         }
     }
 

@@ -170,14 +170,6 @@ impl Cargo {
             Self::Url { .. } => Ok(Reply::SessionOver(NOTHING_TO_SEND)),
         }
     }
-
-    /// Bytes per second of this run, once there is something to measure.
-    pub(super) fn rate(&self) -> Option<u64> {
-        match self {
-            Self::File(sending) => sending.rate(),
-            Self::Url { .. } => None,
-        }
-    }
 }
 
 /// Only a file has chunks, so only a damaged journal can ask for one of a URL.

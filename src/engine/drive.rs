@@ -30,11 +30,11 @@ impl Transfer {
                 Step::Put(chunk) => cargo.put(&mut self, chunk).await?,
                 Step::Adopt(chunk) => cargo.adopt(&mut self, chunk).await?,
                 Step::Ask => self.ask().await,
-                Step::Expire => Reply::SessionOver("its URL has lived its hour"),
-                Step::Stop(stop) => return Err(self.stopped(stop, cargo.rate()).await),
+                Step::Expire(why) => Reply::SessionOver(why),
+                Step::Stop(stop) => return Err(self.stopped(stop).await),
                 Step::Done => return self.draft(),
             };
-            self.take_in(reply, cargo.rate()).await?;
+            self.take_in(reply).await?;
         }
     }
 

@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::Shared;
-use super::forecast::too_slow;
 use super::rehash::Rehash;
 use super::transfer::Transfer;
 use crate::body::{Body, Gate, WITHHELD};
@@ -15,7 +14,7 @@ use crate::event::Event;
 use crate::job::Job;
 use crate::plan::{Chunk, Limits, Plan};
 use crate::source::Source;
-use crate::upload::{Identity, Origin, Reply};
+use crate::upload::{Identity, Origin, Reply, Shortfall};
 use crate::wire::CallError;
 
 #[derive(Debug)]
@@ -28,9 +27,6 @@ pub(super) struct Sending {
     pub(super) baseline: Identity,
     /// The re-hash of what earlier runs sent, while this one goes on.
     pub(super) rehash: Option<Rehash>,
-    /// Bytes this run had accepted, and the time that took.
-    sent_bytes: u64,
-    sending: Duration,
 }
 
 impl Sending {
@@ -54,9 +50,11 @@ impl Sending {
                 text: format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"),
             });
         }
-        if let Some(forecast) = rate.and_then(|rate| too_slow(size, rate.bytes_per_second)) {
+        if let Some(shortfall) =
+            rate.and_then(|rate| Shortfall::of_whole(size, rate.bytes_per_second))
+        {
             tell(Event::Notice {
-                text: format!("by the last known rate it is too slow. {forecast}"),
+                text: format!("by the last known rate it is too slow. {shortfall}"),
             });
         }
         let content_type = match &job.content_type {
@@ -69,8 +67,6 @@ impl Sending {
             baseline: source.identity(),
             source,
             rehash: None,
-            sent_bytes: 0,
-            sending: Duration::ZERO,
         })
     }
 
@@ -189,15 +185,8 @@ impl Sending {
             _ => {}
         }
         if answer.as_ref().is_ok_and(|answer| answer.http_status < 300) {
-            self.sent_bytes += chunk.size();
-            self.sending += started.elapsed();
+            transfer.upload.note_pace(chunk.size(), started.elapsed());
         }
         Ok(Reply::Put(answer, meter.take_running()))
-    }
-
-    /// Bytes per second of this run, once there is something to measure.
-    pub(super) fn rate(&self) -> Option<u64> {
-        let seconds = self.sending.as_secs_f64();
-        (seconds >= 0.1).then(|| (self.sent_bytes as f64 / seconds) as u64)
     }
 }

@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use super::forecast::too_slow;
 use super::transfer::Transfer;
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::governor::PendingCap;
-use crate::upload::Stop;
+use crate::upload::{Shortfall, Stop};
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Transfer {
     /// The error a run stops with.
-    pub(super) async fn stopped(&self, stop: Stop, rate: Option<u64>) -> Error {
+    pub(super) async fn stopped(&self, stop: Stop) -> Error {
         match stop {
             Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
                 let retry_at = self.oldest_pending().await.map(|at| at.plus(DAY).into());
@@ -36,7 +35,7 @@ impl Transfer {
             Stop::NoToken(reason) => Error::no_token(reason.into()),
             Stop::Host(reason) => Error::host(&reason),
             Stop::Spent(reason) => Error::temporary(match self.upload.plan() {
-                Some(plan) => self.unfinished(&reason, plan.video_size(), rate),
+                Some(plan) => self.unfinished(&reason, plan.video_size()),
                 None => format!(
                     "{reason} Run the same command again: it goes on with {}.",
                     self.upload.name()
@@ -46,10 +45,13 @@ impl Transfer {
     }
 
     /// What a run out of patience says of a file.
-    fn unfinished(&self, reason: &str, total: u64, rate: Option<u64>) -> String {
+    fn unfinished(&self, reason: &str, total: u64) -> String {
         let (safe, name) = (self.upload.confirmed_bytes(), self.upload.name());
-        let forecast = rate.and_then(|rate| too_slow(total, rate));
-        let forecast = forecast.map(|text| format!(" {text}")).unwrap_or_default();
+        let shortfall = self
+            .upload
+            .rate()
+            .and_then(|rate| Shortfall::of_whole(total, rate));
+        let forecast = shortfall.map(|text| format!(" {text}")).unwrap_or_default();
         format!(
             "{reason} {safe} of {total} bytes of {name} are acknowledged; run the same command again, it carries on.{forecast}"
         )

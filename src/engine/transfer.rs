@@ -49,7 +49,7 @@ impl Transfer {
     }
 
     /// Applies a reply, and makes it durable before anything that depends on it.
-    pub(super) async fn take_in(&mut self, reply: Reply, rate: Option<u64>) -> Result<(), Error> {
+    pub(super) async fn take_in(&mut self, reply: Reply) -> Result<(), Error> {
         let due = self.upload.confirmed();
         let entry = match &reply {
             Reply::Put(_, Some(running)) | Reply::Adopted(Some(running)) => {
@@ -69,9 +69,14 @@ impl Transfer {
         }
         if let Some(event) = applied.event {
             if matches!(event, Event::Processing { .. }) {
-                self.remember(rate).await;
+                self.remember_rate().await;
             }
             self.tell(event);
+        }
+        if let Some(shortfall) = self.upload.foresee(Now::read()) {
+            self.tell(Event::Notice {
+                text: format!("by its rate it will not end in time. {shortfall}"),
+            });
         }
         Ok(())
     }
@@ -101,8 +106,8 @@ impl Transfer {
     }
 
     /// Keeps the rate of this run as a hint for the next plan.
-    async fn remember(&self, rate: Option<u64>) {
-        let Some(bytes_per_second) = rate else {
+    async fn remember_rate(&self) {
+        let Some(bytes_per_second) = self.upload.rate() else {
             return;
         };
         let rate = Rate {

@@ -160,6 +160,7 @@ impl Upload {
         self.run.in_doubt = false;
         self.run.doubt = Doubt::default();
         self.run.failed = 0;
+        self.forget_forecast();
     }
 
     /// Where bytes would have followed, nobody holds the lost URL: no byte can reach it and no draft can come of it, so

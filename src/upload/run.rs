@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::pace::Pace;
 use crate::reconcile::Reading;
 use crate::retry::Waits;
 use crate::wire::{Call, ServiceError};
@@ -21,6 +22,7 @@ pub(crate) struct Run {
     pub(crate) unanswered: u32,
     pub(crate) polls: u32,
     pub(crate) processing_since: Option<Duration>,
+    pub(crate) pace: Pace,
     /// Bytes the service says it has fetched from a URL.
     pub(crate) fetched: u64,
     pub(crate) lost_inits: u32,
@@ -41,6 +43,7 @@ impl Default for Run {
             unanswered: 0,
             polls: 0,
             processing_since: None,
+            pace: Pace::default(),
             fetched: 0,
             lost_inits: 0,
             lost_sessions: 0,

@@ -24,14 +24,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Whether the URL's hour is over. Where the clocks disagree nobody is believed: the service answers 403 itself.
-    pub(super) fn is_expired(&self, now: Now) -> bool {
+    /// How long the URL lives from now on. `None` where the clocks disagree: then the service answers 403 itself.
+    pub(super) fn left(&self, now: Now) -> Option<Duration> {
         let by_wall = now.wall.since(self.issued);
         let set_back = now.wall < self.issued;
         let disagree = self.issued_boot.is_some_and(|issued| {
             now.boot.saturating_sub(issued).abs_diff(by_wall) > Duration::from_secs(60)
         });
-        !set_back && !disagree && by_wall >= URL_LIFETIME
+        (!set_back && !disagree).then(|| URL_LIFETIME.saturating_sub(by_wall))
     }
 }
 

@@ -7,6 +7,8 @@ use crate::secret::Secret;
 use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
 
 mod pull;
+mod time;
+mod triples;
 
 const SIZE: u64 = 50_000_123;
 
@@ -121,7 +123,7 @@ fn next(upload: &Upload, second: u64) -> &'static str {
         Step::Put(_) => "put",
         Step::Adopt(_) => "adopt",
         Step::Ask => "ask",
-        Step::Expire => "expire",
+        Step::Expire(_) => "expire",
         Step::Stop(_) => "stop",
         Step::Done => "done",
     }
@@ -321,29 +323,6 @@ fn a_lost_init_is_repeated_twice_and_counted() {
 }
 
 #[test]
-fn a_session_ends_with_its_hour_unless_the_clock_was_set() {
-    let upload = uploading(2);
-    assert_eq!(next(&upload, 3599), "put");
-    assert_eq!(next(&upload, 3600), "expire");
-    let jumped = Now {
-        wall: at(4000).wall,
-        ..at(10)
-    };
-    assert!(
-        matches!(upload.step(jumped), Step::Put(_)),
-        "only the wall clock says so"
-    );
-    let set_back = Now {
-        wall: Timestamp(5),
-        ..at(4000)
-    };
-    assert!(
-        matches!(upload.step(set_back), Step::Put(_)),
-        "its age would be negative"
-    );
-}
-
-#[test]
 fn what_another_try_cannot_cure_is_remembered_and_what_it_can_is_not() {
     for (reason, state, wants) in [
         ("file_format_check_failed", "failed", "done"),
@@ -491,7 +470,7 @@ proptest! {
                 }
                 Step::Adopt(_) => Reply::Adopted(Some(Running::default())),
                 Step::Ask => status_reply(pick),
-                Step::Expire => Reply::SessionOver("its hour is over"),
+                Step::Expire(why) => Reply::SessionOver(why),
                 Step::Stop(_) | Step::Done => break,
             };
             second += 1;

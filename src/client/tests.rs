@@ -1,0 +1,194 @@
+//! Peers that die, at every stage of a call, and one that is merely slow. All windows are 20 times shorter than they are
+//! outside, and so are the links.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use socket2::{Domain, Socket, Type};
+
+use super::*;
+use crate::body::Body;
+use crate::event::Tally;
+use crate::plan::{Limits, Plan};
+use crate::wire::PutAnswer;
+
+const SCALE: u32 = 20;
+const CHUNK: u64 = 3_200_000;
+
+fn waits() -> Waits {
+    let Waits {
+        connect,
+        call,
+        stall,
+        answer,
+        answer_rate,
+        processing,
+    } = Waits::DEFAULT;
+    Waits {
+        connect: connect / SCALE,
+        call: call / SCALE,
+        stall: stall / SCALE,
+        answer: answer / SCALE,
+        answer_rate: answer_rate * u64::from(SCALE),
+        processing,
+    }
+}
+
+/// Nobody waits for a test that hangs.
+const HANGS: Duration = Duration::from_secs(120);
+
+fn client(base: &str) -> Client {
+    let hosts = HostPolicy::new(base, None, false).expect("a base");
+    Client::new(hosts, waits(), None, None).expect("a client")
+}
+
+/// Sends one chunk there.
+async fn put(base: &str) -> Result<PutAnswer, CallError> {
+    let plan = Plan::new(CHUNK, &Limits::TIKTOK, 10_000_000).expect("legal");
+    let piece = Bytes::from(vec![7; 256 * 1024]);
+    let mut left = CHUNK as usize;
+    let pieces = std::iter::from_fn(move || {
+        let len = piece.len().min(left);
+        left -= len;
+        (len > 0).then(|| Ok(piece.slice(..len)))
+    });
+    let body = Body::new(pieces, 0, CHUNK, None, Arc::new(Tally::default()));
+    let url = Secret::new(&format!("{base}/video/?upload_token=1"));
+    let client = client(base);
+    let put = client.put(&url, "video/mp4", plan.chunk(0), body);
+    tokio::time::timeout(HANGS, put).await.expect("it hangs")
+}
+
+async fn ask(base: &str) -> CallError {
+    let client = client(base);
+    let token = Secret::new("act.lena.1");
+    let asked = tokio::time::timeout(HANGS, client.status(&token, "v~1")).await;
+    asked.expect("it hangs").expect_err("nobody answers")
+}
+
+/// A server with a receive buffer of this many bytes, and a thread for its one connection.
+fn server(buffer: Option<usize>, serve: impl FnOnce(TcpStream) + Send + 'static) -> String {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    if let Some(buffer) = buffer {
+        socket.set_recv_buffer_size(buffer).expect("a buffer");
+    }
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).expect("a port");
+    socket.listen(8).expect("a listener");
+    let listener: TcpListener = socket.into();
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || serve(listener.accept().expect("a connection").0));
+    format!("http://{address}")
+}
+
+/// Reads a request's head; what came of the body with it.
+fn head(stream: &mut TcpStream) -> usize {
+    let mut seen = Vec::new();
+    loop {
+        let mut buffer = [0; 1024];
+        let read = stream.read(&mut buffer).expect("a request");
+        seen.extend_from_slice(&buffer[..read]);
+        if let Some(end) = seen.windows(4).position(|window| window == b"\r\n\r\n") {
+            return seen.len() - end - 4;
+        }
+        assert!(read > 0, "the request broke off");
+    }
+}
+
+fn hold(stream: TcpStream) {
+    thread::sleep(HANGS);
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_host_that_takes_no_connection_is_given_up_and_nothing_was_sent() {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    socket.bind(&any.into()).expect("a port");
+    socket.listen(0).expect("a listener that is full at once");
+    let address = socket.local_addr().expect("an address");
+    let address = address.as_socket().expect("an address");
+    let patience = Duration::from_millis(300);
+    let mut full = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, patience) {
+        full.push(stream);
+    }
+    let error = put(&format!("http://{address}")).await.expect_err("full");
+    assert!(matches!(error, CallError::Unsent(_)), "{error}");
+    let error = ask(&format!("http://{address}")).await;
+    assert!(matches!(error, CallError::Unsent(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_that_never_speaks_tls_is_given_up_and_nothing_was_sent() {
+    let base = server(None, hold).replace("http:", "https:");
+    let error = put(&base).await.expect_err("no TLS");
+    assert!(matches!(error, CallError::Unsent(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_that_stops_reading_is_given_up() {
+    let base = server(Some(16 * 1024), |mut stream| {
+        head(&mut stream);
+        hold(stream);
+    });
+    let error = put(&base).await.expect_err("stalled");
+    assert!(matches!(error, CallError::Lost(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_that_takes_everything_and_never_answers_is_given_up() {
+    let base = server(None, |mut stream| {
+        let mut seen = head(&mut stream);
+        let mut buffer = vec![0; 1 << 16];
+        while seen < CHUNK as usize {
+            seen += stream.read(&mut buffer).expect("the body");
+        }
+        hold(stream);
+    });
+    let error = put(&base).await.expect_err("silent");
+    assert!(
+        matches!(&error, CallError::Lost(reason) if reason.contains("after the last byte")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_api_call_that_is_never_answered_or_never_ends_is_given_up() {
+    let silent = server(None, |mut stream| {
+        head(&mut stream);
+        hold(stream);
+    });
+    let error = ask(&silent).await;
+    assert!(matches!(error, CallError::Lost(_)), "{error}");
+    let endless = server(None, |mut stream| {
+        head(&mut stream);
+        let begin = b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n{";
+        stream.write_all(begin).expect("taken");
+        hold(stream);
+    });
+    let error = ask(&endless).await;
+    assert!(matches!(error, CallError::Lost(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_honest_link_of_256_kilobits_is_never_cut() {
+    // It needs longer than every window, and never stands still.
+    let rate = 32_000 * SCALE as usize;
+    let base = server(Some(16 * 1024), move |mut stream| {
+        let mut seen = head(&mut stream);
+        let grain = Duration::from_millis(20);
+        let mut buffer = vec![0; rate / 50];
+        while seen < CHUNK as usize {
+            thread::sleep(grain);
+            seen += stream.read(&mut buffer).expect("the body");
+        }
+        let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).expect("taken");
+    });
+    let answer = put(&base).await.expect("an honest link");
+    assert_eq!(answer.http_status, 201);
+}

@@ -1,0 +1,123 @@
+//! How fast bytes go, and whether they will all be there before their URL dies.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Session, State, URL_LIFETIME, Upload};
+use crate::clock::Now;
+use crate::plan::Chunk;
+
+/// What the last chunks of this run took. Older ones count for less and less: links change.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pace {
+    bytes: f64,
+    seconds: f64,
+    /// Whether it was said that this session will not end in time.
+    told: bool,
+}
+
+/// What a chunk weighs once the next one is measured.
+const FADING: f64 = 0.75;
+
+/// Shorter times measure nothing.
+const LEAST: f64 = 0.1;
+
+/// Bytes per second that are needed, and those there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shortfall {
+    left: u64,
+    within: Duration,
+    has: u64,
+}
+
+impl Shortfall {
+    /// Whether `left` bytes take longer than this at a rate of `has` bytes a second.
+    fn of(left: u64, within: Duration, has: u64) -> Option<Self> {
+        let late = left as f64 > has as f64 * within.as_secs_f64();
+        late.then_some(Self { left, within, has })
+    }
+
+    /// Of a whole upload, which has the hour of its URL.
+    pub(crate) fn of_whole(size: u64, rate: u64) -> Option<Self> {
+        Self::of(size, URL_LIFETIME, rate)
+    }
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabits = |rate: f64| rate * 8.0 / 1e6;
+        let within = self.within.as_secs_f64().max(1.0);
+        let (needs, has) = (self.left as f64 / within, self.has as f64);
+        if self.within == URL_LIFETIME {
+            f.write_str("An upload must end within one hour: this one")?;
+        } else {
+            let minutes = self.within.as_secs().div_ceil(60);
+            write!(f, "Its URL lives {minutes} min more: what is left of it")?;
+        }
+        write!(
+            f,
+            " needs {:.1} Mbit/s, and has {:.1}.",
+            megabits(needs),
+            megabits(has)
+        )
+    }
+}
+
+impl Upload {
+    /// The service has taken a chunk of `bytes`, after this long.
+    pub(crate) fn note_pace(&mut self, bytes: u64, took: Duration) {
+        let pace = &mut self.run.pace;
+        pace.bytes = pace.bytes * FADING + bytes as f64;
+        pace.seconds = pace.seconds * FADING + took.as_secs_f64();
+    }
+
+    /// Bytes per second of this run's last chunks, once there is something to measure.
+    pub(crate) fn rate(&self) -> Option<u64> {
+        let Pace { bytes, seconds, .. } = self.run.pace;
+        (seconds >= LEAST).then(|| (bytes / seconds) as u64)
+    }
+
+    /// What to say, once a session, as soon as it can be known that it will not end in time.
+    pub(crate) fn foresee(&mut self, now: Now) -> Option<Shortfall> {
+        let State::Uploading { session, .. } = &self.state else {
+            return None;
+        };
+        let left = self.size()?.saturating_sub(self.confirmed_bytes());
+        let shortfall = Shortfall::of(left, session.left(now)?, self.rate()?)?;
+        let told = std::mem::replace(&mut self.run.pace.told, true);
+        (!told).then_some(shortfall)
+    }
+
+    /// Whether the URL dies before this chunk can be there.
+    pub(super) fn comes_too_late(&self, chunk: &Chunk, session: &Session, now: Now) -> bool {
+        let (Some(left), Some(rate)) = (session.left(now), self.rate()) else {
+            return false;
+        };
+        Shortfall::of(chunk.size(), left, rate).is_some()
+    }
+
+    /// A new session may be told of again.
+    pub(super) fn forget_forecast(&mut self) {
+        self.run.pace.told = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_too_slow_for_the_hour_is_told_in_numbers() {
+        assert_eq!(Shortfall::of_whole(4_000_000_000, 1_200_000), None);
+        let slow = Shortfall::of_whole(4_294_967_296, 387_500).expect("too slow");
+        assert_eq!(
+            slow.to_string(),
+            "An upload must end within one hour: this one needs 9.5 Mbit/s, and has 3.1."
+        );
+        let late = Shortfall::of(90_000_000, Duration::from_secs(590), 100_000).expect("too slow");
+        assert_eq!(
+            late.to_string(),
+            "Its URL lives 10 min more: what is left of it needs 1.2 Mbit/s, and has 0.8."
+        );
+    }
+}

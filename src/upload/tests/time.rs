@@ -1,0 +1,134 @@
+//! Clocks, and links too slow for the hour of an upload URL.
+
+use super::*;
+
+/// `wall` and `boot` seconds after the session was opened.
+fn clocks(wall: i64, boot: u64) -> Now {
+    Now {
+        wall: Timestamp(at(0).wall.0.saturating_add_signed(wall * 1000)),
+        boot: at(boot).boot,
+    }
+}
+
+fn wants(upload: &Upload, now: Now) -> &'static str {
+    match upload.step(now) {
+        Step::Put(_) => "put",
+        Step::Ask => "ask",
+        Step::Expire(_) => "expire",
+        step => panic!("{step:?}"),
+    }
+}
+
+#[test]
+fn a_session_ends_with_its_hour_by_clocks_that_agree_and_by_no_others() {
+    // Suspend passes on both clocks; a clock that was set, or a leap of it, on one.
+    let rows = [
+        ("within its hour", 3599, 3599, "put"),
+        ("its hour is over", 3600, 3600, "expire"),
+        ("suspended for a day", 86_400, 86_400, "expire"),
+        ("the clock was set forward", 40_000, 10, "put"),
+        ("the clock was set back", -40_000, 10, "put"),
+        ("set back to within the hour, after it", 100, 4000, "put"),
+        ("set back by less than anybody notices", 3590, 3600, "put"),
+        ("half a minute of drift", 3600, 3570, "expire"),
+    ];
+    for (what, wall, boot, wanted) in rows {
+        assert_eq!(wants(&uploading(2), clocks(wall, boot)), wanted, "{what}");
+    }
+    // Another process, perhaps after a restart, has the wall clock alone.
+    for (what, wall, boot, wanted) in [
+        ("within its hour", 3599, 7, "ask"),
+        ("its hour is over", 3600, 7, "expire"),
+        ("the clock was set back", -5, 7, "ask"),
+    ] {
+        assert_eq!(
+            wants(&read_back(&uploading(2)), clocks(wall, boot)),
+            wanted,
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_link_too_slow_for_its_hour_is_told_with_the_first_chunk_and_once_a_session() {
+    let mut upload = uploading(0);
+    upload.note_pace(10_000_000, Duration::from_secs(1000));
+    upload.apply(put(206, None), at(1000), 0);
+    let told = upload
+        .foresee(at(1000))
+        .expect("40 MB at 10 kB/s take 4000 s");
+    assert_eq!(
+        told.to_string(),
+        "Its URL lives 44 min more: what is left of it needs 0.1 Mbit/s, and has 0.1."
+    );
+    assert_eq!(upload.foresee(at(1001)), None, "once is enough");
+
+    upload.apply(
+        Reply::SessionOver("its URL has lived its hour"),
+        at(3600),
+        0,
+    );
+    upload.intend(Some(identity()), at(3600));
+    upload.apply(Reply::Init(Ok(session())), at(3600), 0);
+    assert!(upload.foresee(at(3600)).is_some(), "another session");
+
+    let mut fast = uploading(0);
+    fast.note_pace(10_000_000, Duration::from_secs(1));
+    fast.apply(put(206, None), at(1), 0);
+    assert_eq!(fast.foresee(at(1)), None);
+}
+
+#[test]
+fn no_chunk_is_started_that_cannot_be_there_before_its_url_dies() {
+    let mut upload = uploading(3);
+    // 10 MB in 100 s.
+    upload.note_pace(10_000_000, Duration::from_secs(100));
+    assert_eq!(next(&upload, 3499), "put");
+    assert_eq!(next(&upload, 3501), "expire");
+    upload.apply(
+        Reply::SessionOver("its URL dies before the next chunk can be there"),
+        at(3501),
+        0,
+    );
+    assert_eq!(
+        next(&upload, 3501),
+        "init",
+        "from byte 0, in a session of its own"
+    );
+    assert_eq!(upload.confirmed(), 0);
+
+    let mut unknown = uploading(3);
+    assert_eq!(next(&unknown, 3599), "put", "nothing is measured yet");
+    unknown.note_pace(10_000_000, Duration::from_millis(1));
+    assert_eq!(next(&unknown, 3599), "put", "nothing that counts");
+}
+
+#[test]
+fn a_link_that_never_makes_it_costs_three_sessions_and_then_says_so() {
+    let mut upload = queued();
+    let (mut second, mut inits) = (0, 0);
+    loop {
+        match upload.step(at(second)) {
+            Step::Init => {
+                inits += 1;
+                upload.intend(Some(identity()), at(second));
+                upload.apply(Reply::Init(Ok(session())), at(second), 0);
+            }
+            Step::Put(chunk) => {
+                second += 1000;
+                upload.note_pace(chunk.size(), Duration::from_secs(1000));
+                upload.apply(put(206, None), at(second), 0);
+            }
+            Step::Expire(why) => {
+                upload.apply(Reply::SessionOver(why), at(second), 0);
+            }
+            Step::Stop(Stop::Spent(text)) => {
+                assert!(text.contains("3 sessions were lost"), "{text}");
+                break;
+            }
+            step => panic!("{step:?}"),
+        }
+        assert!(second < 20_000, "it loops");
+    }
+    assert_eq!(inits, 3);
+}
