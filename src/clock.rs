@@ -1,6 +1,6 @@
 //! Time as a value: the pure parts are told what time it is.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,10 +41,40 @@ impl Now {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            wall: Timestamp(wall.as_millis() as u64),
-            boot: since_boot(),
+            wall: Timestamp((wall * haste()).as_millis() as u64),
+            boot: since_boot() * haste(),
         }
     }
+}
+
+/// Waits for so long by the clocks above.
+pub(crate) async fn sleep(wait: Duration) {
+    tokio::time::sleep(real(wait)).await;
+}
+
+/// Time since `start` by the clocks above, suspend left out.
+pub(crate) fn since(start: Instant) -> Duration {
+    start.elapsed() * haste()
+}
+
+/// How long it really takes until so much time has passed.
+pub(crate) fn real(time: Duration) -> Duration {
+    time / haste()
+}
+
+/// How many times faster than it does time passes: for tests of what takes hours, in builds with debug assertions alone.
+/// Waits for a socket stay as they are.
+fn haste() -> u32 {
+    #[cfg(debug_assertions)]
+    {
+        static HASTE: std::sync::LazyLock<u32> = std::sync::LazyLock::new(|| {
+            let set = std::env::var("CHUNKFERRY_HASTE").ok();
+            set.and_then(|times| times.parse().ok()).unwrap_or(1).max(1)
+        });
+        *HASTE
+    }
+    #[cfg(not(debug_assertions))]
+    1
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]

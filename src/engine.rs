@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::account::Account;
@@ -129,8 +129,7 @@ impl Options {
             api_base: self.api_base.clone(),
             client,
             journal: Arc::new(journal),
-            governor: Governor::default(),
-            slots: Semaphore::new(self.jobs),
+            governor: Governor::new(self.jobs),
             throttle: self.bandwidth.map(Throttle::new),
             pool: Pool::default(),
             keys: Mutex::default(),
@@ -209,7 +208,6 @@ struct Shared {
     client: Client,
     journal: Arc<dyn ProgressStore>,
     governor: Governor,
-    slots: Semaphore,
     throttle: Option<Throttle>,
     pool: Pool,
     /// Uploads of one key go one after another: two of them could be the same video.

@@ -1,14 +1,12 @@
 //! What is carried: a file, sent from here, or a URL that the service fetches. Where the two differ, they differ here.
 
-use std::sync::atomic::Ordering;
-
 use super::Shared;
 use super::look::look;
 use super::place::{Placed, place, place_url};
 use super::sending::Sending;
 use super::transfer::Transfer;
 use crate::error::Error;
-use crate::event::{Event, Tally};
+use crate::event::Event;
 use crate::job::{Job, Ledger, What};
 use crate::plan::Chunk;
 use crate::remote::Remote;
@@ -27,24 +25,29 @@ pub(super) enum Cargo {
 
 impl Cargo {
     /// Looks at what the job names, as far as that takes no request.
-    pub(super) async fn open(
-        shared: &Shared,
-        job: &Job,
-        tally: &Tally,
-        tell: impl Fn(Event),
-    ) -> Result<Self, Error> {
-        match &job.what {
-            What::File { path } => {
-                let sending = Sending::open(shared, path, job, tell).await?;
-                tally
-                    .total
-                    .store(sending.plan.video_size(), Ordering::Relaxed);
-                Ok(Self::File(Box::new(sending)))
-            }
-            What::Url { url, .. } => Ok(Self::Url {
+    pub(super) async fn open(shared: &Shared, job: &Job) -> Result<Self, Error> {
+        Ok(match &job.what {
+            What::File { path } => Self::File(Box::new(Sending::open(shared, path, job).await?)),
+            What::Url { url, .. } => Self::Url {
                 remote: Remote::parse(url, shared.client.is_emulated())?,
                 size: None,
-            }),
+            },
+        })
+    }
+
+    /// In bytes, where that is known.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(sending) => Some(sending.plan.video_size()),
+            Self::Url { size, .. } => *size,
+        }
+    }
+
+    /// What a person should know of it beforehand.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        match self {
+            Self::File(sending) => sending.remarks(),
+            Self::Url { .. } => Vec::new(),
         }
     }
 

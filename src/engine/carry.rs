@@ -1,9 +1,10 @@
 //! From a job to its end: what is known of the video decides what happens to it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::Shared;
 use super::cargo::Cargo;
@@ -14,6 +15,7 @@ use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
 use crate::event::{Event, Tally};
+use crate::governor::Turn;
 use crate::job::Job;
 use crate::upload::{Destination, Key, RunLimits, Upload};
 use crate::wire::CallError;
@@ -33,25 +35,25 @@ pub(super) async fn carry(
             "No access token: the job has no account.".into(),
         ));
     };
-    let Ok(_slot) = shared.slots.acquire().await else {
-        return Err(Error::cancelled());
-    };
     let tell = &|event| {
         // Nobody needs to listen.
         let _ = events.send(event);
     };
-    let mut cargo = Cargo::open(shared, job, &tally, tell).await?;
-    let key = Key {
-        account: account.name().to_owned(),
-        api_base: shared.api_base.clone(),
-        destination: Destination::Inbox,
-        video: cargo.video(job),
-    };
-    let key_lock = shared.key_lock(&key);
-    let _one_at_a_time = key_lock.lock().await;
+    let Begun {
+        turn,
+        mut cargo,
+        key,
+        _alone,
+    } = begin(shared, job, account).await?;
+    tally
+        .total
+        .store(cargo.size().unwrap_or(0), Ordering::Relaxed);
+    for text in cargo.remarks() {
+        tell(Event::Notice { text });
+    }
     let placed = cargo.place(shared, &key, job.again, tell).await?;
     let (mut upload, compared) = match placed {
-        Placed::Ended(row) => return ended(shared, account, &row).await,
+        Placed::Ended(row) => return ended(shared, account, turn, &row).await,
         Placed::Unfinished { row, compared } => {
             if row.state.publish_id().is_none() {
                 cargo.preflight(shared, job, tell).await?;
@@ -77,13 +79,53 @@ pub(super) async fn carry(
     };
     let transfer = Transfer {
         shared: Arc::clone(shared),
-        turns: shared.governor.turns(account.name()),
+        turn,
         account: account.clone(),
         upload,
         tally,
         events: events.clone(),
     };
     transfer.drive(cargo, compared).await
+}
+
+/// A job whose turn it is.
+struct Begun {
+    turn: Turn,
+    cargo: Cargo,
+    key: Key,
+    /// Uploads of one key go one after another.
+    _alone: OwnedMutexGuard<()>,
+}
+
+/// Waits for the job's turn, and for the end of other uploads of its key. That can take long, so nobody else is kept
+/// waiting for it, and no file is held open.
+async fn begin(shared: &Shared, job: &Job, account: &Account) -> Result<Begun, Error> {
+    let mut waited: Option<(Key, OwnedMutexGuard<()>)> = None;
+    loop {
+        let turn = shared.governor.enter(account.name()).await;
+        let cargo = Cargo::open(shared, job).await?;
+        let key = Key {
+            account: account.name().to_owned(),
+            api_base: shared.api_base.clone(),
+            destination: Destination::Inbox,
+            video: cargo.video(job),
+        };
+        let lock = shared.key_lock(&key);
+        let alone = match waited.take() {
+            Some((of, guard)) if of == key => Some(guard),
+            _ => Arc::clone(&lock).try_lock_owned().ok(),
+        };
+        if let Some(_alone) = alone {
+            return Ok(Begun {
+                turn,
+                cargo,
+                key,
+                _alone,
+            });
+        }
+        drop((turn, cargo));
+        waited = Some((key, lock.lock_owned().await));
+    }
 }
 
 /// What to say where another chunk size is asked for than an unfinished upload was planned with.
@@ -97,15 +139,23 @@ fn keeps_its_plan(job: &Job, row: &Upload) -> Option<String> {
     })
 }
 
-/// The answer for a video whose upload has ended: no init, no PUT. Where the service can tell, one question makes sure
-/// that the draft is in this creator's inbox and not in another's.
-async fn ended(shared: &Shared, account: &Account, row: &Upload) -> Result<Draft, Error> {
+/// The answer for a video whose upload has ended: no init, no PUT. Where the service can be asked now, one question makes
+/// sure that the draft is in this creator's inbox and not in another's.
+async fn ended(
+    shared: &Shared,
+    account: &Account,
+    mut turn: Turn,
+    row: &Upload,
+) -> Result<Draft, Error> {
     if let Some(error) = row.final_error() {
         return Err(error);
     }
+    turn.leave_line();
+    if !turn.line().status_now() {
+        return Ok(draft(row, Outcome::AlreadyDelivered));
+    }
     let publish_id = row.state.publish_id().unwrap_or_default();
     let glance = async {
-        shared.governor.turns(account.name()).status().await;
         let token = account.tokens().token().await.map_err(CallError::Token)?;
         shared.client.status(&token, publish_id).await
     };

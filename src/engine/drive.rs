@@ -1,12 +1,11 @@
 //! The loop for one upload: decide, perform, record. The only loop, and the only place that tries again.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::authorised::{token, with_token};
 use super::cargo::Cargo;
 use super::transfer::Transfer;
-use crate::clock::Now;
+use crate::clock::{self, Now};
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::event::Event;
@@ -20,10 +19,13 @@ impl Transfer {
     pub(super) async fn drive(mut self, mut cargo: Cargo, compared: bool) -> Result<Draft, Error> {
         self.announce();
         cargo.carry_on(&mut self, compared).await?;
+        if self.upload.state.publish_id().is_some() {
+            self.turn.leave_line();
+        }
         loop {
             let reply = match self.upload.step(Now::read()) {
                 Step::Wait(wait) => {
-                    tokio::time::sleep(wait).await;
+                    clock::sleep(wait).await;
                     continue;
                 }
                 Step::Init => self.init(&mut cargo).await?,
@@ -43,9 +45,8 @@ impl Transfer {
             Ok(token) => token,
             Err(error) => return Ok(Reply::Init(Err(error))),
         };
-        let turns = Arc::clone(&self.turns);
-        let turn = turns.init().await;
-        if let Some(PendingCap { error, retry_at }) = turns.pending_cap() {
+        self.turn.line_up().await;
+        if let Some(PendingCap { error, retry_at }) = self.turn.line().pending_cap() {
             let error = Error::refused(Call::Init, self.account.name(), error);
             return Err(match retry_at {
                 Some(retry_at) => error.at(retry_at),
@@ -68,11 +69,11 @@ impl Transfer {
                     let reason =
                         format!("TikTok takes 6 inits a minute for {}", self.account.name());
                     self.tell(Event::Waiting { reason, wait });
-                    tokio::time::sleep(wait).await;
+                    self.turn.stand_by(wait).await;
                 }
             }
         }
-        drop(turn);
+        self.turn.leave_line();
         self.tally
             .inits
             .store(self.upload.totals.inits, Ordering::Relaxed);

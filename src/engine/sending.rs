@@ -9,8 +9,8 @@ use super::Shared;
 use super::rehash::Rehash;
 use super::transfer::Transfer;
 use crate::body::{Body, Gate, WITHHELD};
+use crate::clock;
 use crate::error::Error;
-use crate::event::Event;
 use crate::job::Job;
 use crate::plan::{Chunk, Limits, Plan};
 use crate::source::Source;
@@ -27,16 +27,13 @@ pub(super) struct Sending {
     pub(super) baseline: Identity,
     /// The re-hash of what earlier runs sent, while this one goes on.
     pub(super) rehash: Option<Rehash>,
+    /// Bytes per second of an earlier run to the same API.
+    last_rate: Option<u64>,
 }
 
 impl Sending {
     /// Opens the file, and tells by itself whether it can be sent.
-    pub(super) async fn open(
-        shared: &Shared,
-        path: &Path,
-        job: &Job,
-        tell: impl Fn(Event),
-    ) -> Result<Self, Error> {
+    pub(super) async fn open(shared: &Shared, path: &Path, job: &Job) -> Result<Self, Error> {
         let source = Source::open(path)?;
         let size = source.identity().size;
         let rate = shared.journal.rate(shared.api_base.clone()).await?;
@@ -45,18 +42,6 @@ impl Sending {
             .unwrap_or_else(|| Limits::TIKTOK.auto_chunk(rate.map(|rate| rate.bytes_per_second)));
         let plan = Plan::new(size, &Limits::TIKTOK, preferred)
             .map_err(|error| Error::plan(source.path(), error))?;
-        if size > Limits::TIKTOK.sure_file {
-            tell(Event::Notice {
-                text: format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"),
-            });
-        }
-        if let Some(shortfall) =
-            rate.and_then(|rate| Shortfall::of_whole(size, rate.bytes_per_second))
-        {
-            tell(Event::Notice {
-                text: format!("by the last known rate it is too slow. {shortfall}"),
-            });
-        }
         let content_type = match &job.content_type {
             Some(content_type) => content_type.clone(),
             None => source.content_type()?.to_owned(),
@@ -67,7 +52,20 @@ impl Sending {
             baseline: source.identity(),
             source,
             rehash: None,
+            last_rate: rate.map(|rate| rate.bytes_per_second),
         })
+    }
+
+    /// What a person should know of it beforehand.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let size = self.plan.video_size();
+        let large = (size > Limits::TIKTOK.sure_file)
+            .then(|| format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"));
+        let slow = self
+            .last_rate
+            .and_then(|rate| Shortfall::of_whole(size, rate))
+            .map(|shortfall| format!("by the last known rate it is too slow. {shortfall}"));
+        large.into_iter().chain(slow).collect()
     }
 
     pub(super) fn origin(&self) -> Origin {
@@ -185,7 +183,9 @@ impl Sending {
             _ => {}
         }
         if answer.as_ref().is_ok_and(|answer| answer.http_status < 300) {
-            transfer.upload.note_pace(chunk.size(), started.elapsed());
+            transfer
+                .upload
+                .note_pace(chunk.size(), clock::since(started));
         }
         Ok(Reply::Put(answer, meter.take_running()))
     }

@@ -17,7 +17,7 @@ impl Transfer {
         match stop {
             Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
                 let retry_at = self.oldest_pending().await.map(|at| at.plus(DAY).into());
-                self.turns.set_pending_cap(PendingCap {
+                self.turn.line().set_pending_cap(PendingCap {
                     error: error.clone(),
                     retry_at,
                 });

@@ -12,7 +12,7 @@ use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
 use crate::event::{Event, Tally};
-use crate::governor::Turns;
+use crate::governor::Turn;
 use crate::journal::Rate;
 use crate::ledger::Entry;
 use crate::upload::{Reply, State, Upload};
@@ -20,7 +20,7 @@ use crate::upload::{Reply, State, Upload};
 /// One upload on its way.
 pub(super) struct Transfer {
     pub(super) shared: Arc<Shared>,
-    pub(super) turns: Arc<Turns>,
+    pub(super) turn: Turn,
     pub(super) account: Account,
     pub(super) upload: Upload,
     pub(super) tally: Arc<Tally>,
@@ -94,7 +94,7 @@ impl Transfer {
     }
 
     pub(super) async fn ask(&mut self) -> Reply {
-        self.turns.status().await;
+        self.turn.line().status().await;
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
         let client = &self.shared.client;
         Reply::Status(

@@ -20,15 +20,13 @@ use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::ledger::Entry;
+use crate::retry::WINDOW;
 use crate::upload::{Key, ROW_VERSION, State, Upload};
 
 mod database;
 mod keys;
 
 use database::Trouble;
-
-/// The window of the service's limits. Source: API v2 Rate Limit.
-const WINDOW: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone)]
 pub(crate) struct SledStore(Arc<Inner>);

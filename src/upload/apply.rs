@@ -10,7 +10,7 @@ use crate::error::FailReason;
 use crate::event::Event;
 use crate::ledger::Running;
 use crate::reconcile::{Reading, Witness};
-use crate::retry::Backoff;
+use crate::retry::{Backoff, WINDOW};
 use crate::secret::Secret;
 use crate::wire::{Call, CallError, InitData, PutAnswer, StatusData};
 
@@ -59,9 +59,6 @@ impl Applied {
 /// Lost inits, and lost sessions, that one run makes up for. Never refilled: a service that keeps refusing must not make
 /// us open session after session.
 const LOSSES: u32 = 2;
-
-/// The wait that a 429 without `Retry-After` stands for: the windows slide over one minute. Source: API v2 Rate Limit.
-pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::apply::{Applied, WINDOW, is_rate_limit, stop_for};
+use super::apply::{Applied, is_rate_limit, stop_for};
 use super::run::{Doubt, Stop};
 use super::{Origin, State, URL_LIFETIME, Upload};
 use crate::clock::Now;
 use crate::reconcile::{Reading, Verdict, Witness, reconcile};
-use crate::retry::{Backoff, poll_interval};
+use crate::retry::{Backoff, WINDOW, poll_interval};
 use crate::wire::{Call, CallError, Stage, StatusData};
 
 /// Questions about one doubt before it is decided with what is known.

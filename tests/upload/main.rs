@@ -3,6 +3,7 @@
 #![cfg(feature = "emulator")]
 
 mod faults;
+mod load;
 mod stage;
 mod surface;
 #[path = "../cli/video.rs"]

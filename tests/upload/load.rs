@@ -1,0 +1,142 @@
+//! More uploads than windows: many queued jobs of many accounts, at documented rates, on a clock that runs faster for both
+//! sides.
+
+#![cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use chunkferry::emulator::Log;
+use chunkferry::{Engine, Job, Options};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+
+use crate::video;
+
+/// How many times faster an hour passes.
+const HASTE: u32 = 20;
+
+/// Uploads, accounts, and uploads in flight.
+fn sizes() -> (usize, usize, usize) {
+    match std::env::var_os("CHUNKFERRY_FULL") {
+        Some(set) if !set.is_empty() => (1000, 20, 64),
+        _ => (48, 4, 16),
+    }
+}
+
+#[test]
+fn queued_uploads_of_many_accounts_all_arrive_within_the_windows_and_none_starves() {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["load::fleet", "--exact", "--ignored", "--nocapture"])
+        .env("CHUNKFERRY_HASTE", HASTE.to_string())
+        .status();
+    assert!(child.unwrap().success());
+}
+
+struct Server(Child, String);
+
+impl Server {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
+            .args(["emulator", "--listen", "127.0.0.1:0"])
+            .args(["--set", &format!("clock={HASTE}x")])
+            .args(["--set", "pending_cap=1000000"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = process.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("listening on ").unwrap();
+        Self(process, url.to_owned())
+    }
+
+    fn log(&self) -> Log {
+        let address = self.1.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let ask = "GET /_emulator/log HTTP/1.1\r\nhost: emulator\r\nconnection: close\r\n\r\n";
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The memory this process holds, in KiB.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = line.unwrap().trim().trim_end_matches(" kB");
+    line.parse().unwrap()
+}
+
+#[ignore = "run by the test above, in a process of its own whose time passes faster"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fleet() {
+    let (uploads, accounts, in_flight) = sizes();
+    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let files = uploads / accounts;
+    for file in 0..files {
+        let (path, size) = (
+            dir.path().join(format!("{file}.mp4")),
+            6_000_000 + file as u64,
+        );
+        video::write(&path, size, size);
+    }
+    let options = Options::new(dir.path().join("state")).api_base(&server.1);
+    let engine: Engine = options.jobs(in_flight).open().unwrap();
+
+    // The worst order there is: all jobs of one account before the first of the next.
+    let jobs = (0..uploads).map(|number| {
+        let (account, file) = (number / files, number % files);
+        let job = Job::file(dir.path().join(format!("{file}.mp4")));
+        let job = job.account(
+            &format!("creator{account}"),
+            format!("act.creator{account}.1"),
+        );
+        let handle = engine.submit(job);
+        async move { (account, handle.await) }
+    });
+    let mut running: FuturesUnordered<_> = jobs.collect();
+    let (mut ended, mut memories) = (Vec::new(), Vec::new());
+    while let Some((account, result)) = running.next().await {
+        result.unwrap();
+        ended.push(account);
+        if ended.len() % (uploads / 8) == 0 {
+            memories.push(memory());
+        }
+    }
+
+    let log = server.log();
+    assert_eq!((log.drafts, log.inits), (uploads as u64, uploads as u64));
+    let refused = log.requests.init - log.inits;
+    let mut half: HashMap<usize, usize> = HashMap::new();
+    for account in &ended[..uploads / 2] {
+        *half.entry(*account).or_default() += 1;
+    }
+    let fair = uploads / 2 / accounts;
+    let (least, most) = (half.values().min(), half.values().max());
+    println!(
+        "{uploads} uploads, {accounts} accounts, {in_flight} in flight: {} delivered, {refused} inits refused, \
+         {} status questions; half way each account had {least:?} to {most:?} of them; memory by eighths, KiB: {memories:?}",
+        log.drafts, log.requests.status
+    );
+    assert_eq!(refused, 0, "a window was overrun");
+    assert_eq!(half.len(), accounts, "an account waited for all others");
+    assert!(*least.unwrap() * 2 >= fair, "{half:?}");
+    let (first, last) = (memories[1], memories[memories.len() - 1]);
+    assert!(
+        last < first + first / 4,
+        "memory grows with what was done: {memories:?}"
+    );
+}
