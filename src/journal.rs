@@ -11,10 +11,10 @@ use crate::error::{Error, ErrorKind};
 use crate::ledger::Entry;
 use crate::upload::{Key, Upload};
 
+mod durable;
 mod history;
 mod lock;
 mod record;
-mod replace;
 mod sled;
 mod status;
 
@@ -116,13 +116,8 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
     if !state_dir.exists() {
         return Ok(Vec::new());
     }
-    let mut records: Vec<Record> = History::of(state_dir)
-        .read()
-        .map_err(|error| broken("its history", error))?
-        .iter()
-        .map(Record::from)
-        .collect();
-    let unfinished = match Lock::take(state_dir, "list") {
+    let history = History::of(state_dir);
+    let unfinished: Vec<Record> = match Lock::take(state_dir, "list") {
         Ok(lock) => SledStore::open_locked(state_dir, lock)?
             .unfinished_now()?
             .iter()
@@ -131,6 +126,12 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
         Err(error) if error.kind() == ErrorKind::Locked => status::read(state_dir),
         Err(error) => return Err(error),
     };
+    let told = history
+        .read(0)
+        .map_err(|error| broken("its history", error))?;
+    // What may be complete has a line there before its end has one.
+    let mut records: Vec<Record> = told.rows.iter().map(Record::from).collect();
+    records.retain(|record| unfinished.iter().all(|other| other.id != record.id));
     records.extend(unfinished);
     Ok(records)
 }

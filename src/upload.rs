@@ -178,6 +178,17 @@ impl Upload {
         self.updated = now.wall;
     }
 
+    /// Whether there is a draft of it cannot be told any more.
+    pub(crate) fn park(&mut self, why: &str, at: Timestamp) {
+        self.state = State::Unknown {
+            publish_id: self.state.publish_id().unwrap_or_default().to_owned(),
+            why: why.to_owned(),
+            at,
+        };
+        self.running = None;
+        self.updated = at;
+    }
+
     /// Chunks acknowledged and recorded.
     pub(crate) fn confirmed(&self) -> u32 {
         match &self.state {
@@ -186,6 +197,13 @@ impl Upload {
             State::Sealed { .. } => self.plan.chunk_count() - 1,
             _ => self.plan.chunk_count(),
         }
+    }
+
+    /// Whether this row says all that a line of the history says: it has ended too, or the line was written when bytes
+    /// that may complete this very session were about to leave.
+    pub(crate) fn knows(&self, line: &Self) -> bool {
+        let same_session = self.state.publish_id() == line.state.publish_id();
+        self.state.is_final() || same_session && matches!(line.state, State::Unknown { .. })
     }
 
     /// Bytes acknowledged and recorded.

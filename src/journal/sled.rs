@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sled::{Batch, Db};
 
+use super::durable::{sync_names, sync_way_to};
 use super::history::History;
 use super::lock::Lock;
 use super::status::StatusFile;
@@ -82,7 +83,7 @@ impl SledStore {
             writing: Mutex::default(),
             _lock: held,
         };
-        inner.restore()?;
+        inner.catch_up(dir)?;
         inner.status.start_with(&inner.unfinished()?);
         Ok(Self(Arc::new(inner)))
     }
@@ -114,41 +115,69 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What may become of a write.
-#[derive(Debug, PartialEq, Eq)]
-enum Fence {
-    Open,
-    Late,
-}
-
 impl Inner {
     fn apply(&self, batch: Batch) -> Result<(), Error> {
         self.db.apply_batch(batch).map_err(cannot)
     }
 
-    /// A database that was never filled belongs to a new state directory, or to one whose database is lost. What had
-    /// ended comes back from the history; the mark is set last, so that a kill in between starts this again.
-    fn restore(&self) -> Result<(), Error> {
-        if self.db.contains_key(keys::FILLED).map_err(cannot)? {
+    /// Takes in what the history says and this database does not know: all of it where the database is new or was lost,
+    /// the last lines where a kill or damage has set it back. The mark comes last, so that a kill starts this again.
+    fn catch_up(&self, dir: &Path) -> Result<(), Error> {
+        let history = |error| broken("its history", error);
+        let mark = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
+        let known = mark.and_then(|mark| Some(u64::from_be_bytes(mark.as_ref().try_into().ok()?)));
+        let way = if known.is_none() {
+            sync_way_to(dir)
+        } else {
+            Ok(())
+        };
+        way.and_then(|()| sync_names(dir))
+            .map_err(|error| broken("syncing its directory", error))?;
+        let len = self.history.len().map_err(history)?;
+        if known == Some(len) {
             return Ok(());
         }
-        let rows = self
-            .history
-            .read()
-            .map_err(|error| broken("its history", error))?;
-        if !rows.is_empty() {
-            tracing::warn!(
-                uploads = rows.len(),
-                "finished uploads are restored from the history"
+        let told = self.history.read(known.unwrap_or(0)).map_err(history)?;
+        if told.unread > 0 {
+            tracing::error!(
+                lines = told.unread,
+                "lines of history.jsonl cannot be read; what they said of ended uploads is lost"
             );
         }
-        for row in rows {
+        for row in told.rows {
+            let stored = self.get(&row.id)?;
+            if stored.is_some_and(|stored| stored.knows(&row)) {
+                continue;
+            }
             let mut batch = Batch::default();
             self.put(&mut batch, &row)?;
+            self.drop_ledger(&mut batch, &row.id)?;
             self.apply(batch)?;
         }
-        self.db.insert(keys::FILLED, &[]).map_err(cannot)?;
+        self.db
+            .insert(keys::CAUGHT_UP, &len.to_be_bytes())
+            .map_err(cannot)?;
         self.sync()
+    }
+
+    /// A line for what has ended, and for what is about to become complete: written before the row, so that no damage
+    /// of the database can lead to a second draft.
+    fn tell(&self, batch: &mut Batch, stored: &Upload, row: &Upload) -> Result<(), Error> {
+        let line = if row.state.is_final() {
+            row.clone()
+        } else if row.state.may_be_complete() && !stored.state.may_be_complete() {
+            let mut line = row.clone();
+            line.park("the journal was lost before its end", row.updated);
+            line
+        } else {
+            return Ok(());
+        };
+        let len = self
+            .history
+            .append(&line)
+            .map_err(|error| broken("its history", error))?;
+        batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());
+        Ok(())
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -212,12 +241,11 @@ impl Inner {
     }
 
     /// A row may be written only by its last claimant, and only forward: a save whose caller was dropped may come late,
-    /// and then there is nothing left to do.
-    fn fence(&self, row: &Upload) -> Result<Fence, Error> {
+    /// and then there is nothing left to do. The row as it stands, to be written over.
+    fn fence(&self, row: &Upload) -> Result<Option<Upload>, Error> {
         match self.get(&row.id)? {
             Some(stored) if stored.epoch != row.epoch => {}
-            Some(stored) if stored.revision >= row.revision => return Ok(Fence::Late),
-            Some(_) => return Ok(Fence::Open),
+            Some(stored) => return Ok((stored.revision < row.revision).then_some(stored)),
             None => {}
         }
         Err(Error::temporary(format!(
@@ -228,7 +256,7 @@ impl Inner {
 
     fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
         let _writing = lock(&self.writing);
-        if self.fence(row)? == Fence::Late {
+        if self.fence(row)?.is_none() {
             return Ok(Grant::Granted);
         }
         let prefix = keys::inits(&row.key);
@@ -257,15 +285,11 @@ impl Inner {
 
     fn save(&self, row: &Upload, entry: Option<(u32, Entry)>) -> Result<(), Error> {
         let _writing = lock(&self.writing);
-        if self.fence(row)? == Fence::Late {
+        let Some(stored) = self.fence(row)? else {
             return Ok(());
-        }
-        if row.state.is_final() {
-            self.history
-                .append(row)
-                .map_err(|error| broken("its history", error))?;
-        }
+        };
         let mut batch = Batch::default();
+        self.tell(&mut batch, &stored, row)?;
         self.put(&mut batch, row)?;
         if let Some((index, entry)) = entry {
             batch.insert(keys::entry(&row.id, index), &entry);
@@ -288,13 +312,14 @@ impl Inner {
 
     fn remove(&self, id: &str) -> Result<(), Error> {
         let _writing = lock(&self.writing);
-        self.history
-            .forget(id)
-            .map_err(|error| broken("its history", error))?;
-        let Some(row) = self.get(id)? else {
-            return Ok(());
-        };
+        let forgotten = self.history.forget(id).and_then(|()| self.history.len());
+        let len = forgotten.map_err(|error| broken("its history", error))?;
         let mut batch = Batch::default();
+        batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());
+        let Some(row) = self.get(id)? else {
+            self.apply(batch)?;
+            return self.sync();
+        };
         batch.remove(keys::row(id));
         batch.remove(keys::sized(&row.key, id));
         batch.remove(keys::unfinished(id));

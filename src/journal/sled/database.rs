@@ -8,6 +8,8 @@ use std::path::Path;
 
 use sled::Db;
 
+use crate::journal::durable::sync_files;
+
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
@@ -32,7 +34,11 @@ pub(super) fn open(path: &Path) -> Result<Db, Trouble> {
         .segment_size(64 * 1024)
         .cache_capacity(4 * 1024 * 1024);
     match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => private(path).map(|()| db).map_err(unusable),
+        // sled syncs neither what it was configured with nor the names of its files.
+        Ok(Ok(db)) => private(path)
+            .and_then(|()| sync_files(path))
+            .map(|()| db)
+            .map_err(unusable),
         Ok(Err(error @ (sled::Error::Corruption { .. } | sled::Error::ReportableBug(_)))) => {
             Err(Trouble::Damaged(error.to_string()))
         }

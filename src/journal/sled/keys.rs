@@ -9,8 +9,8 @@ const ID: usize = 16;
 /// Prefix of the ids of uploads that have not ended.
 pub(super) const UNFINISHED: &[u8] = b"o";
 
-/// Says that the database was filled: from the history, or with nothing where there was none.
-pub(super) const FILLED: &[u8] = b"v";
+/// The length of the history up to which its lines are known here; no such key in a database that is new or was lost.
+pub(super) const CAUGHT_UP: &[u8] = b"h";
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![kind];

@@ -1,3 +1,6 @@
+mod disk;
+mod power;
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
