@@ -51,6 +51,11 @@ impl Record {
         stamp(Timestamp(self.updated_ms))
     }
 
+    /// Whether the service may hold all of its bytes.
+    pub(super) fn may_be_complete(&self) -> bool {
+        matches!(self.state.as_str(), "sealed" | "processing")
+    }
+
     /// Whether `text` names it: the start of its id or publish_id, or its path.
     pub fn answers_to(&self, text: &str) -> bool {
         let path = std::path::absolute(text).unwrap_or_else(|_| text.into());

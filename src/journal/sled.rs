@@ -6,7 +6,8 @@
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use sled::{Batch, Db};
 use super::durable::{sync_names, sync_way_to};
 use super::history::History;
 use super::lock::Lock;
+use super::record::Record;
 use super::status::StatusFile;
 use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
@@ -39,11 +41,12 @@ struct Inner {
     db: Db,
     /// A second handle of the database's file, for the sync that sled's flush leaves out.
     file: File,
+    path: PathBuf,
     history: History,
     status: StatusFile,
     /// One step at a time: each reads before it writes.
     writing: Mutex<()>,
-    _lock: Lock,
+    _lock: Arc<Lock>,
 }
 
 impl SledStore {
@@ -57,34 +60,20 @@ impl SledStore {
         Self::open_locked(dir, Lock::take(dir, doing)?)
     }
 
+    /// A damaged database is kept aside. What had ended, and what may be complete, is known from the history.
     pub(super) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
-        let path = dir.join("journal");
-        let history = History::of(dir);
-        let db = match database::open(&path) {
-            Err(Trouble::Damaged(reason)) => {
-                // What cannot be read is kept aside; what had ended comes back from the history below.
-                let aside = dir.join(format!(
-                    "journal.damaged-{}",
-                    crate::clock::Now::read().wall.0
-                ));
-                tracing::error!(reason, aside = %aside.display(), "the journal is damaged and was moved aside");
-                std::fs::rename(&path, &aside).map_err(|error| broken(&reason, error))?;
-                database::open(&path)
-            }
-            opened => opened,
-        }
-        .map_err(|trouble| broken("opening it", trouble))?;
-        let file = File::open(path.join("db")).map_err(|error| broken("its file", error))?;
-        let inner = Inner {
-            db,
-            file,
-            history,
-            status: StatusFile::of(dir),
-            writing: Mutex::default(),
-            _lock: held,
+        let held = Arc::new(held);
+        let damage = match Inner::open(dir, &held) {
+            Err(error) if is_damage(&error) => error,
+            opened => return Ok(Self(Arc::new(opened?))),
         };
-        inner.catch_up(dir)?;
-        inner.status.start_with(&inner.unfinished()?);
+        let before = super::status::read(dir);
+        let now = crate::clock::Now::read().wall;
+        let aside = dir.join(format!("journal.damaged-{}", now.0));
+        std::fs::rename(dir.join("journal"), &aside)
+            .map_err(|error| broken("moving it aside, as it is damaged", error))?;
+        let inner = Inner::open(dir, &held)?;
+        tracing::error!("{}", mended(&damage, &aside, &before));
         Ok(Self(Arc::new(inner)))
     }
 
@@ -99,16 +88,55 @@ impl SledStore {
     ) -> BoxFuture<'_, Result<T, Error>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            match tokio::task::spawn_blocking(move || step(&inner)).await {
-                Ok(done) => done,
-                Err(error) => Err(broken("a step broke off", error)),
+            let store = Arc::clone(&inner);
+            let done = match tokio::task::spawn_blocking(move || step(&store)).await {
+                Ok(Err(error)) if !is_damage(&error) => return Err(error),
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(error)) => error,
+                Err(error) => broken("a step broke off", error),
+            };
+            // The next open looks at everything, and mends what it finds.
+            if let Err(error) = database::suspect(&inner.path) {
+                tracing::debug!(%error, "the damage was not noted");
             }
+            Err(done)
         })
     }
 }
 
 fn cannot(error: sled::Error) -> Error {
-    broken("its database", error)
+    broken("its database", Trouble::from(error))
+}
+
+fn unreadable(id: &str, error: serde_json::Error) -> Error {
+    broken("a row", Trouble::Damaged(format!("{id}: {error}")))
+}
+
+/// Whether opening it again will not help, unless it is mended.
+fn is_damage(error: &Error) -> bool {
+    let trouble = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    matches!(trouble, Some(Trouble::Damaged(_)))
+}
+
+/// What became of a damaged journal, in words.
+fn mended(damage: &Error, aside: &Path, before: &[Record]) -> String {
+    let named = |complete: bool| {
+        let of = before
+            .iter()
+            .filter(|record| record.may_be_complete() == complete);
+        let names: Vec<String> = of.map(|record| record.file.display().to_string()).collect();
+        if names.is_empty() {
+            "none".into()
+        } else {
+            names.join(", ")
+        }
+    };
+    format!(
+        "{damage} It was moved to {}. What had ended is known from history.jsonl. Uploads that start anew: {}. Uploads that may be complete, so that nobody but you can say whether to send them again: {}.",
+        aside.display(),
+        named(false),
+        named(true)
+    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -116,6 +144,46 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
+    /// Opens the database and takes in what it does not know. sled gives up by a panic on some damage.
+    fn open(dir: &Path, held: &Arc<Lock>) -> Result<Self, Error> {
+        let path = dir.join("journal");
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let db = database::open(&path).map_err(|trouble| broken("opening it", trouble))?;
+            let inner = Self {
+                file: File::open(path.join("db")).map_err(|error| broken("its file", error))?,
+                db,
+                path: path.clone(),
+                history: History::of(dir),
+                status: StatusFile::of(dir),
+                writing: Mutex::default(),
+                _lock: Arc::clone(held),
+            };
+            if database::is_suspect(&path) {
+                inner.verify()?;
+            }
+            inner.catch_up(dir)?;
+            inner.status.start_with(&inner.unfinished()?);
+            Ok(inner)
+        }));
+        opened.unwrap_or_else(|_| {
+            Err(broken(
+                "opening it",
+                Trouble::Damaged("sled gave up on it".into()),
+            ))
+        })
+    }
+
+    /// Reads everything there is.
+    fn verify(&self) -> Result<(), Error> {
+        for found in self.db.iter() {
+            let (key, _) = found.map_err(cannot)?;
+            if let Some(id) = keys::id_of_row(&key) {
+                self.get(id)?;
+            }
+        }
+        database::clear(&self.path).map_err(|error| broken("its mark", error))
+    }
+
     fn apply(&self, batch: Batch) -> Result<(), Error> {
         self.db.apply_batch(batch).map_err(cannot)
     }
@@ -211,7 +279,7 @@ impl Inner {
             version: u32,
         }
         let version = serde_json::from_slice::<Version>(&text)
-            .map_err(|error| broken("a row", error))?
+            .map_err(|error| unreadable(id, error))?
             .version;
         if version > ROW_VERSION {
             let newer = format!(
@@ -221,7 +289,7 @@ impl Inner {
         }
         serde_json::from_slice(&text)
             .map(Some)
-            .map_err(|error| broken("a row", error))
+            .map_err(|error| unreadable(id, error))
     }
 
     /// The rows whose ids end the keys that start with `prefix`, oldest first.

@@ -39,6 +39,11 @@ pub(super) fn row(id: &str) -> Vec<u8> {
     key(b'u', &[id.as_bytes()])
 }
 
+/// The id in the key of a row.
+pub(super) fn id_of_row(key: &[u8]) -> Option<&str> {
+    str::from_utf8(key.strip_prefix(b"u")?).ok()
+}
+
 /// The mark of an upload that has not ended.
 pub(super) fn unfinished(id: &str) -> Vec<u8> {
     key(UNFINISHED[0], &[id.as_bytes()])

@@ -1,5 +1,7 @@
+mod damage;
 mod disk;
 mod power;
+mod report;
 
 use std::os::unix::fs::PermissionsExt;
 

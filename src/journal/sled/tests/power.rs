@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::disk::{CALLS, Cut, Disk};
-use super::*;
+use super::{report, *};
 use crate::secret::Secret;
 use crate::upload::Session;
 
@@ -139,7 +139,7 @@ impl Steps {
     }
 }
 
-fn uploading(row: &Upload, confirmed: u32) -> State {
+pub(super) fn uploading(row: &Upload, confirmed: u32) -> State {
     let session = Session {
         publish_id: format!("v~{}", row.id),
         upload_url: Secret::new("https://open-upload.tiktokapis.com/upload/?upload_token=t"),
@@ -319,7 +319,7 @@ async fn a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
     let Some(disk) = record(home.path(), work.path()) else {
         return;
     };
-    let full = std::env::var_os("CHUNKFERRY_FULL").is_some_and(|value| !value.is_empty());
+    let full = report::full();
     let mut found = Found::default();
     let mut rng = fastrand::Rng::with_seed(1);
     assert!(
@@ -341,11 +341,21 @@ async fn a_power_cut_at_any_moment_loses_nothing_that_was_acknowledged() {
             found.replay(&disk, moment, cuts(1)[rng.usize(0..4)]).await;
         }
     }
-    println!(
+    let line = format!(
         "power-cut prefixes: {}, lost: {}, unopenable: {}",
         found.replayed,
         found.lost.len(),
         found.unopenable.len()
+    );
+    report::tell(
+        "power",
+        full,
+        &line,
+        &format!(
+            "{} calls that write or sync, recorded by strace over {PHASES} processes; after each, everything unsynced \
+             gone, all of it there, parts of it there with names in order, and with names in any order.",
+            disk.moments()
+        ),
     );
     assert!(
         found.lost.is_empty() && found.unopenable.is_empty(),
