@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Proof;
-use crate::upload::{Reply, State};
+use crate::upload::Reply;
 
 impl Transfer {
     /// Waits until the body is at its last bytes, proves that all of it is one version of the file, and records that
@@ -57,13 +57,17 @@ impl Transfer {
 
     /// The file is not what was sent of it. Nothing can have been posted unless it was sealed.
     pub(super) async fn changed(&mut self, what: String) -> Error {
-        if let State::Sealed { session } = &self.upload.state {
+        if self.upload.state.may_be_complete() {
             let why = format!("the file changed ({what}) before its last chunk was confirmed");
-            return Error::unknown(self.source.path(), &session.publish_id, &why);
+            self.upload.park(&why, Now::read().wall);
+        } else {
+            self.upload.give_up(&what, Now::read());
         }
-        self.upload.give_up(&what, Now::read());
         match self.record(None).await {
-            Ok(()) => Error::changed(self.source.path(), what),
+            Ok(()) => match self.upload.final_error() {
+                Some(error) => error,
+                None => Error::changed(self.source.path(), what),
+            },
             Err(error) => error,
         }
     }

@@ -5,6 +5,7 @@
 mod alter;
 mod changes;
 mod contract;
+mod damage;
 mod kills;
 mod lock;
 mod messages;
