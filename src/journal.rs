@@ -15,6 +15,7 @@ mod durable;
 mod history;
 mod lock;
 mod record;
+mod sealed;
 mod sled;
 mod status;
 
@@ -116,7 +117,7 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
     if !state_dir.exists() {
         return Ok(Vec::new());
     }
-    let history = History::of(state_dir);
+    // Opening the database takes in what the history does not know yet, so that comes first.
     let unfinished: Vec<Record> = match Lock::take(state_dir, "list") {
         Ok(lock) => SledStore::open_locked(state_dir, lock)?
             .unfinished_now()?
@@ -126,11 +127,11 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
         Err(error) if error.kind() == ErrorKind::Locked => status::read(state_dir),
         Err(error) => return Err(error),
     };
-    let told = history
+    let told = History::of(state_dir)
         .read(0)
         .map_err(|error| broken("its history", error))?;
-    // What may be complete has a line there before its end has one.
     let mut records: Vec<Record> = told.rows.iter().map(Record::from).collect();
+    // An upload that ends just now stands in both.
     records.retain(|record| unfinished.iter().all(|other| other.id != record.id));
     records.extend(unfinished);
     Ok(records)

@@ -199,11 +199,13 @@ impl Upload {
         }
     }
 
-    /// Whether this row says all that a line of the history says: it has ended too, or the line was written when bytes
-    /// that may complete this very session were about to leave.
-    pub(crate) fn knows(&self, line: &Self) -> bool {
-        let same_session = self.state.publish_id() == line.state.publish_id();
-        self.state.is_final() || same_session && matches!(line.state, State::Unknown { .. })
+    /// Whether this row says all that `told` says: it is as new, or has ended too, or `told` was noted when bytes that
+    /// may complete this very session were about to leave.
+    pub(crate) fn knows(&self, told: &Self) -> bool {
+        let same_session = self.state.publish_id() == told.state.publish_id();
+        self.revision >= told.revision
+            || self.state.is_final()
+            || same_session && matches!(told.state, State::Unknown { .. })
     }
 
     /// Bytes acknowledged and recorded.

@@ -1,5 +1,5 @@
-//! `history.jsonl`: one durable line for each upload that has ended, and before that one for each whose last bytes are
-//! about to leave. Receipt, export, and the word that holds where the database is damaged or lags behind.
+//! `history.jsonl`: one durable line for each upload that has ended. Receipt, export, and the word that holds where the
+//! database is damaged or lags behind.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -40,7 +40,8 @@ impl History {
         }
     }
 
-    /// Appends a row that holds no session, so that no secret gets here. Durable on return, which is the new length.
+    /// Appends an ended upload; an ended row holds no session, so no secret gets here. Durable on return, which is the
+    /// new length.
     pub(super) fn append(&self, row: &Upload) -> io::Result<u64> {
         let mut file = OpenOptions::new()
             .create(true)
@@ -117,15 +118,15 @@ fn ends_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// The upload on a line, if there is one. A line of a newer version is an error: what it says must not be passed over.
-fn row(line: &[u8]) -> io::Result<Option<Upload>> {
+/// The upload in a text, if there is one. A text of a newer version is an error: what it says must not be passed over.
+pub(super) fn row(line: &[u8]) -> io::Result<Option<Upload>> {
     #[derive(Deserialize)]
     struct Version {
         version: u32,
     }
     match serde_json::from_slice::<Version>(line) {
         Ok(Version { version }) if version > ROW_VERSION => Err(io::Error::other(format!(
-            "a line was written by a newer chunkferry (version {version}, this one reads {ROW_VERSION})"
+            "an upload was written by a newer chunkferry (version {version}, this one reads {ROW_VERSION})"
         ))),
         _ => Ok(serde_json::from_slice(line).ok()),
     }

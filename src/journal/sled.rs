@@ -6,7 +6,6 @@
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,10 +13,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sled::{Batch, Db};
 
-use super::durable::{sync_names, sync_way_to};
 use super::history::History;
 use super::lock::Lock;
-use super::record::Record;
+use super::sealed::Sealed;
 use super::status::StatusFile;
 use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
@@ -27,8 +25,10 @@ use crate::upload::{Key, ROW_VERSION, State, Upload};
 
 mod database;
 mod keys;
+mod mend;
 
 use database::Trouble;
+use mend::is_damage;
 
 /// The window of the service's limits. Source: API v2 Rate Limit.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -43,6 +43,7 @@ struct Inner {
     file: File,
     path: PathBuf,
     history: History,
+    sealed: Sealed,
     status: StatusFile,
     /// One step at a time: each reads before it writes.
     writing: Mutex<()>,
@@ -58,23 +59,6 @@ impl SledStore {
             .create(dir)
             .map_err(|error| broken(&format!("making {}", dir.display()), error))?;
         Self::open_locked(dir, Lock::take(dir, doing)?)
-    }
-
-    /// A damaged database is kept aside. What had ended, and what may be complete, is known from the history.
-    pub(super) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
-        let held = Arc::new(held);
-        let damage = match Inner::open(dir, &held) {
-            Err(error) if is_damage(&error) => error,
-            opened => return Ok(Self(Arc::new(opened?))),
-        };
-        let before = super::status::read(dir);
-        let now = crate::clock::Now::read().wall;
-        let aside = dir.join(format!("journal.damaged-{}", now.0));
-        std::fs::rename(dir.join("journal"), &aside)
-            .map_err(|error| broken("moving it aside, as it is damaged", error))?;
-        let inner = Inner::open(dir, &held)?;
-        tracing::error!("{}", mended(&damage, &aside, &before));
-        Ok(Self(Arc::new(inner)))
     }
 
     pub(super) fn unfinished_now(&self) -> Result<Vec<Upload>, Error> {
@@ -112,137 +96,20 @@ fn unreadable(id: &str, error: serde_json::Error) -> Error {
     broken("a row", Trouble::Damaged(format!("{id}: {error}")))
 }
 
-/// Whether opening it again will not help, unless it is mended.
-fn is_damage(error: &Error) -> bool {
-    let trouble = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-    matches!(trouble, Some(Trouble::Damaged(_)))
-}
-
-/// What became of a damaged journal, in words.
-fn mended(damage: &Error, aside: &Path, before: &[Record]) -> String {
-    let named = |complete: bool| {
-        let of = before
-            .iter()
-            .filter(|record| record.may_be_complete() == complete);
-        let names: Vec<String> = of.map(|record| record.file.display().to_string()).collect();
-        if names.is_empty() {
-            "none".into()
-        } else {
-            names.join(", ")
-        }
-    };
-    format!(
-        "{damage} It was moved to {}. What had ended is known from history.jsonl. Uploads that start anew: {}. Uploads that may be complete, so that nobody but you can say whether to send them again: {}.",
-        aside.display(),
-        named(false),
-        named(true)
-    )
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
-    /// Opens the database and takes in what it does not know. sled gives up by a panic on some damage.
-    fn open(dir: &Path, held: &Arc<Lock>) -> Result<Self, Error> {
-        let path = dir.join("journal");
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let db = database::open(&path).map_err(|trouble| broken("opening it", trouble))?;
-            let inner = Self {
-                file: File::open(path.join("db")).map_err(|error| broken("its file", error))?,
-                db,
-                path: path.clone(),
-                history: History::of(dir),
-                status: StatusFile::of(dir),
-                writing: Mutex::default(),
-                _lock: Arc::clone(held),
-            };
-            if database::is_suspect(&path) {
-                inner.verify()?;
-            }
-            inner.catch_up(dir)?;
-            inner.status.start_with(&inner.unfinished()?);
-            Ok(inner)
-        }));
-        opened.unwrap_or_else(|_| {
-            Err(broken(
-                "opening it",
-                Trouble::Damaged("sled gave up on it".into()),
-            ))
-        })
-    }
-
-    /// Reads everything there is.
-    fn verify(&self) -> Result<(), Error> {
-        for found in self.db.iter() {
-            let (key, _) = found.map_err(cannot)?;
-            if let Some(id) = keys::id_of_row(&key) {
-                self.get(id)?;
-            }
-        }
-        database::clear(&self.path).map_err(|error| broken("its mark", error))
-    }
-
     fn apply(&self, batch: Batch) -> Result<(), Error> {
         self.db.apply_batch(batch).map_err(cannot)
     }
 
-    /// Takes in what the history says and this database does not know: all of it where the database is new or was lost,
-    /// the last lines where a kill or damage has set it back. The mark comes last, so that a kill starts this again.
-    fn catch_up(&self, dir: &Path) -> Result<(), Error> {
-        let history = |error| broken("its history", error);
-        let mark = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
-        let known = mark.and_then(|mark| Some(u64::from_be_bytes(mark.as_ref().try_into().ok()?)));
-        let way = if known.is_none() {
-            sync_way_to(dir)
-        } else {
-            Ok(())
-        };
-        way.and_then(|()| sync_names(dir))
-            .map_err(|error| broken("syncing its directory", error))?;
-        let len = self.history.len().map_err(history)?;
-        if known == Some(len) {
-            return Ok(());
-        }
-        let told = self.history.read(known.unwrap_or(0)).map_err(history)?;
-        if told.unread > 0 {
-            tracing::error!(
-                lines = told.unread,
-                "lines of history.jsonl cannot be read; what they said of ended uploads is lost"
-            );
-        }
-        for row in told.rows {
-            let stored = self.get(&row.id)?;
-            if stored.is_some_and(|stored| stored.knows(&row)) {
-                continue;
-            }
-            let mut batch = Batch::default();
-            self.put(&mut batch, &row)?;
-            self.drop_ledger(&mut batch, &row.id)?;
-            self.apply(batch)?;
-        }
-        self.db
-            .insert(keys::CAUGHT_UP, &len.to_be_bytes())
-            .map_err(cannot)?;
-        self.sync()
-    }
-
-    /// A line for what has ended, and for what is about to become complete: written before the row, so that no damage
-    /// of the database can lead to a second draft.
-    fn tell(&self, batch: &mut Batch, stored: &Upload, row: &Upload) -> Result<(), Error> {
-        let line = if row.state.is_final() {
-            row.clone()
-        } else if row.state.may_be_complete() && !stored.state.may_be_complete() {
-            let mut line = row.clone();
-            line.park("the journal was lost before its end", row.updated);
-            line
-        } else {
-            return Ok(());
-        };
+    /// The line of what has ended: written before the row, so that no damage of the database can bring a second draft.
+    fn tell(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
         let len = self
             .history
-            .append(&line)
+            .append(row)
             .map_err(|error| broken("its history", error))?;
         batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());
         Ok(())
@@ -356,8 +223,13 @@ impl Inner {
         let Some(stored) = self.fence(row)? else {
             return Ok(());
         };
+        let noted = |error| broken("its notes of sealed uploads", error);
         let mut batch = Batch::default();
-        self.tell(&mut batch, &stored, row)?;
+        if row.state.is_final() {
+            self.tell(&mut batch, row)?;
+        } else if row.state.may_be_complete() && !stored.state.may_be_complete() {
+            self.sealed.note(row).map_err(noted)?;
+        }
         self.put(&mut batch, row)?;
         if let Some((index, entry)) = entry {
             batch.insert(keys::entry(&row.id, index), &entry);
@@ -367,6 +239,9 @@ impl Inner {
         }
         self.apply(batch)?;
         self.sync()?;
+        if stored.state.may_be_complete() && !row.state.may_be_complete() {
+            self.sealed.drop_note(&row.id).map_err(noted)?;
+        }
         self.status.show(row);
         Ok(())
     }
@@ -380,7 +255,11 @@ impl Inner {
 
     fn remove(&self, id: &str) -> Result<(), Error> {
         let _writing = lock(&self.writing);
-        let forgotten = self.history.forget(id).and_then(|()| self.history.len());
+        let forgotten = self
+            .history
+            .forget(id)
+            .and_then(|()| self.sealed.forget(id));
+        let forgotten = forgotten.and_then(|()| self.history.len());
         let len = forgotten.map_err(|error| broken("its history", error))?;
         let mut batch = Batch::default();
         batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());

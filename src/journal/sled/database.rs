@@ -53,7 +53,7 @@ pub(super) fn open(path: &Path) -> Result<Db, Trouble> {
 }
 
 /// How long the threads of a closed database may hold on to its lock.
-const LINGERING: Duration = Duration::from_secs(2);
+const LINGERING: Duration = Duration::from_secs(10);
 
 /// Damage shows only where it is read. This mark makes the next open read everything.
 pub(super) fn suspect(path: &Path) -> io::Result<()> {

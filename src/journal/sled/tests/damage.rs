@@ -56,7 +56,9 @@ impl Life {
     fn copy(&self) -> tempfile::TempDir {
         let copy = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(copy.path().join("journal/blobs")).expect("made");
-        for name in ["history.jsonl", "status.json"]
+        fs::create_dir(copy.path().join("sealed")).expect("made");
+        let note = format!("sealed/{}", self.sealed.id);
+        for name in ["history.jsonl", "status.json", &note]
             .map(PathBuf::from)
             .into_iter()
             .chain(self.files())
@@ -72,7 +74,9 @@ impl Life {
         let entries = fs::read_dir(self.dir.path().join(journal)).expect("a directory");
         let entries = entries.map(|entry| entry.expect("an entry"));
         let files = entries.filter(|entry| entry.file_type().expect("a type").is_file());
-        files.map(|entry| journal.join(entry.file_name())).collect()
+        let mut names: Vec<PathBuf> = files.map(|entry| journal.join(entry.file_name())).collect();
+        names.sort();
+        names
     }
 
     /// What an opened journal does not know, of what it must.
@@ -271,7 +275,7 @@ async fn an_end_that_only_the_history_knows_is_taken_in() {
 }
 
 #[tokio::test]
-async fn a_kill_between_the_line_of_a_seal_and_its_row_leaves_the_upload_as_it_was() {
+async fn a_kill_between_the_note_of_a_seal_and_its_row_leaves_the_upload_as_it_was() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut row = upload("lena", 10);
     {
@@ -280,19 +284,47 @@ async fn a_kill_between_the_line_of_a_seal_and_its_row_leaves_the_upload_as_it_w
         row.state = uploading(&row, 0);
         store.save(next(&mut row), None).await.expect("saved");
     }
-    let mut line = row.clone();
-    line.park("test", Timestamp(5));
-    History::of(dir.path()).append(&line).expect("appended");
+    let sealed = Sealed::of(dir.path());
+    sealed.note(&next(&mut row)).expect("noted");
     assert_eq!(listed(dir.path()), [(row.id.clone(), "uploading".into())]);
 
     // A database that was set back behind that session is another matter.
-    line.state = State::Unknown {
+    row.state = State::Processing {
         publish_id: "v~later".into(),
-        why: "test".into(),
-        at: Timestamp(6),
     };
-    History::of(dir.path()).append(&line).expect("appended");
+    sealed.note(&next(&mut row)).expect("noted");
     assert_eq!(listed(dir.path()), [(row.id.clone(), "unknown".into())]);
+    assert!(
+        sealed.read().expect("notes").is_empty(),
+        "the history says it now"
+    );
+    fs::remove_dir_all(dir.path().join("journal")).expect("lost");
+    assert_eq!(listed(dir.path()), [(row.id, "unknown".into())]);
+}
+
+#[tokio::test]
+async fn a_session_that_is_lost_after_sealing_is_not_parked_by_its_old_note() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut row = upload("lena", 10);
+    let State::Uploading { session, .. } = uploading(&row, 0) else {
+        unreachable!("it was just made");
+    };
+    let store = open(dir.path());
+    store.submit(row.clone()).await.expect("submitted");
+    row.state = State::Sealed { session };
+    store.save(next(&mut row), None).await.expect("saved");
+    let note = dir.path().join("sealed").join(&row.id);
+    let text = fs::read(&note).expect("a note");
+    assert!(!String::from_utf8_lossy(&text).contains("upload_token"));
+    row.state = State::Queued;
+    store.save(next(&mut row), None).await.expect("saved");
+    assert!(!note.exists());
+    drop(store);
+    // As a power cut can bring it back.
+    fs::write(&note, text).expect("back");
+    fs::write(dir.path().join("sealed/ffff"), "{\"vers").expect("torn");
+    assert_eq!(listed(dir.path()), [(row.id.clone(), "queued".into())]);
+    assert!(!note.exists());
 }
 
 #[tokio::test]
