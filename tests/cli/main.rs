@@ -11,6 +11,7 @@ mod lock;
 mod messages;
 mod nginx;
 mod proxy;
+mod rogue;
 mod same;
 mod scene;
 mod secrets;
