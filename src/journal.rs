@@ -11,10 +11,11 @@ use crate::error::{Error, ErrorKind};
 use crate::ledger::Entry;
 use crate::upload::{Key, Upload};
 
+mod durable;
 mod history;
 mod lock;
 mod record;
-mod replace;
+mod sealed;
 mod sled;
 mod status;
 
@@ -116,13 +117,8 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
     if !state_dir.exists() {
         return Ok(Vec::new());
     }
-    let mut records: Vec<Record> = History::of(state_dir)
-        .read()
-        .map_err(|error| broken("its history", error))?
-        .iter()
-        .map(Record::from)
-        .collect();
-    let unfinished = match Lock::take(state_dir, "list") {
+    // Opening the database takes in what the history does not know yet, so that comes first.
+    let unfinished: Vec<Record> = match Lock::take(state_dir, "list") {
         Ok(lock) => SledStore::open_locked(state_dir, lock)?
             .unfinished_now()?
             .iter()
@@ -131,6 +127,12 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
         Err(error) if error.kind() == ErrorKind::Locked => status::read(state_dir),
         Err(error) => return Err(error),
     };
+    let told = History::of(state_dir)
+        .read(0)
+        .map_err(|error| broken("its history", error))?;
+    let mut records: Vec<Record> = told.rows.iter().map(Record::from).collect();
+    // An upload that ends just now stands in both.
+    records.retain(|record| unfinished.iter().all(|other| other.id != record.id));
     records.extend(unfinished);
     Ok(records)
 }

@@ -180,6 +180,12 @@ impl Upload {
         matches!(self.state, State::InitIntent) && self.run.in_doubt && self.is_posted_by_init()
     }
 
+    /// Whether there may be a draft of it, so that no other init may follow without an answer.
+    pub(crate) const fn may_be_posted(&self) -> bool {
+        self.state.may_be_complete()
+            || matches!(self.state, State::InitIntent) && self.is_posted_by_init()
+    }
+
     /// Whether nothing more is done for it unless its user says so.
     pub(crate) fn has_ended(&self) -> bool {
         self.state.is_final() || self.is_stranded()
@@ -203,6 +209,26 @@ impl Upload {
             at: now.wall,
         };
         self.updated = now.wall;
+    }
+
+    /// Whether there is a draft of it cannot be told any more.
+    pub(crate) fn park(&mut self, why: &str, at: Timestamp) {
+        self.state = State::Unknown {
+            publish_id: self.state.publish_id().map(str::to_owned),
+            why: why.to_owned(),
+            at,
+        };
+        self.running = None;
+        self.updated = at;
+    }
+
+    /// Whether this row says all that `told` says: it is as new, or has ended too, or `told` was noted when bytes that
+    /// may complete this very session were about to leave.
+    pub(crate) fn knows(&self, told: &Self) -> bool {
+        let same_session = self.state.publish_id() == told.state.publish_id();
+        self.revision >= told.revision
+            || self.state.is_final()
+            || same_session && matches!(told.state, State::Unknown { .. })
     }
 
     /// How the file is cut; `None` where the service fetches the bytes itself.

@@ -64,6 +64,7 @@ impl From<&Plan> for SourceInfo {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct InitData {
+    #[serde(deserialize_with = "publish_id")]
     pub(crate) publish_id: String,
     /// Where the chunks go; none follow a pull.
     #[serde(default, deserialize_with = "optional_secret")]
@@ -76,6 +77,17 @@ fn optional_secret<'de, D: serde::Deserializer<'de>>(
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
 }
 
+/// Longest publish_id that is taken, in bytes; the documents say 64. It stands in rows, names and output lines.
+const LONGEST_ID: usize = 256;
+
+fn publish_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() || text.len() > LONGEST_ID || text.chars().any(char::is_control) {
+        return Err(serde::de::Error::custom("a publish_id that is none"));
+    }
+    Ok(text)
+}
+
 /// Body of a call about one upload. Sources: Get Video Status, Media Transfer Guide.
 #[derive(Debug, Serialize)]
 pub(crate) struct PublishId<'a> {
@@ -84,8 +96,9 @@ pub(crate) struct PublishId<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct StatusData {
+    #[serde(deserialize_with = "word")]
     pub(crate) status: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_word")]
     pub(crate) fail_reason: Option<String>,
     /// A count by the documents; read leniently, since it is only ever one witness of several.
     #[serde(default, deserialize_with = "lenient_u64")]
@@ -114,6 +127,16 @@ impl StatusData {
             _ => Stage::Working,
         }
     }
+}
+
+fn word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(shown(&String::deserialize(deserializer)?))
+}
+
+fn optional_word<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(|text| shown(&text)))
 }
 
 fn lenient_u64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {

@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use socket2::{Domain, Socket, Type};
@@ -180,11 +180,16 @@ async fn an_honest_link_of_256_kilobits_is_never_cut() {
     let rate = 32_000 * SCALE as usize;
     let base = server(Some(16 * 1024), move |mut stream| {
         let mut seen = head(&mut stream);
-        let grain = Duration::from_millis(20);
-        let mut buffer = vec![0; rate / 50];
+        let started = Instant::now();
+        let mut buffer = [0; 4096];
         while seen < CHUNK as usize {
-            thread::sleep(grain);
-            seen += stream.read(&mut buffer).expect("the body");
+            // As much as the link has carried by now, however late this thread wakes.
+            while seen < CHUNK as usize
+                && seen as f64 <= started.elapsed().as_secs_f64() * rate as f64
+            {
+                seen += stream.read(&mut buffer).expect("the body");
+            }
+            thread::sleep(Duration::from_millis(5));
         }
         let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(answer).expect("taken");

@@ -13,12 +13,12 @@ use super::transfer::{Transfer, draft};
 use crate::account::Account;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Tally};
 use crate::governor::Turn;
 use crate::job::Job;
-use crate::upload::{Destination, Key, RunLimits, Upload};
-use crate::wire::CallError;
+use crate::upload::{Destination, Key, Reply, RunLimits, Upload};
+use crate::wire::{CallError, Stage};
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
@@ -140,29 +140,42 @@ fn keeps_its_plan(job: &Job, row: &Upload) -> Option<String> {
 }
 
 /// The answer for a video whose upload has ended: no init, no PUT. Where the service can be asked now, one question makes
-/// sure that the draft is in this creator's inbox and not in another's.
+/// sure that the draft is in this creator's inbox and not in another's, or finds out what was unknown.
 async fn ended(
     shared: &Shared,
     account: &Account,
     mut turn: Turn,
     row: &Upload,
 ) -> Result<Draft, Error> {
-    if let Some(error) = row.final_error() {
-        return Err(error);
-    }
+    let end = match row.final_error() {
+        Some(error) if error.kind() != ErrorKind::Unknown => return Err(error),
+        Some(error) => Err(error),
+        None => Ok(draft(row, Outcome::AlreadyDelivered)),
+    };
     turn.leave_line();
+    let Some(publish_id) = row.state.publish_id() else {
+        return end;
+    };
     if !turn.line().status_now() {
-        return Ok(draft(row, Outcome::AlreadyDelivered));
+        return end;
     }
-    let publish_id = row.state.publish_id().unwrap_or_default();
     let glance = async {
         let token = account.tokens().token().await.map_err(CallError::Token)?;
         shared.client.status(&token, publish_id).await
     };
-    if let Ok(Err(error)) = tokio::time::timeout(GLANCE, glance).await
-        && error.is_code("token_not_authorized_for_specified_publish_id")
-    {
-        return Err(Error::foreign_token(account.name()));
+    match tokio::time::timeout(GLANCE, glance).await {
+        Ok(Err(error)) if error.is_code("token_not_authorized_for_specified_publish_id") => {
+            Err(Error::foreign_token(account.name()))
+        }
+        Ok(Ok(status))
+            if end.is_err() && matches!(status.stage(), Stage::Inbox | Stage::Published) =>
+        {
+            let mut row = shared.journal.claim(row.id.clone()).await?;
+            row.apply(Reply::Status(Ok(status)), Now::read(), 0);
+            row.revision += 1;
+            shared.journal.save(row.clone(), None).await?;
+            Ok(draft(&row, Outcome::AlreadyDelivered))
+        }
+        _ => end,
     }
-    Ok(draft(row, Outcome::AlreadyDelivered))
 }

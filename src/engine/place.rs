@@ -106,9 +106,18 @@ async fn supersede(shared: &Shared, source: &Source, key: &Key) -> Result<(), Er
 
 /// The file at this path is no longer what this upload had begun to send.
 async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), Error> {
-    // Sealed or later, the video may be complete: that upload stands for itself, and these bytes are another video.
-    if matches!(row.state, State::Sealed { .. } | State::Processing { .. }) {
+    // Once all bytes are there, that upload stands for itself, and these bytes are another video.
+    if matches!(row.state, State::Processing { .. }) {
         return Ok(());
+    }
+    if row.state.may_be_complete() {
+        let mut row = shared.journal.claim(row.id).await?;
+        row.park(
+            "its file changed before its last chunk was confirmed",
+            Now::read().wall,
+        );
+        row.revision += 1;
+        return shared.journal.save(row, None).await;
     }
     let what = if row.size() == Some(source.identity().size) {
         difference(shared, source, &row).await?

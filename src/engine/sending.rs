@@ -13,7 +13,7 @@ use crate::clock;
 use crate::error::Error;
 use crate::job::Job;
 use crate::plan::{Chunk, Limits, Plan};
-use crate::source::Source;
+use crate::source::{Proof, Source};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
 use crate::wire::CallError;
 
@@ -125,11 +125,13 @@ impl Sending {
         transfer: &mut Transfer,
         chunk: Chunk,
     ) -> Result<Reply, Error> {
-        if let Some(what) = self
-            .rehash
-            .as_mut()
-            .and_then(|rehash| rehash.peek()?.complaint())
-        {
+        let proof = match &mut self.rehash {
+            None => None,
+            // A service gives a body that pauses for long up, so the proof is waited for before the last one begins.
+            Some(rehash) if chunk.is_last() => Some(rehash.proof().await),
+            Some(rehash) => rehash.peek(),
+        };
+        if let Some(what) = proof.and_then(Proof::complaint) {
             return Err(self.changed(transfer, what).await);
         }
         let Some(session) = transfer.upload.session().cloned() else {

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Proof;
-use crate::upload::{Reply, State};
+use crate::upload::Reply;
 
 impl Sending {
     /// Waits until the body is at its last bytes, proves that all of it is one version of the file, and records that
@@ -61,13 +61,17 @@ impl Sending {
     /// The file is not what was sent of it. Nothing can have been posted unless it was sealed.
     pub(super) async fn changed(&self, transfer: &mut Transfer, what: String) -> Error {
         let name = self.source.name();
-        if let State::Sealed { session } = &transfer.upload.state {
+        if transfer.upload.state.may_be_complete() {
             let why = format!("the file changed ({what}) before its last chunk was confirmed");
-            return Error::unknown(&name, Some(&session.publish_id), &why);
+            transfer.upload.park(&why, Now::read().wall);
+        } else {
+            transfer.upload.give_up(&what, Now::read());
         }
-        transfer.upload.give_up(&what, Now::read());
         match transfer.record(None).await {
-            Ok(()) => Error::changed(&name, what),
+            Ok(()) => match transfer.upload.final_error() {
+                Some(error) => error,
+                None => Error::changed(&name, what),
+            },
             Err(error) => error,
         }
     }

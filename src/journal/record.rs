@@ -66,6 +66,12 @@ impl Record {
         }
     }
 
+    /// Whether the service may hold all of its bytes.
+    pub(super) fn may_be_complete(&self) -> bool {
+        let pulled = self.url.is_some() && self.state == "init_intent";
+        pulled || matches!(self.state.as_str(), "sealed" | "pulling" | "processing")
+    }
+
     /// Whether `text` names it: the start of its id or publish_id, its path or its URL.
     pub fn answers_to(&self, text: &str) -> bool {
         let path = std::path::absolute(text).unwrap_or_else(|_| text.into());

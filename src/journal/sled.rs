@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use sled::{Batch, Db};
 
 use super::history::History;
 use super::lock::Lock;
+use super::sealed::Sealed;
 use super::status::StatusFile;
 use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
@@ -25,8 +26,12 @@ use crate::upload::{Key, ROW_VERSION, State, Upload};
 
 mod database;
 mod keys;
+mod mend;
+mod syncs;
 
 use database::Trouble;
+use mend::is_damage;
+use syncs::Syncs;
 
 #[derive(Debug, Clone)]
 pub(crate) struct SledStore(Arc<Inner>);
@@ -36,11 +41,14 @@ struct Inner {
     db: Db,
     /// A second handle of the database's file, for the sync that sled's flush leaves out.
     file: File,
+    path: PathBuf,
     history: History,
+    sealed: Sealed,
     status: StatusFile,
-    /// One step at a time: each reads before it writes.
+    /// One step at a time: each reads before it writes. Not held while a step waits for the disk.
     writing: Mutex<()>,
-    _lock: Lock,
+    syncs: Syncs,
+    _lock: Arc<Lock>,
 }
 
 impl SledStore {
@@ -54,37 +62,6 @@ impl SledStore {
         Self::open_locked(dir, Lock::take(dir, doing)?)
     }
 
-    pub(super) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
-        let path = dir.join("journal");
-        let history = History::of(dir);
-        let db = match database::open(&path) {
-            Err(Trouble::Damaged(reason)) => {
-                // What cannot be read is kept aside; what had ended comes back from the history below.
-                let aside = dir.join(format!(
-                    "journal.damaged-{}",
-                    crate::clock::Now::read().wall.0
-                ));
-                tracing::error!(reason, aside = %aside.display(), "the journal is damaged and was moved aside");
-                std::fs::rename(&path, &aside).map_err(|error| broken(&reason, error))?;
-                database::open(&path)
-            }
-            opened => opened,
-        }
-        .map_err(|trouble| broken("opening it", trouble))?;
-        let file = File::open(path.join("db")).map_err(|error| broken("its file", error))?;
-        let inner = Inner {
-            db,
-            file,
-            history,
-            status: StatusFile::of(dir),
-            writing: Mutex::default(),
-            _lock: held,
-        };
-        inner.restore()?;
-        inner.status.start_with(&inner.unfinished()?);
-        Ok(Self(Arc::new(inner)))
-    }
-
     pub(super) fn unfinished_now(&self) -> Result<Vec<Upload>, Error> {
         self.0.unfinished()
     }
@@ -96,27 +73,36 @@ impl SledStore {
     ) -> BoxFuture<'_, Result<T, Error>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
-            match tokio::task::spawn_blocking(move || step(&inner)).await {
-                Ok(done) => done,
-                Err(error) => Err(broken("a step broke off", error)),
+            let store = Arc::clone(&inner);
+            let done = match tokio::task::spawn_blocking(move || step(&store)).await {
+                Ok(Err(error)) if !is_damage(&error) => return Err(error),
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(error)) => error,
+                Err(error) => broken("a step broke off", error),
+            };
+            // The next open looks at everything, and mends what it finds.
+            if let Err(error) = database::suspect(&inner.path) {
+                tracing::debug!(%error, "the damage was not noted");
             }
+            Err(done)
         })
     }
 }
 
 fn cannot(error: sled::Error) -> Error {
-    broken("its database", error)
+    broken("its database", Trouble::from(error))
+}
+
+fn unreadable(id: &str, error: serde_json::Error) -> Error {
+    broken("a row", Trouble::Damaged(format!("{id}: {error}")))
+}
+
+fn not_noted(error: std::io::Error) -> Error {
+    broken("its notes of what may be posted", error)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What may become of a write.
-#[derive(Debug, PartialEq, Eq)]
-enum Fence {
-    Open,
-    Late,
 }
 
 impl Inner {
@@ -124,36 +110,24 @@ impl Inner {
         self.db.apply_batch(batch).map_err(cannot)
     }
 
-    /// A database that was never filled belongs to a new state directory, or to one whose database is lost. What had
-    /// ended comes back from the history; the mark is set last, so that a kill in between starts this again.
-    fn restore(&self) -> Result<(), Error> {
-        if self.db.contains_key(keys::FILLED).map_err(cannot)? {
-            return Ok(());
-        }
-        let rows = self
+    /// The line of what has ended: written before the row, so that no damage of the database can bring a second draft.
+    fn tell(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+        let len = self
             .history
-            .read()
+            .append(row)
             .map_err(|error| broken("its history", error))?;
-        if !rows.is_empty() {
-            tracing::warn!(
-                uploads = rows.len(),
-                "finished uploads are restored from the history"
-            );
-        }
-        for row in rows {
-            let mut batch = Batch::default();
-            self.put(&mut batch, &row)?;
-            self.apply(batch)?;
-        }
-        self.db.insert(keys::FILLED, &[]).map_err(cannot)?;
-        self.sync()
+        batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());
+        Ok(())
     }
 
+    /// Makes everything that was applied durable. Steps that come while another one syncs share the next sync.
     fn sync(&self) -> Result<(), Error> {
-        self.db.flush().map_err(cannot)?;
-        self.file
-            .sync_data()
-            .map_err(|error| broken("syncing it", error))
+        self.syncs.share(|| {
+            self.db.flush().map_err(cannot)?;
+            self.file
+                .sync_data()
+                .map_err(|error| broken("syncing it", error))
+        })
     }
 
     fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
@@ -180,7 +154,7 @@ impl Inner {
             version: u32,
         }
         let version = serde_json::from_slice::<Version>(&text)
-            .map_err(|error| broken("a row", error))?
+            .map_err(|error| unreadable(id, error))?
             .version;
         if version > ROW_VERSION {
             let newer = format!(
@@ -190,7 +164,7 @@ impl Inner {
         }
         serde_json::from_slice(&text)
             .map(Some)
-            .map_err(|error| broken("a row", error))
+            .map_err(|error| unreadable(id, error))
     }
 
     /// The rows whose ids end the keys that start with `prefix`, oldest first.
@@ -210,12 +184,11 @@ impl Inner {
     }
 
     /// A row may be written only by its last claimant, and only forward: a save whose caller was dropped may come late,
-    /// and then there is nothing left to do.
-    fn fence(&self, row: &Upload) -> Result<Fence, Error> {
+    /// and then there is nothing left to do. The row as it stands, to be written over.
+    fn fence(&self, row: &Upload) -> Result<Option<Upload>, Error> {
         match self.get(&row.id)? {
             Some(stored) if stored.epoch != row.epoch => {}
-            Some(stored) if stored.revision >= row.revision => return Ok(Fence::Late),
-            Some(_) => return Ok(Fence::Open),
+            Some(stored) => return Ok((stored.revision < row.revision).then_some(stored)),
             None => {}
         }
         Err(Error::temporary(format!(
@@ -225,10 +198,10 @@ impl Inner {
     }
 
     fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
-        let _writing = lock(&self.writing);
-        if self.fence(row)? == Fence::Late {
+        let writing = lock(&self.writing);
+        let Some(stored) = self.fence(row)? else {
             return Ok(Grant::Granted);
-        }
+        };
         let prefix = keys::inits(&row.key);
         let mut batch = Batch::default();
         let mut recent = Vec::new();
@@ -246,24 +219,26 @@ impl Inner {
                 frees.since(now).clamp(Duration::from_millis(10), WINDOW),
             ));
         }
+        self.note(&stored, row)?;
         self.put(&mut batch, row)?;
         batch.insert(keys::init(&row.key, now, &row.id), &[]);
         self.apply(batch)?;
+        drop(writing);
         self.sync()?;
         Ok(Grant::Granted)
     }
 
     fn save(&self, row: &Upload, entry: Option<(u32, Entry)>) -> Result<(), Error> {
-        let _writing = lock(&self.writing);
-        if self.fence(row)? == Fence::Late {
+        let writing = lock(&self.writing);
+        let Some(stored) = self.fence(row)? else {
             return Ok(());
-        }
-        if row.state.is_final() {
-            self.history
-                .append(row)
-                .map_err(|error| broken("its history", error))?;
-        }
+        };
         let mut batch = Batch::default();
+        if row.state.is_final() {
+            self.tell(&mut batch, row)?;
+        } else {
+            self.note(&stored, row)?;
+        }
         self.put(&mut batch, row)?;
         if let Some((index, entry)) = entry {
             batch.insert(keys::entry(&row.id, index), &entry);
@@ -272,8 +247,20 @@ impl Inner {
             self.drop_ledger(&mut batch, &row.id)?;
         }
         self.apply(batch)?;
+        drop(writing);
         self.sync()?;
+        if stored.may_be_posted() && !row.may_be_posted() {
+            self.sealed.drop_note(&row.id).map_err(not_noted)?;
+        }
         self.status.show(row);
+        Ok(())
+    }
+
+    /// Leaves a note beside the database before what may make a draft: no damage of the database brings a second one.
+    fn note(&self, before: &Upload, row: &Upload) -> Result<(), Error> {
+        if row.may_be_posted() && !before.may_be_posted() {
+            self.sealed.note(row).map_err(not_noted)?;
+        }
         Ok(())
     }
 
@@ -286,13 +273,18 @@ impl Inner {
 
     fn remove(&self, id: &str) -> Result<(), Error> {
         let _writing = lock(&self.writing);
-        self.history
+        let forgotten = self
+            .history
             .forget(id)
-            .map_err(|error| broken("its history", error))?;
-        let Some(row) = self.get(id)? else {
-            return Ok(());
-        };
+            .and_then(|()| self.sealed.forget(id));
+        let forgotten = forgotten.and_then(|()| self.history.len());
+        let len = forgotten.map_err(|error| broken("its history", error))?;
         let mut batch = Batch::default();
+        batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());
+        let Some(row) = self.get(id)? else {
+            self.apply(batch)?;
+            return self.sync();
+        };
         batch.remove(keys::row(id));
         batch.remove(keys::one_of_same(&row.key, id));
         batch.remove(keys::unfinished(id));

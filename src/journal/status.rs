@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::durable::replace;
 use super::lock::Holder;
 use super::record::Record;
-use super::replace::replace;
 use crate::upload::Upload;
 
 /// How often progress is written at the most.

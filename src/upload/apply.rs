@@ -416,7 +416,7 @@ fn capitalised(text: &str) -> String {
 
 /// Whether a progress header of `bytes`, as a count or as a last index, means that everything below `end` is there.
 const fn ends_at(bytes: u64, end: u64) -> bool {
-    bytes == end || bytes + 1 == end
+    bytes == end || bytes.saturating_add(1) == end
 }
 
 pub(super) fn is_rate_limit(code: &str, http_status: u16) -> bool {

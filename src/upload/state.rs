@@ -100,6 +100,14 @@ impl State {
         )
     }
 
+    /// Whether the service may hold all bytes: what no other init may follow without an answer.
+    pub(crate) const fn may_be_complete(&self) -> bool {
+        matches!(
+            self,
+            Self::Sealed { .. } | Self::Pulling { .. } | Self::Processing { .. }
+        )
+    }
+
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Queued => "queued",

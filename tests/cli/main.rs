@@ -5,12 +5,14 @@
 mod alter;
 mod changes;
 mod contract;
+mod damage;
 mod kills;
 mod lock;
 mod messages;
 mod nginx;
 mod proxy;
 mod pull;
+mod rogue;
 mod same;
 mod scene;
 mod secrets;

@@ -3,10 +3,12 @@
 use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sled::Db;
+
+use crate::journal::durable::sync_files;
 
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]
@@ -31,13 +33,56 @@ pub(super) fn open(path: &Path) -> Result<Db, Trouble> {
         .flush_every_ms(None)
         .segment_size(64 * 1024)
         .cache_capacity(4 * 1024 * 1024);
-    match std::panic::catch_unwind(AssertUnwindSafe(|| config.open())) {
-        Ok(Ok(db)) => private(path).map(|()| db).map_err(unusable),
-        Ok(Err(error @ (sled::Error::Corruption { .. } | sled::Error::ReportableBug(_)))) => {
-            Err(Trouble::Damaged(error.to_string()))
+    let started = Instant::now();
+    let db = loop {
+        match config.open() {
+            // Under our own lock only this process can hold sled's: an engine that is gone, whose threads are not yet.
+            Err(sled::Error::Io(error))
+                if error.kind() == io::ErrorKind::Other && started.elapsed() < LINGERING =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => break opened?,
         }
-        Ok(Err(error)) => Err(unusable(error)),
-        Err(_) => Err(Trouble::Damaged("sled gave up on it".into())),
+    };
+    // sled syncs neither what it was configured with nor the names of its files.
+    private(path)
+        .and_then(|()| sync_files(path))
+        .map_err(unusable)?;
+    Ok(db)
+}
+
+/// How long the threads of a closed database may hold on to its lock.
+const LINGERING: Duration = Duration::from_secs(10);
+
+/// Damage shows only where it is read. This mark makes the next open read everything.
+pub(super) fn suspect(path: &Path) -> io::Result<()> {
+    std::fs::write(path.join(SUSPECT), [])
+}
+
+pub(super) fn is_suspect(path: &Path) -> bool {
+    path.join(SUSPECT).exists()
+}
+
+pub(super) fn clear(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path.join(SUSPECT))
+}
+
+const SUSPECT: &str = "suspect";
+
+impl From<sled::Error> for Trouble {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Corruption { at, .. } => Self::Damaged(match at {
+                Some(at) => format!("unreadable at {at:?}"),
+                None => "unreadable".into(),
+            }),
+            // The version and the settings are always the same ones, so a complaint about them is damage, too.
+            sled::Error::ReportableBug(what) | sled::Error::Unsupported(what) => {
+                Self::Damaged(what)
+            }
+            error => unusable(error),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ const ID: usize = 16;
 /// Prefix of the ids of uploads that have not ended.
 pub(super) const UNFINISHED: &[u8] = b"o";
 
-/// Says that the database was filled: from the history, or with nothing where there was none.
-pub(super) const FILLED: &[u8] = b"v";
+/// The length of the history up to which its lines are known here; no such key in a database that is new or was lost.
+pub(super) const CAUGHT_UP: &[u8] = b"h";
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![kind];
@@ -42,6 +42,11 @@ fn key_with(mut prefix: Vec<u8>, id: &str) -> Vec<u8> {
 /// A row.
 pub(super) fn row(id: &str) -> Vec<u8> {
     key(b'u', &[id.as_bytes()])
+}
+
+/// The id in the key of a row.
+pub(super) fn id_of_row(key: &[u8]) -> Option<&str> {
+    str::from_utf8(key.strip_prefix(b"u")?).ok()
 }
 
 /// The mark of an upload that has not ended.

@@ -1,3 +1,8 @@
+mod damage;
+mod disk;
+mod power;
+mod report;
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -26,6 +31,15 @@ fn upload(account: &str, size: u64) -> Upload {
         plan: Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal"),
     };
     Upload::new(key, origin, true, Now::read())
+}
+
+fn pull(account: &str) -> Upload {
+    let url = "https://media.example/clip.mp4".to_owned();
+    let key = Key {
+        video: Video::Key(url.clone()),
+        ..upload(account, 10).key
+    };
+    Upload::new(key, Origin::Url { url, size: None }, false, Now::read())
 }
 
 fn delivered(mut upload: Upload, at: u64) -> Upload {

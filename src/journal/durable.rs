@@ -1,0 +1,56 @@
+//! Files and names that are still there after a power cut. Syncing a file keeps its bytes; its name is kept by syncing
+//! the directory it stands in.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Replaces a file's content in one step: readers see the old text or the new one.
+pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(text)?;
+    file.sync_data()?;
+    std::fs::rename(&new, path)?;
+    match path.parent() {
+        Some(dir) => sync_names(dir),
+        None => Ok(()),
+    }
+}
+
+/// Makes the names in `dir` durable, as far as its file system lets a program do so.
+pub(super) fn sync_names(dir: &Path) -> io::Result<()> {
+    match File::open(dir).and_then(|dir| dir.sync_all()) {
+        // Some file systems know no sync of a directory.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Makes `dir` itself durable, with every directory that was made for it. One that may not be read was not made by us.
+pub(super) fn sync_way_to(dir: &Path) -> io::Result<()> {
+    for above in std::path::absolute(dir)?.ancestors().skip(1) {
+        match sync_names(above) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
+}
+
+/// Makes the files in `dir` durable, and their names.
+pub(super) fn sync_files(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_names(dir)
+}

@@ -1,0 +1,180 @@
+//! Opening a store, whatever has become of it: what is damaged is kept aside, and what the database does not know is
+//! taken in from the files beside it.
+
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use sled::Batch;
+
+use super::database::{self, Trouble};
+use super::syncs::Syncs;
+use super::{Inner, SledStore, cannot, keys};
+use crate::error::Error;
+use crate::journal::broken;
+use crate::journal::durable::{sync_names, sync_way_to};
+use crate::journal::history::History;
+use crate::journal::lock::Lock;
+use crate::journal::record::Record;
+use crate::journal::sealed::Sealed;
+use crate::journal::status::{self, StatusFile};
+use crate::upload::Upload;
+
+impl SledStore {
+    /// A damaged database is kept aside. What had ended, and what may be complete, is known from the history.
+    pub(in crate::journal) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
+        let held = Arc::new(held);
+        let damage = match Inner::open(dir, &held) {
+            Err(error) if is_damage(&error) => error,
+            opened => return Ok(Self(Arc::new(opened?))),
+        };
+        let before = status::read(dir);
+        let now = crate::clock::Now::read().wall;
+        let aside = dir.join(format!("journal.damaged-{}", now.0));
+        std::fs::rename(dir.join("journal"), &aside)
+            .map_err(|error| broken("moving it aside, as it is damaged", error))?;
+        let inner = Inner::open(dir, &held)?;
+        tracing::error!("{}", mended(&damage, &aside, &before));
+        Ok(Self(Arc::new(inner)))
+    }
+}
+
+/// Whether opening it again will not help, unless it is mended.
+pub(super) fn is_damage(error: &Error) -> bool {
+    let trouble = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    matches!(trouble, Some(Trouble::Damaged(_)))
+}
+
+/// What became of a damaged journal, in words.
+fn mended(damage: &Error, aside: &Path, before: &[Record]) -> String {
+    let named = |complete: bool| {
+        let of = before
+            .iter()
+            .filter(|record| record.may_be_complete() == complete);
+        let names: Vec<String> = of.map(|record| record.name().into_owned()).collect();
+        if names.is_empty() {
+            "none".into()
+        } else {
+            names.join(", ")
+        }
+    };
+    format!(
+        "{damage} It was moved to {}. What had ended is known from history.jsonl. Uploads that start anew: {}. Uploads that may be complete, so that nobody but you can say whether to send them again: {}.",
+        aside.display(),
+        named(false),
+        named(true)
+    )
+}
+
+impl Inner {
+    /// Opens the database and takes in what it does not know. sled gives up by a panic on some damage.
+    fn open(dir: &Path, held: &Arc<Lock>) -> Result<Self, Error> {
+        let path = dir.join("journal");
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let db = database::open(&path).map_err(|trouble| broken("opening it", trouble))?;
+            let inner = Self {
+                file: File::open(path.join("db")).map_err(|error| broken("its file", error))?,
+                db,
+                path: path.clone(),
+                history: History::of(dir),
+                sealed: Sealed::of(dir),
+                status: StatusFile::of(dir),
+                writing: Mutex::default(),
+                syncs: Syncs::default(),
+                _lock: Arc::clone(held),
+            };
+            if database::is_suspect(&path) {
+                inner.verify()?;
+            }
+            inner.catch_up(dir)?;
+            inner.take_in_sealed()?;
+            inner.status.start_with(&inner.unfinished()?);
+            Ok(inner)
+        }));
+        opened.unwrap_or_else(|_| {
+            Err(broken(
+                "opening it",
+                Trouble::Damaged("sled gave up on it".into()),
+            ))
+        })
+    }
+
+    /// Reads everything there is.
+    fn verify(&self) -> Result<(), Error> {
+        for found in self.db.iter() {
+            let (key, _) = found.map_err(cannot)?;
+            if let Some(id) = keys::id_of_row(&key) {
+                self.get(id)?;
+            }
+        }
+        database::clear(&self.path).map_err(|error| broken("its mark", error))
+    }
+
+    /// Takes in what the history says and this database does not know: all of it where the database is new or was lost,
+    /// the last lines where a kill or damage has set it back. The mark comes last, so that a kill starts this again.
+    fn catch_up(&self, dir: &Path) -> Result<(), Error> {
+        let history = |error| broken("its history", error);
+        let mark = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
+        let known = mark.and_then(|mark| Some(u64::from_be_bytes(mark.as_ref().try_into().ok()?)));
+        let way = if known.is_none() {
+            sync_way_to(dir)
+        } else {
+            Ok(())
+        };
+        way.and_then(|()| sync_names(dir))
+            .map_err(|error| broken("syncing its directory", error))?;
+        let len = self.history.len().map_err(history)?;
+        if known == Some(len) {
+            return Ok(());
+        }
+        let told = self.history.read(known.unwrap_or(0)).map_err(history)?;
+        if told.unread > 0 {
+            tracing::error!(
+                lines = told.unread,
+                "lines of history.jsonl cannot be read; what they said of ended uploads is lost"
+            );
+        }
+        for row in told.rows {
+            let stored = self.get(&row.id)?;
+            if stored.is_some_and(|stored| stored.knows(&row)) {
+                continue;
+            }
+            let mut batch = Batch::default();
+            self.put(&mut batch, &row)?;
+            self.drop_ledger(&mut batch, &row.id)?;
+            self.apply(batch)?;
+        }
+        self.db
+            .insert(keys::CAUGHT_UP, &len.to_be_bytes())
+            .map_err(cannot)?;
+        self.sync()
+    }
+
+    /// Parks what may be complete and this database does not know, because damage has set it back.
+    fn take_in_sealed(&self) -> Result<(), Error> {
+        let cannot_note = |error| broken("its notes of sealed uploads", error);
+        for note in self.sealed.read().map_err(cannot_note)? {
+            match self.get(&note.id)? {
+                None => self.park(&note)?,
+                Some(stored) if !stored.knows(&note) => self.park(&note)?,
+                Some(stored) if stored.revision < note.revision && !stored.state.is_final() => {
+                    continue;
+                }
+                Some(stored) if stored.may_be_posted() => continue,
+                Some(_) => {}
+            }
+            self.sealed.drop_note(&note.id).map_err(cannot_note)?;
+        }
+        Ok(())
+    }
+
+    fn park(&self, note: &Upload) -> Result<(), Error> {
+        let mut batch = Batch::default();
+        self.tell(&mut batch, note)?;
+        self.put(&mut batch, note)?;
+        self.drop_ledger(&mut batch, &note.id)?;
+        self.apply(batch)?;
+        self.sync()
+    }
+}
