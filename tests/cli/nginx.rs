@@ -140,7 +140,7 @@ impl Gateway {
 }
 
 /// A port that was free just now.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
