@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::body::{Body, Meter};
 use crate::error::Error;
 use crate::host::HostPolicy;
+use crate::killpoint::reach;
 use crate::plan::{Chunk, Plan};
 use crate::retry::Waits;
 use crate::secret::Secret;
@@ -275,6 +276,7 @@ async fn watch(meter: &Meter, waits: Waits, len: u64) -> String {
     loop {
         let all_taken = meter.is_all_taken();
         let allowed = if all_taken {
+            reach("answer", "awaited");
             waits.answer_to(len)
         } else {
             waits.stall

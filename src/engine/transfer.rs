@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::event::{Event, Tally};
 use crate::governor::{PendingCap, Turns};
 use crate::journal::{Grant, Rate};
+use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Source;
@@ -77,6 +78,7 @@ impl Transfer {
                 .ledger(upload.id.clone(), upload.confirmed())
                 .await?;
             self.rehash = Some(Rehash::start(self.source.clone(), upload.plan, entries));
+            reach("rehash", "started");
         }
         Ok(())
     }
@@ -179,7 +181,10 @@ impl Transfer {
         self.tally.high_water.store(0, Ordering::Relaxed);
         let (client, plan) = (&self.shared.client, &self.upload.plan);
         let init = |token| async move { client.init(&token, plan).await };
-        Ok(Reply::Init(with_token(&self.account, token, init).await))
+        reach("init", "before");
+        let answer = with_token(&self.account, token, init).await;
+        reach("init", "answered");
+        Ok(Reply::Init(answer))
     }
 
     async fn put(&mut self, chunk: Chunk) -> Result<Reply, Error> {
@@ -214,6 +219,7 @@ impl Transfer {
         let meter = body.meter();
         let started = Instant::now();
         let content_type = self.upload.content_type.clone();
+        reach("put", "before");
         let put = shared
             .client
             .put(&session.upload_url, &content_type, chunk, body);
@@ -230,6 +236,7 @@ impl Transfer {
                 }
             }
         };
+        reach("put", "answered");
         match answer {
             Err(CallError::Source(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 return Err(self.changed("it became shorter".into()).await);
@@ -250,12 +257,13 @@ impl Transfer {
         self.turns.status().await;
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
         let client = &self.shared.client;
-        Reply::Status(
-            authorised(&self.account, |token| async move {
-                client.status(&token, publish_id).await
-            })
-            .await,
-        )
+        reach("ask", "before");
+        let answer = authorised(&self.account, |token| async move {
+            client.status(&token, publish_id).await
+        })
+        .await;
+        reach("ask", "answered");
+        Reply::Status(answer)
     }
 
     /// Bytes per second of this run, once there is something to measure.

@@ -5,6 +5,7 @@ use super::transfer::Transfer;
 use crate::body::Keeper;
 use crate::clock::Now;
 use crate::error::Error;
+use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Proof;
@@ -18,14 +19,17 @@ impl Transfer {
             // The body has ended some other way; its answer says how.
             return std::future::pending().await;
         };
+        reach("gate", "reached");
         let whole = running.map(|running| running.entry());
         if let Some(what) = self.difference(whole).await? {
             return Err(self.changed(what).await);
         }
+        reach("gate", "proved");
         self.upload.seal(whole, Now::read());
         self.record(None).await?;
         // If the body is gone meanwhile, its answer says why.
         let _ = keeper.open.send(());
+        reach("gate", "open");
         Ok(())
     }
 
@@ -70,6 +74,7 @@ impl Transfer {
 
     /// Counts a chunk whose answer was lost from the file, as long as that is what it was at the first byte.
     pub(super) async fn adopt(&mut self, chunk: Chunk) -> Result<Reply, Error> {
+        reach("adopt", "before");
         let first = self.upload.identity();
         let lost = Reply::SessionOver(
             "a chunk whose answer was lost cannot be vouched for: the file was touched since",
@@ -95,6 +100,7 @@ impl Transfer {
         if self.source.identity_now()? != first {
             return Ok(lost);
         }
+        reach("adopt", "read");
         Ok(Reply::Adopted(running))
     }
 }

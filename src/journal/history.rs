@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::killpoint::reach;
 use crate::upload::Upload;
 
 #[derive(Debug)]
@@ -29,8 +30,11 @@ impl History {
             .append(true)
             .mode(0o600)
             .open(&self.path)?;
+        reach("history", "created");
         file.write_all(&line)?;
-        file.sync_data()
+        file.sync_data()?;
+        reach("history", "appended");
+        Ok(())
     }
 
     /// The ended uploads, oldest first, each once with its last word. A torn last line is passed over.

@@ -19,6 +19,7 @@ use super::status::StatusFile;
 use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::upload::{Key, ROW_VERSION, State, Upload};
 
@@ -59,6 +60,7 @@ impl SledStore {
     pub(super) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
         let path = dir.join("journal");
         let history = History::of(dir);
+        reach("open", "locked");
         let db = match database::open(&path) {
             Err(Trouble::Damaged(reason)) => {
                 // What cannot be read is kept aside; what had ended comes back from the history below.
@@ -84,6 +86,7 @@ impl SledStore {
         };
         inner.restore()?;
         inner.status.start_with(&inner.unfinished()?);
+        reach("open", "ready");
         Ok(Self(Arc::new(inner)))
     }
 
@@ -228,6 +231,7 @@ impl Inner {
 
     fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
         let _writing = lock(&self.writing);
+        reach("begin", "before");
         if self.fence(row)? == Fence::Late {
             return Ok(Grant::Granted);
         }
@@ -252,6 +256,7 @@ impl Inner {
         batch.insert(keys::init(&row.key, now, &row.id), &[]);
         self.apply(batch)?;
         self.sync()?;
+        reach("begin", "after");
         Ok(Grant::Granted)
     }
 
@@ -260,6 +265,7 @@ impl Inner {
         if self.fence(row)? == Fence::Late {
             return Ok(());
         }
+        reach("saving", row.state.name());
         if row.state.is_final() {
             self.history
                 .append(row)
@@ -274,7 +280,9 @@ impl Inner {
             self.drop_ledger(&mut batch, &row.id)?;
         }
         self.apply(batch)?;
+        reach("applied", row.state.name());
         self.sync()?;
+        reach("saved", row.state.name());
         self.status.show(row);
         Ok(())
     }
@@ -315,10 +323,12 @@ impl ProgressStore for SledStore {
             if store.get(&row.id)?.is_some() {
                 return Ok(());
             }
+            reach("submit", "before");
             let mut batch = Batch::default();
             store.put(&mut batch, &row)?;
             store.apply(batch)?;
             store.sync()?;
+            reach("submit", "after");
             store.status.show(&row);
             Ok(())
         })
@@ -340,11 +350,13 @@ impl ProgressStore for SledStore {
                     "The upload {id} is no longer in the journal."
                 )));
             };
+            reach("claim", "before");
             row.epoch += 1;
             let mut batch = Batch::default();
             store.put(&mut batch, &row)?;
             store.apply(batch)?;
             store.sync()?;
+            reach("claim", "after");
             Ok(row)
         })
     }
@@ -413,6 +425,7 @@ impl ProgressStore for SledStore {
                 .db
                 .insert(keys::rate(&api_base), text)
                 .map_err(cannot)?;
+            reach("rate", "kept");
             Ok(())
         })
     }
