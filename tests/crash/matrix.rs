@@ -26,12 +26,20 @@ fn full() -> bool {
 }
 
 /// The ends that a row allows.
-fn ends(row: &Row) -> &'static [i32] {
-    match row.get("publish_id_ttl") {
-        "forever" | "24h" => &[0],
-        // Once status no longer knows the upload, nobody can tell what became of it.
-        _ => &[0, 5],
+fn ends(row: &Row) -> Vec<i32> {
+    let mut ends = vec![0];
+    // Once status no longer knows the upload, nobody can tell what became of it.
+    if !matches!(row.get("publish_id_ttl"), "forever" | "24h") {
+        ends.push(5);
     }
+    // Nobody tells whether the last chunk has arrived: it may be complete, so no other session is opened.
+    let dead = ["_url", "drop_session", "chaos"]
+        .iter()
+        .any(|end| row.get("fault").contains(end));
+    if row.get("status_bytes") == "absent" && (row.get("progress_header") == "never" || dead) {
+        ends.push(75);
+    }
+    ends
 }
 
 fn case(row: &Row, kills: Vec<Kill>) -> Case {
@@ -40,6 +48,7 @@ fn case(row: &Row, kills: Vec<Kill>) -> Case {
         kills,
         edited: false,
         ends: ends(row),
+        patient: false,
     }
 }
 
@@ -63,6 +72,17 @@ fn all(rows: &[Row], random: &mut Rng) -> Vec<Case> {
         cases.extend(FIRST_RUN.iter().map(|point| at_point(row, *point, random)));
         for _ in 0..4 {
             cases.push(case(row, (0..3).map(|_| instant(random)).collect()));
+        }
+        // Waits that no kill ends must end by themselves.
+        if ["stall", "429", "chaos"]
+            .iter()
+            .any(|long| row.get("fault").contains(long))
+        {
+            let patient = case(row, vec![at("open", "ready", 1)]);
+            cases.push(Case {
+                patient: true,
+                ..patient
+            });
         }
     }
     cases
@@ -92,7 +112,8 @@ pub(crate) struct Tally {
     pub(crate) at_points: BTreeMap<Point, usize>,
     pub(crate) cuts: usize,
     pub(crate) inits: u64,
-    pub(crate) sessions_lost: usize,
+    /// Why sessions were given up, and how often.
+    pub(crate) sessions_lost: BTreeMap<String, usize>,
     /// What was told of an upload instead of a draft: the setting that leaves no witness, and how often.
     pub(crate) told: BTreeMap<String, usize>,
     pub(crate) bad: Vec<String>,
@@ -115,9 +136,11 @@ impl Tally {
         }
         self.cuts += verdict.cuts;
         self.inits += verdict.inits;
-        self.sessions_lost += verdict.sessions_lost;
+        for reason in &verdict.sessions_lost {
+            *self.sessions_lost.entry(reason.clone()).or_default() += 1;
+        }
         if let Fate::Told(code) = verdict.fate {
-            let cell = format!("{}: exit {code}", case.row.reason());
+            let cell = format!("{}: exit {code}", case.row.reason(code));
             *self.told.entry(cell).or_default() += 1;
         }
         if verdict.is_bad() {
@@ -173,7 +196,7 @@ fn killed_anywhere_it_is_one_draft_or_a_typed_end() {
             all(&rows, &mut random),
             number("CHUNKFERRY_THREADS").map_or(cores * 4, |n| n as usize),
         ),
-        false => (some(&rows, &mut random), cores * 3),
+        false => (some(&rows, &mut random), cores * 5),
     };
     let mut cases = cases;
     random.shuffle(&mut cases);
@@ -183,14 +206,14 @@ fn killed_anywhere_it_is_one_draft_or_a_typed_end() {
     let started = Instant::now();
     let tally = play(cases, threads);
     eprintln!(
-        "seed {}: {} cases, {} kills, {:?}, {} inits, {} sessions lost, {} s\n{:#?}",
+        "seed {}: {} cases, {} kills, {:?}, {} inits, {} s\n{:#?}\n{:#?}",
         seed(),
         tally.cases,
         tally.kills(),
         tally.fates,
         tally.inits,
-        tally.sessions_lost,
         started.elapsed().as_secs(),
+        tally.sessions_lost,
         tally.told,
     );
     if full() {

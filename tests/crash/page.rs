@@ -1,5 +1,6 @@
 //! The matrix's own section of `docs/reliability.md`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -71,17 +72,21 @@ fn section(tally: &Tally, switches: &[Switch], rows: usize, seed: u64) -> String
                 .min(tally.bad.len()))
         .to_string(),
     );
-    row(
-        "inits; sessions given up",
-        format!("{}; {}", tally.inits, tally.sessions_lost),
+    row("inits", tally.inits.to_string());
+    let mut list = |title: &str, entries: &BTreeMap<String, usize>| {
+        let _ = writeln!(text, "\n{title}:\n");
+        for (entry, count) in entries {
+            let _ = writeln!(text, "- {entry} ({count})");
+        }
+    };
+    list("Ends without success", &tally.told);
+    list(
+        "Sessions given up for a new one, in the words of the command",
+        &tally.sessions_lost,
     );
-    let _ = writeln!(text, "\nWhere it ended without success:\n");
-    for (cell, count) in &tally.told {
-        let _ = writeln!(text, "- {cell} ({count})");
-    }
     let _ = writeln!(
         text,
-        "\nMade by `CHUNKFERRY_FULL=1 CHUNKFERRY_SEED={seed} cargo test --profile crash --test crash -- --nocapture`."
+        "\nMade by `CHUNKFERRY_FULL=1 CHUNKFERRY_SEED={seed} cargo test --test crash -- --nocapture`."
     );
     text
 }

@@ -19,6 +19,9 @@ use crate::switches::Row;
 /// No run takes as long, even with a minute of a window to wait out; one that does hangs.
 const HANGS: Duration = Duration::from_secs(240);
 
+/// How long status may stay "working": longer than the 15 s that a sealed session must stand still to be given up.
+const WAIT: &str = "18";
+
 /// When a run is killed.
 #[derive(Clone, Debug)]
 pub(crate) enum Kill {
@@ -54,9 +57,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn count(&self, event: &str) -> usize {
-        let fits = self.said.iter().filter(|line| line["event"] == event);
-        fits.count()
+    pub(crate) fn events(&self, event: &str) -> impl Iterator<Item = &Value> {
+        self.said.iter().filter(move |line| line["event"] == event)
     }
 }
 
@@ -111,7 +113,7 @@ impl Scene {
             .env("CHUNKFERRY_API_BASE", &self.url)
             .env("CHUNKFERRY_ACCOUNT", "lena")
             .env("TIKTOK_ACCESS_TOKEN", format!("act.lena.{}", self.token))
-            .args(["upload", "--json", "--chunk-size", "5MiB"])
+            .args(["upload", "--json", "--chunk-size", "5MiB", "--wait", WAIT])
             .args(self.no_ledger.then_some("--no-ledger"))
             .arg(&self.file);
         command

@@ -182,6 +182,14 @@ const STAGES: &[Stage] = &[
         edited: false,
         ends: &[5],
     },
+    // A kill leaves the service inside the last chunk, and only the header of a 416 tells.
+    Stage {
+        row: &["cut_chunk=keep_prefix", "status_bytes=absent"],
+        before: &[("gate", "open", 1)],
+        points: &[("saved", "queued")],
+        edited: false,
+        ends: SUCCESS,
+    },
     // The file changes while the uploader is dead.
     Stage {
         row: &[],
@@ -233,7 +241,8 @@ pub(crate) fn cases() -> Vec<Case> {
                 row: Row::with(stage.row),
                 kills,
                 edited: stage.edited,
-                ends: stage.ends,
+                ends: stage.ends.to_vec(),
+                patient: false,
             }
         })
     });

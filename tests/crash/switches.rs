@@ -181,14 +181,13 @@ impl Row {
         args
     }
 
-    /// The setting because of which an upload may end without success.
-    pub(crate) fn reason(&self) -> String {
-        let keys = [
-            "publish_id_ttl",
-            "fail_reason",
-            "extra_fail_reason",
-            "final_status",
-        ];
+    /// Why an upload may end with this exit code.
+    pub(crate) fn reason(&self, code: i32) -> String {
+        let keys: &[&str] = match code {
+            75 => &["status_bytes", "progress_header", "cut_chunk", "fault"],
+            5 => &["publish_id_ttl"],
+            _ => &["fail_reason", "extra_fail_reason"],
+        };
         let defaults = Self::with(&[]);
         let differs = keys.iter().filter(|key| {
             let value = self.get(key);

@@ -15,7 +15,7 @@ use crate::video;
 const MOST_RUNS: usize = 8;
 
 /// A run that takes longer is killed where it waits, at most twice in a case: waits are instants like any other.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a case is: its row, its file and its kills.
 #[derive(Clone, Debug)]
@@ -24,8 +24,10 @@ pub(crate) struct Case {
     pub(crate) kills: Vec<Kill>,
     /// The file is edited after the first kill.
     pub(crate) edited: bool,
-    /// The exit codes that may end it.
-    pub(crate) ends: &'static [i32],
+    /// The exit codes that may end it; 75 means that it stays where it is, however often it is run.
+    pub(crate) ends: Vec<i32>,
+    /// Nobody kills it where it waits.
+    pub(crate) patient: bool,
 }
 
 /// What became of the video.
@@ -48,7 +50,8 @@ pub(crate) struct Verdict {
     /// Kills from outside.
     pub(crate) cuts: usize,
     pub(crate) inits: u64,
-    pub(crate) sessions_lost: usize,
+    /// Why sessions were given up, in the words of the command.
+    pub(crate) sessions_lost: Vec<String>,
     /// Promises that were broken, in words.
     pub(crate) broken: Vec<String>,
 }
@@ -112,14 +115,16 @@ impl Case {
             at_points: Vec::new(),
             cuts: 0,
             inits: 0,
-            sessions_lost: 0,
+            sessions_lost: Vec::new(),
             broken: Vec::new(),
         };
         let mut recorded = Vec::new();
         // Inits whose kill left no session in the journal, and how many inits it had counted then.
         let (mut unheard, mut inits_known) = (0, 0);
         let mut kills = self.kills.iter();
-        let (mut impatient, mut runs, mut last) = (2, 0, None);
+        let (mut impatient, mut runs, mut last) = (if self.patient { 0 } else { 2 }, 0, None);
+        // Runs in a row that ended with 75.
+        let mut retries = 0;
         while runs < self.kills.len() + MOST_RUNS {
             runs += 1;
             let kill = kills.next();
@@ -129,23 +134,27 @@ impl Case {
                 Duration::MAX
             };
             let run = scene.run(kill, patience);
-            verdict.sessions_lost += run.count("session_lost");
+            let reasons = run.events("session_lost");
+            let reasons = reasons.map(|line| line["reason"].as_str().unwrap_or_default());
+            verdict.sessions_lost.extend(reasons.map(str::to_owned));
             match run.end {
                 End::AtPoint => {
                     let Some(Kill::At(point, _)) = kill else {
                         unreachable!("only a point kills itself")
                     };
                     verdict.at_points.push(*point);
+                    retries = 0;
                 }
                 End::Cut => {
                     verdict.cuts += 1;
+                    retries = 0;
                     impatient -= i32::from(!matches!(kill, Some(Kill::After(_))));
                 }
                 End::Hung => {
                     verdict.fate = Fate::Hung;
                     return verdict;
                 }
-                End::Exit(75) => {}
+                End::Exit(75) => retries += 1,
                 // The token died: the creator has another.
                 End::Exit(4)
                     if self.row.get("fault").contains("revoke_token") && scene.token < 3 =>
@@ -158,6 +167,10 @@ impl Case {
                 }
             }
             if let Some(record) = scene.record() {
+                if retries == 2 && record.state == "sealed" {
+                    last = Some(75);
+                    break;
+                }
                 unheard += u64::from(record.state == "init_intent" && record.inits > inits_known);
                 inits_known = record.inits;
                 let log = scene.log();
@@ -207,7 +220,6 @@ impl Case {
             Some(code) if code != 0 && self.ends.contains(&code) && drafts.is_empty() => {
                 Fate::Told(code)
             }
-            None if self.ends.contains(&75) && drafts.is_empty() => Fate::Told(75),
             _ => Fate::Lost,
         }
     }
@@ -247,7 +259,6 @@ fn session<'a>(log: &'a Log, publish_id: &str) -> Option<&'a SessionLog> {
 }
 
 impl Verdict {
-
     pub(crate) fn is_bad(&self) -> bool {
         !self.broken.is_empty()
             || matches!(
@@ -300,7 +311,7 @@ impl Verdict {
                 log.requests.init
             ));
         }
-        if self.sessions_lost > 0 && !case.may_lose_sessions() {
+        if !self.sessions_lost.is_empty() && !case.may_lose_sessions() {
             self.broken
                 .push("a session was given up though its offset could be told".to_owned());
         }
@@ -309,7 +320,7 @@ impl Verdict {
     /// The same command once more: what has ended stays ended, without an init and without a byte.
     fn run_once_more(&mut self, scene: &mut Scene, code: i32, before: &Log) {
         let run = scene.run(None, Duration::MAX);
-        let outcome = run.said.iter().find(|line| line["event"] == "outcome");
+        let outcome = run.events("outcome").next();
         let outcome = outcome.map_or("", |line| line["outcome"].as_str().unwrap_or_default());
         if run.end != End::Exit(code) || code == 0 && outcome != "already_delivered" {
             self.broken

@@ -19,7 +19,7 @@ fn killed_after_each_init_the_seventh_still_waits_for_its_minute() {
         assert_eq!(run.end, End::AtPoint);
     }
     let run = scene.run(Some(&answered), Duration::from_secs(3));
-    assert_eq!((run.end, run.count("waiting")), (End::Cut, 1));
+    assert_eq!((run.end, run.events("waiting").count()), (End::Cut, 1));
     let log = scene.log();
     assert_eq!((log.requests.init, log.drafts), (6, 0), "{log:#?}");
 }
