@@ -246,11 +246,13 @@ impl Case {
     }
 }
 
-/// Another byte in the first chunk, same size.
+/// Other bytes near both ends, same size: one version's first chunk and the other's last are no version.
 fn edit(file: &Path) {
     let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
-    file.seek(SeekFrom::Start(1000)).unwrap();
-    file.write_all(b"edited").unwrap();
+    for place in [SeekFrom::Start(1000), SeekFrom::End(-1000)] {
+        file.seek(place).unwrap();
+        file.write_all(b"edited").unwrap();
+    }
 }
 
 fn session<'a>(log: &'a Log, publish_id: &str) -> Option<&'a SessionLog> {
