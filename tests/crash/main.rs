@@ -5,6 +5,7 @@
 
 #![cfg(all(unix, feature = "cli", debug_assertions))]
 
+mod case;
 mod covering;
 mod matrix;
 mod page;

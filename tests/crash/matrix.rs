@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use fastrand::Rng;
 
+use crate::case::{Case, Videos};
 use crate::page;
 use crate::points::POINTS;
 use crate::scene::{Kill, Point, at};
 use crate::stages::{self, FIRST_RUN, instant, later};
 use crate::switches::{Row, rows, switches};
-use crate::verdict::{Case, Fate, Verdict, Videos};
+use crate::verdict::{Fate, Verdict};
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -116,6 +117,8 @@ pub(crate) struct Tally {
     pub(crate) sessions_lost: BTreeMap<String, usize>,
     /// What was told of an upload instead of a draft: the setting that leaves no witness, and how often.
     pub(crate) told: BTreeMap<String, usize>,
+    /// Cases in which another promise was broken.
+    pub(crate) broken: usize,
     pub(crate) bad: Vec<String>,
 }
 
@@ -124,7 +127,7 @@ impl Tally {
         self.cases += 1;
         let fate = match verdict.fate {
             Fate::Draft => "draft",
-            Fate::Told(_) => "told",
+            Fate::Told(..) => "told",
             Fate::Lost => "lost",
             Fate::Doubled => "doubled",
             Fate::Mixed => "mixed",
@@ -139,10 +142,12 @@ impl Tally {
         for reason in &verdict.sessions_lost {
             *self.sessions_lost.entry(reason.clone()).or_default() += 1;
         }
-        if let Fate::Told(code) = verdict.fate {
-            let cell = format!("{}: exit {code}", case.row.reason(code));
+        if let Fate::Told(code, draft) = verdict.fate {
+            let draft = if draft { "one draft" } else { "no draft" };
+            let cell = format!("{}: exit {code}, {draft}", case.row.reason(code));
             *self.told.entry(cell).or_default() += 1;
         }
+        self.broken += usize::from(!verdict.broken.is_empty());
         if verdict.is_bad() {
             let broken = verdict.broken.join("; ");
             let text = format!("{:?} {broken}\n    {}", verdict.fate, case.told());

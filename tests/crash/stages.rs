@@ -2,9 +2,9 @@
 
 use fastrand::Rng;
 
+use crate::case::Case;
 use crate::scene::{Kill, at};
 use crate::switches::Row;
-use crate::verdict::Case;
 
 /// Points that every first run of an upload comes to, and how often it does with three chunks; a whole file comes to
 /// each at least once.

@@ -184,7 +184,8 @@ impl Row {
     /// Why an upload may end with this exit code.
     pub(crate) fn reason(&self, code: i32) -> String {
         let keys: &[&str] = match code {
-            75 => &["status_bytes", "progress_header", "cut_chunk", "fault"],
+            75 if self.get("progress_header") == "never" => &["status_bytes", "progress_header"],
+            75 => &["status_bytes", "fault"],
             5 => &["publish_id_ttl"],
             _ => &["fail_reason", "extra_fail_reason"],
         };

@@ -1,42 +1,19 @@
-//! One case: an upload that is killed, carried on and killed again until it ends, and what the witness says of it.
+//! What the witness says of a case: the emulator's log, against the journal and the count of kills.
 
-use std::collections::HashMap;
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunkferry::emulator::{Log, SessionLog};
 
-use crate::scene::{End, Kill, Point, Scene};
-use crate::switches::Row;
-use crate::video;
-
-/// Runs after the last planned kill; each may end with 75, which asks for another.
-const MOST_RUNS: usize = 8;
-
-/// A run that takes longer is killed where it waits, at most twice in a case: waits are instants like any other.
-const PATIENCE: Duration = Duration::from_secs(4);
-
-/// What a case is: its row, its file and its kills.
-#[derive(Clone, Debug)]
-pub(crate) struct Case {
-    pub(crate) row: Row,
-    pub(crate) kills: Vec<Kill>,
-    /// The file is edited after the first kill.
-    pub(crate) edited: bool,
-    /// The exit codes that may end it; 75 means that it stays where it is, however often it is run.
-    pub(crate) ends: Vec<i32>,
-    /// Nobody kills it where it waits.
-    pub(crate) patient: bool,
-}
+use crate::case::Case;
+use crate::scene::{End, Point, Scene};
 
 /// What became of the video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// One draft, byte for byte.
     Draft,
-    /// A typed end without success that the case allows; the exit code.
-    Told(i32),
+    /// A typed end without success that the case allows: the exit code, and whether a draft is there all the same.
+    Told(i32, bool),
     Lost,
     Doubled,
     Mixed,
@@ -56,149 +33,20 @@ pub(crate) struct Verdict {
     pub(crate) broken: Vec<String>,
 }
 
-/// The videos that cases share, and their hashes.
-pub(crate) struct Videos {
-    dir: tempfile::TempDir,
-    hashes: HashMap<u64, String>,
-}
-
-impl Videos {
-    pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let sizes = [crate::switches::CHUNKED, crate::switches::WHOLE];
-        let hashes = sizes.map(|size| {
-            let path = dir.path().join(size.to_string());
-            video::write(&path, size, size);
-            (size, video::sha256(&path))
-        });
-        Self {
-            dir,
-            hashes: hashes.into(),
-        }
-    }
-
-    fn of(&self, row: &Row) -> (PathBuf, String) {
-        let size = match row.is_whole() {
-            true => crate::switches::WHOLE,
-            false => crate::switches::CHUNKED,
-        };
-        (
-            self.dir.path().join(size.to_string()),
-            self.hashes[&size].clone(),
-        )
-    }
-}
-
 /// What the journal held after a run, and how many PUTs of that session had come by then.
-struct Recorded {
-    publish_id: String,
-    confirmed: u64,
-    puts: usize,
+pub(crate) struct Recorded {
+    pub(crate) publish_id: String,
+    pub(crate) confirmed: u64,
+    pub(crate) puts: usize,
+}
+
+pub(crate) fn session<'a>(log: &'a Log, publish_id: &str) -> Option<&'a SessionLog> {
+    let mut sessions = log.sessions.iter();
+    sessions.find(|session| session.publish_id == publish_id)
 }
 
 impl Case {
-    pub(crate) fn told(&self) -> String {
-        let edited = if self.edited { ", then edited" } else { "" };
-        format!("{}; kills {:?}{edited}", self.row.told(), self.kills)
-    }
-
-    pub(crate) fn play(&self, videos: &Videos) -> Verdict {
-        let (file, sha256) = videos.of(&self.row);
-        let mut versions = vec![sha256];
-        let mut scene = Scene::new(&self.row, &file);
-        if self.edited {
-            scene.file = scene.path("clip.mp4");
-            std::fs::copy(&file, &scene.file).unwrap();
-        }
-        let mut verdict = Verdict {
-            fate: Fate::Lost,
-            at_points: Vec::new(),
-            cuts: 0,
-            inits: 0,
-            sessions_lost: Vec::new(),
-            broken: Vec::new(),
-        };
-        let mut recorded = Vec::new();
-        // Inits whose kill left no session in the journal, and how many inits it had counted then.
-        let (mut unheard, mut inits_known) = (0, 0);
-        let mut kills = self.kills.iter();
-        let (mut impatient, mut runs, mut last) = (if self.patient { 0 } else { 2 }, 0, None);
-        // Runs in a row that ended with 75.
-        let mut retries = 0;
-        while runs < self.kills.len() + MOST_RUNS {
-            runs += 1;
-            let kill = kills.next();
-            let patience = if impatient > 0 {
-                PATIENCE
-            } else {
-                Duration::MAX
-            };
-            let run = scene.run(kill, patience);
-            let reasons = run.events("session_lost");
-            let reasons = reasons.map(|line| line["reason"].as_str().unwrap_or_default());
-            verdict.sessions_lost.extend(reasons.map(str::to_owned));
-            match run.end {
-                End::AtPoint => {
-                    let Some(Kill::At(point, _)) = kill else {
-                        unreachable!("only a point kills itself")
-                    };
-                    verdict.at_points.push(*point);
-                    retries = 0;
-                }
-                End::Cut => {
-                    verdict.cuts += 1;
-                    retries = 0;
-                    impatient -= i32::from(!matches!(kill, Some(Kill::After(_))));
-                }
-                End::Hung => {
-                    verdict.fate = Fate::Hung;
-                    return verdict;
-                }
-                End::Exit(75) => retries += 1,
-                // The token died: the creator has another.
-                End::Exit(4)
-                    if self.row.get("fault").contains("revoke_token") && scene.token < 3 =>
-                {
-                    scene.token += 1;
-                }
-                End::Exit(code) => {
-                    last = Some(code);
-                    break;
-                }
-            }
-            if let Some(record) = scene.record() {
-                if retries == 2 && record.state == "sealed" {
-                    last = Some(75);
-                    break;
-                }
-                unheard += u64::from(record.state == "init_intent" && record.inits > inits_known);
-                inits_known = record.inits;
-                let log = scene.log();
-                let publish_id = record.publish_id.unwrap_or_default();
-                if let Some(session) = session(&log, &publish_id) {
-                    recorded.push(Recorded {
-                        puts: session.puts.len(),
-                        publish_id,
-                        confirmed: record.confirmed,
-                    });
-                }
-            }
-            if self.edited && runs == 1 {
-                edit(&scene.file);
-                versions.push(video::sha256(&scene.file));
-            }
-        }
-        let log = scene.log();
-        verdict.inits = log.requests.init;
-        verdict.fate = self.fate(last, &log, &versions);
-        verdict.judge(self, &log, &recorded, unheard, runs as u64);
-        if let Some(code @ (0 | 1 | 5)) = last {
-            verdict.run_once_more(&mut scene, code, &log);
-        }
-        verdict
-    }
-
-    fn fate(&self, last: Option<i32>, log: &Log, versions: &[String]) -> Fate {
+    pub(crate) fn fate(&self, last: Option<i32>, log: &Log, versions: &[String]) -> Fate {
         let is_draft = |session: &&SessionLog| {
             matches!(&*session.status, "SEND_TO_USER_INBOX" | "PUBLISH_COMPLETE")
         };
@@ -216,9 +64,9 @@ impl Case {
         }
         match last {
             Some(0) if self.ends.contains(&0) && !drafts.is_empty() => Fate::Draft,
-            Some(5) if self.ends.contains(&5) => Fate::Told(5),
+            Some(5) if self.ends.contains(&5) => Fate::Told(5, !drafts.is_empty()),
             Some(code) if code != 0 && self.ends.contains(&code) && drafts.is_empty() => {
-                Fate::Told(code)
+                Fate::Told(code, false)
             }
             _ => Fate::Lost,
         }
@@ -246,20 +94,6 @@ impl Case {
     }
 }
 
-/// Other bytes near both ends, same size: one version's first chunk and the other's last are no version.
-fn edit(file: &Path) {
-    let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
-    for place in [SeekFrom::Start(1000), SeekFrom::End(-1000)] {
-        file.seek(place).unwrap();
-        file.write_all(b"edited").unwrap();
-    }
-}
-
-fn session<'a>(log: &'a Log, publish_id: &str) -> Option<&'a SessionLog> {
-    let mut sessions = log.sessions.iter();
-    sessions.find(|session| session.publish_id == publish_id)
-}
-
 impl Verdict {
     pub(crate) fn is_bad(&self) -> bool {
         !self.broken.is_empty()
@@ -269,7 +103,14 @@ impl Verdict {
             )
     }
 
-    fn judge(&mut self, case: &Case, log: &Log, recorded: &[Recorded], unheard: u64, runs: u64) {
+    pub(crate) fn judge(
+        &mut self,
+        case: &Case,
+        log: &Log,
+        recorded: &[Recorded],
+        unheard: u64,
+        runs: u64,
+    ) {
         for known in recorded {
             let Some(session) = session(log, &known.publish_id) else {
                 continue;
@@ -293,6 +134,17 @@ impl Verdict {
             if !steps || firsts.first().is_some_and(|first| *first != Some(0)) {
                 self.broken
                     .push(format!("P1: chunks out of order: {firsts:?}"));
+            }
+        }
+        let kills = self.at_points.len() + self.cuts;
+        for session in &log.sessions {
+            let chunks = session.total_chunk_count.unwrap_or(0) as usize;
+            // The chunk in flight once more; where only headers tell, they are believed when they say it twice.
+            let most = chunks + 3 * (kills + log.faults.len());
+            if session.puts.len() > most && !case.may_lose_sessions() {
+                let puts = session.puts.len();
+                self.broken
+                    .push(format!("P1: {puts} PUTs of {chunks} chunks"));
             }
         }
         let over =
@@ -320,7 +172,7 @@ impl Verdict {
     }
 
     /// The same command once more: what has ended stays ended, without an init and without a byte.
-    fn run_once_more(&mut self, scene: &mut Scene, code: i32, before: &Log) {
+    pub(crate) fn run_once_more(&mut self, scene: &mut Scene, code: i32, before: &Log) {
         let run = scene.run(None, Duration::MAX);
         let outcome = run.events("outcome").next();
         let outcome = outcome.map_or("", |line| line["outcome"].as_str().unwrap_or_default());
