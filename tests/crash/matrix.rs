@@ -22,7 +22,7 @@ fn seed() -> u64 {
     number("CHUNKFERRY_SEED").unwrap_or(1)
 }
 
-fn full() -> bool {
+pub(crate) fn full() -> bool {
     std::env::var_os("CHUNKFERRY_FULL").is_some_and(|value| !value.is_empty())
 }
 
