@@ -98,7 +98,7 @@ const SUCCESS: &[i32] = &[0];
 const STAGES: &[Stage] = &[
     // Only a slow transfer is measured, and only a slow receiver lets an answer be waited for.
     Stage {
-        row: &["fault=put chunk=LAST nth=1 trickle=2MB"],
+        row: &["fault=put chunk=LAST trickle=2MB"],
         before: &[],
         points: &[("rate", "kept"), ("answer", "awaited")],
         edited: false,
@@ -242,7 +242,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 kills,
                 edited: stage.edited,
                 ends: stage.ends.to_vec(),
-                patient: false,
+                patient: true,
             }
         })
     });
