@@ -85,7 +85,7 @@ impl Case {
             broken: Vec::new(),
         };
         let mut recorded = Vec::new();
-        // Inits whose kill left no session in the journal, and how many inits it had counted then.
+        // Inits that a kill or a dead token left without a session, and how many the journal had counted at a kill.
         let (mut unheard, mut inits_known) = (0, 0);
         let mut kills = self.kills.iter();
         let (mut impatient, mut runs, mut last) = (if self.patient { 0 } else { 2 }, 0, None);
@@ -126,6 +126,7 @@ impl Case {
                     if self.row.get("fault").contains("revoke_token") && scene.token < 3 =>
                 {
                     scene.token += 1;
+                    unheard += 1;
                 }
                 End::Exit(code) => {
                     last = Some(code);
