@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
 use crate::event::Tally;
+use crate::killpoint::reach;
 use crate::ledger::Running;
 
 /// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
@@ -155,6 +156,7 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Body<I> {
             .pieces
             .next()
             .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
+        reach("body", "piece");
         if let Some(running) = &mut self.running {
             running.update(&piece);
         }
@@ -167,6 +169,7 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Body<I> {
         self.left -= len;
         if self.left == 0 {
             *lock(&self.meter.running) = self.running.take();
+            reach("body", "last");
         }
         self.tally.count(self.offset, len);
         self.offset += len;

@@ -64,6 +64,7 @@ mod governor;
 mod host;
 mod job;
 mod journal;
+mod killpoint;
 mod ledger;
 mod plan;
 mod reconcile;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// The window that the service's limits slide over, one minute (API v2 Rate Limit), and two seconds more, because a request
+/// The window that the service's limits slide over, one minute (API v2 Rate Limit), and five seconds more, because a request
 /// may reach the service later than it left: the first one late and the last one at once would be one too many.
-pub(crate) const WINDOW: Duration = Duration::from_secs(62);
+pub(crate) const WINDOW: Duration = Duration::from_secs(60 + 5);
 
 /// Waits between attempts at one thing: exponential with full jitter, and an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

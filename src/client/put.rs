@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Client, drain, lost_reason, retry_after, text, unanswered};
 use crate::body::{Body, Meter};
+use crate::killpoint::reach;
 use crate::plan::Chunk;
 use crate::retry::Waits;
 use crate::secret::Secret;
@@ -95,6 +96,7 @@ async fn watch(meter: &Meter, waits: Waits, len: u64) -> String {
     loop {
         let all_taken = meter.is_all_taken();
         let allowed = if all_taken {
+            reach("answer", "awaited");
             waits.answer_to(len)
         } else {
             waits.stall

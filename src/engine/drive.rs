@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::governor::PendingCap;
 use crate::journal::Grant;
+use crate::killpoint::reach;
 use crate::upload::{Reply, Step};
 use crate::wire::Call;
 
@@ -80,6 +81,9 @@ impl Transfer {
         self.tally.high_water.store(0, Ordering::Relaxed);
         let (client, source) = (&self.shared.client, &cargo.source_info(&self.upload));
         let init = |token| async move { client.init(&token, source).await };
-        Ok(Reply::Init(with_token(&self.account, token, init).await))
+        reach("init", "before");
+        let answer = with_token(&self.account, token, init).await;
+        reach("init", "answered");
+        Ok(Reply::Init(answer))
     }
 }

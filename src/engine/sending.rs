@@ -12,6 +12,7 @@ use crate::body::{Body, Gate, WITHHELD};
 use crate::clock;
 use crate::error::Error;
 use crate::job::Job;
+use crate::killpoint::reach;
 use crate::plan::{Chunk, Limits, Plan};
 use crate::source::{Proof, Source};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
@@ -101,6 +102,7 @@ impl Sending {
         if !compared {
             let entries = transfer.ledger().await?;
             self.rehash = Some(Rehash::start(self.source.clone(), plan, entries));
+            reach("rehash", "started");
         }
         Ok(())
     }
@@ -159,6 +161,7 @@ impl Sending {
         let started = Instant::now();
         let content_type = transfer.upload.content_type();
         let content_type = content_type.unwrap_or(&self.content_type).to_owned();
+        reach("put", "before");
         let put = shared
             .client
             .put(&session.upload_url, &content_type, chunk, body);
@@ -175,6 +178,7 @@ impl Sending {
                 }
             }
         };
+        reach("put", "answered");
         match answer {
             Err(CallError::Source(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 return Err(self.changed(transfer, "it became shorter".into()).await);

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::event::{Event, Tally};
 use crate::governor::Turn;
 use crate::journal::Rate;
+use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::upload::{Reply, State, Upload};
 
@@ -97,12 +98,13 @@ impl Transfer {
         self.turn.line().status().await;
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
         let client = &self.shared.client;
-        Reply::Status(
-            authorised(&self.account, |token| async move {
-                client.status(&token, publish_id).await
-            })
-            .await,
-        )
+        reach("ask", "before");
+        let answer = authorised(&self.account, |token| async move {
+            client.status(&token, publish_id).await
+        })
+        .await;
+        reach("ask", "answered");
+        Reply::Status(answer)
     }
 
     /// Keeps the rate of this run as a hint for the next plan.

@@ -6,6 +6,7 @@ use super::transfer::Transfer;
 use crate::body::Keeper;
 use crate::clock::Now;
 use crate::error::Error;
+use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::plan::Chunk;
 use crate::source::Proof;
@@ -23,14 +24,17 @@ impl Sending {
             // The body has ended some other way; its answer says how.
             return std::future::pending().await;
         };
+        reach("gate", "reached");
         let whole = running.map(|running| running.entry());
         if let Some(what) = self.difference(transfer, whole).await? {
             return Err(self.changed(transfer, what).await);
         }
+        reach("gate", "proved");
         transfer.upload.seal(whole, Now::read());
         transfer.record(None).await?;
         // If the body is gone meanwhile, its answer says why.
         let _ = keeper.open.send(());
+        reach("gate", "open");
         Ok(())
     }
 
@@ -107,6 +111,7 @@ impl Sending {
         if Some(self.source.identity_now()?) != first {
             return Ok(lost);
         }
+        reach("adopt", "read");
         Ok(Reply::Adopted(running))
     }
 }

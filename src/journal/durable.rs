@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use crate::killpoint::reach;
+
 /// Replaces a file's content in one step: readers see the old text or the new one.
 pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
@@ -17,7 +19,9 @@ pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         .open(&new)?;
     file.write_all(text)?;
     file.sync_data()?;
+    reach("file", "written");
     std::fs::rename(&new, path)?;
+    reach("file", "replaced");
     match path.parent() {
         Some(dir) => sync_names(dir),
         None => Ok(()),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::durable::{replace, sync_names};
+use crate::killpoint::reach;
 use crate::upload::{ROW_VERSION, Upload};
 
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl History {
             .append(true)
             .mode(0o600)
             .open(&self.path)?;
+        reach("history", "created");
         let len = file.seek(SeekFrom::End(0))?;
         let mut line = Vec::new();
         // A line that a full disk has torn must not spoil the next one.
@@ -59,6 +61,7 @@ impl History {
         line.push(b'\n');
         file.write_all(&line)?;
         file.sync_data()?;
+        reach("history", "appended");
         if let (0, Some(dir)) = (len, self.path.parent()) {
             sync_names(dir)?;
         }

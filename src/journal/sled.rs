@@ -20,6 +20,7 @@ use super::status::StatusFile;
 use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
+use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::retry::WINDOW;
 use crate::upload::{Key, ROW_VERSION, State, Upload};
@@ -199,6 +200,7 @@ impl Inner {
 
     fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
         let writing = lock(&self.writing);
+        reach("begin", "before");
         let Some(stored) = self.fence(row)? else {
             return Ok(Grant::Granted);
         };
@@ -225,6 +227,7 @@ impl Inner {
         self.apply(batch)?;
         drop(writing);
         self.sync()?;
+        reach("begin", "after");
         Ok(Grant::Granted)
     }
 
@@ -233,6 +236,7 @@ impl Inner {
         let Some(stored) = self.fence(row)? else {
             return Ok(());
         };
+        reach("saving", row.state.name());
         let mut batch = Batch::default();
         if row.state.is_final() {
             self.tell(&mut batch, row)?;
@@ -248,7 +252,9 @@ impl Inner {
         }
         self.apply(batch)?;
         drop(writing);
+        reach("applied", row.state.name());
         self.sync()?;
+        reach("saved", row.state.name());
         if stored.may_be_posted() && !row.may_be_posted() {
             self.sealed.drop_note(&row.id).map_err(not_noted)?;
         }
@@ -305,10 +311,12 @@ impl ProgressStore for SledStore {
             if store.get(&row.id)?.is_some() {
                 return Ok(());
             }
+            reach("submit", "before");
             let mut batch = Batch::default();
             store.put(&mut batch, &row)?;
             store.apply(batch)?;
             store.sync()?;
+            reach("submit", "after");
             store.status.show(&row);
             Ok(())
         })
@@ -330,11 +338,13 @@ impl ProgressStore for SledStore {
                     "The upload {id} is no longer in the journal."
                 )));
             };
+            reach("claim", "before");
             row.epoch += 1;
             let mut batch = Batch::default();
             store.put(&mut batch, &row)?;
             store.apply(batch)?;
             store.sync()?;
+            reach("claim", "after");
             Ok(row)
         })
     }
@@ -403,6 +413,7 @@ impl ProgressStore for SledStore {
                 .db
                 .insert(keys::rate(&api_base), text)
                 .map_err(cannot)?;
+            reach("rate", "kept");
             Ok(())
         })
     }

@@ -13,7 +13,8 @@ use crate::wire::{Call, CallError, Stage, StatusData};
 /// Questions about one doubt before it is decided with what is known.
 const QUESTIONS: u32 = 5;
 
-/// After sealing a session counts as lost only if status stood still below the end for this long.
+/// After sealing a session counts as lost only if status, or the header of each 416 where status tells no number, stood
+/// still below the end for this long.
 const STANDSTILL: Duration = Duration::from_secs(15);
 
 impl Upload {
@@ -106,6 +107,12 @@ impl Upload {
             Verdict::AtBorder | Verdict::MidChunk | Verdict::Behind if self.stands_still() => {
                 self.lose_session("the last chunk did not arrive and its URL takes no more")
             }
+            // Status tells no number, a 416 does: the same bytes once more get its next word.
+            _ if uploaded.is_none() && !doubt.dead && self.header_spoke() => {
+                self.run.in_doubt = false;
+                self.run.not_before = Some(now.boot + STANDSTILL / 3);
+                Applied::NOTHING
+            }
             _ => self.poll_again(now),
         }
     }
@@ -134,12 +141,14 @@ impl Upload {
     }
 
     fn stands_still(&self) -> bool {
-        let mut said = self
-            .run
-            .doubt
-            .readings
-            .iter()
-            .filter(|reading| reading.by == Witness::Status);
+        let readings = &self.run.doubt.readings;
+        let told = readings.iter().any(|reading| reading.by == Witness::Status);
+        let by = if told {
+            Witness::Status
+        } else {
+            Witness::Header
+        };
+        let mut said = readings.iter().filter(|reading| reading.by == by);
         let (Some(first), Some(last)) = (said.next(), said.next_back()) else {
             return false;
         };
@@ -168,13 +177,16 @@ impl Upload {
         let left = self.patience(since, now).saturating_sub(waited);
         if left.is_zero() {
             let seconds = waited.as_secs();
-            let text = match &self.origin {
-                Origin::File { .. } => format!(
-                    "Every byte is at TikTok, but after {seconds} s it is still working on the video."
-                ),
-                Origin::Url { .. } => {
+            let text = match (&self.origin, &self.state) {
+                (Origin::Url { .. }, _) => {
                     format!("TikTok was followed for {seconds} s and is still fetching or working.")
                 }
+                (_, State::Sealed { .. }) => format!(
+                    "TikTok does not tell whether the last bytes arrived: after {seconds} s it is still working on the video."
+                ),
+                _ => format!(
+                    "Every byte is at TikTok, but after {seconds} s it is still working on the video."
+                ),
             };
             return self.stop(Stop::Spent(text));
         }

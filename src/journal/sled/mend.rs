@@ -19,15 +19,21 @@ use crate::journal::lock::Lock;
 use crate::journal::record::Record;
 use crate::journal::sealed::Sealed;
 use crate::journal::status::{self, StatusFile};
+use crate::killpoint::reach;
 use crate::upload::Upload;
 
 impl SledStore {
     /// A damaged database is kept aside. What had ended, and what may be complete, is known from the history.
     pub(in crate::journal) fn open_locked(dir: &Path, held: Lock) -> Result<Self, Error> {
         let held = Arc::new(held);
+        reach("open", "locked");
         let damage = match Inner::open(dir, &held) {
             Err(error) if is_damage(&error) => error,
-            opened => return Ok(Self(Arc::new(opened?))),
+            opened => {
+                let store = Self(Arc::new(opened?));
+                reach("open", "ready");
+                return Ok(store);
+            }
         };
         let before = status::read(dir);
         let now = crate::clock::Now::read().wall;

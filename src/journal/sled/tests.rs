@@ -172,11 +172,16 @@ async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
     let mut ask = |ms| store.begin(next(&mut row), Timestamp(ms));
     assert_eq!(
         ask(1_010_000).await.expect("asked"),
-        Grant::Wait(Duration::from_secs(52))
+        Grant::Wait(Duration::from_secs(55))
     );
-    assert_eq!(ask(1_062_000).await.expect("asked"), Grant::Granted);
+    // The first one may have travelled longer than the next one will.
     assert!(matches!(
-        ask(1_062_500).await.expect("asked"),
+        ask(1_060_000).await.expect("asked"),
+        Grant::Wait(_)
+    ));
+    assert_eq!(ask(1_065_000).await.expect("asked"), Grant::Granted);
+    assert!(matches!(
+        ask(1_065_500).await.expect("asked"),
         Grant::Wait(_)
     ));
     // A clock that was set back must not shut the window for longer than it is.
@@ -185,7 +190,7 @@ async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
     store.submit(other.clone()).await.expect("submitted");
     assert_eq!(
         store
-            .begin(next(&mut other), Timestamp(1_060_500))
+            .begin(next(&mut other), Timestamp(1_065_500))
             .await
             .expect("asked"),
         Grant::Granted

@@ -1,0 +1,214 @@
+//! An emulator in a process of its own, a state directory, and runs of the real command that may be killed.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use chunkferry::Record;
+use chunkferry::emulator::Log;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::points::POINTS;
+use crate::switches::Row;
+
+/// No run takes as long, even with a minute of a window to wait out; one that does hangs.
+const HANGS: Duration = Duration::from_secs(240);
+
+/// How long status may stay "working": longer than the 15 s that a sealed session must stand still to be given up.
+const WAIT: &str = "18";
+
+/// When a run is killed.
+#[derive(Clone, Debug)]
+pub(crate) enum Kill {
+    /// By itself, the nth time it comes to a point.
+    At(Point, u32),
+    /// From outside, this long after its start.
+    After(Duration),
+}
+
+pub(crate) type Point = (&'static str, &'static str);
+
+/// The kill at the nth time of a point on the list.
+pub(crate) fn at(step: &str, what: &str, nth: u32) -> Kill {
+    let point = POINTS.iter().find(|point| **point == (step, what));
+    Kill::At(*point.expect("a point on the list"), nth)
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Exit(i32),
+    /// At the point it was armed for.
+    AtPoint,
+    /// From outside.
+    Cut,
+    Hung,
+}
+
+pub(crate) struct Run {
+    pub(crate) end: End,
+    /// What it said on stdout.
+    pub(crate) said: Vec<Value>,
+}
+
+impl Run {
+    pub(crate) fn events(&self, event: &str) -> impl Iterator<Item = &Value> {
+        self.said.iter().filter(move |line| line["event"] == event)
+    }
+}
+
+pub(crate) struct Scene {
+    emulator: Child,
+    url: String,
+    dir: TempDir,
+    pub(crate) file: PathBuf,
+    no_ledger: bool,
+    /// Tokens are the same creator's; a dead one is replaced by the next.
+    pub(crate) token: u32,
+    runs: u32,
+}
+
+impl Scene {
+    pub(crate) fn new(row: &Row, file: &Path) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut emulator = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
+            .args(["emulator", "--listen", "127.0.0.1:0"])
+            .args(row.emulator_args())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let stdout = emulator.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("listening on ");
+        let url = url.unwrap_or_else(|| panic!("no emulator for {}", row.told()));
+        Self {
+            url: url.to_owned(),
+            emulator,
+            dir,
+            file: file.to_owned(),
+            no_ledger: row.get("ledger") == "off",
+            token: 1,
+            runs: 0,
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chunkferry"));
+        command
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .env("CHUNKFERRY_STATE_DIR", self.path("state"))
+            .env("CHUNKFERRY_API_BASE", &self.url)
+            .env("CHUNKFERRY_ACCOUNT", "lena")
+            .env("TIKTOK_ACCESS_TOKEN", format!("act.lena.{}", self.token))
+            .args(["upload", "--json", "--chunk-size", "5MiB", "--wait", WAIT])
+            .args(self.no_ledger.then_some("--no-ledger"))
+            .arg(&self.file);
+        command
+    }
+
+    /// Runs the command to its end, or to its death. One that takes longer than `patience` is killed from outside.
+    pub(crate) fn run(&mut self, kill: Option<&Kill>, patience: Duration) -> Run {
+        self.runs += 1;
+        let out = self.path(&format!("run-{}.jsonl", self.runs));
+        let mut command = self.command();
+        let mut limit = patience;
+        match kill {
+            Some(Kill::At((step, what), nth)) => {
+                command.env("CHUNKFERRY_KILL_POINT", format!("{step} {what} {nth}"));
+            }
+            Some(Kill::After(wait)) => limit = *wait,
+            None => {}
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(&out).unwrap())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        let (status, cut) = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break (status, false);
+            }
+            let lasted = started.elapsed();
+            if lasted >= limit.min(HANGS) {
+                child.kill().unwrap();
+                break (child.wait().unwrap(), lasted >= limit);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        let end = match (status.code(), status.signal()) {
+            (Some(code), _) => End::Exit(code),
+            (None, Some(9)) if cut => End::Cut,
+            (None, Some(9)) if started.elapsed() >= HANGS => End::Hung,
+            (None, Some(9)) => End::AtPoint,
+            (None, signal) => panic!("died of {signal:?}"),
+        };
+        let text = std::fs::read_to_string(&out).unwrap_or_default();
+        let lines = text.lines();
+        let said = lines.filter_map(|line| serde_json::from_str(line).ok());
+        Run {
+            end,
+            said: said.collect(),
+        }
+    }
+
+    /// What the emulator saw.
+    pub(crate) fn log(&self) -> Log {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream
+            .write_all(
+                b"GET /_emulator/log HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n\r\n",
+            )
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").expect("an answer");
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// What the journal says of the upload: read from a copy, so that looking changes nothing.
+    pub(crate) fn record(&self) -> Option<Record> {
+        let copy = tempfile::tempdir_in(self.dir.path()).unwrap();
+        copy_dir(&self.path("state"), copy.path());
+        chunkferry::records(copy.path()).unwrap().pop()
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    let Ok(entries) = std::fs::read_dir(from) else {
+        return; // A kill came before it was made.
+    };
+    for entry in entries {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy_dir(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.emulator.kill();
+        let _ = self.emulator.wait();
+    }
+}

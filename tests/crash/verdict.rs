@@ -1,0 +1,189 @@
+//! What the witness says of a case: the emulator's log, against the journal and the count of kills.
+
+use std::time::Duration;
+
+use chunkferry::emulator::{Log, SessionLog};
+
+use crate::case::Case;
+use crate::scene::{End, Point, Scene};
+
+/// What became of the video.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// One draft, byte for byte.
+    Draft,
+    /// A typed end without success that the case allows: the exit code, and whether a draft is there all the same.
+    Told(i32, bool),
+    Lost,
+    Doubled,
+    Mixed,
+    Hung,
+}
+
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) fate: Fate,
+    pub(crate) at_points: Vec<Point>,
+    /// Kills from outside.
+    pub(crate) cuts: usize,
+    pub(crate) inits: u64,
+    /// Why sessions were given up, in the words of the command.
+    pub(crate) sessions_lost: Vec<String>,
+    /// Promises that were broken, in words.
+    pub(crate) broken: Vec<String>,
+}
+
+/// What the journal held after a run, and how many PUTs of that session had come by then.
+pub(crate) struct Recorded {
+    pub(crate) publish_id: String,
+    pub(crate) confirmed: u64,
+    pub(crate) puts: usize,
+}
+
+pub(crate) fn session<'a>(log: &'a Log, publish_id: &str) -> Option<&'a SessionLog> {
+    let mut sessions = log.sessions.iter();
+    sessions.find(|session| session.publish_id == publish_id)
+}
+
+impl Case {
+    pub(crate) fn fate(&self, last: Option<i32>, log: &Log, versions: &[String]) -> Fate {
+        let is_draft = |session: &&SessionLog| {
+            matches!(&*session.status, "SEND_TO_USER_INBOX" | "PUBLISH_COMPLETE")
+        };
+        let drafts: Vec<_> = log.sessions.iter().filter(is_draft).collect();
+        let of = |version: &String| {
+            let same = |draft: &&&SessionLog| draft.sha256.as_ref() == Some(version);
+            drafts.iter().filter(same).count()
+        };
+        let counts: Vec<usize> = versions.iter().map(of).collect();
+        if counts.iter().sum::<usize>() < drafts.len() {
+            return Fate::Mixed;
+        }
+        if counts.iter().any(|count| *count > 1) {
+            return Fate::Doubled;
+        }
+        match last {
+            Some(0) if self.ends.contains(&0) && !drafts.is_empty() => Fate::Draft,
+            Some(5) if self.ends.contains(&5) => Fate::Told(5, !drafts.is_empty()),
+            Some(code) if code != 0 && self.ends.contains(&code) && drafts.is_empty() => {
+                Fate::Told(code, false)
+            }
+            _ => Fate::Lost,
+        }
+    }
+
+    /// Whether this service may leave the client no other way than a new session.
+    fn may_lose_sessions(&self) -> bool {
+        let is = |key: &str, values: &[&str]| values.contains(&self.row.get(key));
+        let fault = self.row.get("fault");
+        let deadly = [
+            "expire_url",
+            "drop_session",
+            "status=404",
+            "status=416",
+            "chaos",
+        ];
+        deadly.iter().any(|deadly| fault.contains(deadly))
+            // A cut chunk leaves the service inside of it, and a kill cuts.
+            || is("cut_chunk", &["keep_prefix"])
+            || !is("publish_id_ttl", &["forever", "24h"])
+            // Nobody tells where it stands.
+            || is("progress_header", &["never"]) && !is("status_bytes", &["exact"])
+            || is("final_status", &["FAILED"])
+            || self.edited
+    }
+}
+
+impl Verdict {
+    pub(crate) fn is_bad(&self) -> bool {
+        !self.broken.is_empty()
+            || matches!(
+                self.fate,
+                Fate::Lost | Fate::Doubled | Fate::Mixed | Fate::Hung
+            )
+    }
+
+    pub(crate) fn judge(
+        &mut self,
+        case: &Case,
+        log: &Log,
+        recorded: &[Recorded],
+        unheard: u64,
+        runs: u64,
+    ) {
+        for known in recorded {
+            let Some(session) = session(log, &known.publish_id) else {
+                continue;
+            };
+            let again = session.puts[known.puts..]
+                .iter()
+                .filter(|put| put.first.is_some_and(|first| first < known.confirmed));
+            if again.count() > 0 {
+                self.broken.push(format!(
+                    "P1: bytes below {} were recorded, and sent again",
+                    known.confirmed
+                ));
+            }
+        }
+        for session in &log.sessions {
+            let firsts: Vec<_> = session.puts.iter().map(|put| put.first).collect();
+            let chunk = session.chunk_size.unwrap_or(1);
+            let steps = firsts
+                .windows(2)
+                .all(|pair| pair[0] == pair[1] || pair[0].map(|first| first + chunk) == pair[1]);
+            if !steps || firsts.first().is_some_and(|first| *first != Some(0)) {
+                self.broken
+                    .push(format!("P1: chunks out of order: {firsts:?}"));
+            }
+        }
+        let kills = self.at_points.len() + self.cuts;
+        for session in &log.sessions {
+            let chunks = session.total_chunk_count.unwrap_or(0) as usize;
+            // The chunk in flight once more; where only headers tell, they are believed when they say it twice.
+            let most = chunks + 3 * (kills + log.faults.len());
+            if session.puts.len() > most && !case.may_lose_sessions() {
+                let puts = session.puts.len();
+                self.broken
+                    .push(format!("P1: {puts} PUTs of {chunks} chunks"));
+            }
+        }
+        let over =
+            |note: &&chunkferry::emulator::NoteLog| note.text.contains("inbox_init calls a minute");
+        if log.notes.iter().filter(over).count() > 0 {
+            self.broken
+                .push("the window of inits was not kept".to_owned());
+        }
+        let hit = |fault: &&chunkferry::emulator::FaultLog| fault.endpoint == "inbox_init";
+        let excused = 1 + unheard + log.faults.iter().filter(hit).count() as u64;
+        let most = match case.may_lose_sessions() {
+            true => excused + 3 * runs,
+            false => excused,
+        };
+        if log.requests.init > most {
+            self.broken.push(format!(
+                "P2: {} inits, and at most {most} can be accounted for",
+                log.requests.init
+            ));
+        }
+        if !self.sessions_lost.is_empty() && !case.may_lose_sessions() {
+            self.broken
+                .push("a session was given up though its offset could be told".to_owned());
+        }
+    }
+
+    /// The same command once more: what has ended stays ended, without an init and without a byte.
+    pub(crate) fn run_once_more(&mut self, scene: &mut Scene, code: i32, before: &Log) {
+        let run = scene.run(None, Duration::MAX);
+        let outcome = run.events("outcome").next();
+        let outcome = outcome.map_or("", |line| line["outcome"].as_str().unwrap_or_default());
+        if run.end != End::Exit(code) || code == 0 && outcome != "already_delivered" {
+            self.broken
+                .push(format!("once more: {:?}, {outcome}", run.end));
+        }
+        let after = scene.log();
+        if (after.requests.init, after.requests.put) != (before.requests.init, before.requests.put)
+        {
+            self.broken.push("P2: a request after the end".to_owned());
+        }
+    }
+}
