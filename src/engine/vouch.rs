@@ -38,7 +38,11 @@ impl Transfer {
         if matches!(earlier, Proof::Differs(_) | Proof::Shorter) {
             return Ok(earlier.complaint());
         }
-        if earlier == Proof::Same(self.baseline) && self.source.identity_now()? == self.baseline {
+        let now = self.source.identity_now()?;
+        if now.size != self.upload.key.size {
+            return Ok(Some("its size".into()));
+        }
+        if earlier == Proof::Same(self.baseline) && now == self.baseline {
             return Ok(None);
         }
         let Some(whole) = whole else {
@@ -50,9 +54,12 @@ impl Transfer {
             .ledger(self.upload.id.clone(), self.upload.confirmed())
             .await?;
         entries.push(whole);
-        Ok(prove(self.source.clone(), self.upload.plan, entries)
-            .await?
-            .complaint())
+        Ok(
+            match prove(self.source.clone(), self.upload.plan, entries).await? {
+                Proof::Same(proven) if proven.size != now.size => Some("its size".into()),
+                proof => proof.complaint(),
+            },
+        )
     }
 
     /// The file is not what was sent of it. Nothing can have been posted unless it was sealed.

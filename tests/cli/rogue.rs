@@ -231,9 +231,6 @@ fn play(cases: Vec<(&'static str, Bad, &[i32])>) {
                 if said.contains('\x1b') || said.contains("panicked") || said.len() > 20_000 {
                     complain("foreign text");
                 }
-                if peak > 44 * 1024 {
-                    eprintln!("DBG {name} {peak}");
-                }
                 let mut highest = highest.lock().unwrap();
                 *highest = peak.max(*highest);
             });
