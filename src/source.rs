@@ -17,6 +17,9 @@ use crate::upload::Identity;
 
 mod container;
 
+#[cfg(fuzzing)]
+pub(crate) use container::recognise_with;
+
 /// Size of a piece in bytes: one read, one write.
 const PIECE: usize = 256 * 1024;
 

@@ -15,6 +15,8 @@ use crate::plan::{Chunk, Plan};
 
 mod apply;
 mod doubt;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 mod origin;
 mod run;
 mod state;
