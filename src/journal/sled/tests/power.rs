@@ -289,12 +289,12 @@ impl Found {
         let promised = Promised::by(disk.notes(moment));
         let what = format!("{cut:?} at {moment}");
         let opened = async {
-            let store = SledStore::open(&state, "test")?;
+            let store = reopen(&state)?;
             let missing = promised.missing(&store).await?;
             // It is not only readable.
             store.submit(upload("mia", 10)).await?;
             drop(store);
-            let missing_later = promised.missing(&SledStore::open(&state, "test")?).await?;
+            let missing_later = promised.missing(&reopen(&state)?).await?;
             super::super::super::records(&state)?;
             Ok::<_, Error>([missing, missing_later].concat())
         };
