@@ -54,7 +54,7 @@ impl Life {
     }
 
     fn copy(&self) -> tempfile::TempDir {
-        let copy = tempfile::tempdir().expect("a directory");
+        let copy = report::scratch();
         fs::create_dir_all(copy.path().join("journal/blobs")).expect("made");
         fs::create_dir(copy.path().join("sealed")).expect("made");
         let note = format!("sealed/{}", self.sealed.id);

@@ -282,7 +282,7 @@ struct Found {
 
 impl Found {
     async fn replay(&mut self, disk: &Disk, moment: usize, cut: Cut) {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = report::scratch();
         disk.leave(moment, cut, dir.path());
         self.replayed += 1;
         let state = dir.path().join("state/chunkferry");
