@@ -26,6 +26,12 @@ use lock::Lock;
 
 pub(crate) use sled::SledStore;
 
+/// A row as it stands in the journal, if it is one.
+#[cfg(fuzzing)]
+pub(crate) fn read_row(text: &[u8]) -> Option<Upload> {
+    history::row(text).ok()?
+}
+
 /// What the engine needs of a store. Each method is one atomic step and durable when it returns `Ok`.
 ///
 /// Free of anything the embedded store brings along, so that a shared database can stand behind it later: `claim` then

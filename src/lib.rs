@@ -76,6 +76,10 @@ mod upload;
 mod wire;
 mod wirelog;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzz;
+
 pub use account::{Account, TokenSource};
 pub use draft::{Draft, Outcome};
 pub use engine::{Engine, Handle, Options, Status};

@@ -18,6 +18,8 @@ use crate::upload::Identity;
 
 mod container;
 
+#[cfg(fuzzing)]
+pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, starts_as};
 
 /// Size of a piece in bytes: one read, one write.

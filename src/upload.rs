@@ -16,6 +16,8 @@ use crate::plan::{Chunk, Plan};
 
 mod apply;
 mod doubt;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 mod origin;
 mod pace;
 mod run;

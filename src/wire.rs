@@ -337,6 +337,27 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_is_none_opens_no_session_and_words_stay_short_and_plain() {
+        for id in ["", "a\\u001b[2J", "a\\tb", &"9".repeat(257)] {
+            let body = format!(
+                r#"{{"data":{{"publish_id":"{id}","upload_url":"https://u"}},"error":{{"code":"ok"}}}}"#
+            );
+            let read = read::<InitData>(200, None, body.as_bytes());
+            assert!(matches!(read, Err(CallError::Lost(_))), "{id}");
+        }
+        let body = format!(
+            r#"{{"data":{{"status":"FAILED","fail_reason":"\u001b[31m{}"}},"error":{{"code":"ok"}}}}"#,
+            "y".repeat(9_000)
+        );
+        let status: StatusData = read(200, None, body.as_bytes()).expect("readable");
+        let reason = status.fail_reason.expect("a reason");
+        assert!(
+            reason.starts_with("[31my") && reason.len() == 300,
+            "{reason}"
+        );
+    }
+
+    #[test]
     fn progress_is_read_only_where_it_speaks_of_this_file() {
         let rows = [
             ("bytes 0-10000000/50000123", Some(10_000_000)),

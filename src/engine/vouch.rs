@@ -51,7 +51,11 @@ impl Sending {
         if matches!(earlier, Proof::Differs(_) | Proof::Shorter) {
             return Ok(earlier.complaint());
         }
-        if earlier == Proof::Same(self.baseline) && self.source.identity_now()? == self.baseline {
+        let now = self.source.identity_now()?;
+        if Some(now.size) != transfer.upload.size() {
+            return Ok(Some("its size".into()));
+        }
+        if earlier == Proof::Same(self.baseline) && now == self.baseline {
             return Ok(None);
         }
         let (Some(whole), Some(plan)) = (whole, transfer.upload.plan().copied()) else {
@@ -59,7 +63,10 @@ impl Sending {
         };
         let mut entries = transfer.ledger().await?;
         entries.push(whole);
-        Ok(prove(self.source.clone(), plan, entries).await?.complaint())
+        Ok(match prove(self.source.clone(), plan, entries).await? {
+            Proof::Same(proven) if proven.size != now.size => Some("its size".into()),
+            proof => proof.complaint(),
+        })
     }
 
     /// The file is not what was sent of it. Nothing can have been posted unless it was sealed.

@@ -140,9 +140,9 @@ pub(crate) fn recognise(file: &File, size: u64) -> Result<Container, Unfit> {
 }
 
 /// A positioned read that fills its buffer.
-type ReadAt<'a> = &'a dyn Fn(&mut [u8], u64) -> io::Result<()>;
+pub(crate) type ReadAt<'a> = &'a dyn Fn(&mut [u8], u64) -> io::Result<()>;
 
-fn recognise_with(read: ReadAt<'_>, size: u64) -> Result<Container, Unfit> {
+pub(crate) fn recognise_with(read: ReadAt<'_>, size: u64) -> Result<Container, Unfit> {
     let mut probe = [0; PROBE as usize];
     let probe = read_up_to(read, &mut probe, 0, size)?;
 

@@ -3,16 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use crate::alter;
+use crate::mount::{Mount, is_root};
 use crate::scene::{CHUNK, Scene, Start};
-
-fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output();
-    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
-}
 
 /// Ends a run of `file` when its last bytes are on their way and TikTok works on it.
 fn killed_while_processing(scene: &Scene, file: &Path) {
@@ -176,42 +171,6 @@ fn a_sealed_upload_whose_file_changed_is_an_unknown_outcome_in_the_list() {
     }
 }
 
-/// A small file system of its own; unmounted when it is dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// `None`, and said, where this may not be done.
-    fn new(at: PathBuf, size: &str) -> Option<Self> {
-        fs::create_dir(&at).unwrap();
-        let option = format!("size={size},mode=700");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &option, "tmpfs"]).arg(&at);
-        match mount.output() {
-            Ok(done) if done.status.success() => Some(Self(at)),
-            _ => {
-                eprintln!("skipped: nothing may be mounted here");
-                None
-            }
-        }
-    }
-
-    fn remount(&self, how: &str) {
-        let option = format!("remount,{how}");
-        let done = Command::new("mount")
-            .args(["-o", &option])
-            .arg(&self.0)
-            .status();
-        assert!(done.unwrap().success());
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // The last run may have been killed a moment ago.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_stops_it_and_room_again_lets_it_carry_on() {
     let scene = Scene::new(&[], &[]);
@@ -221,10 +180,10 @@ fn a_full_disk_stops_it_and_room_again_lets_it_carry_on() {
     let file = scene.video("clip.mp4", 40_000_000);
     let in_mount = |more: &[&str]| {
         let mut command = scene.upload(&file, more);
-        command.env("CHUNKFERRY_STATE_DIR", mount.0.join("state"));
+        command.env("CHUNKFERRY_STATE_DIR", mount.path().join("state"));
         command
     };
-    let ballast = mount.0.join("ballast");
+    let ballast = mount.path().join("ballast");
     let fill = |keep: usize| {
         fs::write(&ballast, []).unwrap();
         let mut room = 4 << 20;
@@ -281,7 +240,7 @@ fn a_state_directory_that_cannot_be_written_is_told_and_nothing_is_sent() {
     let file = scene.video("clip.mp4", 1_000_000);
     let in_mount = |below: &str| {
         let mut command = scene.upload(&file, &[]);
-        command.env("CHUNKFERRY_STATE_DIR", mount.0.join(below));
+        command.env("CHUNKFERRY_STATE_DIR", mount.path().join(below));
         command
     };
     in_mount("used").end().expect(0);
@@ -295,7 +254,7 @@ fn a_state_directory_that_cannot_be_written_is_told_and_nothing_is_sent() {
     let ended = in_mount("used").end().expect(0);
     assert_eq!(ended.outcome()["outcome"], "already_delivered");
     // A file where the directory should be.
-    fs::write(mount.0.join("file"), "").unwrap();
+    fs::write(mount.path().join("file"), "").unwrap();
     in_mount("file").end().expect(75);
 }
 
@@ -329,23 +288,7 @@ fn a_state_directory_of_somebody_else_is_told_and_nothing_is_sent() {
             )
             .unwrap();
         }
-        let upload = scene.upload(&file, &[]);
-        let program = scene.path("chunkferry");
-        // Not by this process: what another test starts meanwhile would hold it open for writing.
-        let copied = Command::new("cp")
-            .arg(upload.get_program())
-            .arg(&program)
-            .status();
-        assert!(copied.unwrap().success());
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
-        command.arg(program).args(upload.get_args()).env_clear();
-        command.envs(
-            upload
-                .get_envs()
-                .filter_map(|(key, value)| Some((key, value?))),
-        );
-        command.current_dir(scene.path("")).end()
+        scene.as_nobody(&scene.upload(&file, &[])).end()
     };
     for readable in [false, true] {
         let ended = as_nobody(readable).expect(75);

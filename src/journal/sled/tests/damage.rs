@@ -54,7 +54,7 @@ impl Life {
     }
 
     fn copy(&self) -> tempfile::TempDir {
-        let copy = tempfile::tempdir().expect("a directory");
+        let copy = report::scratch();
         fs::create_dir_all(copy.path().join("journal/blobs")).expect("made");
         fs::create_dir(copy.path().join("sealed")).expect("made");
         let note = format!("sealed/{}", self.sealed.id);
@@ -81,7 +81,7 @@ impl Life {
 
     /// What an opened journal does not know, of what it must.
     async fn judge(&self, dir: &Path) -> Result<Option<String>, Error> {
-        let store = SledStore::open(dir, "test")?;
+        let store = reopen(dir)?;
         let rows = store.find(self.sealed.key.clone()).await?;
         let of = |id: &str| rows.iter().find(|row| row.id == id);
         let lost = self

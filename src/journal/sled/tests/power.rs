@@ -282,19 +282,19 @@ struct Found {
 
 impl Found {
     async fn replay(&mut self, disk: &Disk, moment: usize, cut: Cut) {
-        let dir = tempfile::tempdir().expect("a directory");
+        let dir = report::scratch();
         disk.leave(moment, cut, dir.path());
         self.replayed += 1;
         let state = dir.path().join("state/chunkferry");
         let promised = Promised::by(disk.notes(moment));
         let what = format!("{cut:?} at {moment}");
         let opened = async {
-            let store = SledStore::open(&state, "test")?;
+            let store = reopen(&state)?;
             let missing = promised.missing(&store).await?;
             // It is not only readable.
             store.submit(upload("mia", 10)).await?;
             drop(store);
-            let missing_later = promised.missing(&SledStore::open(&state, "test")?).await?;
+            let missing_later = promised.missing(&reopen(&state)?).await?;
             super::super::super::records(&state)?;
             Ok::<_, Error>([missing, missing_later].concat())
         };

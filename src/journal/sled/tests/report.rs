@@ -7,6 +7,13 @@ pub(super) fn full() -> bool {
     std::env::var_os("CHUNKFERRY_FULL").is_some_and(|value| !value.is_empty())
 }
 
+/// A directory in memory where there is one: thousands of syncs are waited for otherwise.
+pub(super) fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm")
+        .or_else(|_| tempfile::tempdir())
+        .expect("a directory")
+}
+
 /// Prints the line; a full run also puts it between the page's marks of that name.
 pub(super) fn tell(name: &str, full: bool, line: &str, how: &str) {
     println!("{line}");

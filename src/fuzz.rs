@@ -1,0 +1,76 @@
+//! Entry points of the fuzzer: what reads text and bytes from outside. Only there with `cfg(fuzzing)`.
+
+use std::time::SystemTime;
+
+use crate::journal::read_row;
+use crate::source::recognise_with;
+use crate::upload::model;
+use crate::wire::{self, InitData, StatusData};
+
+/// An answer of the API: a value or an error, short and plain in what it would show.
+pub fn answer(bytes: &[u8]) {
+    let Some((&status, body)) = bytes.split_first() else {
+        return;
+    };
+    let http_status = 100 + u16::from(status) * 2;
+    if let Ok(data) = wire::read::<InitData>(http_status, None, body) {
+        assert!(http_status < 400 && !data.publish_id.is_empty());
+        assert!(!data.publish_id.chars().any(char::is_control));
+    }
+    match wire::read::<StatusData>(http_status, None, body) {
+        Ok(data) => {
+            let reason = data.fail_reason.clone().unwrap_or_default();
+            for text in [&data.status, &reason] {
+                assert!(text.chars().count() <= 300 && !text.chars().any(char::is_control));
+            }
+            data.stage();
+        }
+        Err(error) => drop(error.to_string()),
+    }
+}
+
+/// The headers of an answer: progress and the wait it asks for.
+pub fn headers(text: &str, video_size: u64) {
+    if let Some(bytes) = wire::progress(text, video_size) {
+        assert!(text.contains(&video_size.to_string()) && text.contains(&bytes.to_string()));
+    }
+    if let Some(wait) = wire::retry_after(text, SystemTime::UNIX_EPOCH) {
+        assert!(wait.as_secs() <= 3600);
+    }
+}
+
+/// A row of the journal: read, or not; and what was read is what is written.
+pub fn row(bytes: &[u8]) {
+    let Some(row) = read_row(bytes) else {
+        return;
+    };
+    let written = serde_json::to_vec(&row).expect("a row");
+    let again = read_row(&written).expect("the same row");
+    assert_eq!(serde_json::to_vec(&again).expect("a row"), written);
+    drop(format!("{row:?}"));
+}
+
+/// The first bytes of a file of any size: a container, or why it is none; reads stay within the file.
+pub fn container(bytes: &[u8], more: u64) {
+    let size = (bytes.len() as u64).saturating_add(more);
+    let read = |buffer: &mut [u8], at: u64| {
+        assert!(
+            at.saturating_add(buffer.len() as u64) <= size,
+            "a read past the end"
+        );
+        buffer.fill(0);
+        let there = usize::try_from(at).ok().and_then(|at| bytes.get(at..));
+        let there = there.unwrap_or_default();
+        let some = there.len().min(buffer.len());
+        buffer[..some].copy_from_slice(&there[..some]);
+        Ok(())
+    };
+    if let Err(unfit) = recognise_with(&read, size) {
+        drop((unfit.to_string(), unfit.advice("clip.mp4")));
+    }
+}
+
+/// The state machine under a service that may answer anything.
+pub fn machine(whims: &[u8]) {
+    model::play(whims);
+}
