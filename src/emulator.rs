@@ -29,7 +29,9 @@ mod creator;
 mod endpoint;
 mod faults;
 mod herald;
+mod inbox;
 mod keep;
+mod keeper;
 mod log;
 mod oauth;
 mod outgoing;
@@ -47,13 +49,14 @@ pub mod settings;
 mod shared;
 mod tls;
 mod tokens;
+mod traffic;
 mod webhooks;
 mod wire;
 mod world;
 
 pub use endpoint::Endpoint;
 pub use faults::{Chaos, Fault, FaultError};
-pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog, WebhookLog};
+pub use log::{FaultLog, Log, NoteLog, PutLog, RequestLog, Requests, SessionLog, WebhookLog};
 pub use review::Finding;
 pub use settings::{Setting, SettingError, Settings};
 
@@ -64,6 +67,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use keep::Shelf;
 use server::Server;
 use shared::Shared;
 
@@ -92,6 +96,7 @@ pub struct EmulatorBuilder {
     faults: Vec<Fault>,
     chaos: Option<Chaos>,
     dir: Option<PathBuf>,
+    keep: u64,
     upload_origin: Option<String>,
     ca_file: Option<PathBuf>,
 }
@@ -158,7 +163,7 @@ impl Emulator {
 
     /// Forgets all uploads, tokens, faults and settings chosen since the start.
     pub fn reset(&self) {
-        self.shared.world().reset(None);
+        let _gone = self.shared.world().reset(None);
     }
 }
 
@@ -198,7 +203,15 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Keeps what it receives in this directory, one file an upload; without it nothing is kept.
+    /// Keeps the last so many bytes of what it receives in a temporary directory, for its page to show; they
+    /// are gone when it is dropped.
+    pub fn keep(mut self, bytes: u64) -> Self {
+        self.keep = bytes;
+        self
+    }
+
+    /// Keeps all it receives in this directory, one file an upload. Without this and
+    /// [`EmulatorBuilder::keep`] nothing is kept.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
@@ -236,7 +249,12 @@ impl EmulatorBuilder {
         let listener = TcpListener::bind(self.listen.unwrap_or(loopback))?;
         let address = listener.local_addr()?;
         let http2 = self.settings.http2 == settings::Http2::On;
-        let shared = Arc::new(Shared::new(self.settings, self.dir, self.upload_origin));
+        let shelf = match (self.dir, self.keep) {
+            (Some(dir), _) => Some(Shelf::lasting(dir)),
+            (None, 0) => None,
+            (None, most) => Some(Shelf::passing(most)?),
+        };
+        let shared = Arc::new(Shared::new(self.settings, shelf, self.upload_origin));
         {
             let mut world = shared.world();
             for fault in self.faults {

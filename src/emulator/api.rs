@@ -11,7 +11,7 @@ use super::answer::{Outcome, Refusal, envelope, with_retry_after};
 use super::call::Call;
 use super::creator::public_name;
 use super::endpoint::Endpoint;
-use super::faults::Action;
+use super::faults::{Action, Strike};
 use super::reply::Reply;
 use super::settings::Settings;
 use super::shared::Shared;
@@ -31,11 +31,18 @@ pub(crate) async fn answer(
     if let Some(origin) = &shared.upload_origin {
         call.origin.clone_from(origin);
     }
-    let (strike, settings) = {
-        let mut world = shared.world();
-        let strike = world.enter(endpoint, call.token.as_deref());
-        (strike, world.settings(call.token.as_deref()))
-    };
+    let entered = shared
+        .world()
+        .enter(endpoint, call.token.as_deref(), &parts);
+    let (strike, request) = entered;
+    let reply = handle(Arc::clone(&shared), call, body, strike).await;
+    shared.world().traffic.end(request, reply.status());
+    reply
+}
+
+async fn handle(shared: Arc<Shared>, mut call: Call, body: Body, strike: Strike) -> Reply {
+    let endpoint = call.endpoint;
+    let settings = shared.world().settings(call.token.as_deref());
     tokio::time::sleep(strike.delay).await;
     match &strike.action {
         Some(Action::Cut(_)) => return Reply::Reset,

@@ -9,7 +9,7 @@ use hyper::http::request::Parts;
 use serde_json::Value;
 
 use super::answer::Refusal;
-use super::creator::{bearer, creator_of};
+use super::creator::{bearer, creator_of, public_name};
 use super::endpoint::Endpoint;
 use super::settings::{MissingContentType, Settings};
 
@@ -67,6 +67,12 @@ impl Call {
     /// The creator whose token it is.
     pub(crate) fn creator(&self) -> &str {
         self.token.as_deref().map_or("", creator_of)
+    }
+
+    /// What that creator is called where it may be seen.
+    pub(crate) fn shown_creator(&self) -> String {
+        let token = self.token.as_deref().unwrap_or_default();
+        public_name(creator_of(token), token)
     }
 
     /// The declared type of the body, without its parameters.

@@ -65,7 +65,7 @@ async fn deliver_one(shared: &Shared, message: Message) {
 
 impl World {
     /// Queues the events of uploads that came to their end since the last look.
-    fn gather_news(&mut self) {
+    pub(crate) fn gather_news(&mut self) {
         let now = self.now();
         let unix = self.clock.unix(now);
         let Self {
@@ -85,6 +85,7 @@ impl World {
                     event,
                     token: &session.token,
                     creator: &session.creator,
+                    shown: &session.shown_creator,
                     publish_id: Some(&session.publish_id),
                     content,
                 };

@@ -93,6 +93,11 @@ impl Review {
         });
     }
 
+    /// Forgets what was noticed about a creator.
+    pub(crate) fn forget(&mut self, creator: &str) {
+        self.findings.retain(|finding| finding.creator != creator);
+    }
+
     /// A PUT carried an Authorization header; told once an upload.
     pub(crate) fn bearer_on_put(&mut self, number: u64, session: &Session) {
         if self.once.insert((BEARER_ON_PUT.name, number)) {

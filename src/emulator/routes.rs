@@ -4,7 +4,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{MethodFilter, any, on};
@@ -74,7 +73,7 @@ async fn put(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let line = line(&request);
     let (parts, body) = request.into_parts();
     if parts.method != hyper::Method::PUT {
-        shared.world().count(None);
+        shared.world().enter_other(&parts, 405);
         return closing(empty_answer(405));
     }
     let handled = receive::put(Arc::clone(&shared), parts, body);
@@ -113,9 +112,10 @@ async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     answered.unwrap_or_else(|| nothing_at(parts.uri.path()))
 }
 
-async fn unknown(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
-    shared.world().count(None);
-    closing(nothing_at(request.uri().path()))
+async fn unknown(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    shared.world().enter_other(&parts, 404);
+    closing(nothing_at(parts.uri.path()))
 }
 
 fn nothing_at(path: &str) -> Response {
@@ -126,7 +126,8 @@ fn nothing_at(path: &str) -> Response {
     )
 }
 
-async fn wrong_method(State(shared): State<Arc<Shared>>) -> Response {
-    shared.world().count(None);
+async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    shared.world().enter_other(&parts, 405);
     closing(empty_answer(405))
 }

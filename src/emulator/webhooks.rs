@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Position, Url};
 
 use super::clock::Moment;
 use super::creator::open_id;
@@ -36,6 +36,8 @@ pub(crate) struct Message {
     pub(crate) event: &'static str,
     pub(crate) publish_id: Option<String>,
     pub(crate) body: String,
+    creator: String,
+    attempts: u64,
     since: Moment,
     due: Moment,
     pause: Duration,
@@ -83,6 +85,8 @@ impl Webhooks {
                 event: news.event,
                 publish_id: news.publish_id.map(str::to_owned),
                 body: body.to_string(),
+                creator: news.shown.to_owned(),
+                attempts: 0,
                 since: now,
                 due: now.plus(settings.webhook_delay),
                 pause: FIRST_PAUSE,
@@ -104,9 +108,13 @@ impl Webhooks {
         now: Moment,
         at: u64,
     ) {
+        message.attempts += 1;
         self.sent.push(WebhookLog {
             at,
             event: message.event.to_owned(),
+            creator: message.creator.clone(),
+            host: message.hook.url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            attempt: message.attempts,
             publish_id: message.publish_id.clone(),
             http_status: status,
         });
@@ -136,6 +144,8 @@ pub(crate) struct News<'a> {
     pub(crate) event: &'static str,
     pub(crate) token: &'a str,
     pub(crate) creator: &'a str,
+    /// What the creator is called where it may be seen.
+    pub(crate) shown: &'a str,
     pub(crate) publish_id: Option<&'a str>,
     pub(crate) content: Map<String, Value>,
 }
@@ -148,6 +158,7 @@ pub(crate) fn unpublished(session: &Session) -> News<'_> {
         event: "post.publish.no_longer_publicaly_available",
         token: &session.token,
         creator: &session.creator,
+        shown: &session.shown_creator,
         publish_id: Some(&session.publish_id),
         content,
     }
