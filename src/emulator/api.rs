@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::tokens::Unfit;
 use super::world::World;
-use super::{canned, oauth, people, publish, pull};
+use super::{canned, consent, oauth, people, publish, pull};
 
 /// Handles one API call.
 pub(crate) async fn answer(
@@ -87,7 +87,7 @@ fn perform(world: &mut World, call: &Call, settings: &Settings) -> Response {
     match call.endpoint {
         Endpoint::Token => oauth::token(world, call, settings),
         Endpoint::Revoke => oauth::revoke(world, call, settings),
-        Endpoint::Authorize => oauth::authorize(world, call, settings),
+        Endpoint::Authorize => consent::authorize(world, call, settings),
         _ => perform_for_token(world, call, settings),
     }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST};
 use hyper::http::request::Parts;
 use serde_json::Value;
 
 use super::answer::Refusal;
+use super::consent;
 use super::creator::{bearer, creator_of, public_name};
 use super::endpoint::Endpoint;
 use super::settings::{MissingContentType, Settings};
@@ -22,6 +23,10 @@ pub(crate) struct Call {
     pub(crate) token: Option<String>,
     pub(crate) query: String,
     content_type: Option<String>,
+    /// A browser shows what it is answered.
+    pub(crate) wants_html: bool,
+    /// The creator who consented last in this browser.
+    pub(crate) creator_cookie: Option<String>,
     /// `https://host`, as the client sees this server.
     pub(crate) origin: String,
     pub(crate) body: Vec<u8>,
@@ -45,6 +50,8 @@ impl Call {
             endpoint,
             token: bearer(&parts.headers).map(str::to_owned),
             query: parts.uri.query().unwrap_or_default().to_owned(),
+            wants_html: text(ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/html")),
+            creator_cookie: text(COOKIE.as_str()).and_then(cookie),
             content_type: text(CONTENT_TYPE.as_str()).map(str::to_ascii_lowercase),
             origin: format!("{scheme}://{}", upload_host(host.unwrap_or("localhost"))),
             body: Vec::new(),
@@ -97,6 +104,11 @@ impl Call {
             false => Err(Refusal::param("the body must be a JSON object")),
         }
     }
+}
+
+fn cookie(cookies: &str) -> Option<String> {
+    let mut pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(name, value)| (name == consent::COOKIE).then(|| value.to_owned()))
 }
 
 /// The service takes chunks on another host than calls; a client that came by the real name gets the

@@ -121,7 +121,7 @@ pub(crate) struct Keep {
 impl Keep {
     pub(crate) async fn open(place: Place, first: u64) -> io::Result<Self> {
         let path = &place.file.part;
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).await?;
+        fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("."))).await?;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         let mut file = options.open(path).await?;

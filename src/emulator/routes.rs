@@ -6,16 +6,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{MethodFilter, any, on};
+use axum::routing::{MethodFilter, any, get, on};
 use http_body_util::{BodyExt, Limited};
+use hyper::Method;
 use serde_json::json;
 
 use super::answer::{closing, empty_answer, json_answer};
 use super::endpoint::Endpoint;
+use super::origin::is_foreign;
 use super::reply::{Reply, SILENCE};
 use super::shared::Shared;
 use super::wire::Line;
-use super::{api, control, receive};
+use super::{api, consent, control, media, page, receive};
 
 /// The calls that are POST, by path.
 const POSTS: [(&str, Endpoint); 8] = [
@@ -46,6 +48,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new()
+        .route("/", get(page))
         .route("/_emulator/{*page}", any(page))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method);
@@ -72,7 +75,7 @@ async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Resp
 async fn put(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let line = line(&request);
     let (parts, body) = request.into_parts();
-    if parts.method != hyper::Method::PUT {
+    if parts.method != Method::PUT {
         shared.world().enter_other(&parts, 405);
         return closing(empty_answer(405));
     }
@@ -103,13 +106,31 @@ fn line(request: &Request) -> Option<Arc<Line>> {
     request.extensions().get::<Arc<Line>>().cloned()
 }
 
+/// The server's own pages: for people, for test suites, and what was received.
 async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if is_foreign(&parts) {
+        let why = "a page of another site must not do this";
+        return closing(json_answer(403, &json!({ "error": why })));
+    }
     let Ok(body) = Limited::new(body, MOST_BYTES).collect().await else {
         return closing(empty_answer(413));
     };
-    let answered = control::answer(&shared, &parts, &body.to_bytes());
-    answered.unwrap_or_else(|| nothing_at(parts.uri.path()))
+    let body = body.to_bytes();
+    let answered = match (&parts.method, parts.uri.path()) {
+        (&Method::POST, "/_emulator/consent") => {
+            let query = parts.uri.query().unwrap_or_default();
+            Some(consent::decide(&mut shared.world(), query, &body))
+        }
+        (&Method::GET, path) if path.starts_with("/_emulator/media/") => {
+            media::answer(&shared, &parts).await
+        }
+        (&Method::GET, _) => page::answer(&shared, &parts),
+        _ => None,
+    };
+    answered
+        .or_else(|| control::answer(&shared, &parts, &body))
+        .unwrap_or_else(|| nothing_at(parts.uri.path()))
 }
 
 async fn unknown(State(shared): State<Arc<Shared>>, request: Request) -> Response {

@@ -57,6 +57,20 @@ impl World {
         }
     }
 
+    /// Creators who have a name, for people to choose from.
+    pub(crate) fn known_creators(&self) -> Vec<String> {
+        let named = |session: &&Session| session.creator == session.shown_creator;
+        let sessions = self.sessions.values().filter(named);
+        let names = sessions.map(|session| session.creator.as_str());
+        let mut names: Vec<String> = names
+            .chain(self.tokens.consenting())
+            .map(str::to_owned)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     fn of<'a>(&'a self, creator: Option<&'a str>) -> impl Iterator<Item = &'a Session> + Clone {
         let theirs = move |session: &&Session| {
             creator.is_none_or(|creator| session.shown_creator == creator)
