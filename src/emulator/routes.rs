@@ -117,15 +117,17 @@ async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         return closing(empty_answer(413));
     };
     let body = body.to_bytes();
-    let answered = match (&parts.method, parts.uri.path()) {
-        (&Method::POST, "/_emulator/consent") => {
+    // What a HEAD leaves out is left out on the wire.
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    let answered = match parts.uri.path() {
+        "/_emulator/consent" if parts.method == Method::POST => {
             let query = parts.uri.query().unwrap_or_default();
             Some(consent::decide(&mut shared.world(), query, &body))
         }
-        (&Method::GET, path) if path.starts_with("/_emulator/media/") => {
+        path if reads && path.starts_with("/_emulator/media/") => {
             media::answer(&shared, &parts).await
         }
-        (&Method::GET, _) => page::answer(&shared, &parts),
+        _ if reads => page::answer(&shared, &parts),
         _ => None,
     };
     answered

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "emulator")]
 
+mod browser;
 mod client;
 mod command;
 mod conformance;
@@ -9,6 +10,8 @@ mod control;
 mod faults;
 mod inbox;
 mod load;
+mod page;
+mod pictures;
 mod recipes;
 mod review;
 mod tls;
