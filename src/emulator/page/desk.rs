@@ -3,7 +3,7 @@
 use super::html::{Html, html};
 use super::view::View;
 
-const COUNTS: &str = r#"<li><b>{}</b> uploads</li><li><b>{}</b> drafts</li><li><b>{}</b> PUTs</li><li><b>{}</b> status calls</li><li><b>{}</b> other requests</li>"#;
+const COUNT: &str = "<li><b>{}</b> {}{}</li>";
 
 const ALONE: &str = r#"<li class="alone">Only {} · <a href="/">show all</a></li>"#;
 
@@ -13,18 +13,21 @@ const ARMED: &str = r#"<ul class="armed">{}</ul><button data-disarm>Disarm all</
 
 pub(super) fn summary(view: &View) -> Html {
     let requests = view.log.requests;
+    let counts = [
+        (view.log.inits, "upload"),
+        (view.log.drafts, "draft"),
+        (requests.put, "PUT"),
+        (requests.status, "status call"),
+        (requests.init + requests.other, "other request"),
+    ];
+    let count =
+        |(count, what): (u64, &str)| html!(COUNT, count, what, if count == 1 { "" } else { "s" });
     let alone = view.creator.as_ref();
+    let alone = alone.map(|name| html!(ALONE, name));
     html!(
         "{}{}",
-        html!(
-            COUNTS,
-            view.log.inits,
-            view.log.drafts,
-            requests.put,
-            requests.status,
-            requests.init + requests.other
-        ),
-        alone.map(|name| html!(ALONE, name))
+        counts.into_iter().map(count).collect::<Html>(),
+        alone
     )
 }
 

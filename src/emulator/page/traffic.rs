@@ -69,6 +69,7 @@ fn line(line: Line<'_>) -> Html {
         Some(chunk) => format!("PUT chunk {chunk}"),
         None => {
             let path = request.path.strip_prefix("/v2/").unwrap_or(&request.path);
+            let path = path.strip_prefix("post/publish/").unwrap_or(path);
             format!("{} {path}", request.method)
         }
     };
@@ -112,9 +113,10 @@ fn webhook(sent: &WebhookLog) -> Html {
         Some(status) => ("bad", status.to_string()),
         None => ("none", "no answer".to_owned()),
     };
-    let host = match sent.attempt {
-        1 => sent.host.clone(),
-        attempt => format!("{}, attempt {attempt}", sent.host),
+    let (creator, host) = (&sent.creator, &sent.host);
+    let way = match sent.attempt {
+        1 => format!("{creator} → {host}"),
+        attempt => format!("{creator} → {host}, attempt {attempt}"),
     };
-    html!(WEBHOOK, kind, time(sent.at), sent.event, host, answer)
+    html!(WEBHOOK, kind, time(sent.at), sent.event, way, answer)
 }
