@@ -254,9 +254,9 @@ impl EmulatorBuilder {
         let address = listener.local_addr()?;
         let http2 = self.settings.http2 == settings::Http2::On;
         let shelf = match (self.dir, self.keep) {
-            (Some(dir), _) => Some(Shelf::lasting(dir)),
+            (Some(dir), _) => Some(Shelf::Lasting(dir)),
             (None, 0) => None,
-            (None, most) => Some(Shelf::passing(most)?),
+            (None, most) => Some(Shelf::passing(most)),
         };
         let shared = Arc::new(Shared::new(self.settings, shelf, self.upload_origin));
         {

@@ -174,7 +174,7 @@ impl Desk<'_> {
             owner: self.token.map(str::to_owned),
         };
         match matches!(hook.url.scheme(), "http" | "https") && hook.url.has_host() {
-            true => self.shared.world().webhooks.register(hook),
+            true => self.shared.register(hook),
             false => return Err(format!("{url} is neither http nor https")),
         }
         Ok(json!({}))

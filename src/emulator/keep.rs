@@ -2,7 +2,7 @@
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
 use tokio::fs::{self, File, OpenOptions};
@@ -10,43 +10,53 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 /// Where received files are kept.
 #[derive(Debug)]
-pub(crate) struct Shelf {
-    dir: PathBuf,
-    /// Bytes it may hold, and the directory it made for them; without, it holds everything for ever, in a
-    /// directory of the user's.
-    own: Option<(u64, TempDir)>,
+pub(crate) enum Shelf {
+    /// Everything, in a directory of the user's; what cannot be kept is refused.
+    Lasting(PathBuf),
+    /// The last `most` bytes, until the server ends; what cannot be kept is only not shown. The directory is
+    /// made for the first upload.
+    Passing { most: u64, dir: OnceLock<TempDir> },
 }
 
 impl Shelf {
-    /// Keeps everything in a directory of the user's; what cannot be kept is refused.
-    pub(crate) fn lasting(dir: PathBuf) -> Self {
-        Self { dir, own: None }
-    }
-
-    /// Keeps the last `most` bytes until the server ends; what cannot be kept is only not shown.
-    pub(crate) fn passing(most: u64) -> io::Result<Self> {
-        let own = TempDir::with_prefix("chunkferry-emulator-")?;
-        Ok(Self {
-            dir: own.path().to_owned(),
-            own: Some((most, own)),
-        })
+    pub(crate) fn passing(most: u64) -> Self {
+        Self::Passing {
+            most,
+            dir: OnceLock::new(),
+        }
     }
 
     /// Bytes at most, if there is a limit.
     pub(crate) fn most(&self) -> Option<u64> {
-        self.own.as_ref().map(|(most, _)| *most)
+        match self {
+            Self::Lasting(_) => None,
+            Self::Passing { most, .. } => Some(*most),
+        }
     }
 
-    /// The place of one upload; it is not there yet.
-    pub(crate) fn place(&self, publish_id: &str, size: u64) -> Place {
+    /// The place of one upload; its file is not there yet.
+    pub(crate) fn place(&self, publish_id: &str, size: u64) -> io::Result<Place> {
         let file = Kept {
-            part: self.dir.join(format!("{publish_id}.part")),
-            passing: self.own.is_some(),
+            part: self.dir()?.join(format!("{publish_id}.part")),
+            passing: self.most().is_some(),
         };
-        Place {
+        Ok(Place {
             file: Arc::new(file),
             ending: None,
             size,
+        })
+    }
+
+    fn dir(&self) -> io::Result<&Path> {
+        match self {
+            Self::Lasting(dir) => Ok(dir),
+            Self::Passing { dir, .. } => {
+                if let Some(made) = dir.get() {
+                    return Ok(made.path());
+                }
+                let made = TempDir::with_prefix("chunkferry-emulator-")?;
+                Ok(dir.get_or_init(|| made).path())
+            }
         }
     }
 }

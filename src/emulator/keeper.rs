@@ -108,7 +108,13 @@ impl World {
         let most = shelf.most().unwrap_or(u64::MAX);
         let place = match &session.kept {
             Kept::Not(_) => return (None, gone),
-            Kept::Nothing => shelf.place(&session.publish_id, size),
+            Kept::Nothing => match shelf.place(&session.publish_id, size) {
+                Ok(place) => place,
+                Err(error) => {
+                    gone.push(session.keep_not(format!("It could not be kept: {error}.")));
+                    return (None, gone);
+                }
+            },
             Kept::At(place) => place.clone().grown(size),
         };
         if size > most {

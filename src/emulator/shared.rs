@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::keep::Shelf;
@@ -22,6 +23,8 @@ pub(crate) struct Shared {
     pub(crate) shelf: Option<Shelf>,
     /// The origin of upload URLs, where it cannot be told from the request.
     pub(crate) upload_origin: Option<String>,
+    /// Told when a webhook's receiver is registered.
+    pub(crate) registered: Notify,
     panic: Mutex<Option<String>>,
 }
 
@@ -32,6 +35,7 @@ impl Shared {
             pace: Pace::default(),
             shelf,
             upload_origin: origin,
+            registered: Notify::new(),
             panic: Mutex::default(),
         }
     }

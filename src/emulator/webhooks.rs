@@ -52,6 +52,11 @@ pub(crate) struct Webhooks {
 }
 
 impl Webhooks {
+    /// Nobody is registered, so nothing can be on its way.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
     /// Each owner has one receiver, as each app has one callback.
     pub(crate) fn register(&mut self, hook: Hook) {
         self.forget(hook.owner.as_deref());
@@ -118,7 +123,9 @@ impl Webhooks {
             publish_id: message.publish_id.clone(),
             http_status: status,
         });
-        if status != Some(200) && now.since(message.since) < LONGEST {
+        let wanted = |hook: &Hook| hook.owner == message.hook.owner && hook.url == message.hook.url;
+        let still = self.hooks.iter().any(wanted);
+        if status != Some(200) && still && now.since(message.since) < LONGEST {
             message.due = now.plus(message.pause);
             message.pause *= 2;
             self.queue.push(message);
