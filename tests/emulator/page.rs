@@ -320,9 +320,10 @@ fn no_token_and_no_upload_url_is_on_the_page() {
     let log = text(&get(emulator, "/_emulator/log"));
     let page = text(&get(emulator, "/"));
     let event = first_event(emulator);
+    let debug = format!("{emulator:?}");
     assert!(page.contains("lena") && event.contains("lena") && log.contains("lena"));
     for secret in secrets {
-        for shown in [&log, &page, &event] {
+        for shown in [&log, &page, &event, &debug] {
             assert!(!shown.contains(&secret), "{secret}");
         }
     }

@@ -28,11 +28,14 @@ fn pictures() {
         &["receive_rate=8MB", "progress_unit=last_index"],
         &["put chunk=1 nth=1 cut=3MB"],
     );
+    let (url, _received) = crate::webhooks::receiver(&[]);
+    crate::webhooks::register(&scene.emulator, &url, None);
     scene.upload(&clip(36_263), "lena").wait().unwrap();
     let mut under_way = scene.upload(&clip(60_000_000), "lena");
     browser.open(&scene.emulator.url());
     browser.wait("document.querySelector('video')?.readyState >= 2");
     browser.run("document.querySelector('video').currentTime = 1.2");
+    browser.wait("document.getElementById('webhooks').textContent.includes('inbox_delivered')");
     browser.wait("document.querySelector('.bar .got')?.width.baseVal.value > 500");
     for (width, height, dark, name) in PICTURES {
         let scheme = if dark { "dark" } else { "light" };
@@ -45,6 +48,7 @@ fn pictures() {
 }
 
 fn picture(browser: &Browser, width: u64, height: u64, file: &Path) {
+    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true}));
     let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
     browser.devtools("Emulation.setDeviceMetricsOverride", screen);
     std::thread::sleep(std::time::Duration::from_millis(300));
