@@ -40,12 +40,7 @@ impl Call {
                 .get(name)
                 .and_then(|value| value.to_str().ok())
         };
-        let host = text(HOST.as_str()).or_else(|| parts.uri.authority().map(|host| host.as_str()));
-        let scheme = match (text("x-forwarded-proto"), tls) {
-            (Some(proto), _) if proto.eq_ignore_ascii_case("https") => "https",
-            (None, true) => "https",
-            _ => "http",
-        };
+        let (scheme, host) = address(parts, tls);
         Self {
             endpoint,
             token: bearer(&parts.headers).map(str::to_owned),
@@ -53,7 +48,7 @@ impl Call {
             wants_html: text(ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/html")),
             creator_cookie: text(COOKIE.as_str()).and_then(cookie),
             content_type: text(CONTENT_TYPE.as_str()).map(str::to_ascii_lowercase),
-            origin: format!("{scheme}://{}", upload_host(host.unwrap_or("localhost"))),
+            origin: format!("{scheme}://{}", upload_host(host)),
             body: Vec::new(),
         }
     }
@@ -104,6 +99,21 @@ impl Call {
             false => Err(Refusal::param("the body must be a JSON object")),
         }
     }
+}
+
+/// Scheme and host under which a client sees this server.
+pub(crate) fn address(parts: &Parts, tls: bool) -> (&'static str, &str) {
+    let text = |name: &str| {
+        let value = parts.headers.get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    let host = text(HOST.as_str()).or_else(|| parts.uri.authority().map(|host| host.as_str()));
+    let scheme = match (text("x-forwarded-proto"), tls) {
+        (Some(proto), _) if proto.eq_ignore_ascii_case("https") => "https",
+        (None, true) => "https",
+        _ => "http",
+    };
+    (scheme, host.unwrap_or("localhost"))
 }
 
 fn cookie(cookies: &str) -> Option<String> {

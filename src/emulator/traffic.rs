@@ -40,7 +40,7 @@ impl Traffic {
         }
     }
 
-    pub(crate) fn recent(&self) -> impl Iterator<Item = &RequestLog> {
+    pub(crate) fn recent(&self) -> impl DoubleEndedIterator<Item = &RequestLog> {
         self.recent.iter()
     }
 

@@ -20,7 +20,7 @@ const EMPTY: &str = r#"<article class="phone" id="phone">
 <div class="hint"><p>Upload something, and it appears here as the creator sees it:</p>
 <pre><code>TIKTOK_ACCESS_TOKEN=act.lena.1 \
 chunkferry upload clip.mp4 \
-  --api-base http://{}</code></pre>
+  --api-base {}</code></pre>
 <p>Any client will do. The token <code>act.lena.1</code> makes it Lena's inbox.</p></div>
 </article>"#;
 

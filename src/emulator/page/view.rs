@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use hyper::header::HOST;
 use hyper::http::request::Parts;
 use url::form_urlencoded;
 
 use super::html::Html;
 use super::{desk, inbox, settings, traffic, uploads};
+use crate::emulator::call::address;
 use crate::emulator::log::Log;
 use crate::emulator::review::Finding;
 use crate::emulator::settings::Settings;
 use crate::emulator::shared::Shared;
+use crate::emulator::wire::Line;
 
 /// More uploads than anyone looks through; the log has them all.
 const MOST_UPLOADS: usize = 60;
@@ -36,12 +37,10 @@ impl View {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         let creator = pairs.find_map(|(key, value)| (key == "creator").then_some(value));
         let creator = creator.filter(|name| !name.is_empty());
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        Self::take(
-            shared,
-            host.unwrap_or("localhost").to_owned(),
-            creator.map(|name| name.into_owned()),
-        )
+        let line = parts.extensions.get::<Arc<Line>>();
+        let (scheme, host) = address(parts, line.is_some_and(|line| line.tls));
+        let creator = creator.map(|name| name.into_owned());
+        Self::take(shared, format!("{scheme}://{host}"), creator)
     }
 
     /// The same view, as it is now.

@@ -24,7 +24,7 @@ impl World {
         self.log_of_last(usize::MAX, creator)
     }
 
-    /// The same, with no more uploads than the last ones.
+    /// The same, with no more than the last of each list.
     pub(crate) fn log_of_last(&self, most: usize, creator: Option<&str>) -> Log {
         let now = self.now();
         let sessions = self.of(creator);
@@ -48,10 +48,10 @@ impl World {
                 .skip(earlier)
                 .map(|session| session.log(&self.clock, &self.settings(Some(&session.token))))
                 .collect(),
-            faults: only(&self.fired, |fault| perhaps_theirs(&fault.creator)),
-            notes: only(&self.notes, |note| theirs(&note.creator)),
-            webhooks: only(&self.webhooks.sent, |sent| theirs(&sent.creator)),
-            recent: only(self.traffic.recent(), |request| {
+            faults: last(most, &self.fired, |fault| perhaps_theirs(&fault.creator)),
+            notes: last(most, &self.notes, |note| theirs(&note.creator)),
+            webhooks: last(most, &self.webhooks.sent, |sent| theirs(&sent.creator)),
+            recent: last(usize::MAX, self.traffic.recent(), |request| {
                 perhaps_theirs(&request.creator)
             }),
         }
@@ -79,9 +79,14 @@ impl World {
     }
 }
 
-fn only<'a, T: Clone + 'a>(
-    all: impl IntoIterator<Item = &'a T>,
+/// The last of those that are wanted, in their order.
+fn last<'a, T: Clone + 'a>(
+    most: usize,
+    all: impl IntoIterator<Item = &'a T, IntoIter: DoubleEndedIterator>,
     wanted: impl Fn(&T) -> bool,
 ) -> Vec<T> {
-    all.into_iter().filter(|one| wanted(one)).cloned().collect()
+    let newest = all.into_iter().rev().filter(|one| wanted(one)).take(most);
+    let mut kept: Vec<T> = newest.cloned().collect();
+    kept.reverse();
+    kept
 }
