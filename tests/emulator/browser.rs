@@ -110,11 +110,19 @@ impl Browser {
         self.tell("url", json!({ "url": url }));
     }
 
-    /// Where the browser is now.
-    pub(crate) fn location(&self) -> String {
+    /// Waits until the browser has gone to an address that starts like this; a click may return before.
+    pub(crate) fn arrive(&self, start: &str) -> String {
         let path = format!("/session/{}/url", self.session);
-        let url = self.ask("GET", &path, &Value::Null);
-        url.as_str().unwrap().to_owned()
+        let begun = Instant::now();
+        loop {
+            let url = self.ask("GET", &path, &Value::Null);
+            let url = url.as_str().unwrap();
+            if url.starts_with(start) {
+                return url.to_owned();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "still at {url}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The value of an expression in the page.

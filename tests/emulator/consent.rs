@@ -96,7 +96,7 @@ fn a_person_lets_an_app_in_and_another_does_not() {
             .contains("my-app")
     );
     browser.click("button[value=refuse]");
-    let refused = told(&browser.location());
+    let refused = told(&browser.arrive(&format!("{back}?")));
     assert_eq!(
         (&*refused["error"], &*refused["state"]),
         ("access_denied", "s ä&1")
@@ -104,10 +104,11 @@ fn a_person_lets_an_app_in_and_another_does_not() {
     assert!(!refused.contains_key("code"));
 
     browser.open(&wish(&emulator, &back, &[]));
+    browser.wait("document.getElementById('creator')");
     browser.run("document.getElementById('creator').value = ''");
     browser.write("#creator", "olga");
     browser.click("button[value=allow]");
-    let allowed = told(&browser.location());
+    let allowed = told(&browser.arrive(&format!("{back}?")));
     assert_eq!((&*allowed["state"], &*allowed["scopes"]), ("s ä&1", SCOPES));
     let wrong = exchange(&emulator, &allowed["code"], &back, "another verifier");
     assert_eq!(
@@ -117,7 +118,7 @@ fn a_person_lets_an_app_in_and_another_does_not() {
 
     // The wrong attempt used the code up; the creator is not asked again for what was granted.
     browser.open(&wish(&emulator, &back, &[]));
-    let again = told(&browser.location());
+    let again = told(&browser.arrive(&format!("{back}?")));
     let tokens = exchange(&emulator, &again["code"], &back, VERIFIER).json();
     assert_eq!(tokens["scope"], SCOPES);
     let token = tokens["access_token"].as_str().unwrap();
