@@ -27,6 +27,7 @@ macro_rules! eprintln {
     };
 }
 
+mod completions;
 mod demo;
 mod emulator;
 mod exit;
@@ -141,6 +142,7 @@ enum Command {
     Cancel(pull::Cancel),
     Forget(list::Forget),
     Emulator(emulator::EmulatorArgs),
+    Completions(completions::Completions),
 }
 
 impl Globals {
@@ -219,15 +221,17 @@ fn grammar() -> clap::Command {
         .map(|command| command.get_name().to_owned())
         .collect();
     for name in names {
-        let alone = matches!(name.as_str(), "demo" | "emulator");
+        let alone = matches!(name.as_str(), "demo" | "emulator" | "completions");
         let seldom = |arg: &Arg| {
             matches!(
                 arg.get_id().as_str(),
                 "upload_host" | "allow_http" | "ca_file"
             )
         };
+        // Whoever reads the help knows how to ask for it.
+        let known = name == "help";
         grammar = grammar.mut_subcommand(name, |command| {
-            command.mut_args(|arg| {
+            command.hide(known).mut_args(|arg| {
                 let hidden = arg.is_global_set() && (alone || seldom(&arg));
                 if hidden { arg.hide(true) } else { arg }
             })
@@ -279,6 +283,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Status(command) => command.run(&cli.globals).await,
             Command::Forget(command) => command.run(&cli.globals).await,
             Command::Emulator(command) => command.run().await,
+            Command::Completions(command) => command.run(),
         }
     });
     // Reads that are under way on other threads need not be waited for.
@@ -314,5 +319,24 @@ mod tests {
             );
         }
         assert!(command.render_help().to_string().lines().count() <= 36);
+    }
+
+    #[test]
+    fn no_shell_is_left_without_a_word_of_the_grammar() {
+        use clap::ValueEnum;
+        for shell in clap_complete::Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut grammar(), "chunkferry", &mut script);
+            let script = String::from_utf8(script).expect("text");
+            for word in [
+                "upload",
+                "emulator",
+                "bwlimit",
+                "list-settings",
+                "completions",
+            ] {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
+        }
     }
 }

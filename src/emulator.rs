@@ -24,15 +24,21 @@ mod call;
 mod canned;
 mod caps;
 mod clock;
+mod consent;
 mod control;
 mod creator;
 mod endpoint;
 mod faults;
 mod herald;
+mod inbox;
 mod keep;
+mod keeper;
 mod log;
+mod media;
 mod oauth;
+mod origin;
 mod outgoing;
+mod page;
 mod people;
 mod publish;
 mod pull;
@@ -47,16 +53,18 @@ pub mod settings;
 mod shared;
 mod tls;
 mod tokens;
+mod traffic;
 mod webhooks;
 mod wire;
 mod world;
 
 pub use endpoint::Endpoint;
 pub use faults::{Chaos, Fault, FaultError};
-pub use log::{FaultLog, Log, NoteLog, PutLog, Requests, SessionLog, WebhookLog};
+pub use log::{FaultLog, Log, NoteLog, PutLog, RequestLog, Requests, SessionLog, WebhookLog};
 pub use review::Finding;
 pub use settings::{Setting, SettingError, Settings};
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -64,6 +72,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use keep::Shelf;
 use server::Server;
 use shared::Shared;
 
@@ -75,7 +84,6 @@ struct Guide;
 /// A server that runs on its own thread until it is dropped.
 ///
 /// If a request made the server panic, dropping it panics too, so that the test that caused it fails.
-#[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
     scheme: &'static str,
@@ -92,6 +100,7 @@ pub struct EmulatorBuilder {
     faults: Vec<Fault>,
     chaos: Option<Chaos>,
     dir: Option<PathBuf>,
+    keep: u64,
     upload_origin: Option<String>,
     ca_file: Option<PathBuf>,
 }
@@ -158,7 +167,15 @@ impl Emulator {
 
     /// Forgets all uploads, tokens, faults and settings chosen since the start.
     pub fn reset(&self) {
-        self.shared.world().reset(None);
+        let _gone = self.shared.world().reset(None);
+    }
+}
+
+/// What it saw is in the log, where no token is.
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Emulator");
+        shown.field("url", &self.url()).finish_non_exhaustive()
     }
 }
 
@@ -198,7 +215,15 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Keeps what it receives in this directory, one file an upload; without it nothing is kept.
+    /// Keeps the last so many bytes of what it receives in a temporary directory, for its page to show; they
+    /// are gone when it is dropped.
+    pub fn keep(mut self, bytes: u64) -> Self {
+        self.keep = bytes;
+        self
+    }
+
+    /// Keeps all it receives in this directory, one file an upload. Without this and
+    /// [`EmulatorBuilder::keep`] nothing is kept.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
@@ -236,7 +261,12 @@ impl EmulatorBuilder {
         let listener = TcpListener::bind(self.listen.unwrap_or(loopback))?;
         let address = listener.local_addr()?;
         let http2 = self.settings.http2 == settings::Http2::On;
-        let shared = Arc::new(Shared::new(self.settings, self.dir, self.upload_origin));
+        let shelf = match (self.dir, self.keep) {
+            (Some(dir), _) => Some(Shelf::Lasting(dir)),
+            (None, 0) => None,
+            (None, most) => Some(Shelf::passing(most)),
+        };
+        let shared = Arc::new(Shared::new(self.settings, shelf, self.upload_origin));
         {
             let mut world = shared.world();
             for fault in self.faults {

@@ -12,6 +12,7 @@ use clap::Args;
 use super::Failure;
 use super::exit::Exit;
 use super::signals::Signals;
+use super::size::bytes;
 
 /// Where it listens if nobody says otherwise and no command is given that would be told.
 const USUAL: SocketAddr =
@@ -28,6 +29,9 @@ pub(super) struct EmulatorArgs {
     /// Where to listen, port 0 = any [default: 127.0.0.1:8787, with COMMAND any]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Keep the last SIZE of videos for the page, 0 = none
+    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "2GB")]
+    keep: u64,
     /// Keep what is received in DIR, one file an upload
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -95,7 +99,7 @@ fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
     for pair in &args.set {
         settings.set_pair(pair).map_err(usage)?;
     }
-    let mut builder = Emulator::builder().settings(settings);
+    let mut builder = Emulator::builder().settings(settings).keep(args.keep);
     if let Some(file) = &args.faults {
         for line in read(file)?.lines().map(str::trim) {
             if !line.is_empty() && !line.starts_with('#') {

@@ -11,13 +11,13 @@ use super::answer::{Outcome, Refusal, envelope, with_retry_after};
 use super::call::Call;
 use super::creator::public_name;
 use super::endpoint::Endpoint;
-use super::faults::Action;
+use super::faults::{Action, Strike};
 use super::reply::Reply;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::tokens::Unfit;
 use super::world::World;
-use super::{canned, oauth, people, publish, pull};
+use super::{canned, consent, oauth, people, publish, pull};
 
 /// Handles one API call.
 pub(crate) async fn answer(
@@ -31,11 +31,18 @@ pub(crate) async fn answer(
     if let Some(origin) = &shared.upload_origin {
         call.origin.clone_from(origin);
     }
-    let (strike, settings) = {
-        let mut world = shared.world();
-        let strike = world.enter(endpoint, call.token.as_deref());
-        (strike, world.settings(call.token.as_deref()))
-    };
+    let entered = shared
+        .world()
+        .enter(endpoint, call.token.as_deref(), &parts);
+    let (strike, request) = entered;
+    let reply = handle(Arc::clone(&shared), call, body, strike).await;
+    shared.world().traffic.end(request, reply.status());
+    reply
+}
+
+async fn handle(shared: Arc<Shared>, mut call: Call, body: Body, strike: Strike) -> Reply {
+    let endpoint = call.endpoint;
+    let settings = shared.world().settings(call.token.as_deref());
     tokio::time::sleep(strike.delay).await;
     match &strike.action {
         Some(Action::Cut(_)) => return Reply::Reset,
@@ -80,7 +87,7 @@ fn perform(world: &mut World, call: &Call, settings: &Settings) -> Response {
     match call.endpoint {
         Endpoint::Token => oauth::token(world, call, settings),
         Endpoint::Revoke => oauth::revoke(world, call, settings),
-        Endpoint::Authorize => oauth::authorize(world, call, settings),
+        Endpoint::Authorize => consent::authorize(world, call, settings),
         _ => perform_for_token(world, call, settings),
     }
 }

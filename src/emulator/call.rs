@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST};
 use hyper::http::request::Parts;
 use serde_json::Value;
 
 use super::answer::Refusal;
-use super::creator::{bearer, creator_of};
+use super::consent;
+use super::creator::{bearer, creator_of, public_name};
 use super::endpoint::Endpoint;
 use super::settings::{MissingContentType, Settings};
 
@@ -22,6 +23,10 @@ pub(crate) struct Call {
     pub(crate) token: Option<String>,
     pub(crate) query: String,
     content_type: Option<String>,
+    /// A browser shows what it is answered.
+    pub(crate) wants_html: bool,
+    /// The creator who consented last in this browser.
+    pub(crate) creator_cookie: Option<String>,
     /// `https://host`, as the client sees this server.
     pub(crate) origin: String,
     pub(crate) body: Vec<u8>,
@@ -35,18 +40,15 @@ impl Call {
                 .get(name)
                 .and_then(|value| value.to_str().ok())
         };
-        let host = text(HOST.as_str()).or_else(|| parts.uri.authority().map(|host| host.as_str()));
-        let scheme = match (text("x-forwarded-proto"), tls) {
-            (Some(proto), _) if proto.eq_ignore_ascii_case("https") => "https",
-            (None, true) => "https",
-            _ => "http",
-        };
+        let (scheme, host) = address(parts, tls);
         Self {
             endpoint,
             token: bearer(&parts.headers).map(str::to_owned),
             query: parts.uri.query().unwrap_or_default().to_owned(),
+            wants_html: text(ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/html")),
+            creator_cookie: text(COOKIE.as_str()).and_then(cookie),
             content_type: text(CONTENT_TYPE.as_str()).map(str::to_ascii_lowercase),
-            origin: format!("{scheme}://{}", upload_host(host.unwrap_or("localhost"))),
+            origin: format!("{scheme}://{}", upload_host(host)),
             body: Vec::new(),
         }
     }
@@ -67,6 +69,12 @@ impl Call {
     /// The creator whose token it is.
     pub(crate) fn creator(&self) -> &str {
         self.token.as_deref().map_or("", creator_of)
+    }
+
+    /// What that creator is called where it may be seen.
+    pub(crate) fn shown_creator(&self) -> String {
+        let token = self.token.as_deref().unwrap_or_default();
+        public_name(creator_of(token), token)
     }
 
     /// The declared type of the body, without its parameters.
@@ -91,6 +99,26 @@ impl Call {
             false => Err(Refusal::param("the body must be a JSON object")),
         }
     }
+}
+
+/// Scheme and host under which a client sees this server.
+pub(crate) fn address(parts: &Parts, tls: bool) -> (&'static str, &str) {
+    let text = |name: &str| {
+        let value = parts.headers.get(name);
+        value.and_then(|value| value.to_str().ok())
+    };
+    let host = text(HOST.as_str()).or_else(|| parts.uri.authority().map(|host| host.as_str()));
+    let scheme = match (text("x-forwarded-proto"), tls) {
+        (Some(proto), _) if proto.eq_ignore_ascii_case("https") => "https",
+        (None, true) => "https",
+        _ => "http",
+    };
+    (scheme, host.unwrap_or("localhost"))
+}
+
+fn cookie(cookies: &str) -> Option<String> {
+    let mut pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));
+    pairs.find_map(|(name, value)| (name == consent::COOKIE).then(|| value.to_owned()))
 }
 
 /// The service takes chunks on another host than calls; a client that came by the real name gets the

@@ -21,6 +21,7 @@ pub(crate) fn check_pending(
     }
     world.note(
         call.endpoint,
+        &call.shown_creator(),
         format!(
             "{} shares of this creator are pending: use a fresh token or limits=off",
             settings.pending_cap
@@ -48,6 +49,7 @@ pub(crate) fn check_daily_posts(
     }
     world.note(
         call.endpoint,
+        &call.shown_creator(),
         format!("{posts} direct posts within a day: use a fresh token or limits=off"),
     );
     Err(Refusal::new(

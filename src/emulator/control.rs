@@ -13,12 +13,13 @@ use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
 use super::answer::json_answer;
-use super::creator::bearer;
+use super::creator::{bearer, creator_of, public_name};
 use super::faults::Fault;
 use super::settings::Settings;
 use super::settings::value::{Codec, Scale, duration};
 use super::shared::Shared;
 use super::webhooks::Hook;
+use super::world::World;
 
 /// Answers a request to one of these pages; `None`: there is no such page.
 pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option<Response> {
@@ -30,7 +31,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
     };
     let text = String::from_utf8_lossy(body);
     let done = match (&parts.method, page) {
-        (&Method::GET, "log") => tell(&shared.world().log(desk.query("creator").as_deref())),
+        (&Method::GET, "log") => tell(&shared.world().log(desk.creator().as_deref())),
         (&Method::GET, "review") => desk.review(),
         (&Method::GET, "settings") => Ok(desk.settings()),
         (&Method::PUT, "settings") => desk.set(&text),
@@ -41,7 +42,9 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
         (&Method::DELETE, "faults") => Ok(desk.disarm()),
         (&Method::PUT, "webhooks") => desk.register(&text),
         (&Method::DELETE, "webhooks") => Ok(desk.unregister()),
-        (&Method::POST, "unpublish") => desk.unpublish(&text),
+        (&Method::POST, "post") => desk.decide(&text, World::post),
+        (&Method::POST, "discard") => desk.decide(&text, World::discard),
+        (&Method::POST, "unpublish") => desk.decide(&text, World::unpublish),
         (&Method::POST, "clock") => desk.clock(&text),
         (&Method::POST, "reset") => Ok(desk.reset()),
         _ => return None,
@@ -68,13 +71,21 @@ impl Desk<'_> {
         pairs.find_map(|(known, value)| (known == key).then(|| value.into_owned()))
     }
 
+    /// Whom the request concerns: the bearer's creator, or the one in `?creator=NAME`.
+    fn creator(&self) -> Option<String> {
+        let bearers = self
+            .token
+            .map(|token| public_name(creator_of(token), token));
+        bearers.or_else(|| self.query("creator"))
+    }
+
     /// `?over=1`: the clients are done, what is unfinished counts as abandoned.
     fn review(&self) -> Result<Value, String> {
         let over = self.query("over").is_some_and(|over| over == "1");
         let findings = self
             .shared
             .world()
-            .findings(self.query("creator").as_deref(), over);
+            .findings(self.creator().as_deref(), over);
         Ok(json!({ "findings": tell(&findings)? }))
     }
 
@@ -163,21 +174,24 @@ impl Desk<'_> {
             owner: self.token.map(str::to_owned),
         };
         match matches!(hook.url.scheme(), "http" | "https") && hook.url.has_host() {
-            true => self.shared.world().webhooks.register(hook),
+            true => self.shared.register(hook),
             false => return Err(format!("{url} is neither http nor https")),
         }
         Ok(json!({}))
     }
 
-    /// `{"publish_id"}`: the creator takes a public post back.
-    fn unpublish(&self, text: &str) -> Result<Value, String> {
+    /// `{"publish_id"}`: what the creator does with a draft or a post.
+    fn decide(
+        &self,
+        text: &str,
+        deed: fn(&mut World, &str, Option<&str>) -> Result<(), String>,
+    ) -> Result<Value, String> {
         let wish: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let publish_id = wish.get("publish_id").and_then(Value::as_str);
         let publish_id = publish_id.ok_or("publish_id is required")?;
-        match self.shared.world().unpublish(publish_id) {
-            true => Ok(json!({})),
-            false => Err(format!("{publish_id} is no public post")),
-        }
+        let owner = self.creator();
+        deed(&mut self.shared.world(), publish_id, owner.as_deref())?;
+        Ok(json!({}))
     }
 
     fn unregister(&self) -> Value {
@@ -186,7 +200,7 @@ impl Desk<'_> {
     }
 
     fn reset(&self) -> Value {
-        self.shared.world().reset(self.token);
+        let _gone = self.shared.world().reset(self.token);
         json!({})
     }
 }

@@ -42,7 +42,7 @@ pub(crate) fn open_id(creator: &str) -> String {
 }
 
 /// FNV-1a: short, stable names; nothing hangs on it but readability.
-fn short_hash(text: &str) -> u32 {
+pub(crate) fn short_hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })

@@ -344,6 +344,11 @@ impl Strike {
         }
         self.scripts.push(fault.to_string());
     }
+
+    /// What fired, as one line.
+    pub(crate) fn told(&self) -> Option<String> {
+        (!self.scripts.is_empty()).then(|| self.scripts.join("; "))
+    }
 }
 
 /// Faults by chance: the same seed and the same requests give the same faults.

@@ -10,15 +10,18 @@ use hyper::header::CONTENT_TYPE;
 
 use super::outgoing;
 use super::shared::Shared;
-use super::webhooks::{Message, News, events, sign};
+use super::webhooks::{Hook, Message, News, events, sign};
 use super::world::World;
 
 /// How often the server looks for news, in real time.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Looks for news and delivers what is due, for as long as the server runs.
+/// Looks for news and delivers what is due, for as long as the server runs; rests while nobody listens.
 pub(crate) async fn announce(shared: Arc<Shared>) {
     loop {
+        if shared.world().webhooks.is_unheard() {
+            shared.registered.notified().await;
+        }
         tokio::time::sleep(GLANCE).await;
         let due = {
             let mut world = shared.world();
@@ -63,9 +66,19 @@ async fn deliver_one(shared: &Shared, message: Message) {
     world.webhooks.tried(message, status, now, unix);
 }
 
+impl Shared {
+    /// Sends events there from now on. What has happened before is news to nobody.
+    pub(crate) fn register(&self, hook: Hook) {
+        let mut world = self.world();
+        world.gather_news();
+        world.webhooks.register(hook);
+        self.registered.notify_one();
+    }
+}
+
 impl World {
     /// Queues the events of uploads that came to their end since the last look.
-    fn gather_news(&mut self) {
+    pub(crate) fn gather_news(&mut self) {
         let now = self.now();
         let unix = self.clock.unix(now);
         let Self {
@@ -85,6 +98,7 @@ impl World {
                     event,
                     token: &session.token,
                     creator: &session.creator,
+                    shown: &session.shown_creator,
                     publish_id: Some(&session.publish_id),
                     content,
                 };

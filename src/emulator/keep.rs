@@ -1,32 +1,144 @@
-//! Keeps what arrives, where the user asked for it with a directory.
+//! Keeps what arrives, so that it can be looked at.
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
+use tempfile::TempDir;
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
-/// The file of one upload, open at the start of a chunk.
+/// Where received files are kept.
+#[derive(Debug)]
+pub(crate) enum Shelf {
+    /// Everything, in a directory of the user's; what cannot be kept is refused.
+    Lasting(PathBuf),
+    /// The last `most` bytes, until the server ends; what cannot be kept is only not shown. The directory is
+    /// made for the first upload.
+    Passing { most: u64, dir: OnceLock<TempDir> },
+}
+
+impl Shelf {
+    pub(crate) fn passing(most: u64) -> Self {
+        Self::Passing {
+            most,
+            dir: OnceLock::new(),
+        }
+    }
+
+    /// Bytes at most, if there is a limit.
+    pub(crate) fn most(&self) -> Option<u64> {
+        match self {
+            Self::Lasting(_) => None,
+            Self::Passing { most, .. } => Some(*most),
+        }
+    }
+
+    /// The place of one upload; its file is not there yet.
+    pub(crate) fn place(&self, publish_id: &str, size: u64) -> io::Result<Place> {
+        let file = Kept {
+            part: self.dir()?.join(format!("{publish_id}.part")),
+            passing: self.most().is_some(),
+        };
+        Ok(Place {
+            file: Arc::new(file),
+            ending: None,
+            size,
+        })
+    }
+
+    fn dir(&self) -> io::Result<&Path> {
+        match self {
+            Self::Lasting(dir) => Ok(dir),
+            Self::Passing { dir, .. } => {
+                if let Some(made) = dir.get() {
+                    return Ok(made.path());
+                }
+                let made = TempDir::with_prefix("chunkferry-emulator-")?;
+                Ok(dir.get_or_init(|| made).path())
+            }
+        }
+    }
+}
+
+/// The file of one upload, wherever it stands on its way.
+///
+/// On a shelf that is not lasting, the file goes with the last of its places.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    file: Arc<Kept>,
+    /// What it is, once it is whole.
+    ending: Option<&'static str>,
+    /// Bytes it takes, or is going to take.
+    pub(crate) size: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    part: PathBuf,
+    passing: bool,
+}
+
+impl Kept {
+    /// Only in a directory of the user's does a whole file get a name of its own.
+    fn whole(&self, ending: &str) -> PathBuf {
+        if self.passing {
+            return self.part.clone();
+        }
+        // The id itself ends in a dot and digits, so the new ending is added, not exchanged.
+        let mut name = self.part.with_extension("").into_os_string();
+        name.push(".");
+        name.push(ending);
+        PathBuf::from(name)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.passing {
+            // It may never have been written; its directory is removed at the end in any case.
+            let _ = std::fs::remove_file(&self.part);
+        }
+    }
+}
+
+impl Place {
+    /// The same place with room for so much.
+    pub(crate) fn grown(self, size: u64) -> Self {
+        Self {
+            size: size.max(self.size),
+            ..self
+        }
+    }
+
+    /// The whole file, and what it is.
+    pub(crate) fn whole(&self) -> Option<(PathBuf, &'static str)> {
+        let ending = self.ending?;
+        Some((self.file.whole(ending), ending))
+    }
+}
+
+/// A file of the shelf, open at the start of a chunk.
 ///
 /// A chunk that is sent again is written over what its first attempt left; the rename at the end makes
 /// a whole file out of the `.part`.
 pub(crate) struct Keep {
     file: File,
-    path: PathBuf,
+    place: Place,
     end: u64,
 }
 
 impl Keep {
-    pub(crate) async fn open(dir: &Path, publish_id: &str, first: u64) -> io::Result<Self> {
-        fs::create_dir_all(dir).await?;
-        let path = dir.join(format!("{publish_id}.part"));
+    pub(crate) async fn open(place: Place, first: u64) -> io::Result<Self> {
+        let path = &place.file.part;
+        fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("."))).await?;
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
-        let mut file = options.open(&path).await?;
+        let mut file = options.open(path).await?;
         file.seek(SeekFrom::Start(first)).await?;
         Ok(Self {
             file,
-            path,
+            place,
             end: first,
         })
     }
@@ -41,12 +153,13 @@ impl Keep {
     }
 
     /// Gives the whole file its name.
-    pub(crate) async fn complete(self, extension: &str) -> io::Result<()> {
+    pub(crate) async fn complete(self, ending: &'static str) -> io::Result<Place> {
         self.file.set_len(self.end).await?;
-        // The id itself ends in a dot and digits, so the new ending is added, not exchanged.
-        let mut name = self.path.with_extension("").into_os_string();
-        name.push(".");
-        name.push(extension);
-        fs::rename(&self.path, name).await
+        let kept = &self.place.file;
+        fs::rename(&kept.part, kept.whole(ending)).await?;
+        Ok(Place {
+            ending: Some(ending),
+            ..self.place
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! The outside witness: what the server saw and what became of it, as plain values.
 //!
-//! Nothing in here names a token or an upload URL, so a log can be attached to a bug report.
+//! Nothing in here names a token or an upload URL, so a log can be attached to a bug report, and a page
+//! can be made of it.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub struct Log {
     pub notes: Vec<NoteLog>,
     /// Every attempt to deliver a webhook.
     pub webhooks: Vec<WebhookLog>,
+    /// The last 200 requests, whatever became of them.
+    pub recent: Vec<RequestLog>,
 }
 
 /// Requests by kind.
@@ -38,6 +41,17 @@ pub struct Requests {
     pub status: u64,
     /// Everything else, unknown paths included; the server's own `/_emulator` is left out.
     pub other: u64,
+}
+
+impl Requests {
+    pub(crate) fn plus(self, more: &Self) -> Self {
+        Self {
+            init: self.init + more.init,
+            put: self.put + more.put,
+            status: self.status + more.status,
+            other: self.other + more.other,
+        }
+    }
 }
 
 /// One upload.
@@ -66,12 +80,26 @@ pub struct SessionLog {
     pub fail_reason: Option<String>,
     /// The caption that was kept, if any.
     pub title: Option<String>,
+    /// The description that was kept, if any; photos have one.
+    pub description: Option<String>,
+    /// True while a draft waits in the inbox for its creator to post or discard it.
+    pub waiting: bool,
+    /// True if the creator threw the draft away; the documents name no status for that.
+    pub discarded: bool,
+    /// The id of the public post, if there is one.
+    pub post_id: Option<u64>,
+    /// Where this server shows what it received: one path a video, one each for photos.
+    pub media: Vec<String>,
+    /// Why there is nothing to show of an upload that is whole.
+    pub not_kept: Option<String>,
     /// True if no client was ever told of it: its init was lost or refused.
     pub orphan: bool,
     /// Unix seconds of the init, in the server's time.
     pub issued_at: u64,
     /// Unix seconds at which its upload URL dies, in the server's time.
     pub expires_at: u64,
+    /// Unix seconds at which its bytes were whole, in the server's time.
+    pub completed_at: Option<u64>,
     /// Every PUT, in the order they came.
     pub puts: Vec<PutLog>,
 }
@@ -86,6 +114,8 @@ pub struct PutLog {
     pub last: Option<u64>,
     /// How it was answered; null if it ended, or still runs, without an answer.
     pub http_status: Option<u16>,
+    /// Whether it still runs.
+    pub open: bool,
     /// Body bytes that were read.
     pub bytes: u64,
     /// Why it was refused.
@@ -102,6 +132,8 @@ pub struct FaultLog {
     pub at: u64,
     /// The request it hit.
     pub endpoint: String,
+    /// Whose request it was, as in [`SessionLog::creator`].
+    pub creator: Option<String>,
     /// The upload it hit, if the request belonged to one.
     pub publish_id: Option<String>,
     /// The chunk it hit, counted from 0.
@@ -118,6 +150,8 @@ pub struct NoteLog {
     pub at: u64,
     /// The request it concerns.
     pub endpoint: String,
+    /// Whose request it was, as in [`SessionLog::creator`].
+    pub creator: String,
     /// The remark.
     pub text: String,
 }
@@ -130,8 +164,42 @@ pub struct WebhookLog {
     pub at: u64,
     /// The event.
     pub event: String,
+    /// Whom it is about, as in [`SessionLog::creator`].
+    pub creator: String,
+    /// The host it was sent to; the rest of the URL is the receiver's own.
+    pub host: String,
+    /// Which attempt at this message it was, counted from 1.
+    pub attempt: u64,
     /// The upload it is about, if about one.
     pub publish_id: Option<String>,
     /// How the receiver answered; null if it did not.
     pub http_status: Option<u16>,
+}
+
+/// One request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RequestLog {
+    /// Counts all requests since the start.
+    pub number: u64,
+    /// Unix seconds, in the server's time.
+    pub at: u64,
+    /// Its method.
+    pub method: String,
+    /// Its path, without the query.
+    pub path: String,
+    /// What the client calls itself.
+    pub client: Option<String>,
+    /// Whose request it was, as in [`SessionLog::creator`].
+    pub creator: Option<String>,
+    /// The upload it belonged to, if to one.
+    pub publish_id: Option<String>,
+    /// The chunk it carried, counted from 0.
+    pub chunk: Option<u64>,
+    /// How it was answered; null if it ended, or still runs, without an answer.
+    pub http_status: Option<u16>,
+    /// Whether it still runs.
+    pub open: bool,
+    /// The fault that hit it.
+    pub fault: Option<String>,
 }

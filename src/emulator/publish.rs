@@ -66,6 +66,7 @@ pub(crate) fn photo_init(
     }
     let mut session = Session::new(call.endpoint, Source::Pull, world.now(), settings);
     session.title = post.title;
+    session.description = post.description;
     session.public = post.public;
     session.direct = post.direct;
     Ok(open(world, call, token, session, post.images))

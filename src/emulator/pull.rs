@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::endpoint::Endpoint;
-use super::keep::Keep;
+use super::keeper::Keeper;
 use super::outgoing::{self, PATIENCE};
 use super::settings::Settings;
 use super::shared::Shared;
@@ -22,6 +22,8 @@ use super::world::Order;
 
 /// D MTG: the download task times out after one hour, of the server's time.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// D PH: 20 MB each.
+const LARGEST_PHOTO: u64 = 20_000_000;
 /// How often a pull looks up while nothing comes, in real time.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -44,10 +46,11 @@ struct Pull {
     shared: Arc<Shared>,
     session: u64,
     endpoint: Endpoint,
+    creator: String,
     settings: Arc<Settings>,
     hasher: Sha256,
     received: u64,
-    keep: Option<Keep>,
+    keeper: Option<Keeper>,
 }
 
 impl Pull {
@@ -58,10 +61,11 @@ impl Pull {
             shared: Arc::clone(shared),
             session,
             endpoint: found.endpoint,
+            creator: found.shown_creator.clone(),
             settings: world.settings(Some(&found.token)),
             hasher: Sha256::new(),
             received: 0,
-            keep: None,
+            keeper: None,
         })
     }
 
@@ -76,11 +80,18 @@ impl Pull {
                 response.status()
             )));
         }
+        let start = self.received;
         let mut body = response.into_body();
         while let Some(frame) = self.wait_for(body.frame()).await? {
             if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
                 self.take(&data).await?;
             }
+            if self.endpoint == Endpoint::PhotoInit && self.received - start > LARGEST_PHOTO {
+                return self.fail("picture_size_check_failed", "a photo is larger than 20 MB");
+            }
+        }
+        if let Some(session) = self.shared.world().sessions.get_mut(&self.session) {
+            session.ends.push(self.received);
         }
         Ok(())
     }
@@ -106,11 +117,12 @@ impl Pull {
             return Err(io::Error::other("the file is too large"));
         }
         self.tell()?;
-        if let (None, Some(dir)) = (&self.keep, &self.shared.dir) {
-            self.keep = Some(Keep::open(dir, &self.publish_id(), 0).await?);
+        if self.keeper.is_none() {
+            self.keeper = Some(Keeper::open(&self.shared, self.session, self.received, 0).await?);
         }
-        if let Some(keep) = &mut self.keep {
-            keep.write(data).await?;
+        if let Some(keeper) = &mut self.keeper {
+            keeper.grow(self.received);
+            keeper.write(data).await?;
         }
         let rate = self.shared.world().settings(None).receive_rate;
         if let Some(rate) = rate {
@@ -134,21 +146,22 @@ impl Pull {
         Ok(())
     }
 
-    fn publish_id(&self) -> String {
-        let world = self.shared.world();
-        let session = world.sessions.get(&self.session);
-        session
-            .map(|session| session.publish_id.clone())
-            .unwrap_or_default()
+    /// What was fetched breaks a rule of its own, whatever the host did.
+    fn fail(&self, reason: &str, why: &str) -> io::Result<()> {
+        let mut world = self.shared.world();
+        if let Some(session) = world.sessions.get_mut(&self.session) {
+            session.failed = Some(reason.to_owned());
+        }
+        Err(io::Error::other(why))
     }
 
     async fn end(mut self, mut outcome: io::Result<()>) {
         let photos = self.endpoint == Endpoint::PhotoInit;
-        if let Some(mut keep) = self.keep.take()
+        if let Some(mut keeper) = self.keeper.take()
             && outcome.is_ok()
         {
-            outcome = match keep.flush().await {
-                Ok(()) => keep.complete(if photos { "photos" } else { "mp4" }).await,
+            outcome = match keeper.flush().await {
+                Ok(()) => keeper.complete(if photos { "photos" } else { "mp4" }).await,
                 Err(error) => Err(error),
             };
         }
@@ -160,7 +173,11 @@ impl Pull {
         let mut world = self.shared.world();
         let now = world.now();
         if let Err(error) = &outcome {
-            world.note(self.endpoint, format!("the pull failed: {error}"));
+            world.note(
+                self.endpoint,
+                &self.creator,
+                format!("the pull failed: {error}"),
+            );
         }
         let Some(session) = world.sessions.get_mut(&self.session) else {
             return;

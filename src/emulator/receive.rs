@@ -12,9 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::answer::{closing, put_answer};
 use super::canned;
-use super::endpoint::Endpoint;
 use super::faults::{Action, Strike};
-use super::keep::Keep;
+use super::keeper::Keeper;
 use super::log::PutLog;
 use super::reply::Reply;
 use super::rules::{Head, Judgement, judge_put};
@@ -22,6 +21,9 @@ use super::settings::{BadBodyStatus, CutChunk, LastStatus, MiddleStatus, Setting
 use super::shared::{Pace, Shared};
 use super::world::World;
 use url::{dead, find, gone, refuse_dead};
+
+/// Bytes of a body between two notes of its progress; whoever looks on sees the chunk move.
+const TELL_EVERY: u64 = 256 << 10;
 
 /// One PUT to a known upload.
 struct Put {
@@ -36,13 +38,16 @@ struct Put {
 
 /// The body that is wanted, and what is known before its first byte.
 struct Wanted {
+    /// Of the whole upload.
+    size: u64,
     first: u64,
     end: u64,
     /// How many of its bytes are here.
     arrived: u64,
     attempt: u64,
     hasher: Sha256,
-    keep: Option<Keep>,
+    /// Writes them down; a body that is only read away is not.
+    keeper: Option<Keeper>,
 }
 
 /// How the body came to an end.
@@ -63,30 +68,34 @@ enum Ending {
 
 /// Handles a PUT to the upload host; runs apart from its connection, which a client may cut at will.
 pub(crate) async fn put(shared: Arc<Shared>, parts: Parts, body: Body) -> Reply {
-    if let Some(put) = Put::enter(&shared, &parts) {
-        return put.handle(body).await;
-    }
-    let settings = shared.world().settings(None);
-    let status = dead(404, &settings);
-    Reply::Answer(closing(put_answer(status, None, &settings)))
+    let (put, request) = Put::enter(&shared, &parts);
+    let reply = match put {
+        Some(put) => put.handle(body).await,
+        None => {
+            let settings = shared.world().settings(None);
+            let status = dead(404, &settings);
+            Reply::Answer(closing(put_answer(status, None, &settings)))
+        }
+    };
+    shared.world().traffic.end(request, reply.status());
+    reply
 }
 
 impl Put {
     /// Finds the upload, counts the request and asks which fault hits it.
-    fn enter(shared: &Arc<Shared>, parts: &Parts) -> Option<Self> {
+    fn enter(shared: &Arc<Shared>, parts: &Parts) -> (Option<Self>, u64) {
         let head = Head::read(&parts.headers);
         let mut world = shared.world();
         let found = find(&world, parts.uri.query().unwrap_or_default());
-        world.count(Some(Endpoint::Put));
-        let number = found?;
         let range = head.range();
-        let plan = world.sessions[&number]
-            .progress()
-            .map(|progress| progress.plan);
+        let plan = found.and_then(|number| world.sessions[&number].progress());
         let chunk = plan
             .zip(range)
-            .map(|(plan, range)| plan.index_of(range.first));
-        let strike = world.enter_put(number, chunk);
+            .map(|(progress, range)| progress.plan.index_of(range.first));
+        let (strike, request) = world.enter_put(found, chunk, parts);
+        let Some(number) = found else {
+            return (None, request);
+        };
         let now = world.now();
         let settings = world.settings(Some(&world.sessions[&number].token));
         let World {
@@ -106,20 +115,22 @@ impl Put {
             session.puts.push(PutLog {
                 first: range.map(|range| range.first),
                 last: range.map(|range| range.last),
-                fault: (!strike.scripts.is_empty()).then(|| strike.scripts.join("; ")),
+                open: true,
+                fault: strike.told(),
                 ..PutLog::default()
             });
             session.puts.len() - 1
         });
         drop(world);
-        Some(Self {
+        let put = Self {
             shared: Arc::clone(shared),
             session: number,
             entry,
             head,
             settings,
             strike,
-        })
+        };
+        (Some(put), request)
     }
 
     async fn handle(mut self, body: Body) -> Reply {
@@ -169,12 +180,9 @@ impl Put {
             let response = self.respond(dead(404, &self.settings));
             return self.answer(closing(response), Some("the upload is gone".to_owned()));
         };
-        if let Some(dir) = &self.shared.dir {
-            let id = self.publish_id();
-            match Keep::open(dir, &id, first).await {
-                Ok(keep) => wanted.keep = Some(keep),
-                Err(error) => return self.end_badly(Ending::NotKept(error.to_string()), None),
-            }
+        match Keeper::open(&self.shared, self.session, wanted.size, first).await {
+            Ok(keeper) => wanted.keeper = Some(keeper),
+            Err(error) => return self.end_badly(Ending::NotKept(error.to_string()), None),
         }
         match self.read(body, &mut wanted).await {
             Ending::Whole => self.commit(wanted).await,
@@ -188,23 +196,27 @@ impl Put {
         let session = world.sessions.get_mut(&self.session)?;
         session.attempt += 1;
         Some(Wanted {
+            size: session
+                .progress()
+                .map_or(end, |progress| progress.plan.video_size),
             first,
             end,
             arrived: 0,
             attempt: session.attempt,
             hasher: session.hasher.clone(),
-            keep: None,
+            keeper: None,
         })
     }
 
     async fn discard(&self, body: Body, length: u64) -> Ending {
         let mut nothing = Wanted {
+            size: length,
             first: 0,
             end: length,
             arrived: 0,
             attempt: 0,
             hasher: Sha256::new(),
-            keep: None,
+            keeper: None,
         };
         self.read(body, &mut nothing).await
     }
@@ -249,13 +261,13 @@ impl Put {
             }
             wanted.arrived += data.len() as u64;
             wanted.hasher.update(&data);
-            if let Some(keep) = &mut wanted.keep
-                && let Err(error) = keep.write(&data).await
+            if let Some(keeper) = &mut wanted.keeper
+                && let Err(error) = keeper.write(&data).await
             {
                 return Ending::NotKept(error.to_string());
             }
             // Now and then, so that a log read meanwhile shows the chunk moving.
-            if wanted.arrived - told >= 1 << 20 {
+            if wanted.arrived - told >= TELL_EVERY {
                 told = wanted.arrived;
                 self.note(|put| put.bytes = told);
             }
@@ -277,8 +289,8 @@ impl Put {
 
     /// Counts a chunk that arrived whole, unless the world has moved on.
     async fn commit(mut self, mut wanted: Wanted) -> Reply {
-        if let Some(keep) = &mut wanted.keep
-            && let Err(error) = keep.flush().await
+        if let Some(keeper) = &mut wanted.keeper
+            && let Err(error) = keeper.flush().await
         {
             return self.end_badly(Ending::NotKept(error.to_string()), None);
         }
@@ -305,9 +317,9 @@ impl Put {
         };
         match committed {
             Ok(complete) => {
-                if complete && let Some(keep) = wanted.keep.take() {
+                if complete && let Some(mut keeper) = wanted.keeper.take() {
                     let extension = self.head.extension();
-                    if let Err(error) = keep.complete(extension).await {
+                    if let Err(error) = keeper.complete(extension).await {
                         return self.end_badly(Ending::NotKept(error.to_string()), None);
                     }
                 }
@@ -356,14 +368,6 @@ impl Put {
         if in_turn && wanted.arrived > 0 {
             session.advance(wanted.first + wanted.arrived, wanted.hasher, now);
         }
-    }
-
-    fn publish_id(&self) -> String {
-        let world = self.shared.world();
-        let session = world.sessions.get(&self.session);
-        session
-            .map(|session| session.publish_id.clone())
-            .unwrap_or_default()
     }
 
     /// An answer with the upload's progress as it stands.
@@ -418,6 +422,9 @@ impl Drop for Put {
         let mut world = self.shared.world();
         if let Some(session) = world.sessions.get_mut(&self.session) {
             session.open_puts = session.open_puts.saturating_sub(1);
+            if let Some(put) = session.puts.get_mut(self.entry) {
+                put.open = false;
+            }
         }
     }
 }

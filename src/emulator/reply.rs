@@ -15,3 +15,13 @@ pub(crate) enum Reply {
 
 /// How long a connection is kept that will never be answered.
 pub(crate) const SILENCE: Duration = Duration::from_secs(3600);
+
+impl Reply {
+    /// The status of an answer.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answer(response) => Some(response.status().as_u16()),
+            Self::Reset | Self::Silence => None,
+        }
+    }
+}

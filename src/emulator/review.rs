@@ -93,6 +93,11 @@ impl Review {
         });
     }
 
+    /// Forgets what was noticed about a creator.
+    pub(crate) fn forget(&mut self, creator: &str) {
+        self.findings.retain(|finding| finding.creator != creator);
+    }
+
     /// A PUT carried an Authorization header; told once an upload.
     pub(crate) fn bearer_on_put(&mut self, number: u64, session: &Session) {
         if self.once.insert((BEARER_ON_PUT.name, number)) {
@@ -175,8 +180,12 @@ impl Review {
                 );
             }
         }
-        let mut known: Vec<&Session> = Vec::new();
+        // By what two uploads of one video have in common; all by all would take too long.
+        let mut known: HashMap<_, Vec<&Session>> = HashMap::new();
         for session in sessions.filter(|session| !session.orphan) {
+            let known = known
+                .entry((&session.creator, &session.first_chunk))
+                .or_default();
             if let Some(older) = known.iter().find(|older| older.is_doubled_by(session)) {
                 let what = format!("the same bytes were already sent as {}", older.publish_id);
                 review.add(

@@ -4,19 +4,20 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{MethodFilter, any, on};
+use axum::routing::{MethodFilter, any, get, on};
 use http_body_util::{BodyExt, Limited};
+use hyper::Method;
 use serde_json::json;
 
 use super::answer::{closing, empty_answer, json_answer};
 use super::endpoint::Endpoint;
+use super::origin::is_foreign;
 use super::reply::{Reply, SILENCE};
 use super::shared::Shared;
 use super::wire::Line;
-use super::{api, control, receive};
+use super::{api, consent, control, media, page, receive};
 
 /// The calls that are POST, by path.
 const POSTS: [(&str, Endpoint); 8] = [
@@ -47,6 +48,7 @@ const MOST_BYTES: usize = 1 << 20;
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new()
+        .route("/", get(page))
         .route("/_emulator/{*page}", any(page))
         .fallback(unknown)
         .method_not_allowed_fallback(wrong_method);
@@ -73,8 +75,8 @@ async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Resp
 async fn put(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let line = line(&request);
     let (parts, body) = request.into_parts();
-    if parts.method != hyper::Method::PUT {
-        shared.world().count(None);
+    if parts.method != Method::PUT {
+        shared.world().enter_other(&parts, 405);
         return closing(empty_answer(405));
     }
     let handled = receive::put(Arc::clone(&shared), parts, body);
@@ -104,18 +106,39 @@ fn line(request: &Request) -> Option<Arc<Line>> {
     request.extensions().get::<Arc<Line>>().cloned()
 }
 
+/// The server's own pages: for people, for test suites, and what was received.
 async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    if is_foreign(&parts) {
+        let why = "a page of another site must not do this";
+        return closing(json_answer(403, &json!({ "error": why })));
+    }
     let Ok(body) = Limited::new(body, MOST_BYTES).collect().await else {
         return closing(empty_answer(413));
     };
-    let answered = control::answer(&shared, &parts, &body.to_bytes());
-    answered.unwrap_or_else(|| nothing_at(parts.uri.path()))
+    let body = body.to_bytes();
+    // What a HEAD leaves out is left out on the wire.
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
+    let answered = match parts.uri.path() {
+        "/_emulator/consent" if parts.method == Method::POST => {
+            let query = parts.uri.query().unwrap_or_default();
+            Some(consent::decide(&mut shared.world(), query, &body))
+        }
+        path if reads && path.starts_with("/_emulator/media/") => {
+            media::answer(&shared, &parts).await
+        }
+        _ if reads => page::answer(&shared, &parts),
+        _ => None,
+    };
+    answered
+        .or_else(|| control::answer(&shared, &parts, &body))
+        .unwrap_or_else(|| nothing_at(parts.uri.path()))
 }
 
-async fn unknown(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
-    shared.world().count(None);
-    closing(nothing_at(request.uri().path()))
+async fn unknown(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    shared.world().enter_other(&parts, 404);
+    closing(nothing_at(parts.uri.path()))
 }
 
 fn nothing_at(path: &str) -> Response {
@@ -126,7 +149,8 @@ fn nothing_at(path: &str) -> Response {
     )
 }
 
-async fn wrong_method(State(shared): State<Arc<Shared>>) -> Response {
-    shared.world().count(None);
+async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    shared.world().enter_other(&parts, 405);
     closing(empty_answer(405))
 }

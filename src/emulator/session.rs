@@ -7,9 +7,12 @@ use sha2::{Digest, Sha256};
 
 use super::clock::{Clock, Moment};
 use super::endpoint::Endpoint;
+use super::keep::Place;
 use super::log::{PutLog, SessionLog};
 use super::rules::{Plan, Progress};
-use super::settings::{FinalStatus, ProgressHeader, ProgressUnit, Settings, StatusBytes};
+use super::settings::{
+    FinalStatus, OrphanCounts, ProgressHeader, ProgressUnit, Settings, StatusBytes,
+};
 
 /// How late `uploaded_bytes` follows when it lags.
 const LAG: Duration = Duration::from_secs(2);
@@ -52,13 +55,47 @@ pub(crate) struct Session {
     pub(crate) last_put: Option<Moment>,
     pub(crate) puts: Vec<PutLog>,
     pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
     pub(crate) public: bool,
     /// Posted without a stop in the inbox.
     pub(crate) direct: bool,
+    /// What the creator did with the draft.
+    pub(crate) verdict: Option<Verdict>,
     /// The last state that webhooks told.
     pub(crate) announced: Option<State>,
+    /// What is kept of the bytes.
+    pub(crate) kept: Kept,
+    /// Where each fetched file ends among the bytes.
+    pub(crate) ends: Vec<u64>,
     /// What was received when; what a lagging status reads.
     history: Vec<(Moment, u64)>,
+}
+
+/// What a creator does with a draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Posted,
+    Discarded,
+}
+
+/// What is kept of an upload's bytes.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Nothing so far, or nothing ever.
+    Nothing,
+    /// Nothing any more, for this reason.
+    Not(String),
+    At(Place),
+}
+
+impl Kept {
+    /// Bytes of the shelf it takes.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::At(place) => place.size,
+            Self::Nothing | Self::Not(_) => 0,
+        }
+    }
 }
 
 /// Where an upload is in its life.
@@ -107,9 +144,13 @@ impl Session {
             last_put: None,
             puts: Vec::new(),
             title: None,
+            description: None,
             public: true,
             direct: false,
+            verdict: None,
             announced: None,
+            kept: Kept::Nothing,
+            ends: Vec::new(),
             history: vec![(issued, 0)],
         }
     }
@@ -155,6 +196,12 @@ impl Session {
         };
         if now.since(completed) < settings.processing_time {
             return State::Processing;
+        }
+        // What a creator did is not undone by a setting.
+        match self.verdict {
+            Some(Verdict::Posted) => return State::Posted,
+            Some(Verdict::Discarded) => return State::Delivered,
+            None => {}
         }
         let reason = settings.extra_fail_reason.as_ref();
         if let Some(reason) = reason.or(settings.fail_reason.as_ref()) {
@@ -245,12 +292,30 @@ impl Session {
         }
         match self.state(now, settings) {
             State::Posted | State::Failed(_) => false,
-            State::Delivered | State::Processing => {
-                let stays = settings.draft_ttl.zip(self.completed);
-                stays.is_none_or(|(ttl, completed)| now.since(completed) < ttl)
-            }
-            State::Arriving => settings.orphan_counts == super::settings::OrphanCounts::Yes,
+            State::Delivered | State::Processing => self.stays(now, settings),
+            State::Arriving => settings.orphan_counts == OrphanCounts::Yes,
         }
+    }
+
+    /// Whether the creator can still do something with the draft.
+    pub(crate) fn waits(&self, now: Moment, settings: &Settings) -> bool {
+        self.state(now, settings) == State::Delivered && self.stays(now, settings)
+    }
+
+    /// Whether a draft is still there.
+    fn stays(&self, now: Moment, settings: &Settings) -> bool {
+        let lives = settings.draft_ttl.zip(self.completed);
+        self.verdict.is_none() && lives.is_none_or(|(ttl, completed)| now.since(completed) < ttl)
+    }
+
+    /// Whether it is this creator's; `None` is everyone.
+    pub(crate) fn is_of(&self, owner: Option<&str>) -> bool {
+        owner.is_none_or(|owner| self.shown_creator == owner)
+    }
+
+    /// Keeps nothing of it, and returns what was kept.
+    pub(crate) fn keep_not(&mut self, why: String) -> Kept {
+        std::mem::replace(&mut self.kept, Kept::Not(why))
     }
 
     pub(crate) fn is_draft(&self, now: Moment, settings: &Settings) -> bool {
@@ -272,15 +337,46 @@ impl Session {
             received: self.received,
             sha256: self.sha256.clone(),
             status: self.status_word(&state, settings),
-            fail_reason: match state {
-                State::Failed(reason) => Some(reason),
+            fail_reason: match &state {
+                State::Failed(reason) => Some(reason.clone()),
                 _ => None,
             },
             title: self.title.clone(),
+            description: self.description.clone(),
+            waiting: self.waits(now, settings),
+            discarded: self.verdict == Some(Verdict::Discarded),
+            post_id: (state == State::Posted && self.public).then(|| self.post_id()),
+            media: self.media(),
+            not_kept: self.not_kept(),
             orphan: self.orphan,
             issued_at: clock.unix(self.issued),
             expires_at: clock.unix(self.expires),
+            completed_at: self.completed.map(|completed| clock.unix(completed)),
             puts: self.puts.clone(),
+        }
+    }
+
+    /// The paths of `media.rs`, as far as they lead to something.
+    fn media(&self) -> Vec<String> {
+        let shown = matches!(&self.kept, Kept::At(place) if place.whole().is_some());
+        let id = &self.publish_id;
+        match (shown, self.endpoint) {
+            (false, _) => Vec::new(),
+            (true, Endpoint::PhotoInit) => (0..self.ends.len())
+                .map(|photo| format!("/_emulator/media/{id}/{photo}"))
+                .collect(),
+            (true, _) => vec![format!("/_emulator/media/{id}/0")],
+        }
+    }
+
+    fn not_kept(&self) -> Option<String> {
+        const NOTHING: &str =
+            "This server keeps nothing of what it receives. --keep SIZE or --dir DIR changes that.";
+        match &self.kept {
+            _ if self.completed.is_none() => None,
+            Kept::At(_) => None,
+            Kept::Nothing => Some(NOTHING.to_owned()),
+            Kept::Not(why) => Some(why.clone()),
         }
     }
 }

@@ -187,6 +187,8 @@ settings! {
         "How long a request body may stand still, in real time.";
     receive_rate: Option<u64> as SizeOrOff("off, or a size a second") = None, "dial",
         "How fast the whole server takes in PUT bodies.";
+    consent: Consent as Choice("") = Consent::Ask, "dial",
+        "Who decides at the authorize page: a person (programs, which show no pages, are granted at once), or nobody.";
     auth: Auth as Choice("") = Auth::Any, "dial",
         "Which bearer tokens are taken: any (act.NAME.x is creator NAME's, others are their own creator), or issued ones.";
     final_status: FinalStatus as Choice("") = FinalStatus::ByEndpoint, "dial",

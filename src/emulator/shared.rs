@@ -3,13 +3,14 @@
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::keep::Shelf;
 use super::settings::Settings;
 use super::world::World;
 
@@ -19,19 +20,22 @@ pub(crate) struct Shared {
     /// The pace of all PUT bodies together.
     pub(crate) pace: Pace,
     /// Where received files are kept; without it nothing is kept.
-    pub(crate) dir: Option<PathBuf>,
+    pub(crate) shelf: Option<Shelf>,
     /// The origin of upload URLs, where it cannot be told from the request.
     pub(crate) upload_origin: Option<String>,
+    /// Told when a webhook's receiver is registered.
+    pub(crate) registered: Notify,
     panic: Mutex<Option<String>>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, dir: Option<PathBuf>, origin: Option<String>) -> Self {
+    pub(crate) fn new(settings: Settings, shelf: Option<Shelf>, origin: Option<String>) -> Self {
         Self {
             world: Mutex::new(World::new(settings)),
             pace: Pace::default(),
-            dir,
+            shelf,
             upload_origin: origin,
+            registered: Notify::new(),
             panic: Mutex::default(),
         }
     }

@@ -15,6 +15,8 @@ pub(crate) const ALL_SCOPES: &str =
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
     codes: HashMap<String, Code>,
+    /// Scopes by client and creator: what need not be asked again.
+    consents: HashMap<(String, String), String>,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
     /// Tokens that a fault or a revocation made invalid.
@@ -90,6 +92,26 @@ impl Tokens {
             true => Ok(()),
             false => Err(Unfit::Scope),
         }
+    }
+
+    pub(crate) fn keep_consent(&mut self, consent: Consent) {
+        let between = (consent.client_key, consent.creator);
+        self.consents.insert(between, consent.scopes);
+    }
+
+    /// Whether the creator agreed to all of these scopes before, and did not take it back.
+    pub(crate) fn has_consent(&self, client_key: &str, creator: &str, scopes: &str) -> bool {
+        let between = (client_key.to_owned(), creator.to_owned());
+        let given = self.consents.get(&between);
+        given.is_some_and(|given| {
+            let has = |scope| given.split(',').any(|one| one == scope);
+            scopes.split(',').all(has)
+        })
+    }
+
+    /// Everyone who agreed to something.
+    pub(crate) fn consenting(&self) -> impl Iterator<Item = &str> {
+        self.consents.keys().map(|(_, creator)| creator.as_str())
     }
 
     pub(crate) fn keep_code(&mut self, text: String, code: Code) {
@@ -204,6 +226,7 @@ impl Tokens {
             .iter()
             .filter(|(_, held)| held.consent.creator == creator);
         self.dead.extend(refresh.map(|(token, _)| token.clone()));
+        self.consents.retain(|(_, known), _| *known != creator);
         creator
     }
 

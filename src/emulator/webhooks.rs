@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Position, Url};
 
 use super::clock::Moment;
 use super::creator::open_id;
@@ -36,6 +36,8 @@ pub(crate) struct Message {
     pub(crate) event: &'static str,
     pub(crate) publish_id: Option<String>,
     pub(crate) body: String,
+    creator: String,
+    attempts: u64,
     since: Moment,
     due: Moment,
     pause: Duration,
@@ -50,6 +52,11 @@ pub(crate) struct Webhooks {
 }
 
 impl Webhooks {
+    /// Nobody is registered, so nothing can be on its way.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
     /// Each owner has one receiver, as each app has one callback.
     pub(crate) fn register(&mut self, hook: Hook) {
         self.forget(hook.owner.as_deref());
@@ -83,6 +90,8 @@ impl Webhooks {
                 event: news.event,
                 publish_id: news.publish_id.map(str::to_owned),
                 body: body.to_string(),
+                creator: news.shown.to_owned(),
+                attempts: 0,
                 since: now,
                 due: now.plus(settings.webhook_delay),
                 pause: FIRST_PAUSE,
@@ -104,13 +113,19 @@ impl Webhooks {
         now: Moment,
         at: u64,
     ) {
+        message.attempts += 1;
         self.sent.push(WebhookLog {
             at,
             event: message.event.to_owned(),
+            creator: message.creator.clone(),
+            host: message.hook.url[Position::BeforeHost..Position::AfterPort].to_owned(),
+            attempt: message.attempts,
             publish_id: message.publish_id.clone(),
             http_status: status,
         });
-        if status != Some(200) && now.since(message.since) < LONGEST {
+        let wanted = |hook: &Hook| hook.owner == message.hook.owner && hook.url == message.hook.url;
+        let still = self.hooks.iter().any(wanted);
+        if status != Some(200) && still && now.since(message.since) < LONGEST {
             message.due = now.plus(message.pause);
             message.pause *= 2;
             self.queue.push(message);
@@ -136,6 +151,8 @@ pub(crate) struct News<'a> {
     pub(crate) event: &'static str,
     pub(crate) token: &'a str,
     pub(crate) creator: &'a str,
+    /// What the creator is called where it may be seen.
+    pub(crate) shown: &'a str,
     pub(crate) publish_id: Option<&'a str>,
     pub(crate) content: Map<String, Value>,
 }
@@ -148,6 +165,7 @@ pub(crate) fn unpublished(session: &Session) -> News<'_> {
         event: "post.publish.no_longer_publicaly_available",
         token: &session.token,
         creator: &session.creator,
+        shown: &session.shown_creator,
         publish_id: Some(&session.publish_id),
         content,
     }

@@ -3,7 +3,9 @@
 //! Nothing waits, reads or hashes while it is held: bodies are received with a copy of the hasher
 //! and handed in when they are whole.
 
+mod entry;
 mod scopes;
+mod witness;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -13,13 +15,14 @@ use super::answer::Refusal;
 use super::clock::{Clock, Moment};
 use super::creator::{Windows, creator_of, public_name};
 use super::endpoint::Endpoint;
-use super::faults::{Action, Faults, Occasion, Strike};
-use super::log::{FaultLog, Log, NoteLog, Requests};
-use super::review::{Finding, Review};
+use super::faults::{Action, Faults, Strike};
+use super::log::{FaultLog, NoteLog, Requests};
+use super::review::Review;
 use super::session::{Session, Source, State};
 use super::settings::{LostInit, RetryAfter, SettingError, Settings};
 use super::tokens::Tokens;
-use super::webhooks::{self, News, Webhooks};
+use super::traffic::Traffic;
+use super::webhooks::{News, Webhooks};
 pub(crate) use scopes::Scopes;
 
 /// A pull that was accepted: the URLs to fetch for an upload.
@@ -47,7 +50,9 @@ pub(crate) struct World {
     /// Pulls that were accepted and wait to be started.
     pub(crate) orders: Vec<Order>,
     pub(crate) random: fastrand::Rng,
-    requests: Requests,
+    /// By creator; what names none is under the empty name.
+    requests: BTreeMap<String, Requests>,
+    pub(crate) traffic: Traffic,
     inits: u64,
     fired: Vec<FaultLog>,
     notes: Vec<NoteLog>,
@@ -70,7 +75,8 @@ impl World {
             webhooks: Webhooks::default(),
             orders: Vec::new(),
             random: fastrand::Rng::new(),
-            requests: Requests::default(),
+            requests: BTreeMap::new(),
+            traffic: Traffic::default(),
             inits: 0,
             fired: Vec::new(),
             notes: Vec::new(),
@@ -79,6 +85,11 @@ impl World {
 
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
+    }
+
+    /// Unix seconds, in the server's time.
+    pub(crate) fn unix(&self) -> u64 {
+        self.clock.unix(self.now())
     }
 
     /// The settings in force for a token.
@@ -100,84 +111,13 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn count(&mut self, endpoint: Option<Endpoint>) {
-        match endpoint {
-            Some(endpoint) if endpoint.is_init() => self.requests.init += 1,
-            Some(Endpoint::Put) => self.requests.put += 1,
-            Some(Endpoint::Status) => self.requests.status += 1,
-            _ => self.requests.other += 1,
-        }
-    }
-
-    /// Counts an API call, and says which fault hits it.
-    pub(crate) fn enter(&mut self, endpoint: Endpoint, token: Option<&str>) -> Strike {
-        self.count(Some(endpoint));
-        let occasion = Occasion {
-            endpoint,
-            chunk: None,
-            upload: None,
-            publish_id: None,
-            token,
-            creator: token.map(creator_of),
-        };
-        let strike = self.faults.strike(&occasion);
-        self.record_strike(&strike, endpoint, None, None);
-        if let (Some(Action::RevokeToken), Some(token)) = (&strike.action, token) {
-            self.tokens.kill(token);
-        }
-        strike
-    }
-
-    /// Counts a PUT, lets faults act on its upload, and says which one hits the transfer.
-    pub(crate) fn enter_put(&mut self, number: u64, chunk: Option<u64>) -> Strike {
-        let now = self.now();
-        let Some(session) = self.sessions.get_mut(&number) else {
-            return Strike::default();
-        };
-        let occasion = Occasion {
-            endpoint: Endpoint::Put,
-            chunk,
-            upload: Some(number - self.first_session + 1),
-            publish_id: Some(&session.publish_id),
-            token: Some(&session.token),
-            creator: Some(&session.creator),
-        };
-        let strike = self.faults.strike(&occasion);
-        match strike.action {
-            Some(Action::ExpireUrl) => session.expires = now,
-            Some(Action::DropSession) => session.dropped = true,
-            Some(Action::RevokeToken) => self.tokens.kill(&session.token),
-            _ => {}
-        }
-        let publish_id = session.publish_id.clone();
-        self.record_strike(&strike, Endpoint::Put, Some(&publish_id), chunk);
-        strike
-    }
-
-    fn record_strike(
-        &mut self,
-        strike: &Strike,
-        endpoint: Endpoint,
-        publish_id: Option<&str>,
-        chunk: Option<u64>,
-    ) {
-        let at = self.clock.unix(self.clock.now());
-        self.fired
-            .extend(strike.scripts.iter().map(|script| FaultLog {
-                at,
-                endpoint: endpoint.name().to_owned(),
-                publish_id: publish_id.map(str::to_owned),
-                chunk,
-                fault: script.clone(),
-            }));
-    }
-
     /// Leaves a remark in the log.
-    pub(crate) fn note(&mut self, endpoint: Endpoint, text: impl Into<String>) {
-        let at = self.clock.unix(self.clock.now());
+    pub(crate) fn note(&mut self, endpoint: Endpoint, creator: &str, text: impl Into<String>) {
+        let at = self.unix();
         self.notes.push(NoteLog {
             at,
             endpoint: endpoint.name().to_owned(),
+            creator: creator.to_owned(),
             text: text.into(),
         });
     }
@@ -195,14 +135,14 @@ impl World {
         let now = self.now();
         let passed = self.windows.enter(token, endpoint, most, now);
         passed.map_err(|wait| {
-            let name = endpoint.name();
+            let (name, creator) = (endpoint.name(), public_name(creator_of(token), token));
             self.note(
                 endpoint,
+                &creator,
                 format!("over {most} {name} calls a minute: use a fresh token or limits=off"),
             );
             if endpoint == Endpoint::Status {
-                let name = public_name(creator_of(token), token);
-                self.review.status_refused(&name);
+                self.review.status_refused(&creator);
             }
             (
                 Refusal::new("rate_limit_exceeded", "Too many requests"),
@@ -263,38 +203,52 @@ impl World {
         number
     }
 
-    /// Forgets what happened and what was chosen at run time: all of it, or what belongs to a token.
-    pub(crate) fn reset(&mut self, token: Option<&str>) {
+    /// Forgets what happened and what was chosen at run time: all of it, or what belongs to a token and its
+    /// creator. Returns the uploads, for what they leave behind to be dropped without the lock.
+    #[must_use]
+    pub(crate) fn reset(&mut self, token: Option<&str>) -> Vec<Session> {
         self.scopes.reset(token);
         self.faults.disarm(token);
         self.windows.forget(token);
-        match token {
-            Some(token) => {
+        let creator = token.map(|token| (creator_of(token), public_name(creator_of(token), token)));
+        let gone = match (token, &creator) {
+            (Some(token), Some((creator, shown))) => {
                 self.tokens.revive(token);
                 self.webhooks.forget(Some(token));
-                let creator = creator_of(token);
+                self.webhooks.sent.retain(|sent| sent.creator != *shown);
+                self.review.forget(shown);
+                self.requests.remove(shown);
+                self.traffic.forget(Some(shown));
+                self.fired
+                    .retain(|fault| fault.creator.as_ref() != Some(shown));
+                self.notes.retain(|note| note.creator != *shown);
+                let theirs = |_: &u64, session: &mut Session| session.creator == *creator;
                 self.sessions
-                    .retain(|_, session| session.creator != creator);
+                    .extract_if(.., theirs)
+                    .map(|(_, gone)| gone)
+                    .collect()
             }
-            None => {
+            _ => {
                 self.tokens = Tokens::default();
                 self.review = Review::default();
                 self.webhooks = Webhooks::default();
-                self.sessions.clear();
                 self.first_session = self.next_session;
-                self.requests = Requests::default();
+                self.requests.clear();
+                self.traffic.forget(None);
                 self.inits = 0;
                 self.fired.clear();
                 self.notes.clear();
                 let scale = self.scopes.of(None).clock;
                 self.clock.set_scale(scale);
+                std::mem::take(&mut self.sessions).into_values().collect()
             }
-        }
+        };
         let sessions = &self.sessions;
         self.by_upload_id
             .retain(|_, number| sessions.contains_key(number));
         self.by_publish_id
             .retain(|_, number| sessions.contains_key(number));
+        gone
     }
 
     /// The number of the next upload.
@@ -342,6 +296,7 @@ impl World {
             event: "authorization.removed",
             token,
             creator,
+            shown: &public_name(creator, token),
             publish_id: None,
             content: reason,
         };
@@ -357,41 +312,6 @@ impl World {
         }
     }
 
-    /// A public post disappears; only webhooks tell of it.
-    pub(crate) fn unpublish(&mut self, publish_id: &str) -> bool {
-        let now = self.now();
-        let session = self
-            .by_publish_id(publish_id)
-            .and_then(|number| self.sessions.get_mut(&number));
-        let Some(session) = session.filter(|session| session.public) else {
-            return false;
-        };
-        let settings = self.scopes.of(Some(&session.token));
-        if session.state(now, &settings) != State::Posted {
-            return false;
-        }
-        session.public = false;
-        let news = webhooks::unpublished(session);
-        let unix = self.clock.unix(now);
-        self.webhooks.tell(&news, now, unix, &settings);
-        true
-    }
-
-    /// What clients did wrong though it got through; `over`: they are done.
-    pub(crate) fn findings(&self, creator: Option<&str>, over: bool) -> Vec<Finding> {
-        let theirs =
-            |session: &&Session| creator.is_none_or(|creator| session.shown_creator == creator);
-        let sessions = self.sessions.values().filter(theirs);
-        let now = self.now();
-        let failed = |session: &Session| {
-            let settings = self.settings(Some(&session.token));
-            matches!(session.state(now, &settings), State::Failed(_))
-        };
-        let findings = self.review.findings(sessions, failed, now, over);
-        let theirs = |finding: &Finding| creator.is_none_or(|creator| finding.creator == creator);
-        findings.into_iter().filter(theirs).collect()
-    }
-
     /// Whether an init whose answer gets lost does its work.
     pub(crate) fn performs(
         &self,
@@ -401,32 +321,5 @@ impl World {
     ) -> bool {
         let lost = matches!(strike.action, Some(Action::Lose));
         !(endpoint.is_init() && lost && settings.lost_init == LostInit::NoTask)
-    }
-
-    /// What `GET /_emulator/log` shows, for all or for one creator.
-    pub(crate) fn log(&self, creator: Option<&str>) -> Log {
-        let now = self.now();
-        let theirs =
-            |session: &&Session| creator.is_none_or(|creator| session.shown_creator == creator);
-        let sessions = self.sessions.values().filter(theirs);
-        let is_draft = |session: &&Session| {
-            let settings = self.settings(Some(&session.token));
-            session.is_draft(now, &settings)
-        };
-        let told = |session: &&Session| !session.orphan;
-        Log {
-            requests: self.requests,
-            inits: match creator {
-                None => self.inits,
-                Some(_) => sessions.clone().filter(told).count() as u64,
-            },
-            drafts: sessions.clone().filter(is_draft).count() as u64,
-            sessions: sessions
-                .map(|session| session.log(&self.clock, &self.settings(Some(&session.token))))
-                .collect(),
-            faults: self.fired.clone(),
-            notes: self.notes.clone(),
-            webhooks: self.webhooks.sent.clone(),
-        }
     }
 }

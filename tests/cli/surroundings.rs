@@ -108,3 +108,28 @@ fn another_file_of_the_same_size_does_not_take_over_an_upload_that_has_not_begun
     scene.upload(&one, &[]).end().expect(0);
     assert_eq!((scene.log().inits, scene.log().drafts), (2, 2));
 }
+
+#[test]
+fn a_shell_completes_what_the_command_understands() {
+    let script = r#"
+        eval "$("$0" completions bash)" || exit
+        COMP_WORDS=(chunkferry "$@") COMP_CWORD=$#
+        _chunkferry chunkferry "${!#}" "${COMP_WORDS[$# - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let completed = |words: &[&str]| {
+        let output = Command::new("bash")
+            .args(["-c", script, env!("CARGO_BIN_EXE_chunkferry")])
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(completed(&["upl"]), "upload\n");
+    assert_eq!(completed(&["emulator", "--fa"]), "--fault\n--faults\n");
+    assert!(completed(&["completions", ""]).contains("fish"));
+}

@@ -320,3 +320,77 @@ fn a_shorter_life_of_urls_holds_for_uploads_that_begin_after_it_was_set() {
     assert_eq!(newer.put(&emulator, 0, 1000).status, 403);
     assert_eq!(older.put(&emulator, 0, 1000).status, 201);
 }
+
+/// A host that answers with these bodies, whatever is asked, one a request.
+fn photo_host(bodies: Vec<Vec<u8>>) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for body in bodies {
+            let mut stream = listener.accept().unwrap().0;
+            let _ = stream.read(&mut [0; 4096]);
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            // The puller may have had enough.
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(&body));
+        }
+    });
+    format!("http://{address}/photo")
+}
+
+#[test]
+fn each_photo_of_a_post_is_shown_and_one_of_more_than_20_mb_fails_it() {
+    let mut settings = chunkferry::emulator::Settings::default();
+    settings.set_pair("pull_allow_http=true").unwrap();
+    settings.set_pair("processing_time=0s").unwrap();
+    let builder = chunkferry::emulator::Emulator::builder().settings(settings);
+    let emulator = builder.keep(100_000_000).start_blocking().unwrap();
+    let share = |urls: &[&str]| {
+        let body = json!({
+            "media_type": "PHOTO", "post_mode": "MEDIA_UPLOAD",
+            "post_info": {"title": "Three views", "description": "from the boat"},
+            "source_info": {"source": "PULL_FROM_URL", "photo_images": urls, "photo_cover_index": 0},
+        });
+        let answer = post(&emulator, "/v2/post/publish/content/init/", TOKEN, &body);
+        let publish_id = answer.json()["data"]["publish_id"].clone();
+        let ended = |log: &chunkferry::emulator::Log| {
+            let found = log
+                .sessions
+                .iter()
+                .find(|one| publish_id == *one.publish_id)
+                .cloned();
+            found.filter(|one| !one.status.starts_with("PROCESSING"))
+        };
+        crate::transfer::wait_until(|| ended(&emulator.log()).is_some());
+        ended(&emulator.log()).unwrap()
+    };
+    let jpeg = [&[0xff, 0xd8, 0xff, 0xe0][..], &sample(0, 500)].concat();
+    let webp = [&b"RIFF\x10\0\0\0WEBP"[..], &sample(0, 300)].concat();
+    let host = photo_host(vec![jpeg.clone(), webp.clone()]);
+    let shared = share(&[&host, &host]);
+    assert_eq!(
+        (&*shared.status, shared.waiting),
+        ("SEND_TO_USER_INBOX", true)
+    );
+    assert_eq!(shared.title.as_deref(), Some("Three views"));
+    assert_eq!(shared.description.as_deref(), Some("from the boat"));
+    for (path, photo, kind) in [
+        (&shared.media[0], jpeg, "image/jpeg"),
+        (&shared.media[1], webp, "image/webp"),
+    ] {
+        let shown = get(&emulator, path);
+        assert_eq!(
+            (shown.status, shown.header("content-type")),
+            (200, Some(kind))
+        );
+        assert_eq!(shown.body, photo);
+    }
+    for (size, status) in [(20_000_000, "SEND_TO_USER_INBOX"), (20_000_001, "FAILED")] {
+        let host = photo_host(vec![vec![0; size]]);
+        let shared = share(&[&host]);
+        assert_eq!(shared.status, status, "{size}");
+        assert_eq!(shared.fail_reason.is_some(), status == "FAILED");
+    }
+}

@@ -2,15 +2,20 @@
 
 #![cfg(feature = "emulator")]
 
+mod browser;
 mod client;
 mod command;
 mod conformance;
+mod consent;
 mod control;
 mod faults;
 mod inbox;
 mod load;
+mod page;
+mod pictures;
 mod recipes;
 mod review;
+mod suites;
 mod tls;
 mod transfer;
 mod webhooks;

@@ -74,6 +74,42 @@ fn the_node_recipe_delivers_byte_for_byte() {
     delivers("Node", "node", "recipe.mjs");
 }
 
+/// As a test suite of that language runs them: found by the environment, judged by the review.
+#[test]
+#[cfg(feature = "cli")]
+fn recipes_are_short_and_the_review_has_nothing_to_say_of_them() {
+    for (heading, program, script) in [
+        ("Python", "python3", "recipe.py"),
+        ("Node", "node", "recipe.mjs"),
+    ] {
+        let code = recipe(heading);
+        assert!(code.lines().count() < 40, "{heading}");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("clip.mp4"), sample(0, SIZE)).unwrap();
+        std::fs::write(dir.path().join(script), code).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
+            .args(["emulator", "--strict", "--", program, script])
+            .current_dir(dir.path())
+            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1")
+            .output()
+            .unwrap();
+        let (said, review) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        if review.contains("No such file or directory") {
+            eprintln!("NOT TESTED: {program} is not installed");
+            continue;
+        }
+        assert!(output.status.success(), "{said}{review}");
+        assert!(
+            said.contains("SEND_TO_USER_INBOX") && review.contains("review: 0 findings"),
+            "{said}{review}"
+        );
+    }
+}
+
 /// The documents print `--data @file`, which drops bytes. With the length that `Content-Range` promises
 /// declared, the body never ends; curl counts what is left, and then the lengths disagree at once.
 #[test]

@@ -45,6 +45,10 @@ fn a_client_with_fixed_hosts_trusts_the_authority_that_was_written() {
         let url = format!("https://{host}:{port}/_emulator/log");
         if let Some(log) = curl(&["--cacert", ca, "--resolve", &to, "--noproxy", "*", &url]) {
             assert!(log.contains("\"drafts\":0"), "{log}");
+            let page = format!("https://{host}:{port}/");
+            let page = curl(&["--cacert", ca, "--resolve", &to, "--noproxy", "*", &page]);
+            let here = format!("<code>https://{host}:{port}</code>");
+            assert!(page.is_some_and(|page| page.contains(&here)));
         }
     }
 }

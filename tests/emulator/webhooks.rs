@@ -279,3 +279,41 @@ fn a_revoked_authorization_is_told() {
         ("post.publish.failed", &json!("auth_removed"))
     );
 }
+
+#[test]
+fn what_happened_before_anyone_listened_is_not_told_later() {
+    let emulator = started(&[], &[]);
+    deliver(&emulator);
+    let (url, received) = receiver(&[]);
+    register(&emulator, &url, None);
+    let second = deliver(&emulator);
+    assert_eq!(next(&received).event().1["publish_id"], *second.publish_id);
+    assert!(received.recv_timeout(Duration::from_millis(150)).is_err());
+}
+
+#[test]
+fn an_attempt_says_where_it_went_and_which_it_was() {
+    let emulator = started(&[], &[]);
+    let (url, received) = receiver(&[500]);
+    let host = url
+        .strip_prefix("http://")
+        .unwrap()
+        .split('/')
+        .next()
+        .unwrap();
+    register(&emulator, &url, None);
+    deliver(&emulator);
+    next(&received);
+    emulator.advance(Duration::from_secs(5));
+    next(&received);
+    crate::transfer::wait_until(|| emulator.log().webhooks.len() == 2);
+    let log = emulator.log().webhooks;
+    let told: Vec<_> = log
+        .iter()
+        .map(|one| (&*one.host, &*one.creator, one.attempt, one.http_status))
+        .collect();
+    assert_eq!(
+        told,
+        [(host, "lena", 1, Some(500)), (host, "lena", 2, Some(200))]
+    );
+}

@@ -21,6 +21,7 @@ const ALL_PRIVACY_LEVELS: [&str; 4] = [
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Post {
     pub(crate) title: Option<String>,
+    pub(crate) description: Option<String>,
     pub(crate) public: bool,
     /// Posted at once, not put into the inbox.
     pub(crate) direct: bool,
@@ -55,6 +56,7 @@ pub(crate) fn judge_video_post(body: &Value, settings: &Settings) -> Result<Post
     let public = privacy_level(info)?;
     Ok(Post {
         title,
+        description: None,
         public,
         direct: true,
         images: Vec::new(),
@@ -81,7 +83,7 @@ pub(crate) fn judge_photo_post(body: &Value, settings: &Settings) -> Result<Post
     };
     let info = post_info(body)?;
     let title = text(info, "title", 90)?;
-    text(info, "description", 4000)?;
+    let description = text(info, "description", 4000)?;
     let flags = [
         "disable_comment",
         "auto_add_music",
@@ -97,6 +99,7 @@ pub(crate) fn judge_photo_post(body: &Value, settings: &Settings) -> Result<Post
     };
     Ok(Post {
         title,
+        description,
         public,
         direct,
         images: images(body)?,

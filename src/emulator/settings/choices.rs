@@ -209,3 +209,10 @@ choice! {
         InOrder = "in_order", /// The latest first.
         Reversed = "reversed" }
 }
+choice! {
+    /// Who decides at the authorize page.
+    Consent { /// Browsers show a page; programs are granted at once.
+        Ask = "ask", /// Everyone is granted at once.
+        Granted = "granted", /// Everyone is refused at once.
+        Refused = "refused" }
+}

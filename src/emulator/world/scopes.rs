@@ -1,8 +1,9 @@
 //! Settings for all, and what single tokens have of their own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::emulator::creator::{creator_of, public_name};
 use crate::emulator::settings::{SettingError, Settings, check_scope};
 
 #[derive(Debug)]
@@ -31,6 +32,20 @@ impl Scopes {
     pub(crate) fn of(&self, token: Option<&str>) -> Arc<Settings> {
         let own = token.and_then(|token| self.own.get(token));
         Arc::clone(own.map_or(&self.base, |own| &own.effective))
+    }
+
+    /// What single tokens chose: whose, key, value. The tokens themselves stay here.
+    pub(crate) fn chosen(&self) -> Vec<(String, String, String)> {
+        let mut chosen = Vec::new();
+        for (token, own) in &self.own {
+            let whose = public_name(creator_of(token), token);
+            let last: BTreeMap<_, _> = own.pairs.iter().map(|(key, value)| (key, value)).collect();
+            let told =
+                |(key, value): (&String, &String)| (whose.clone(), key.clone(), value.clone());
+            chosen.extend(last.into_iter().map(told));
+        }
+        chosen.sort_unstable();
+        chosen
     }
 
     /// Sets all pairs or none, for everyone or for one token.

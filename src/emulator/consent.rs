@@ -1,0 +1,211 @@
+//! What an app asks a creator for, who decides, and what comes of it (D OA, LKW, LKD).
+
+use axum::response::Response;
+use hyper::header::{HeaderValue, LOCATION, SET_COOKIE};
+use url::Url;
+
+use super::answer::empty_answer;
+use super::call::Call;
+use super::oauth::{Failure, Form, answer, fail, pairs, required};
+use super::page;
+use super::settings::{Consent as Mode, Settings};
+use super::tokens::{ALL_SCOPES, Code, Consent};
+use super::world::World;
+
+/// Who decided last in this browser, as a session on the service's site would tell.
+pub(crate) const COOKIE: &str = "chunkferry_creator";
+
+/// What an app asks for.
+pub(crate) struct Wish<'a> {
+    form: &'a Form,
+    pub(crate) client_key: &'a str,
+    pub(crate) redirect_uri: &'a str,
+    pub(crate) scopes: &'a str,
+    back: Url,
+}
+
+enum Decision {
+    Ask,
+    Grant(String),
+    Refuse,
+}
+
+/// `GET /v2/auth/authorize/`: a browser is asked as `consent` says; a program, which cannot press a
+/// button, is granted at once. `creator=NAME` chooses who, `deny=1` refuses; both are this server's own.
+pub(crate) fn authorize(world: &mut World, call: &Call, settings: &Settings) -> Response {
+    let form = pairs(call.query.as_bytes());
+    let decided = Wish::read(&form).and_then(|wish| match wish.decision(world, call, settings) {
+        Decision::Ask => Ok(page::ask(
+            &wish,
+            &call.query,
+            &world.known_creators(),
+            call.creator_cookie.as_deref(),
+        )),
+        Decision::Refuse => Ok(see(302, &wish.refuse())),
+        Decision::Grant(creator) => wish.grant(world, &creator).map(|url| see(302, &url)),
+    });
+    decided.unwrap_or_else(|failure| answer(world, Err(failure), settings))
+}
+
+/// The buttons of the page that asked.
+pub(crate) fn decide(world: &mut World, query: &str, body: &[u8]) -> Response {
+    let (form, decision) = (pairs(query.as_bytes()), pairs(body));
+    let settings = world.settings(None);
+    let decided = Wish::read(&form).and_then(|wish| {
+        if required(&decision, "decision")? != "allow" {
+            return Ok(see(303, &wish.refuse()));
+        }
+        let creator = required(&decision, "creator")?;
+        let mut response = see(303, &wish.grant(world, creator)?);
+        let cookie = format!("{COOKIE}={creator}; Path=/; HttpOnly; SameSite=Lax");
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        Ok(response)
+    });
+    decided.unwrap_or_else(|failure| answer(world, Err(failure), &settings))
+}
+
+/// Sends the browser on.
+fn see(status: u16, url: &Url) -> Response {
+    let mut response = empty_answer(status);
+    if let Ok(location) = HeaderValue::from_str(url.as_str()) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
+}
+
+impl<'a> Wish<'a> {
+    fn read(form: &'a Form) -> Result<Self, Failure> {
+        let client_key = required(form, "client_key")?;
+        let redirect_uri = required(form, "redirect_uri")?;
+        let back = check_redirect(redirect_uri)?;
+        if required(form, "response_type")? != "code" {
+            return fail("unsupported_response_type", "response_type must be code");
+        }
+        let scopes = required(form, "scope")?;
+        let known = |scope: &str| ALL_SCOPES.split(',').any(|known| known == scope);
+        if let Some(unknown) = scopes.split(',').find(|scope| !known(scope)) {
+            return fail("invalid_scope", format!("{unknown} is no scope"));
+        }
+        let challenge = form.get("code_challenge");
+        let method = form.get("code_challenge_method").map(String::as_str);
+        if challenge.is_some() && method != Some("S256") {
+            return fail("invalid_request", "code_challenge_method must be S256");
+        }
+        // A desktop app cannot keep a secret, so it must prove that the code is its own (D LKD).
+        if back.scheme() == "http" && challenge.is_none() {
+            return fail(
+                "invalid_request",
+                "code_challenge is required for a desktop redirect",
+            );
+        }
+        Ok(Self {
+            form,
+            client_key,
+            redirect_uri,
+            scopes,
+            back,
+        })
+    }
+
+    fn given(&self, key: &str) -> Option<&'a str> {
+        self.form.get(key).map(String::as_str)
+    }
+
+    /// The creator the address of the page names.
+    pub(crate) fn creator(&self) -> Option<&'a str> {
+        self.given("creator")
+    }
+
+    fn decision(&self, world: &World, call: &Call, settings: &Settings) -> Decision {
+        if self.given("deny") == Some("1") {
+            return Decision::Refuse;
+        }
+        let named = self.creator();
+        match settings.consent {
+            Mode::Refused => Decision::Refuse,
+            Mode::Ask if call.wants_html => {
+                // Who has agreed to as much before is not asked again, unless the app wants it (D LKW).
+                let again = self.given("disable_auto_auth") == Some("1");
+                let before = call.creator_cookie.as_deref().filter(|creator| {
+                    let same = named.is_none_or(|named| named == *creator);
+                    same && world
+                        .tokens
+                        .has_consent(self.client_key, creator, self.scopes)
+                });
+                match before.filter(|_| !again) {
+                    Some(creator) => Decision::Grant(creator.to_owned()),
+                    None => Decision::Ask,
+                }
+            }
+            Mode::Ask | Mode::Granted => Decision::Grant(named.unwrap_or("creator").to_owned()),
+        }
+    }
+
+    fn refuse(&self) -> Url {
+        let mut url = self.back.clone();
+        url.query_pairs_mut()
+            .append_pair("error", "access_denied")
+            .append_pair("error_description", "The user denied the request")
+            .append_pair("state", self.given("state").unwrap_or_default());
+        url
+    }
+
+    fn grant(&self, world: &mut World, creator: &str) -> Result<Url, Failure> {
+        // A dot would end the name within the token that will carry it.
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if creator.is_empty() || creator.len() > 40 || !creator.bytes().all(sound) {
+            return fail(
+                "invalid_request",
+                "creator must be up to 40 letters, digits, _ and -",
+            );
+        }
+        // The star and the exclamation mark are what codes of the service carry: a client that does not
+        // decode them fails here as it would there.
+        let text = format!(
+            "{creator}.{:016x}*1!{}",
+            world.random.u64(..),
+            world.random.u16(..)
+        );
+        let mut url = self.back.clone();
+        url.query_pairs_mut()
+            .append_pair("code", &text)
+            .append_pair("scopes", self.scopes)
+            .append_pair("state", self.given("state").unwrap_or_default());
+        let consent = Consent {
+            creator: creator.to_owned(),
+            scopes: self.scopes.to_owned(),
+            client_key: self.client_key.to_owned(),
+        };
+        world.tokens.keep_consent(consent.clone());
+        let code = Code {
+            consent,
+            redirect_uri: self.redirect_uri.to_owned(),
+            challenge: self.given("code_challenge").map(str::to_owned),
+        };
+        world.tokens.keep_code(text, code);
+        Ok(url)
+    }
+}
+
+/// Desktop: loopback over http with a port; web: https. Short, no query, no fragment (D LKD, LKW).
+fn check_redirect(text: &str) -> Result<Url, Failure> {
+    let Ok(url) = Url::parse(text) else {
+        return fail("invalid_request", "redirect_uri is no URL");
+    };
+    let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1"));
+    let allowed = match url.scheme() {
+        "https" => true,
+        "http" => local && url.port().is_some(),
+        _ => false,
+    };
+    let plain = url.query().is_none() && url.fragment().is_none() && text.len() < 512;
+    match allowed && plain {
+        true => Ok(url),
+        false => fail(
+            "invalid_request",
+            "redirect_uri must be https, or http to localhost with a port; no query, no fragment",
+        ),
+    }
+}

@@ -1,0 +1,64 @@
+//! What a creator does with a draft: post it, throw it away, take a post back.
+
+use super::session::{State, Verdict};
+use super::webhooks;
+use super::world::World;
+
+impl World {
+    /// The creator posts a draft that waits in the inbox (D ST: `PUBLISH_COMPLETE`).
+    ///
+    /// `owner`: only a draft of this creator.
+    pub(crate) fn post(&mut self, publish_id: &str, owner: Option<&str>) -> Result<(), String> {
+        self.decide(publish_id, owner, Verdict::Posted)
+    }
+
+    /// The creator throws a draft away. The documents name no status for that, so it stays
+    /// `SEND_TO_USER_INBOX`; its pending place is free again.
+    pub(crate) fn discard(&mut self, publish_id: &str, owner: Option<&str>) -> Result<(), String> {
+        self.decide(publish_id, owner, Verdict::Discarded)
+    }
+
+    fn decide(
+        &mut self,
+        publish_id: &str,
+        owner: Option<&str>,
+        verdict: Verdict,
+    ) -> Result<(), String> {
+        // That it was delivered is told before what became of it.
+        self.gather_news();
+        let now = self.now();
+        let number = self.by_publish_id(publish_id);
+        let session = number.and_then(|number| self.sessions.get_mut(&number));
+        let session = session.filter(|session| session.is_of(owner));
+        let session = session.ok_or_else(|| format!("there is no upload {publish_id}"))?;
+        let settings = self.scopes.of(Some(&session.token));
+        if !session.waits(now, &settings) {
+            return Err(format!("{publish_id} does not wait in the inbox"));
+        }
+        session.verdict = Some(verdict);
+        Ok(())
+    }
+
+    /// A public post disappears; only webhooks tell of it.
+    pub(crate) fn unpublish(
+        &mut self,
+        publish_id: &str,
+        owner: Option<&str>,
+    ) -> Result<(), String> {
+        self.gather_news();
+        let now = self.now();
+        let number = self.by_publish_id(publish_id);
+        let session = number.and_then(|number| self.sessions.get_mut(&number));
+        let session = session.filter(|session| session.public && session.is_of(owner));
+        let session = session.ok_or_else(|| format!("{publish_id} is no public post"))?;
+        let settings = self.scopes.of(Some(&session.token));
+        if session.state(now, &settings) != State::Posted {
+            return Err(format!("{publish_id} is no public post"));
+        }
+        session.public = false;
+        let news = webhooks::unpublished(session);
+        let unix = self.clock.unix(now);
+        self.webhooks.tell(&news, now, unix, &settings);
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! Decides what is kept, and writes it down while it arrives.
+
+use std::io;
+use std::sync::Arc;
+
+use super::keep::{Keep, Place, Shelf};
+use super::session::Kept;
+use super::shared::Shared;
+use super::world::World;
+
+const TOO_LARGE: &str =
+    "It is larger than all this server keeps. --keep SIZE or --dir DIR keeps more.";
+const GAVE_WAY: &str = "It gave way to newer videos. --keep SIZE or --dir DIR keeps more.";
+
+/// Writes one upload down, if it is to be kept.
+///
+/// In a directory of the user's, what cannot be kept is an error. Elsewhere it is only not shown.
+pub(crate) struct Keeper {
+    shared: Arc<Shared>,
+    session: u64,
+    keep: Option<Keep>,
+}
+
+impl Keeper {
+    /// Opens the file at `first`; the upload is going to take `size` bytes.
+    pub(crate) async fn open(
+        shared: &Arc<Shared>,
+        session: u64,
+        size: u64,
+        first: u64,
+    ) -> io::Result<Self> {
+        let mut keeper = Self {
+            shared: Arc::clone(shared),
+            session,
+            keep: None,
+        };
+        if let Some(place) = keeper.set_aside(size) {
+            let opened = Keep::open(place, first).await;
+            keeper.keep = keeper.forgive(opened)?;
+        }
+        Ok(keeper)
+    }
+
+    /// The upload is going to take more than was thought.
+    pub(crate) fn grow(&mut self, size: u64) {
+        if self.keep.is_some() && self.set_aside(size).is_none() {
+            self.keep = None;
+        }
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(keep) = &mut self.keep else {
+            return Ok(());
+        };
+        let written = keep.write(bytes).await;
+        self.forgive(written).map(drop)
+    }
+
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        let Some(keep) = &mut self.keep else {
+            return Ok(());
+        };
+        let flushed = keep.flush().await;
+        self.forgive(flushed).map(drop)
+    }
+
+    /// The upload is whole; it can be shown from now on.
+    pub(crate) async fn complete(&mut self, ending: &'static str) -> io::Result<()> {
+        let Some(keep) = self.keep.take() else {
+            return Ok(());
+        };
+        let completed = keep.complete(ending).await;
+        if let Some(place) = self.forgive(completed)? {
+            self.shared.world().show(self.session, place);
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self, size: u64) -> Option<Place> {
+        let shelf = self.shared.shelf.as_ref()?;
+        // What gives way is dropped, and with it its file, when the lock is free again.
+        let (place, _gone) = self.shared.world().set_aside(self.session, size, shelf);
+        place
+    }
+
+    fn forgive<T>(&mut self, outcome: io::Result<T>) -> io::Result<Option<T>> {
+        let shelf = self.shared.shelf.as_ref();
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if shelf.is_some_and(|shelf| shelf.most().is_some()) => {
+                self.keep = None;
+                let why = format!("It could not be kept: {error}.");
+                let _gone = self.shared.world().give_up(self.session, why);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl World {
+    /// Sets room aside for an upload, unless it is not to be kept; the oldest give way, and are returned.
+    fn set_aside(&mut self, number: u64, size: u64, shelf: &Shelf) -> (Option<Place>, Vec<Kept>) {
+        let mut gone = Vec::new();
+        let Some(session) = self.sessions.get_mut(&number) else {
+            return (None, gone);
+        };
+        let most = shelf.most().unwrap_or(u64::MAX);
+        let place = match &session.kept {
+            Kept::Not(_) => return (None, gone),
+            Kept::Nothing => match shelf.place(&session.publish_id, size) {
+                Ok(place) => place,
+                Err(error) => {
+                    gone.push(session.keep_not(format!("It could not be kept: {error}.")));
+                    return (None, gone);
+                }
+            },
+            Kept::At(place) => place.clone().grown(size),
+        };
+        if size > most {
+            gone.push(session.keep_not(TOO_LARGE.to_owned()));
+            return (None, gone);
+        }
+        session.kept = Kept::At(place.clone());
+        let mut used: u64 = self.sessions.values().map(|held| held.kept.size()).sum();
+        for (_, older) in self
+            .sessions
+            .iter_mut()
+            .filter(|(held, _)| **held != number)
+        {
+            if used <= most {
+                break;
+            }
+            if let Kept::At(held) = &older.kept {
+                used -= held.size;
+                gone.push(older.keep_not(GAVE_WAY.to_owned()));
+            }
+        }
+        (Some(place), gone)
+    }
+
+    fn give_up(&mut self, number: u64, why: String) -> Option<Kept> {
+        let session = self.sessions.get_mut(&number)?;
+        Some(session.keep_not(why))
+    }
+
+    /// An upload is whole and kept, unless it gave way meanwhile.
+    fn show(&mut self, number: u64, place: Place) {
+        let session = self.sessions.get_mut(&number);
+        if let Some(session) = session.filter(|session| matches!(session.kept, Kept::At(_))) {
+            session.kept = Kept::At(place);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The last requests, for whoever looks on; older ones are forgotten.
+
+use std::collections::VecDeque;
+
+use hyper::header::USER_AGENT;
+use hyper::http::request::Parts;
+
+use super::log::RequestLog;
+
+/// More than anyone reads, and little enough to keep for nobody.
+const MOST: usize = 200;
+/// Paths and names of clients may be of any length.
+const LONGEST: usize = 120;
+
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    begun: u64,
+    recent: VecDeque<RequestLog>,
+}
+
+impl Traffic {
+    /// Notes a request that came in; the number names it from now on.
+    pub(crate) fn begin(&mut self, mut request: RequestLog) -> u64 {
+        self.begun += 1;
+        request.number = self.begun;
+        request.open = true;
+        if self.recent.len() == MOST {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(request);
+        self.begun
+    }
+
+    /// Notes how it was answered; `None`: not at all.
+    pub(crate) fn end(&mut self, number: u64, http_status: Option<u16>) {
+        let known = |request: &&mut RequestLog| request.number == number;
+        if let Some(request) = self.recent.iter_mut().rev().find(known) {
+            request.open = false;
+            request.http_status = http_status;
+        }
+    }
+
+    pub(crate) fn recent(&self) -> impl DoubleEndedIterator<Item = &RequestLog> {
+        self.recent.iter()
+    }
+
+    /// Forgets all requests, or those of one creator.
+    pub(crate) fn forget(&mut self, creator: Option<&str>) {
+        self.recent
+            .retain(|request| creator.is_some() && request.creator.as_deref() != creator);
+    }
+}
+
+/// A request by its head. The query stays out: that of an upload URL is a credential.
+pub(crate) fn request(at: u64, parts: &Parts) -> RequestLog {
+    let client = parts.headers.get(USER_AGENT);
+    let client = client.map(|client| String::from_utf8_lossy(client.as_bytes()));
+    RequestLog {
+        at,
+        method: parts.method.to_string(),
+        path: short(parts.uri.path()),
+        client: client.map(|client| short(&client)),
+        ..RequestLog::default()
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_runs_for_days_remembers_only_the_last_requests() {
+        let mut traffic = Traffic::default();
+        for _ in 0..10 * MOST {
+            let number = traffic.begin(RequestLog::default());
+            traffic.end(number, Some(200));
+        }
+        assert_eq!(traffic.recent().count(), MOST);
+        // One that was answered after it was forgotten is nobody's.
+        traffic.end(1, Some(500));
+        assert!(traffic.recent().all(|known| known.http_status == Some(200)));
+    }
+}

@@ -1,0 +1,73 @@
+//! The pictures of `docs/emulator.md`, made anew by
+//! `cargo test --test emulator pictures -- --ignored`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::browser::Browser;
+use crate::page::{Scene, clip};
+
+/// Width, height, dark, the name of the file.
+const PICTURES: [(u64, u64, bool, &str); 4] = [
+    (1280, 1000, false, "page-light"),
+    (1280, 1000, true, "page-dark"),
+    (390, 844, false, "phone-light"),
+    (390, 844, true, "phone-dark"),
+];
+
+#[test]
+#[ignore = "writes into docs/img"]
+fn pictures() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/img");
+    std::fs::create_dir_all(&dir).unwrap();
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let scene = Scene::start(
+        &["receive_rate=8MB", "progress_unit=last_index"],
+        &["put chunk=1 nth=1 cut=3MB"],
+    );
+    let (url, _received) = crate::webhooks::receiver(&[]);
+    crate::webhooks::register(&scene.emulator, &url, None);
+    scene.upload(&clip(36_263), "lena").wait().unwrap();
+    let mut under_way = scene.upload(&clip(60_000_000), "lena");
+    browser.open(&scene.emulator.url());
+    browser.wait("document.querySelector('video')?.readyState >= 2");
+    browser.run("document.querySelector('video').currentTime = 1.2");
+    browser.wait("document.getElementById('webhooks').textContent.includes('inbox_delivered')");
+    browser.wait("document.querySelector('.bar .got')?.width.baseVal.value > 500");
+    for (width, height, dark, name) in PICTURES {
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.devtools("Emulation.setEmulatedMedia", media);
+        picture(&browser, width, height, &dir.join(format!("{name}.png")));
+    }
+    under_way.kill().unwrap();
+    under_way.wait().unwrap();
+}
+
+fn picture(browser: &Browser, width: u64, height: u64, file: &Path) {
+    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true}));
+    let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+    browser.devtools("Emulation.setDeviceMetricsOverride", screen);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let taken = browser.devtools("Page.captureScreenshot", json!({"format": "png"}));
+    std::fs::write(file, from_base64(&taken["data"])).unwrap();
+}
+
+fn from_base64(text: &Value) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.as_str().unwrap().bytes().filter(|byte| *byte != b'=');
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    for digit in digits {
+        let digit = ALPHABET.iter().position(|known| *known == digit).unwrap();
+        bits = bits << 6 | digit as u32;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    bytes
+}
