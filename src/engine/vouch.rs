@@ -93,6 +93,7 @@ impl Sending {
         transfer: &Transfer,
         chunk: Chunk,
     ) -> Result<Reply, Error> {
+        reach("adopt", "before");
         let first = transfer.upload.identity();
         let lost = Reply::SessionOver(
             "a chunk whose answer was lost cannot be vouched for: the file was touched since",
