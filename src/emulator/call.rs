@@ -9,7 +9,6 @@ use hyper::http::request::Parts;
 use serde_json::Value;
 
 use super::answer::Refusal;
-use super::consent;
 use super::creator::{bearer, creator_of, public_name};
 use super::endpoint::Endpoint;
 use super::settings::{MissingContentType, Settings};
@@ -116,9 +115,12 @@ pub(crate) fn address(parts: &Parts, tls: bool) -> (&'static str, &str) {
     (scheme, host.unwrap_or("localhost"))
 }
 
+/// Names the creator who has consented in this browser before.
+pub(crate) const CREATOR_COOKIE: &str = "chunkferry_creator";
+
 fn cookie(cookies: &str) -> Option<String> {
     let mut pairs = cookies.split("; ").filter_map(|pair| pair.split_once('='));
-    pairs.find_map(|(name, value)| (name == consent::COOKIE).then(|| value.to_owned()))
+    pairs.find_map(|(name, value)| (name == CREATOR_COOKIE).then(|| value.to_owned()))
 }
 
 /// The service takes chunks on another host than calls; a client that came by the real name gets the

@@ -5,15 +5,12 @@ use hyper::header::{HeaderValue, LOCATION, SET_COOKIE};
 use url::Url;
 
 use super::answer::empty_answer;
-use super::call::Call;
+use super::call::{CREATOR_COOKIE, Call};
 use super::oauth::{Failure, Form, answer, fail, pairs, required};
 use super::page;
 use super::settings::{Consent as Mode, Settings};
 use super::tokens::{ALL_SCOPES, Code, Consent};
 use super::world::World;
-
-/// Who decided last in this browser, as a session on the service's site would tell.
-pub(crate) const COOKIE: &str = "chunkferry_creator";
 
 /// What an app asks for.
 pub(crate) struct Wish<'a> {
@@ -57,7 +54,7 @@ pub(crate) fn decide(world: &mut World, query: &str, body: &[u8]) -> Response {
         }
         let creator = required(&decision, "creator")?;
         let mut response = see(303, &wish.grant(world, creator)?);
-        let cookie = format!("{COOKIE}={creator}; Path=/; HttpOnly; SameSite=Lax");
+        let cookie = format!("{CREATOR_COOKIE}={creator}; Path=/; HttpOnly; SameSite=Lax");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }

@@ -8,6 +8,7 @@ mod desk;
 mod html;
 mod inbox;
 mod live;
+mod parts;
 mod settings;
 mod traffic;
 mod uploads;
@@ -61,7 +62,7 @@ fn index(view: &View) -> Html {
         review,
         faults,
         settings,
-    ] = view.parts().map(|(_, part)| part);
+    ] = parts::parts(view).map(|(_, part)| part);
     html!(
         PAGE,
         view.origin,

@@ -10,6 +10,7 @@ use futures::stream;
 use hyper::http::request::Parts;
 use serde_json::{Map, Value};
 
+use super::parts::parts;
 use super::view::View;
 use crate::emulator::shared::Shared;
 
@@ -50,7 +51,7 @@ impl Reader {
                 tokio::time::sleep(GLANCE).await;
                 self.view = self.view.again(&self.shared);
             }
-            let parts = self.view.parts();
+            let parts = parts(&self.view);
             self.sent.resize(parts.len(), String::new());
             let mut changed = Map::new();
             for ((id, html), sent) in parts.into_iter().zip(&mut self.sent) {

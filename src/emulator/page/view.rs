@@ -5,8 +5,6 @@ use std::sync::Arc;
 use hyper::http::request::Parts;
 use url::form_urlencoded;
 
-use super::html::Html;
-use super::{desk, inbox, settings, traffic, uploads};
 use crate::emulator::call::address;
 use crate::emulator::log::Log;
 use crate::emulator::review::Finding;
@@ -60,20 +58,5 @@ impl View {
             own: world.scopes.chosen(),
             creator,
         }
-    }
-
-    /// Each part of the page under the id of its place.
-    pub(super) fn parts(&self) -> [(&'static str, Html); 9] {
-        [
-            ("summary", desk::summary(self)),
-            ("news", inbox::news(self)),
-            ("inbox", inbox::phones(self)),
-            ("uploads", uploads::cards(self)),
-            ("requests", traffic::requests(self)),
-            ("webhooks", traffic::webhooks(self)),
-            ("review", desk::review(self)),
-            ("faults", desk::faults(self)),
-            ("settings", settings::switches(self)),
-        ]
     }
 }
