@@ -243,6 +243,9 @@ impl Inner {
         } else {
             self.note(&stored, row)?;
         }
+        if matches!(stored.state, State::InitIntent) {
+            self.stamp_init(&mut batch, row)?;
+        }
         self.put(&mut batch, row)?;
         if let Some((index, entry)) = entry {
             batch.insert(keys::entry(&row.id, index), &entry);
@@ -259,6 +262,21 @@ impl Inner {
             self.sealed.drop_note(&row.id).map_err(not_noted)?;
         }
         self.status.show(row);
+        Ok(())
+    }
+
+    /// An init counts from when it arrived, which was when its answer came at the latest. Before, it counts from when it
+    /// left.
+    fn stamp_init(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+        let mut inits = self.db.scan_prefix(keys::inits(&row.key)).keys().rev();
+        let own = inits.find(|key| {
+            key.as_ref()
+                .is_ok_and(|key| key.ends_with(row.id.as_bytes()))
+        });
+        if let Some(key) = own {
+            batch.remove(key.map_err(cannot)?);
+            batch.insert(keys::init(&row.key, row.updated, &row.id), &[]);
+        }
         Ok(())
     }
 

@@ -211,6 +211,35 @@ async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
 }
 
 #[tokio::test]
+async fn an_init_that_travelled_for_long_counts_from_its_answer() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let begun = |second: u64| Timestamp(1_000_000 + second * 1000);
+    let mut rows = Vec::new();
+    for second in 0..6 {
+        let mut row = upload("lena", 10 + second);
+        store.submit(row.clone()).await.expect("submitted");
+        row.state = State::InitIntent;
+        let granted = store.begin(next(&mut row), begun(second)).await;
+        assert_eq!(granted.expect("asked"), Grant::Granted);
+        rows.push(row);
+    }
+    // The first one was answered twenty seconds after it left.
+    rows[0].state = State::Queued;
+    rows[0].updated = begun(20);
+    store.save(next(&mut rows[0]), None).await.expect("saved");
+    let mut seventh = upload("lena", 20);
+    store.submit(seventh.clone()).await.expect("submitted");
+    let mut ask = |second| store.begin(next(&mut seventh), begun(second));
+    assert_eq!(
+        ask(65).await.expect("asked"),
+        Grant::Wait(Duration::from_secs(1)),
+        "until the second one, which left a second later, is a window ago"
+    );
+    assert_eq!(ask(66).await.expect("asked"), Grant::Granted);
+}
+
+#[tokio::test]
 async fn uploads_of_another_account_size_or_base_are_not_found() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
