@@ -155,6 +155,7 @@ impl Upload {
             confirmed: 0,
         };
         self.run.in_doubt = false;
+        self.run.due_left = false;
         self.run.doubt = Doubt::default();
         self.run.failed = 0;
         self.forget_forecast();
@@ -201,6 +202,7 @@ impl Upload {
         let Some(chunk) = self.due() else {
             return Applied::NOTHING;
         };
+        self.run.due_left |= !matches!(reply, Err(CallError::Unsent(_)));
         let answer = match reply {
             Ok(answer) => answer,
             Err(error @ (CallError::Unsent(_) | CallError::Lost(_))) => {
@@ -286,6 +288,7 @@ impl Upload {
         self.run.failed = 0;
         self.run.doubt = Doubt::default();
         self.run.in_doubt = false;
+        self.run.due_left = false;
         if let Some(running) = &running {
             self.running = Some(running.store());
         }

@@ -127,9 +127,13 @@ impl Upload {
                 at: now.boot,
             });
         }
-        self.plan().map_or(Verdict::Unknown, |plan| {
+        let verdict = self.plan().map_or(Verdict::Unknown, |plan| {
             reconcile(plan, confirmed, &self.run.doubt.readings)
-        })
+        });
+        match verdict {
+            Verdict::Ahead if !self.run.due_left => Verdict::Beyond,
+            verdict => verdict,
+        }
     }
 
     fn header_spoke(&self) -> bool {

@@ -12,6 +12,8 @@ use crate::wire::{Call, ServiceError};
 pub(crate) struct Run {
     pub(crate) in_doubt: bool,
     pub(crate) doubt: Doubt,
+    /// Whether bytes of the chunk that is due may be on their way or there: an earlier process may have sent some.
+    pub(crate) due_left: bool,
     /// The service has the chunk in flight though its answer was lost: read it from the file and count it.
     pub(crate) adopt: bool,
     /// Nothing is done before this, on the clock that counts from boot.
@@ -37,6 +39,7 @@ impl Default for Run {
         Self {
             in_doubt: true,
             doubt: Doubt::default(),
+            due_left: true,
             adopt: false,
             not_before: None,
             failed: 0,

@@ -197,6 +197,24 @@ fn a_chunk_whose_answer_was_lost_is_counted_only_on_two_equal_readings() {
 }
 
 #[test]
+fn a_chunk_that_never_left_is_not_counted_whatever_the_service_says() {
+    // The answer to the chunk before it has raised the doubt; the fuzzer found what followed.
+    let mut upload = uploading(1);
+    upload.apply(put(206, Some(30_000_000)), at(5), 0);
+    assert_eq!((upload.confirmed(), next(&upload, 5)), (2, "ask"));
+    upload.apply(working(Some(30_000_000)), at(6), 0);
+    upload.apply(working(Some(30_000_000)), at(9), 0);
+    assert_ne!(next(&upload, 9), "adopt");
+    assert_eq!(upload.totals.lost_sessions, 1);
+
+    // An earlier process may have died with the chunk on its way.
+    let mut found = read_back(&uploading(2));
+    found.apply(working(Some(30_000_000)), at(6), 0);
+    found.apply(working(Some(30_000_000)), at(9), 0);
+    assert_eq!(next(&found, 9), "adopt");
+}
+
+#[test]
 fn a_416_that_names_the_border_needs_one_question_more() {
     for named in [30_000_000, 29_999_999] {
         let mut upload = uploading(2);
