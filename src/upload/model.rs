@@ -192,6 +192,15 @@ pub(crate) fn play(whims: &[u8]) {
     }
 }
 
+/// Whether an init has reached the service and was not stated to be refused.
+fn may_open_a_session(reply: &Reply) -> bool {
+    match reply {
+        Reply::Init(Ok(_) | Err(CallError::Lost(_))) => true,
+        Reply::Init(Err(CallError::Refused(error))) => error.http_status >= 500,
+        _ => false,
+    }
+}
+
 fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
     let (mut requests, mut inits, mut waited) = (0, 0, 0);
     // Chunks of this session that have left, as far as this run can know: an earlier one may have died with its chunk.
@@ -218,10 +227,11 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
                 continue;
             }
             Step::Init => {
-                inits += 1;
                 sent = 0;
                 upload.intend(upload.identity(), *now);
-                whims.init()
+                let reply = whims.init();
+                inits += u32::from(may_open_a_session(&reply));
+                reply
             }
             Step::Put(chunk) => {
                 assert_eq!(
