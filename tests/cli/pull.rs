@@ -1,11 +1,11 @@
 //! A URL that the service fetches itself: the init is the post, and its answer may be lost.
 
 use std::fs::File;
-use std::path::Path;
 use std::process::Command;
 
 use crate::nginx::Nginx;
 use crate::scene::{Ended, MIB, Scene, Start};
+use crate::secrets::files;
 use crate::video;
 
 const SECRET: &str = "X-Signature=s3cret";
@@ -403,19 +403,4 @@ fn the_query_of_a_url_is_written_down_nowhere() {
         let found = bytes.windows(6).any(|window| window == b"s3cret");
         assert!(!found, "{}", file.display());
     }
-}
-
-fn files(dir: &Path) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    entries
-        .flat_map(|path| {
-            if path.is_dir() {
-                files(&path)
-            } else {
-                vec![path]
-            }
-        })
-        .collect()
 }
