@@ -1,6 +1,8 @@
 //! `list` and `forget`: what the journal knows. Neither makes a request.
 
-use chunkferry::{Record, records};
+use std::borrow::Cow;
+
+use chunkferry::{Job, Record, records};
 use clap::Args;
 
 use super::exit::Exit;
@@ -89,14 +91,31 @@ pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
     if found.len() > 1 {
         let ids: Vec<&str> = found.iter().map(|record| record.id.as_str()).collect();
         return Err(Failure::usage(format!(
-            "{text} names {} uploads: {}. Use more of the id.",
+            "{} names {} uploads: {}. Use more of the id.",
+            shown(text),
             ids.len(),
             ids.join(", ")
         )));
     }
-    found
-        .pop()
-        .ok_or_else(|| Failure::usage(format!("{text} names no upload here. See: chunkferry list")))
+    found.pop().ok_or_else(|| {
+        Failure::usage(format!(
+            "{} names no upload here. See: chunkferry list",
+            shown(text)
+        ))
+    })
+}
+
+/// What was typed, as it may be said again: a URL's query is a secret.
+fn shown(text: &str) -> Cow<'_, str> {
+    if is_url(text) {
+        Job::url(text).name().into()
+    } else {
+        text.into()
+    }
+}
+
+fn is_url(text: &str) -> bool {
+    text.contains("://")
 }
 
 /// The service's name of the upload that `text` names, or of one that the journal does not know.
@@ -104,11 +123,12 @@ pub(super) fn publish_id(globals: &Globals, text: &str) -> Result<String, Failur
     match find(globals, text) {
         Ok(record) => record.publish_id.ok_or_else(|| {
             Failure::usage(format!(
-                "{text} has no publish_id at the service ({}).",
+                "{} has no publish_id at the service ({}).",
+                shown(text),
                 record.state
             ))
         }),
-        Err(failure) if !text.contains('~') => Err(failure),
+        Err(failure) if is_url(text) || !text.contains('~') => Err(failure),
         Err(_) => Ok(text.to_owned()),
     }
 }

@@ -388,6 +388,13 @@ fn the_query_of_a_url_is_written_down_nowhere() {
         .env("CHUNKFERRY_LOG", "trace")
         .end()
         .expect(0);
+    // A URL also names an upload on the command line, and is said again where it names none.
+    for known in [&url, &url.replace("clip", "other")] {
+        for command in ["status", "cancel", "forget"] {
+            let said = stage.scene.command([command, known]).end();
+            assert!(!said.stderr.contains("s3cret"), "{}", said.stderr);
+        }
+    }
     for text in [
         &refused.stdout,
         &refused.stderr,
