@@ -1,13 +1,15 @@
-//! The body of a chunk on the wire: counts, hashes, throttles, and withholds the last bytes until they may go.
+//! The body of a chunk on the wire: counts, throttles, and withholds the last bytes until they may go.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::Stream;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
@@ -19,6 +21,14 @@ use crate::ledger::Running;
 /// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
 pub(crate) const WITHHELD: u64 = 64 * 1024;
 
+/// Some bytes of a file.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Bytes,
+    /// The running hash over the file up to the end of them, where one is kept.
+    pub(crate) hashed: Option<Running>,
+}
+
 /// What the sender of a body can see of it while the socket takes it.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -26,6 +36,8 @@ pub(crate) struct Meter {
     taken: AtomicU64,
     /// Milliseconds after `start` when the socket last took a byte, or when waiting was last our own doing.
     moved: AtomicU64,
+    /// Whether it is our own doing now.
+    pausing: AtomicBool,
     start: Instant,
     len: u64,
     fault: Mutex<Option<io::Error>>,
@@ -38,8 +50,18 @@ impl Meter {
             .store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// Waits for something of our own: the socket is not to blame.
+    fn pause<T>(&self, waited: Poll<T>) -> Poll<T> {
+        self.pausing.store(waited.is_pending(), Ordering::Relaxed);
+        self.touch();
+        waited
+    }
+
     /// Time since the socket last took a byte.
     pub(crate) fn idle(&self) -> Duration {
+        if self.pausing.load(Ordering::Relaxed) {
+            return Duration::ZERO;
+        }
         let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
         self.start.elapsed().saturating_sub(moved)
     }
@@ -93,30 +115,26 @@ impl Gate {
 }
 
 /// One body: `pieces` are the bytes of the file from `offset` on.
-pub(crate) struct Body<I> {
-    pieces: I,
+pub(crate) struct Body<S> {
+    pieces: S,
     offset: u64,
     left: u64,
-    running: Option<Running>,
     tally: Arc<Tally>,
     meter: Arc<Meter>,
     throttle: Option<Throttle>,
-    pause: Option<Pin<Box<Sleep>>>,
+    /// A piece that waits for its time to leave.
+    paused: Option<(Pin<Box<Sleep>>, Piece)>,
     gate: Option<Gate>,
-    held: Vec<Bytes>,
+    /// Read and not yet handed over.
+    held: VecDeque<Piece>,
 }
 
-impl<I: Iterator<Item = io::Result<Bytes>>> Body<I> {
-    pub(crate) fn new(
-        pieces: I,
-        offset: u64,
-        len: u64,
-        running: Option<Running>,
-        tally: Arc<Tally>,
-    ) -> Self {
+impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
+    pub(crate) fn new(pieces: S, offset: u64, len: u64, tally: Arc<Tally>) -> Self {
         let meter = Meter {
             taken: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            pausing: AtomicBool::new(false),
             start: Instant::now(),
             len,
             fault: Mutex::new(None),
@@ -126,13 +144,12 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Body<I> {
             pieces,
             offset,
             left: len,
-            running,
             tally,
             meter: Arc::new(meter),
             throttle: None,
-            pause: None,
+            paused: None,
             gate: None,
-            held: Vec::new(),
+            held: VecDeque::new(),
         }
     }
 
@@ -150,82 +167,103 @@ impl<I: Iterator<Item = io::Result<Bytes>>> Body<I> {
         Arc::clone(&self.meter)
     }
 
-    /// The next piece of the file, hashed.
-    fn read(&mut self) -> io::Result<Bytes> {
-        let piece = self
-            .pieces
-            .next()
-            .unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))?;
+    /// The next piece of the file.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Piece>> {
+        let piece = ready!(Pin::new(&mut self.pieces).poll_next(cx));
         reach("body", "piece");
-        if let Some(running) = &mut self.running {
-            running.update(&piece);
-        }
-        Ok(piece)
+        Poll::Ready(piece.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())))
     }
 
     /// Hands `piece` over.
-    fn give(&mut self, piece: Bytes) -> Frame<Bytes> {
-        let len = piece.len() as u64;
+    fn give(&mut self, piece: Piece) -> Frame<Bytes> {
+        let len = piece.bytes.len() as u64;
         self.left -= len;
         if self.left == 0 {
-            *lock(&self.meter.running) = self.running.take();
+            *lock(&self.meter.running) = piece.hashed;
             reach("body", "last");
         }
         self.tally.count(self.offset, len);
         self.offset += len;
         self.meter.taken.fetch_add(len, Ordering::Relaxed);
         self.meter.touch();
-        Frame::data(piece)
+        Frame::data(piece.bytes)
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Frame<Bytes>>>> {
         if self.left == 0 {
             return Poll::Ready(Ok(None));
         }
-        if let Some(pause) = &mut self.pause {
-            let waited = pause.as_mut().poll(cx);
-            self.meter.touch();
-            ready!(waited);
-            self.pause = None;
-        }
-        if let Some(gate) = &mut self.gate
-            && self.left <= WITHHELD
-        {
-            if let Some(reached) = gate.reached.take() {
-                let mut held = 0;
-                while held < self.left {
-                    let piece = self.read()?;
-                    held += piece.len() as u64;
-                    self.held.push(piece);
-                }
-                self.held.reverse();
-                // A receiver that is gone shows when the gate is polled.
-                let _ = reached.send(self.running.clone());
-            }
-            if let Some(gate) = &mut self.gate {
-                let opened = Pin::new(&mut gate.open).poll(cx);
-                self.meter.touch();
-                if ready!(opened).is_err() {
-                    return Poll::Ready(Err(io::Error::other("the last bytes are withheld")));
+        ready!(self.poll_gate(cx))?;
+        let (mut sleep, piece) = match self.paused.take() {
+            Some(paused) => paused,
+            None => {
+                let piece = match self.held.pop_front() {
+                    Some(piece) => piece,
+                    None => ready!(self.poll_read(cx))?,
+                };
+                match self.slow_down(piece) {
+                    Ok(piece) => return Poll::Ready(Ok(Some(self.give(piece)))),
+                    Err(paused) => paused,
                 }
             }
-            self.gate = None;
-        }
-        let piece = match self.held.pop() {
-            Some(piece) => piece,
-            None => self.read()?,
         };
-        if let Some(throttle) = &self.throttle {
-            let wait = throttle.reserve(piece.len() as u64);
-            if !wait.is_zero() {
-                self.pause = Some(Box::pin(tokio::time::sleep(wait)));
+        match self.meter.pause(sleep.as_mut().poll(cx)) {
+            Poll::Ready(()) => Poll::Ready(Ok(Some(self.give(piece)))),
+            Poll::Pending => {
+                self.paused = Some((sleep, piece));
+                Poll::Pending
             }
         }
-        Poll::Ready(Ok(Some(self.give(piece))))
+    }
+
+    /// As much of `piece` as may leave at once, now or after a while; the rest comes next.
+    fn slow_down(&mut self, mut piece: Piece) -> Result<Piece, (Pin<Box<Sleep>>, Piece)> {
+        let Some(throttle) = &self.throttle else {
+            return Ok(piece);
+        };
+        let most = throttle.at_once();
+        if piece.bytes.len() > most {
+            let bytes = piece.bytes.split_to(most);
+            self.held.push_front(piece);
+            piece = Piece {
+                bytes,
+                hashed: None,
+            };
+        }
+        let wait = throttle.reserve(piece.bytes.len() as u64);
+        if wait.is_zero() {
+            Ok(piece)
+        } else {
+            Err((Box::pin(tokio::time::sleep(wait)), piece))
+        }
+    }
+
+    /// Before the last bytes: reads them, says so, and waits until they may go.
+    fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.gate.is_none() || self.left > WITHHELD {
+            return Poll::Ready(Ok(()));
+        }
+        let mut held: u64 = self.held.iter().map(|piece| piece.bytes.len() as u64).sum();
+        while held < self.left {
+            let piece = ready!(self.poll_read(cx))?;
+            held += piece.bytes.len() as u64;
+            self.held.push_back(piece);
+        }
+        let Some(gate) = &mut self.gate else {
+            return Poll::Ready(Ok(()));
+        };
+        if let Some(reached) = gate.reached.take() {
+            let hashed = self.held.back().and_then(|piece| piece.hashed.clone());
+            // A receiver that is gone shows when the gate is polled.
+            let _ = reached.send(hashed);
+        }
+        let opened = ready!(self.meter.pause(Pin::new(&mut gate.open).poll(cx)));
+        self.gate = None;
+        Poll::Ready(opened.map_err(|_| io::Error::other("the last bytes are withheld")))
     }
 }
 
-impl<I: Iterator<Item = io::Result<Bytes>> + Unpin> http_body::Body for Body<I> {
+impl<S: Stream<Item = io::Result<Piece>> + Unpin> http_body::Body for Body<S> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -261,6 +299,10 @@ pub(crate) struct Throttle {
     free: Arc<Mutex<Instant>>,
 }
 
+/// Time that was not used is made up for as long as it is no longer than this: timers are late, and chunks have pauses
+/// between them.
+const CREDIT: Duration = Duration::from_millis(200);
+
 impl Throttle {
     pub(crate) fn new(rate: u64) -> Self {
         Self {
@@ -269,11 +311,18 @@ impl Throttle {
         }
     }
 
-    /// Takes `bytes` out of the rate; the wait until they may be followed by others.
+    /// Bytes that may leave together: a twentieth of a second's, so that the line sees a stream and not bursts.
+    fn at_once(&self) -> usize {
+        usize::try_from(self.rate / 20).map_or(usize::MAX, |most| most.max(1024))
+    }
+
+    /// Takes `bytes` out of the rate; the wait until they may leave.
     fn reserve(&self, bytes: u64) -> Duration {
         let now = Instant::now();
         let mut free = lock(&self.free);
-        let start = (*free).max(now);
+        let start = now
+            .checked_sub(CREDIT)
+            .map_or(*free, |oldest| oldest.max(*free));
         *free = start + Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         free.saturating_duration_since(now)
     }
@@ -286,19 +335,17 @@ mod tests {
 
     use super::*;
 
-    fn body(len: usize) -> Body<std::vec::IntoIter<io::Result<Bytes>>> {
+    fn body(len: usize) -> Body<impl Stream<Item = io::Result<Piece>> + Unpin> {
         let first = len.saturating_sub(WITHHELD as usize);
-        let pieces = vec![
-            Ok(Bytes::from(vec![1; first])),
-            Ok(Bytes::from(vec![2; len - first])),
-        ];
-        Body::new(
-            pieces.into_iter(),
-            0,
-            len as u64,
-            Some(Running::default()),
-            Arc::default(),
-        )
+        let mut running = Running::default();
+        let pieces = [vec![1; first], vec![2; len - first]].map(|bytes| {
+            running.update(&bytes);
+            Ok(Piece {
+                bytes: bytes.into(),
+                hashed: Some(running.clone()),
+            })
+        });
+        Body::new(futures::stream::iter(pieces), 0, len as u64, Arc::default())
     }
 
     #[tokio::test]
@@ -353,18 +400,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_rate_is_shared_and_its_waits_are_no_stall() {
-        let throttle = Throttle::new(1_000);
-        let start = Instant::now();
-        let one = body(70_000).throttled(Some(throttle.clone())).collect();
-        let two = body(70_000).throttled(Some(throttle)).collect();
-        let (one, two) = tokio::join!(one, two);
-        assert!(one.is_ok() && two.is_ok());
-        // The last piece of each leaves without a wait behind it; everything before it was paid for.
-        assert!(
-            start.elapsed() >= Duration::from_millis(4_464 * 2),
-            "{:?}",
-            start.elapsed()
-        );
+    async fn the_rate_is_shared_and_held_and_its_waits_are_no_stall() {
+        for rate in [1_000, 123_456, 30_000_000] {
+            let len = rate as usize * 40;
+            let throttle = Throttle::new(rate);
+            let start = Instant::now();
+            let (one, two) = (body(len), body(len));
+            let meters = [one.meter(), two.meter()];
+            let watch = async {
+                loop {
+                    assert!(
+                        meters
+                            .iter()
+                            .all(|meter| meter.idle() < Duration::from_secs(1))
+                    );
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            };
+            let one = one.throttled(Some(throttle.clone())).collect();
+            let two = two.throttled(Some(throttle)).collect();
+            tokio::select! {
+                (one, two) = async { tokio::join!(one, two) } => assert!(one.is_ok() && two.is_ok()),
+                () = watch => {}
+            }
+            let took = start.elapsed().as_secs_f64();
+            assert!(
+                (77.6..82.4).contains(&took),
+                "{rate} B/s: {took} s instead of 80"
+            );
+        }
     }
 }

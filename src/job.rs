@@ -7,6 +7,7 @@ use crate::account::{Account, TokenSource};
 use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::Secret;
+use crate::source::ReadMode;
 
 /// What to upload, for whom, and how. Everything but the video and the token has a default.
 #[derive(Debug, Clone)]
@@ -17,6 +18,7 @@ pub struct Job {
     pub(crate) content_type: Option<String>,
     pub(crate) again: bool,
     pub(crate) ledger: Ledger,
+    pub(crate) read: ReadMode,
     pub(crate) processing: Duration,
     pub(crate) hand_over: bool,
 }
@@ -76,6 +78,7 @@ impl Job {
             content_type: None,
             again: false,
             ledger: Ledger::On,
+            read: ReadMode::Read,
             processing: Waits::DEFAULT.processing,
             hand_over: false,
         }
@@ -146,6 +149,12 @@ impl Job {
     /// With or without the ledger.
     pub const fn ledger(mut self, ledger: Ledger) -> Self {
         self.ledger = ledger;
+        self
+    }
+
+    /// How the bytes of a file come into this process.
+    pub const fn read(mut self, mode: ReadMode) -> Self {
+        self.read = mode;
         self
     }
 

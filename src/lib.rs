@@ -89,6 +89,7 @@ pub use job::{Job, Ledger};
 pub use journal::{Record, default_state_dir, fragile_state_dir, records};
 pub use plan::{Chunk, Limits, Plan, PlanError};
 pub use secret::Secret;
+pub use source::ReadMode;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;

@@ -6,24 +6,31 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::error::Error;
 use crate::ledger::{Entry, Running};
-use crate::plan::Plan;
+use crate::plan::{Chunk, Plan};
 use crate::upload::Identity;
 
 mod container;
+mod map;
+mod pieces;
+mod reading;
 
 #[cfg(fuzzing)]
 pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, starts_as};
+pub(crate) use pieces::{Ahead, Pieces};
+pub use reading::ReadMode;
+pub(crate) use reading::{Pool, Reading};
 
-/// Size of a piece in bytes: one read, one write.
-const PIECE: usize = 256 * 1024;
+use map::Mapped;
+use reading::PIECE;
 
 /// An open local file.
 #[derive(Debug, Clone)]
@@ -32,6 +39,7 @@ pub(crate) struct Source {
     path: PathBuf,
     /// As of opening.
     identity: Identity,
+    mapped: Arc<Mapped>,
 }
 
 impl Source {
@@ -55,6 +63,7 @@ impl Source {
             file: Arc::new(file),
             path,
             identity,
+            mapped: Arc::default(),
         })
     }
 
@@ -90,14 +99,29 @@ impl Source {
         }
     }
 
-    /// The bytes of `range` in pieces, cut at `cut` so that a piece ends there. Reads happen as pieces are taken.
-    pub(crate) fn pieces(&self, range: Range<u64>, cut: u64, pool: &Pool) -> Pieces {
-        Pieces {
+    /// The bytes of `chunk` in pieces, the last ones of a video apart. Reads happen as pieces are taken.
+    pub(crate) fn reading(&self, chunk: Chunk, mode: ReadMode, pool: &Pool) -> Reading {
+        let Range { start, end } = chunk.range();
+        Reading {
             file: Arc::clone(&self.file),
-            at: range.start,
-            end: range.end,
-            cut,
+            at: start,
+            end,
+            cut: pieces::cut(&chunk),
             pool: pool.clone(),
+            mapped: (mode == ReadMode::Map).then(|| Arc::clone(&self.mapped)),
+            window: Bytes::new(),
+        }
+    }
+
+    /// Whether the file was cut off under a mapping, so that something else than its bytes may have been sent.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.mapped.is_torn()
+    }
+
+    /// Returns when no mapped byte waits to be sent any more; what was torn has shown by then.
+    pub(crate) async fn settle(&self) {
+        while self.mapped.is_in_use() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -209,79 +233,6 @@ fn identity(file: &File) -> io::Result<Identity> {
             .saturating_mul(1_000_000_000)
             .saturating_add(metadata.mtime_nsec()),
     })
-}
-
-/// An iterator over the pieces of a range; see [`Source::pieces`].
-#[derive(Debug)]
-pub(crate) struct Pieces {
-    file: Arc<File>,
-    at: u64,
-    end: u64,
-    cut: u64,
-    pool: Pool,
-}
-
-impl Iterator for Pieces {
-    type Item = io::Result<Bytes>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let end = if self.at < self.cut {
-            self.cut.min(self.end)
-        } else {
-            self.end
-        };
-        let want = PIECE.min((end - self.at) as usize);
-        if want == 0 {
-            return None;
-        }
-        let mut buffer = self.pool.take();
-        if let Err(error) = self.file.read_exact_at(&mut buffer.bytes[..want], self.at) {
-            self.at = self.end;
-            return Some(Err(error));
-        }
-        buffer.len = want;
-        self.at += want as u64;
-        Some(Ok(Bytes::from_owner(buffer)))
-    }
-}
-
-/// Buffers that go round between the file and the socket: as many as are on their way at once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
-
-impl Pool {
-    fn take(&self) -> Buffer {
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Buffer {
-            bytes: spare.unwrap_or_else(|| vec![0; PIECE].into()),
-            len: 0,
-            pool: self.clone(),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Buffer {
-    bytes: Box<[u8]>,
-    len: usize,
-    pool: Pool,
-}
-
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        self.pool
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(bytes);
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chunkferry::emulator::Emulator;
-use chunkferry::{Account, Job, Ledger, Options};
+use chunkferry::{Account, Job, Ledger, Options, ReadMode};
 use clap::Args;
 
 use super::exit::Exit;
@@ -31,6 +31,9 @@ pub(super) struct Upload {
     /// Do not hash: changes are told by size and time alone
     #[arg(long)]
     no_ledger: bool,
+    /// map: less CPU time under TLS, for files that nobody shortens
+    #[arg(long, value_name = "read|map", default_value = "read", value_parser = read_mode, hide_default_value = true)]
+    read: ReadMode,
     /// video/mp4, video/quicktime or video/webm, unseen
     #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true)]
     content_type: Option<String>,
@@ -49,6 +52,14 @@ fn chunk_size(text: &str) -> Result<ChunkSize, String> {
         Ok(ChunkSize::Auto)
     } else {
         bytes(text).map(ChunkSize::Bytes)
+    }
+}
+
+fn read_mode(text: &str) -> Result<ReadMode, String> {
+    match text {
+        "read" => Ok(ReadMode::Read),
+        "map" => Ok(ReadMode::Map),
+        _ => Err("it is read or map".to_owned()),
     }
 }
 
@@ -97,6 +108,7 @@ impl Upload {
         let mut job = self
             .run
             .job(Job::file(file), account)
+            .read(self.read)
             .ledger(if self.no_ledger {
                 Ledger::Off
             } else {

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use futures::Stream;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use serde_json::json;
 
 use super::{Client, drain, lost_reason, retry_after, text, unanswered};
-use crate::body::{Body, Meter};
+use crate::body::{Body, Meter, Piece};
 use crate::killpoint::reach;
 use crate::plan::Chunk;
 use crate::retry::Waits;
@@ -18,15 +18,15 @@ impl Client {
     /// Sends one chunk. Ends with an answer, or when the socket took no byte, or no answer came, for too long.
     ///
     /// No bearer token: the upload URL is the credential. Source: Media Transfer Guide.
-    pub(crate) async fn put<I>(
+    pub(crate) async fn put<S>(
         &self,
         upload_url: &Secret,
         content_type: &str,
         chunk: Chunk,
-        body: Body<I>,
+        body: Body<S>,
     ) -> Result<PutAnswer, CallError>
     where
-        I: Iterator<Item = std::io::Result<Bytes>> + Send + Sync + Unpin + 'static,
+        S: Stream<Item = std::io::Result<Piece>> + Send + Sync + Unpin + 'static,
     {
         let url = self
             .hosts

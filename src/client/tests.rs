@@ -10,7 +10,7 @@ use bytes::Bytes;
 use socket2::{Domain, Socket, Type};
 
 use super::*;
-use crate::body::Body;
+use crate::body::{Body, Piece};
 use crate::event::Tally;
 use crate::plan::{Limits, Plan};
 use crate::wire::PutAnswer;
@@ -53,9 +53,12 @@ async fn put(base: &str) -> Result<PutAnswer, CallError> {
     let pieces = std::iter::from_fn(move || {
         let len = piece.len().min(left);
         left -= len;
-        (len > 0).then(|| Ok(piece.slice(..len)))
+        let bytes = piece.slice(..len);
+        let hashed = None;
+        (len > 0).then_some(Ok(Piece { bytes, hashed }))
     });
-    let body = Body::new(pieces, 0, CHUNK, None, Arc::new(Tally::default()));
+    let pieces = futures::stream::iter(pieces);
+    let body = Body::new(pieces, 0, CHUNK, Arc::new(Tally::default()));
     let url = Secret::new(&format!("{base}/video/?upload_token=1"));
     let client = client(base);
     let put = client.put(&url, "video/mp4", plan.chunk(0), body);

@@ -1,6 +1,5 @@
 //! A file on its way: its chunks, and what this run knows of its bytes.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,13 +7,13 @@ use std::time::Instant;
 use super::Shared;
 use super::rehash::Rehash;
 use super::transfer::Transfer;
-use crate::body::{Body, Gate, WITHHELD};
+use crate::body::{Body, Gate};
 use crate::clock;
 use crate::error::Error;
 use crate::job::Job;
 use crate::killpoint::reach;
 use crate::plan::{Chunk, Limits, Plan};
-use crate::source::{Proof, Source};
+use crate::source::{Ahead, Pieces, Proof, ReadMode, Source};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
 use crate::wire::CallError;
 
@@ -22,12 +21,15 @@ use crate::wire::CallError;
 pub(super) struct Sending {
     pub(super) source: Source,
     content_type: String,
+    read: ReadMode,
     /// How a new upload of it would be cut; one that is carried on keeps its own.
     pub(super) plan: Plan,
     /// What the file system says of the file for as long as what this run sends is one version of it.
     pub(super) baseline: Identity,
     /// The re-hash of what earlier runs sent, while this one goes on.
     pub(super) rehash: Option<Rehash>,
+    /// What is read and hashed before it is its turn to be sent.
+    ahead: Option<Ahead>,
     /// Bytes per second of an earlier run to the same API.
     last_rate: Option<u64>,
 }
@@ -49,10 +51,12 @@ impl Sending {
         };
         Ok(Self {
             content_type,
+            read: job.read,
             plan,
             baseline: source.identity(),
             source,
             rehash: None,
+            ahead: None,
             last_rate: rate.map(|rate| rate.bytes_per_second),
         })
     }
@@ -120,6 +124,21 @@ impl Sending {
     pub(super) fn begin(&mut self, as_of: Identity) {
         self.baseline = as_of;
         self.rehash = None;
+        self.ahead = None;
+    }
+
+    /// The pieces of `chunk`, hashed on from what was sent before if that is kept.
+    fn pieces(&mut self, transfer: &Transfer, chunk: Chunk) -> Pieces {
+        let (pool, plan) = (&transfer.shared.pool, transfer.upload.plan());
+        let Some((running, plan)) = transfer.upload.running().zip(plan) else {
+            return Pieces::Now(self.source.reading(chunk, self.read, pool));
+        };
+        if let Some(share) = self.ahead.as_ref().and_then(|ahead| ahead.share(chunk)) {
+            return Pieces::Ahead(share);
+        }
+        let (ahead, share) = Ahead::start(&self.source, *plan, chunk, running, self.read, pool);
+        self.ahead = Some(ahead);
+        Pieces::Ahead(share)
     }
 
     pub(super) async fn put(
@@ -140,23 +159,12 @@ impl Sending {
             return Ok(Reply::SessionOver("it was already closed"));
         };
         let shared = Arc::clone(&transfer.shared);
-        let Range { start, end } = chunk.range();
-        let cut = if chunk.is_last() {
-            end.saturating_sub(WITHHELD)
-        } else {
-            end
-        };
-        let pieces = self.source.pieces(start..end, cut, &shared.pool);
+        let pieces = self.pieces(transfer, chunk);
         let (gate, keeper) = chunk.is_last().then(Gate::new).unzip();
-        let body = Body::new(
-            pieces,
-            start,
-            chunk.size(),
-            transfer.upload.running(),
-            Arc::clone(&transfer.tally),
-        )
-        .throttled(shared.throttle.clone())
-        .gated(gate);
+        let first = chunk.range().start;
+        let body = Body::new(pieces, first, chunk.size(), Arc::clone(&transfer.tally))
+            .throttled(shared.throttle.clone())
+            .gated(gate);
         let meter = body.meter();
         let started = Instant::now();
         let content_type = transfer.upload.content_type();
@@ -185,6 +193,9 @@ impl Sending {
             }
             Err(CallError::Source(error)) => {
                 return Err(Error::unreadable(self.source.path(), error));
+            }
+            _ if self.source.is_torn() => {
+                return Err(self.changed(transfer, "it became shorter".into()).await);
             }
             _ => {}
         }

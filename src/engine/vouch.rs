@@ -25,6 +25,7 @@ impl Sending {
             return std::future::pending().await;
         };
         reach("gate", "reached");
+        self.source.settle().await;
         let whole = running.map(|running| running.entry());
         if let Some(what) = self.difference(transfer, whole).await? {
             return Err(self.changed(transfer, what).await);
@@ -44,6 +45,9 @@ impl Sending {
         transfer: &Transfer,
         whole: Option<Entry>,
     ) -> Result<Option<String>, Error> {
+        if self.source.is_torn() {
+            return Ok(Proof::Shorter.complaint());
+        }
         let earlier = match &mut self.rehash {
             None => Proof::Same(self.baseline),
             Some(rehash) => rehash.proof().await,

@@ -1,6 +1,10 @@
 use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use futures::StreamExt;
 
 use super::*;
+use crate::body::WITHHELD;
 use crate::plan::Limits;
 
 const CHUNK: u64 = 5_242_880;
@@ -40,41 +44,99 @@ fn prove(source: &Source, plan: &Plan, ledger: &[Entry]) -> Proof {
 }
 
 #[test]
-fn pieces_are_the_bytes_of_the_range_and_end_at_the_cut() {
-    let content = bytes(1_000_003);
+fn pieces_are_the_bytes_of_the_chunk_and_the_last_ones_come_apart() {
+    let content = bytes(3 * CHUNK as usize + 7);
     let file = file(&content);
     let source = Source::open(file.path()).expect("open");
-    for (range, cut) in [(0..1_000_003, 934_467), (5..600_000, 600_000), (7..8, 0)] {
-        let pieces: Vec<Bytes> = source
-            .pieces(range.clone(), cut, &Pool::default())
-            .map(|piece| piece.expect("read"))
-            .collect();
-        let joined: Vec<u8> = pieces.iter().flatten().copied().collect();
-        assert_eq!(joined, content[range.start as usize..range.end as usize]);
-        let mut at = range.start;
-        let ends: Vec<u64> = pieces
-            .iter()
-            .map(|piece| {
-                at += piece.len() as u64;
-                at
-            })
-            .collect();
-        assert!(
-            cut <= range.start || ends.contains(&cut),
-            "{ends:?} lacks {cut}"
-        );
+    let plan = Plan::new(content.len() as u64, &Limits::TIKTOK, CHUNK).expect("legal");
+    for mode in [ReadMode::Read, ReadMode::Map] {
+        for chunk in plan.chunks() {
+            let Range { start, end } = chunk.range();
+            let pieces: Vec<Bytes> = source
+                .reading(chunk, mode, &Pool::default())
+                .map(|piece| piece.expect("read"))
+                .collect();
+            let joined: Vec<u8> = pieces.iter().flatten().copied().collect();
+            assert!(
+                joined == content[start as usize..end as usize],
+                "{mode:?} {chunk:?}"
+            );
+            let last: usize = pieces.iter().rev().take(1).map(Bytes::len).sum();
+            assert!(
+                !chunk.is_last() || last == WITHHELD as usize,
+                "{mode:?}: {last}"
+            );
+        }
     }
+    assert!(!source.mapped.is_in_use() && !source.is_torn());
 }
 
 #[test]
 fn buffers_go_round_and_do_not_pile_up() {
-    let file = file(&bytes(4_000_000));
-    let source = Source::open(file.path()).expect("open");
+    let (_file, source, plan, _) = sent();
     let pool = Pool::default();
-    for piece in source.pieces(0..4_000_000, 4_000_000, &pool) {
+    for piece in source.reading(plan.chunk(0), ReadMode::Read, &pool) {
         drop(piece.expect("read"));
     }
-    assert_eq!(pool.0.lock().expect("lock").len(), 1);
+    assert_eq!(pool.spare(), 1);
+}
+
+/// Takes what is shared of a chunk until `most` pieces came; their bytes, and the hash after the last.
+async fn take(mut share: Pieces, most: usize) -> io::Result<(u64, Option<Entry>)> {
+    let (mut len, mut entry) = (0, None);
+    for _ in 0..most {
+        let Some(piece) = share.next().await else {
+            break;
+        };
+        let piece = piece?;
+        len += piece.bytes.len() as u64;
+        entry = piece.hashed.map(|running| running.entry());
+    }
+    Ok((len, entry))
+}
+
+#[tokio::test]
+async fn what_is_hashed_ahead_is_the_ledger_and_a_chunk_that_is_sent_again_gets_none_of_it() {
+    let (_file, source, plan, ledger) = sent();
+    for mode in [ReadMode::Read, ReadMode::Map] {
+        let start =
+            |chunk, running| Ahead::start(&source, plan, chunk, running, mode, &Pool::default());
+        let (first, second) = (plan.chunk(0), plan.chunk(1));
+        let (ahead, share) = start(first, Running::default());
+        assert!(ahead.share(second).is_none(), "the first one comes first");
+        let pieces = first.size().div_ceil(PIECE as u64) as usize;
+        let (len, entry) = take(Pieces::Ahead(share), pieces).await.expect("read");
+        assert_eq!((len, entry), (first.size(), Some(ledger[0])));
+        assert!(ahead.share(first).is_none(), "it is gone");
+
+        let abandoned = ahead.share(second).expect("it is next");
+        let share = ahead.share(second).expect("nothing was taken");
+        take(Pieces::Ahead(abandoned), 1)
+            .await
+            .expect_err("an abandoned body takes nothing from the one after it");
+        let (len, entry) = take(Pieces::Ahead(share), usize::MAX).await.expect("read");
+        assert_eq!((len, entry), (second.size(), Some(ledger[1])));
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_cut_off_while_it_is_read_ahead_is_an_error_and_no_shorter_video() {
+    for mode in [ReadMode::Read, ReadMode::Map] {
+        let (file, source, plan, _) = sent();
+        let chunk = plan.chunk(0);
+        let pool = Pool::default();
+        let (_ahead, share) = Ahead::start(&source, plan, chunk, Running::default(), mode, &pool);
+        file.as_file().set_len(1_000_000).expect("cut off");
+        let kind = match take(Pieces::Ahead(share), usize::MAX).await {
+            Err(error) => Some(error.kind()),
+            Ok(_) => None,
+        };
+        source.settle().await;
+        assert!(
+            kind == Some(io::ErrorKind::UnexpectedEof) || source.is_torn(),
+            "{mode:?}: {kind:?}"
+        );
+    }
 }
 
 #[test]
@@ -102,14 +164,13 @@ fn a_file_that_became_shorter_is_told_and_not_an_accident() {
     let (file, source, plan, ledger) = sent();
     file.as_file().set_len(CHUNK + 1).expect("cut");
     assert_eq!(prove(&source, &plan, &ledger), Proof::Shorter);
-    let last = source
-        .pieces(0..2 * CHUNK, 0, &Pool::default())
-        .last()
-        .expect("a piece");
-    assert_eq!(
-        last.expect_err("too short").kind(),
-        io::ErrorKind::UnexpectedEof
-    );
+    for mode in [ReadMode::Read, ReadMode::Map] {
+        let last = source.reading(plan.chunk(1), mode, &Pool::default()).last();
+        assert_eq!(
+            last.expect("a piece").expect_err("too short").kind(),
+            io::ErrorKind::UnexpectedEof
+        );
+    }
 }
 
 #[test]
