@@ -27,6 +27,7 @@ macro_rules! eprintln {
     };
 }
 
+mod bench;
 mod completions;
 mod demo;
 mod emulator;
@@ -42,6 +43,7 @@ mod size;
 mod status;
 mod token;
 mod upload;
+mod witness;
 mod words;
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -142,6 +144,7 @@ enum Command {
     Cancel(pull::Cancel),
     Forget(list::Forget),
     Emulator(emulator::EmulatorArgs),
+    Bench(bench::Bench),
     Completions(completions::Completions),
 }
 
@@ -233,7 +236,8 @@ fn grammar() -> clap::Command {
         grammar = grammar.mut_subcommand(name, |command| {
             command.hide(known).mut_args(|arg| {
                 let hidden = arg.is_global_set() && (alone || seldom(&arg));
-                if hidden { arg.hide(true) } else { arg }
+                let known = arg.get_id() == "help";
+                if hidden || known { arg.hide(true) } else { arg }
             })
         });
     }
@@ -283,6 +287,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Status(command) => command.run(&cli.globals).await,
             Command::Forget(command) => command.run(&cli.globals).await,
             Command::Emulator(command) => command.run().await,
+            Command::Bench(command) => command.run(cli.globals).await,
             Command::Completions(command) => command.run(),
         }
     });

@@ -51,6 +51,7 @@ mod server;
 mod session;
 pub mod settings;
 mod shared;
+mod sink;
 mod tls;
 mod tokens;
 mod traffic;
@@ -103,6 +104,7 @@ pub struct EmulatorBuilder {
     keep: u64,
     upload_origin: Option<String>,
     ca_file: Option<PathBuf>,
+    sink: bool,
 }
 
 impl Emulator {
@@ -242,6 +244,13 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Throws bodies away unseen, at the least cost that this machine allows: for measuring clients. Ranges are judged as
+    /// ever. Nothing is hashed or kept, no page is told of a chunk on its way, and faults and rates do not act on chunks.
+    pub fn sink(mut self) -> Self {
+        self.sink = true;
+        self
+    }
+
     /// Starts the server; it is ready when this returns.
     ///
     /// # Errors
@@ -266,7 +275,12 @@ impl EmulatorBuilder {
             (None, 0) => None,
             (None, most) => Some(Shelf::passing(most)),
         };
-        let shared = Arc::new(Shared::new(self.settings, shelf, self.upload_origin));
+        let shared = Arc::new(Shared::new(
+            self.settings,
+            shelf,
+            self.upload_origin,
+            self.sink,
+        ));
         {
             let mut world = shared.world();
             for fault in self.faults {
@@ -274,12 +288,12 @@ impl EmulatorBuilder {
             }
             world.faults.set_chaos(self.chaos);
         }
-        let acceptor = self
+        let config = self
             .ca_file
-            .map(|file| tls::acceptor(&file, http2))
+            .map(|file| tls::config(&file, http2))
             .transpose()?;
-        let scheme = if acceptor.is_some() { "https" } else { "http" };
-        let server = Server::start(listener, acceptor, Arc::clone(&shared))?;
+        let scheme = if config.is_some() { "https" } else { "http" };
+        let server = Server::start(listener, config, Arc::clone(&shared))?;
         Ok(Emulator {
             address,
             scheme,

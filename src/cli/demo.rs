@@ -2,10 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use chunkferry::emulator::Log;
 use clap::Args;
@@ -14,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::exit::Exit;
+use super::witness::ask;
 use super::{Failure, Globals};
 
 /// Upload a sample to an emulator, kill the upload on the way, and watch it arrive
@@ -58,7 +57,8 @@ impl Demo {
         let mut upload = Run::start(&sample, dir.path(), &url).map_err(failed)?;
         upload.until(|_| false).await.map_err(failed)?;
         let ended = upload.child.wait().await.map_err(failed)?;
-        let log = read_log(&url).map_err(failed)?;
+        let address = url.trim_start_matches("http://");
+        let log: Log = ask(address, "log", None).map_err(failed)?;
         // It has nothing to clean up.
         let _ = emulator.kill().await;
 
@@ -186,24 +186,6 @@ impl Run {
         }
         Ok(confirmed)
     }
-}
-
-/// The emulator's log: what a witness in another process saw.
-fn read_log(url: &str) -> io::Result<Log> {
-    let address = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        stream,
-        "GET /_emulator/log HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let start = answer
-        .windows(4)
-        .position(|bytes| bytes == b"\r\n\r\n")
-        .map_or(answer.len(), |at| at + 4);
-    serde_json::from_slice(&answer[start..]).map_err(io::Error::other)
 }
 
 /// Bytes of ranges that were accepted and then sent once more within the same session.

@@ -62,6 +62,9 @@ pub(super) struct EmulatorArgs {
     /// With COMMAND: exit 1 if the review finds anything
     #[arg(long, requires = "command")]
     strict: bool,
+    /// Throw chunks away unseen, at the least cost: to measure clients
+    #[arg(long, conflicts_with_all = ["dir", "fault", "faults", "chaos"])]
+    sink: bool,
     /// Run COMMAND against it, print the review, exit as COMMAND does
     #[arg(last = true)]
     command: Vec<OsString>,
@@ -99,7 +102,11 @@ fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
     for pair in &args.set {
         settings.set_pair(pair).map_err(usage)?;
     }
-    let mut builder = Emulator::builder().settings(settings).keep(args.keep);
+    let keep = if args.sink { 0 } else { args.keep };
+    let mut builder = Emulator::builder().settings(settings).keep(keep);
+    if args.sink {
+        builder = builder.sink();
+    }
     if let Some(file) = &args.faults {
         for line in read(file)?.lines().map(str::trim) {
             if !line.is_empty() && !line.starts_with('#') {

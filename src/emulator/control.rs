@@ -18,6 +18,7 @@ use super::faults::Fault;
 use super::settings::Settings;
 use super::settings::value::{Codec, Scale, duration};
 use super::shared::Shared;
+use super::sink::usage;
 use super::webhooks::Hook;
 use super::world::World;
 
@@ -32,6 +33,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
     let text = String::from_utf8_lossy(body);
     let done = match (&parts.method, page) {
         (&Method::GET, "log") => tell(&shared.world().log(desk.creator().as_deref())),
+        (&Method::GET, "usage") => Ok(usage(shared)),
         (&Method::GET, "review") => desk.review(),
         (&Method::GET, "settings") => Ok(desk.settings()),
         (&Method::PUT, "settings") => desk.set(&text),

@@ -15,6 +15,9 @@ pub struct Log {
     pub requests: Requests,
     /// How many inits were accepted.
     pub inits: u64,
+    /// Connections by which calls or chunks came, of all creators.
+    #[serde(default)]
+    pub connections: u64,
     /// How many drafts reached an inbox.
     pub drafts: u64,
     /// Every upload, in the order of its init.
@@ -118,6 +121,12 @@ pub struct PutLog {
     pub open: bool,
     /// Body bytes that were read.
     pub bytes: u64,
+    /// When its head was here, in microseconds since this server started.
+    #[serde(default)]
+    pub began_us: u64,
+    /// When it was answered, on the same clock.
+    #[serde(default)]
+    pub answered_us: Option<u64>,
     /// Why it was refused.
     pub why: Option<String>,
     /// The fault that hit it.

@@ -184,7 +184,7 @@ impl Pull {
         };
         match outcome {
             Ok(()) if session.failed.is_none() => {
-                session.hasher = self.hasher;
+                session.hasher = Some(self.hasher);
                 session.complete(now);
             }
             Err(_) if session.failed.is_none() => session.failed = Some(reason.to_owned()),

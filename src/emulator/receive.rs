@@ -1,5 +1,6 @@
 //! Takes in chunks: judged on their headers, hashed as they arrive, counted when they are whole.
 
+mod discard;
 mod url;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::rules::{Head, Judgement, judge_put};
 use super::settings::{BadBodyStatus, CutChunk, LastStatus, MiddleStatus, Settings};
 use super::shared::{Pace, Shared};
 use super::world::World;
+pub(crate) use discard::discard;
 use url::{dead, find, gone, refuse_dead};
 
 /// Bytes of a body between two notes of its progress; whoever looks on sees the chunk move.
@@ -45,7 +47,7 @@ struct Wanted {
     /// How many of its bytes are here.
     arrived: u64,
     attempt: u64,
-    hasher: Sha256,
+    hasher: Option<Sha256>,
     /// Writes them down; a body that is only read away is not.
     keeper: Option<Keeper>,
 }
@@ -116,6 +118,7 @@ impl Put {
                 first: range.map(|range| range.first),
                 last: range.map(|range| range.last),
                 open: true,
+                began_us: shared.micros(),
                 fault: strike.told(),
                 ..PutLog::default()
             });
@@ -215,7 +218,7 @@ impl Put {
             end: length,
             arrived: 0,
             attempt: 0,
-            hasher: Sha256::new(),
+            hasher: None,
             keeper: None,
         };
         self.read(body, &mut nothing).await
@@ -260,7 +263,9 @@ impl Put {
                 return Ending::Long;
             }
             wanted.arrived += data.len() as u64;
-            wanted.hasher.update(&data);
+            if let Some(hasher) = &mut wanted.hasher {
+                hasher.update(&data);
+            }
             if let Some(keeper) = &mut wanted.keeper
                 && let Err(error) = keeper.write(&data).await
             {
@@ -294,28 +299,7 @@ impl Put {
         {
             return self.end_badly(Ending::NotKept(error.to_string()), None);
         }
-        let committed = {
-            let mut world = self.shared.world();
-            let now = world.now();
-            let alive = world
-                .sessions
-                .get(&self.session)
-                .map(|session| refuse_dead(session, &world, &self.settings));
-            match (alive, world.sessions.get_mut(&self.session)) {
-                (Some(None), Some(session)) => {
-                    let mine = session.attempt == wanted.attempt;
-                    if mine && session.received == wanted.first {
-                        session.advance(wanted.end, wanted.hasher, now);
-                        Ok(session.completed.is_some())
-                    } else {
-                        Err((416, "another PUT came in between".to_owned()))
-                    }
-                }
-                (Some(Some(Judgement::Refuse { status, why })), _) => Err((status, why)),
-                _ => Err((dead(404, &self.settings), "the upload is gone".to_owned())),
-            }
-        };
-        match committed {
+        match self.count(&mut wanted) {
             Ok(complete) => {
                 if complete && let Some(mut keeper) = wanted.keeper.take() {
                     let extension = self.head.extension();
@@ -330,6 +314,30 @@ impl Put {
                 let response = self.respond(status);
                 self.finish(response, Some(why))
             }
+        }
+    }
+
+    /// Counts what arrived whole, unless the world has moved on; whether that completes the upload, or what to refuse it
+    /// with.
+    fn count(&self, wanted: &mut Wanted) -> Result<bool, (u16, String)> {
+        let mut world = self.shared.world();
+        let now = world.now();
+        let alive = world
+            .sessions
+            .get(&self.session)
+            .map(|session| refuse_dead(session, &world, &self.settings));
+        match (alive, world.sessions.get_mut(&self.session)) {
+            (Some(None), Some(session)) => {
+                let mine = session.attempt == wanted.attempt;
+                if mine && session.received == wanted.first {
+                    session.advance(wanted.end, wanted.hasher.take(), now);
+                    Ok(session.completed.is_some())
+                } else {
+                    Err((416, "another PUT came in between".to_owned()))
+                }
+            }
+            (Some(Some(Judgement::Refuse { status, why })), _) => Err((status, why)),
+            _ => Err((dead(404, &self.settings), "the upload is gone".to_owned())),
         }
     }
 
@@ -405,12 +413,14 @@ impl Put {
     fn answer(&self, response: Response, why: Option<String>) -> Reply {
         let status = response.status().as_u16();
         let range = self.head.range().map(|range| (range.first, range.last));
+        let answered = self.shared.micros();
         self.shared
             .world()
             .review
             .put_answered(self.session, status, range);
         self.note(|put| {
             put.http_status = Some(status);
+            put.answered_us = Some(answered);
             put.why = why;
         });
         Reply::Answer(response)

@@ -41,7 +41,7 @@ const GETS: [(&str, Endpoint); 2] = [
 ];
 
 /// The paths upload URLs were seen with (D MTG, F protocol 7.3).
-const UPLOADS: [&str; 4] = ["/video/", "/video", "/upload/", "/upload"];
+pub(crate) const UPLOADS: [&str; 4] = ["/video/", "/video", "/upload/", "/upload"];
 
 /// More than any page of `/_emulator` takes in.
 const MOST_BYTES: usize = 1 << 20;
@@ -65,7 +65,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
 }
 
 async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Response {
-    let line = line(&request);
+    let line = line(&shared, &request);
     let tls = line.as_ref().is_some_and(|line| line.tls);
     let (parts, body) = request.into_parts();
     let handled = api::answer(Arc::clone(&shared), endpoint, parts, body, tls);
@@ -73,7 +73,7 @@ async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Resp
 }
 
 async fn put(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let line = line(&request);
+    let line = line(&shared, &request);
     let (parts, body) = request.into_parts();
     if parts.method != Method::PUT {
         shared.world().enter_other(&parts, 405);
@@ -102,8 +102,13 @@ async fn apart(
     }
 }
 
-fn line(request: &Request) -> Option<Arc<Line>> {
-    request.extensions().get::<Arc<Line>>().cloned()
+/// The connection that a call or a chunk came by.
+fn line(shared: &Shared, request: &Request) -> Option<Arc<Line>> {
+    let line = request.extensions().get::<Arc<Line>>().cloned();
+    if let Some(line) = &line {
+        shared.count(line);
+    }
+    line
 }
 
 /// The server's own pages: for people, for test suites, and what was received.

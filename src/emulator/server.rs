@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use super::routes::router;
 use super::shared::Shared;
-use super::{herald, wire};
+use super::{herald, sink, wire};
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ impl Server {
     /// theirs must not stop it.
     pub(crate) fn start(
         listener: TcpListener,
-        tls: Option<TlsAcceptor>,
+        tls: Option<Arc<ServerConfig>>,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
@@ -62,7 +63,7 @@ impl Drop for Server {
 fn run(
     runtime: Runtime,
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     stopped: oneshot::Receiver<()>,
 ) {
@@ -77,7 +78,7 @@ fn run(
     runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
-async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
+async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: Arc<Shared>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
@@ -87,8 +88,17 @@ async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Sha
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
+                Ok((stream, _)) if shared.sink => {
+                    let (tls, shared, router) = (tls.clone(), Arc::clone(&shared), router.clone());
+                    if let Ok(stream) = stream.into_std() {
+                        let runtime = Handle::current();
+                        let serve = move || sink::serve(stream, tls, &shared, router, &runtime);
+                        connections.spawn_blocking(move || Some(serve()));
+                    }
+                }
                 Ok((stream, _)) => {
-                    let served = wire::serve(stream, tls.clone(), Arc::clone(&shared), router.clone());
+                    let tls = tls.clone().map(TlsAcceptor::from);
+                    let served = wire::serve(stream, tls, Arc::clone(&shared), router.clone());
                     connections.spawn(Arc::clone(&shared).guard(served));
                 }
                 // Out of file descriptors, mostly: others must close theirs first.

@@ -44,7 +44,8 @@ pub(crate) struct Session {
     /// Made by a refused or lost init: nobody was told of it.
     pub(crate) orphan: bool,
     pub(crate) received: u64,
-    pub(crate) hasher: Sha256,
+    /// Over all that was received; `None` once bytes were thrown away unseen.
+    pub(crate) hasher: Option<Sha256>,
     pub(crate) sha256: Option<String>,
     pub(crate) first_chunk: Option<String>,
     pub(crate) completed: Option<Moment>,
@@ -134,7 +135,7 @@ impl Session {
             dropped: false,
             orphan: false,
             received: 0,
-            hasher: Sha256::new(),
+            hasher: Some(Sha256::new()),
             sha256: None,
             first_chunk: None,
             completed: None,
@@ -166,7 +167,7 @@ impl Session {
     }
 
     /// Counts bytes that arrived; `hasher` has seen every byte up to `received`.
-    pub(crate) fn advance(&mut self, received: u64, hasher: Sha256, now: Moment) {
+    pub(crate) fn advance(&mut self, received: u64, hasher: Option<Sha256>, now: Moment) {
         self.received = received;
         self.hasher = hasher;
         self.history.push((now, received));
@@ -174,16 +175,21 @@ impl Session {
             return;
         };
         if self.first_chunk.is_none() && received >= plan.chunk(0).1 {
-            self.first_chunk = Some(hex::encode(self.hasher.clone().finalize()));
+            self.first_chunk = self.digest();
         }
         if received == plan.video_size {
             self.complete(now);
         }
     }
 
+    fn digest(&self) -> Option<String> {
+        let hasher = self.hasher.clone()?;
+        Some(hex::encode(hasher.finalize()))
+    }
+
     /// Nothing is missing any more.
     pub(crate) fn complete(&mut self, now: Moment) {
-        self.sha256 = Some(hex::encode(self.hasher.clone().finalize()));
+        self.sha256 = self.digest();
         self.completed = Some(now);
     }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::keep::Shelf;
 use super::settings::Settings;
+use super::wire::Line;
 use super::world::World;
 
 #[derive(Debug)]
@@ -23,26 +24,48 @@ pub(crate) struct Shared {
     pub(crate) shelf: Option<Shelf>,
     /// The origin of upload URLs, where it cannot be told from the request.
     pub(crate) upload_origin: Option<String>,
+    /// Whether bodies are thrown away unseen.
+    pub(crate) sink: bool,
     /// Told when a webhook's receiver is registered.
     pub(crate) registered: Notify,
     panic: Mutex<Option<String>>,
+    started: std::time::Instant,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, shelf: Option<Shelf>, origin: Option<String>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        shelf: Option<Shelf>,
+        origin: Option<String>,
+        sink: bool,
+    ) -> Self {
         Self {
             world: Mutex::new(World::new(settings)),
             pace: Pace::default(),
             shelf,
             upload_origin: origin,
+            sink,
             registered: Notify::new(),
             panic: Mutex::default(),
+            started: std::time::Instant::now(),
         }
     }
 
     /// Locks the world; never keep the guard across an await.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a connection that a call or a chunk came by, once.
+    pub(crate) fn count(&self, line: &Line) {
+        if line.is_new() {
+            self.world().connections += 1;
+        }
+    }
+
+    /// Microseconds since the start, by a clock that nothing sets.
+    pub(crate) fn micros(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Runs a future to its end or its panic, and remembers the panic for whoever owns the server.
@@ -106,7 +129,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_kept_for_the_owner_and_only_once() {
-        let shared = Arc::new(Shared::new(Settings::default(), None, None));
+        let shared = Arc::new(Shared::new(Settings::default(), None, None, false));
         let guarded = Arc::clone(&shared).guard(async { panic!("it broke") });
         assert_eq!(guarded.await, None::<()>);
         assert_eq!(shared.take_panic().as_deref(), Some("it broke"));

@@ -8,12 +8,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// The names a client may know this server by; the first three are the service's, for clients whose
 /// hosts cannot be changed and that are sent here by a hosts entry.
@@ -33,7 +33,7 @@ fn provider() -> Arc<CryptoProvider> {
 ///
 /// Authority and keys are new each time and are never written: whoever trusts the file trusts this
 /// run of the server and nothing else.
-pub(crate) fn acceptor(ca_file: &Path, http2: bool) -> io::Result<TlsAcceptor> {
+pub(crate) fn config(ca_file: &Path, http2: bool) -> io::Result<Arc<ServerConfig>> {
     let mut params = CertificateParams::default();
     params
         .distinguished_name
@@ -61,7 +61,7 @@ pub(crate) fn acceptor(ca_file: &Path, http2: bool) -> io::Result<TlsAcceptor> {
         false => vec![b"http/1.1".to_vec()],
     };
     std::fs::write(ca_file, authority.pem())?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 /// Connects to a host that a pull fetches from; trusts the system's roots and those in `ca_file`.

@@ -33,17 +33,24 @@ const LINGER_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) tls: bool,
+    used: AtomicBool,
     broken: AtomicBool,
     reset: Notify,
 }
 
 impl Line {
-    fn new(tls: bool) -> Self {
+    pub(crate) fn new(tls: bool) -> Self {
         Self {
             tls,
+            used: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             reset: Notify::new(),
         }
+    }
+
+    /// Whether nobody has asked this before.
+    pub(crate) fn is_new(&self) -> bool {
+        !self.used.swap(true, Ordering::Relaxed)
     }
 
     /// Resets the connection. The future never ends: its connection takes it along.

@@ -54,6 +54,8 @@ pub(crate) struct World {
     requests: BTreeMap<String, Requests>,
     pub(crate) traffic: Traffic,
     inits: u64,
+    /// By which calls or chunks came.
+    pub(crate) connections: u64,
     fired: Vec<FaultLog>,
     notes: Vec<NoteLog>,
 }
@@ -78,6 +80,7 @@ impl World {
             requests: BTreeMap::new(),
             traffic: Traffic::default(),
             inits: 0,
+            connections: 0,
             fired: Vec::new(),
             notes: Vec::new(),
         }
@@ -236,6 +239,7 @@ impl World {
                 self.requests.clear();
                 self.traffic.forget(None);
                 self.inits = 0;
+                self.connections = 0;
                 self.fired.clear();
                 self.notes.clear();
                 let scale = self.scopes.of(None).clock;

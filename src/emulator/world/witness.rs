@@ -43,6 +43,7 @@ impl World {
                 None => self.inits,
                 Some(_) => sessions.clone().filter(told).count() as u64,
             },
+            connections: self.connections,
             drafts: sessions.clone().filter(is_draft).count() as u64,
             sessions: sessions
                 .skip(earlier)

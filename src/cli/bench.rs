@@ -1,0 +1,96 @@
+//! `bench`: what the path to a server can carry, and what carrying costs, setup by setup.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::exit::Exit;
+use super::signals::Signals;
+use super::size::{bytes, humane};
+use super::{Failure, Globals, witness};
+
+mod advice;
+mod carry;
+mod cost;
+mod course;
+mod host;
+mod report;
+mod sink;
+mod table;
+
+use course::{Course, Results};
+
+/// Measure what this path can do, against an emulator that throws bytes away
+#[derive(Debug, Args)]
+#[command(
+    help_template = super::TEMPLATE,
+    after_help = "Examples:\n  chunkferry bench --report bench.html\n  \
+    chunkferry bench --api-base http://10.0.0.7:8787 --allow-http    (there: chunkferry emulator --sink --listen 0.0.0.0:8787)"
+)]
+pub(super) struct Bench {
+    /// What is sent [default: a file of zeros]
+    #[arg(value_name = "FILE", conflicts_with = "size")]
+    file: Option<PathBuf>,
+    /// Bytes to send in each run [default: what takes 3 s, 64 MB to 2 GB]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    size: Option<u64>,
+    /// Runs of each setup; medians are told
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
+    rounds: u16,
+    /// Only chunk sizes: no other reader, ledger, TLS, or more uploads at once
+    #[arg(long)]
+    quick: bool,
+    /// Write a page with plots to FILE
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// One measured run, as JSON; for the process that measures
+    #[arg(long, hide = true, value_name = "JSON")]
+    carry: Option<carry::Setup>,
+}
+
+impl Bench {
+    pub(super) async fn run(self, globals: Globals) -> Result<Exit, Failure> {
+        if let Some(setup) = self.carry {
+            return carry::carry(setup, &globals).await;
+        }
+        let json = globals.json;
+        let course = Course::new(&self, &globals)?;
+        let mut signals = Signals::listen()?;
+        let results = tokio::task::spawn_blocking(move || {
+            let bar = bar();
+            let results = course.run(&bar);
+            bar.finish_and_clear();
+            results
+        });
+        let results = tokio::select! {
+            ended = results => ended.map_err(|error| Failure::temporary(error.to_string()))??,
+            exit = signals.first() => return Ok(exit),
+        };
+        if let Some(path) = &self.report {
+            let page = report::page(&results);
+            std::fs::write(path, page).map_err(|error| {
+                Failure::temporary(format!("{} cannot be written: {error}", path.display()))
+            })?;
+        }
+        if json {
+            println!(
+                "{}",
+                serde_json::json!({ "v": 1, "event": "bench", "results": results, "advice": advice::advice(&results) })
+            );
+        } else {
+            println!("{}", table::table(&results));
+            println!("{}", advice::words(&results));
+        }
+        Ok(Exit::DELIVERED)
+    }
+}
+
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} runs  {msg}");
+    let bar = ProgressBar::new(0);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -1,0 +1,54 @@
+//! What a command costs, in the kernel's own account of it.
+
+use std::io::{self, Read};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use wait4::Wait4;
+
+/// The account of one process that has ended, its threads included.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub(crate) struct Cost {
+    /// Seconds from start to end.
+    pub(crate) wall: f64,
+    /// Seconds of CPU time, in and out of the kernel.
+    pub(crate) cpu: f64,
+    /// Most memory at any time, in bytes.
+    pub(crate) peak_rss: u64,
+}
+
+/// Runs a command to its end. Its input is held open meanwhile, for it to notice when this process dies.
+pub(crate) fn run(command: &mut Command) -> io::Result<(Output, Cost)> {
+    let started = Instant::now();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stdin = child.stdin.take();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let pipes = (child.stdout.take(), child.stderr.take());
+    let (Some(mut out), Some(mut err)) = pipes else {
+        return Err(io::Error::other("the command has no output"));
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| err.read_to_end(&mut stderr));
+        out.read_to_end(&mut stdout)
+    })?;
+    let used = child.wait4()?;
+    drop(stdin);
+    let cost = Cost {
+        wall: started.elapsed().as_secs_f64(),
+        cpu: (used.rusage.utime + used.rusage.stime).as_secs_f64(),
+        peak_rss: used.rusage.maxrss,
+    };
+    let status = used.status;
+    Ok((
+        Output {
+            status,
+            stdout,
+            stderr,
+        },
+        cost,
+    ))
+}

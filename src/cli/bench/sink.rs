@@ -1,0 +1,142 @@
+//! The other end of a measurement: an emulator in discard mode, in a process of its own or on another machine.
+
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::witness::ask;
+
+#[derive(Debug)]
+pub(crate) struct Sink {
+    /// The API base.
+    pub(crate) url: String,
+    /// Where it answers questions in the clear.
+    address: String,
+    /// Held if it is ours; it ends with us.
+    child: Option<Child>,
+}
+
+/// The account it keeps of itself.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct Usage {
+    /// Microseconds of CPU time.
+    pub(crate) cpu_us: u64,
+    /// Connections that calls or chunks came by.
+    pub(crate) connections: u64,
+}
+
+/// What it saw of one measurement.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Seen {
+    /// Seconds from the head of the first chunk to the answer to the last one.
+    pub(crate) transfer: f64,
+    /// Seconds between the answer to a chunk and the head of the next one of its upload, in ascending order.
+    pub(crate) gaps: Vec<f64>,
+    /// Chunks that came, and bytes of them.
+    pub(crate) chunks: usize,
+    pub(crate) bytes: u64,
+    /// Bytes that came although they were there.
+    pub(crate) again: u64,
+}
+
+impl Sink {
+    /// Starts one with the chunkferry at `program`; under TLS if there is a file for its authority.
+    pub(crate) fn start(program: &Path, ca_file: Option<&Path>) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["emulator", "--sink", "--listen", "127.0.0.1:0"]);
+        command.args(["--set", "limits=off", "--set", "processing_time=0s"]);
+        if let Some(ca_file) = ca_file {
+            command.arg("--tls").arg(ca_file);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        match line.trim().strip_prefix("listening on ") {
+            Some(url) => {
+                let mut sink = Self::at(url);
+                sink.child = Some(child);
+                Ok(sink)
+            }
+            None => Err(io::Error::other("the sink did not start")),
+        }
+    }
+
+    /// One that runs already.
+    pub(crate) fn at(url: &str) -> Self {
+        let address = url.split_once("://").map_or(url, |(_, address)| address);
+        Self {
+            url: url.to_owned(),
+            address: address.trim_end_matches('/').to_owned(),
+            child: None,
+        }
+    }
+
+    pub(crate) fn usage(&self) -> io::Result<Usage> {
+        ask(&self.address, "usage", None)
+    }
+
+    /// What it saw of the creators of these tokens.
+    pub(crate) fn seen(&self, tokens: &[String]) -> io::Result<Seen> {
+        let (mut seen, mut began, mut ended) = (Seen::default(), u64::MAX, 0);
+        for token in tokens {
+            let log: Log = ask(&self.address, "log", Some(token))?;
+            for session in &log.sessions {
+                let mut before: Option<&Put> = None;
+                for put in &session.puts {
+                    let expected = before
+                        .and_then(|before| before.last)
+                        .map_or(0, |last| last + 1);
+                    seen.again += expected.saturating_sub(put.first.unwrap_or(expected));
+                    if let Some(answered) = before.and_then(|before| before.answered_us) {
+                        seen.gaps
+                            .push(put.began_us.saturating_sub(answered) as f64 / 1e6);
+                    }
+                    seen.chunks += 1;
+                    seen.bytes += put.bytes;
+                    began = began.min(put.began_us);
+                    ended = ended.max(put.answered_us.unwrap_or(0));
+                    before = Some(put);
+                }
+            }
+        }
+        seen.gaps.sort_by(f64::total_cmp);
+        seen.transfer = ended.saturating_sub(began) as f64 / 1e6;
+        Ok(seen)
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            // It has nothing to clean up.
+            let _ = child.kill().and_then(|()| child.wait().map(drop));
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Log {
+    sessions: Vec<Session>,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    puts: Vec<Put>,
+}
+
+#[derive(Deserialize)]
+struct Put {
+    first: Option<u64>,
+    last: Option<u64>,
+    bytes: u64,
+    #[serde(default)]
+    began_us: u64,
+    answered_us: Option<u64>,
+}

@@ -1,0 +1,71 @@
+//! Chunks in discard mode: judged and counted like any other, and never looked at.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::response::Response;
+use hyper::http::request::Parts;
+
+use super::{Put, dead, success};
+use crate::emulator::answer::{closing, put_answer};
+use crate::emulator::reply::Reply;
+use crate::emulator::rules::Judgement;
+use crate::emulator::shared::Shared;
+
+/// Handles a PUT; `swallow` throws so many bytes of its body away.
+pub(crate) fn discard(
+    shared: &Arc<Shared>,
+    parts: &Parts,
+    swallow: impl FnOnce(u64) -> io::Result<()>,
+) -> io::Result<Response> {
+    let (put, request) = Put::enter(shared, parts);
+    let answered = match put {
+        Some(put) => put.swallow(swallow),
+        None => {
+            let settings = shared.world().settings(None);
+            Ok(closing(put_answer(dead(404, &settings), None, &settings)))
+        }
+    };
+    let status = answered
+        .as_ref()
+        .ok()
+        .map(|answer| answer.status().as_u16());
+    shared.world().traffic.end(request, status);
+    answered
+}
+
+impl Put {
+    fn swallow(self, swallow: impl FnOnce(u64) -> io::Result<()>) -> io::Result<Response> {
+        let (status, why) = match self.judge() {
+            Judgement::Refuse { status, why } => (status, Some(why)),
+            Judgement::Again { status, length } => {
+                swallow(length)?;
+                (status, None)
+            }
+            Judgement::Take { first, end } => match self.want(first, end) {
+                None => (
+                    dead(404, &self.settings),
+                    Some("the upload is gone".to_owned()),
+                ),
+                Some(mut wanted) => {
+                    swallow(end - first)?;
+                    wanted.hasher = None;
+                    self.note(|put| put.bytes = end - first);
+                    match self.count(&mut wanted) {
+                        Ok(complete) => (success(complete, &self.settings), None),
+                        Err((status, why)) => (status, Some(why)),
+                    }
+                }
+            },
+        };
+        let response = match self.answer(self.respond(status), why) {
+            Reply::Answer(response) => response,
+            Reply::Reset | Reply::Silence => put_answer(status, None, &self.settings),
+        };
+        Ok(if status < 300 {
+            response
+        } else {
+            closing(response)
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! Discard mode: a server that costs less than its clients, for measuring them.
+//!
+//! Heads are judged by the same rules as ever; a body is counted and thrown away without being looked at, in most cases
+//! without being copied. Each connection has a thread of its own that blocks. What needs a look at the bytes or a say in
+//! their pace (hashes, faults, rates, keeping) is not to be had here. A server that speaks TLS speaks without it, too, on
+//! the same port, so that whoever measures can ask for its log in the clear.
+
+mod pipe;
+mod usage;
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::request::Parts;
+use hyper::service::Service;
+use hyper::{HeaderMap, Method, Request, Version};
+use hyper_util::service::TowerToHyperService;
+use tokio::runtime::Handle;
+use tokio_rustls::rustls::ServerConfig;
+
+use super::answer::empty_answer;
+use super::receive;
+use super::routes::UPLOADS;
+use super::shared::Shared;
+use super::wire::Line;
+use pipe::Pipe;
+pub(crate) use usage::usage;
+
+/// Longest head that is read, in bytes, and most of its fields.
+const LONGEST_HEAD: usize = 64 << 10;
+const MOST_FIELDS: usize = 64;
+
+/// Longest body that is passed on to a page or an API call.
+const LONGEST_BODY: u64 = 1 << 20;
+
+/// Takes a body of any length, for what a client is compared with: `curl -T FILE URL/_emulator/hole`.
+const HOLE: &str = "/_emulator/hole";
+
+/// An idle connection, or one that sends nothing of what it owes, is given up after this.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Serves one connection until it ends. Blocks.
+pub(crate) fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    shared: &Arc<Shared>,
+    router: Router,
+    runtime: &Handle,
+) {
+    let tls = tls.filter(|_| opens_tls(&stream));
+    let line = Arc::new(Line::new(tls.is_some()));
+    let served = Pipe::open(stream, tls, PATIENCE).and_then(|pipe| {
+        let mut connection = Connection {
+            pipe,
+            shared,
+            service: TowerToHyperService::new(router),
+            runtime,
+            line,
+        };
+        while connection.exchange()? {}
+        connection.pipe.close()
+    });
+    // An error is the client's way to leave.
+    drop(served);
+}
+
+/// Whether the first byte is that of a handshake (RFC 8446, 5.1). Waits for it.
+fn opens_tls(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    let looked = stream
+        .set_nonblocking(false)
+        .and_then(|()| stream.set_read_timeout(Some(PATIENCE)))
+        .and_then(|()| stream.peek(&mut first));
+    looked.is_ok() && first == [22]
+}
+
+struct Connection<'a> {
+    pipe: Pipe,
+    shared: &'a Arc<Shared>,
+    service: TowerToHyperService<Router>,
+    runtime: &'a Handle,
+    line: Arc<Line>,
+}
+
+impl Connection<'_> {
+    /// One request and its answer; whether another may follow.
+    fn exchange(&mut self) -> io::Result<bool> {
+        let Some(head) = self.pipe.head(LONGEST_HEAD)? else {
+            return Ok(false);
+        };
+        let Some(parts) = parse(&head) else {
+            self.answer(empty_answer(400), false)?;
+            return Ok(false);
+        };
+        if parts.headers.contains_key(EXPECT) {
+            self.pipe.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let mut unread = content_length(&parts.headers);
+        let last = closes(&parts.headers) || parts.version == Version::HTTP_10;
+        let response = if parts.method == Method::PUT && parts.uri.path() == HOLE {
+            self.pipe.discard(unread)?;
+            unread = 0;
+            empty_answer(200)
+        } else if parts.method == Method::PUT && UPLOADS.contains(&parts.uri.path()) {
+            self.shared.count(&self.line);
+            let pipe = &mut self.pipe;
+            receive::discard(self.shared, &parts, |wanted| {
+                unread = unread.saturating_sub(wanted);
+                pipe.discard(wanted)
+            })?
+        } else {
+            let body = self.pipe.take(unread.min(LONGEST_BODY))?;
+            unread -= body.len() as u64;
+            let mut request = Request::from_parts(parts, Body::from(body));
+            request.extensions_mut().insert(Arc::clone(&self.line));
+            let answered = self.service.call(request);
+            self.runtime.block_on(answered).map_err(io::Error::other)?
+        };
+        self.answer(response, unread == 0 && !last)
+    }
+
+    /// Writes an answer; whether the connection goes on after it.
+    fn answer(&mut self, response: Response, keep: bool) -> io::Result<bool> {
+        let (mut parts, mut body) = response.into_parts();
+        parts.headers.remove(TRANSFER_ENCODING);
+        let length = body.size_hint().exact();
+        let keep = keep && length.is_some() && !closes(&parts.headers);
+        if let Some(length) = length {
+            parts.headers.insert(CONTENT_LENGTH, length.into());
+        }
+        if !keep {
+            parts
+                .headers
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let (status, reason) = (parts.status.as_u16(), parts.status.canonical_reason());
+        let mut text = format!("HTTP/1.1 {status} {}\r\n", reason.unwrap_or_default()).into_bytes();
+        for (name, value) in &parts.headers {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        // A short answer leaves in one piece.
+        while let Some(frame) = self.runtime.block_on(body.frame()) {
+            if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+                text.extend_from_slice(&data);
+            }
+            if length.is_none() {
+                self.pipe.write(&text)?;
+                text.clear();
+            }
+        }
+        self.pipe.write(&text)?;
+        Ok(keep)
+    }
+}
+
+fn closes(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONNECTION)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+fn content_length(headers: &HeaderMap) -> u64 {
+    let text = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The head of a request, if it is one of HTTP/1.
+fn parse(head: &[u8]) -> Option<Parts> {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    parsed.parse(head).ok()?;
+    let mut request = Request::builder().method(parsed.method?).uri(parsed.path?);
+    for field in parsed.headers.iter() {
+        request = request.header(field.name, field.value);
+    }
+    Some(request.body(()).ok()?.into_parts().0)
+}
