@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::map::{Mapped, WINDOW, Window};
+use super::map::{Mapped, Window};
 
 /// Most bytes of a piece: one read, one write.
 pub(super) const PIECE: usize = 256 * 1024;
+
+/// Most bytes of a window: what is mapped counts as memory of the process for as long as it is.
+const WINDOW: u64 = 2 * 1024 * 1024;
 
 /// How the bytes of a file come into this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use super::*;
 use crate::body::WITHHELD;
 use crate::plan::Limits;
 
+mod map;
+
 const CHUNK: u64 = 5_242_880;
 
 fn bytes(len: usize) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! The other end of a measurement: an emulator in discard mode, in a process of its own or on another machine.
 
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +14,7 @@ pub(crate) struct Sink {
     /// The API base.
     pub(crate) url: String,
     /// Where it answers questions in the clear.
-    address: String,
+    pub(crate) address: String,
     /// Held if it is ours; it ends with us.
     child: Option<Child>,
 }
@@ -44,13 +45,19 @@ pub(crate) struct Seen {
 impl Sink {
     /// Starts one with the chunkferry at `program`; under TLS if there is a file for its authority.
     pub(crate) fn start(program: &Path, ca_file: Option<&Path>) -> io::Result<Self> {
-        let mut command = Command::new(program);
-        command.args(["emulator", "--sink", "--listen", "127.0.0.1:0"]);
-        command.args(["--set", "limits=off", "--set", "processing_time=0s"]);
+        let mut args = vec![OsStr::new("--sink")];
         if let Some(ca_file) = ca_file {
-            command.arg("--tls").arg(ca_file);
+            args.extend([OsStr::new("--tls"), ca_file.as_os_str()]);
         }
-        let mut child = command
+        Self::emulate(program, &args)
+    }
+
+    /// Starts an emulator with these arguments.
+    pub(crate) fn emulate(program: &Path, args: &[impl AsRef<OsStr>]) -> io::Result<Self> {
+        let mut child = Command::new(program)
+            .args(["emulator", "--listen", "127.0.0.1:0"])
+            .args(["--set", "limits=off", "--set", "processing_time=0s"])
+            .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -1,0 +1,109 @@
+//! How soon an upload that was killed sends its next byte.
+
+use std::io::{self, BufRead, BufReader};
+use std::process::Stdio;
+
+use serde::Deserialize;
+
+use crate::scene::{Scene, median, sample};
+use crate::witness::ask;
+
+const SIZE: u64 = 4_000_000_000;
+
+pub(crate) struct Resumed {
+    /// Milliseconds from the start of the process to the head of its first chunk at the server.
+    pub(crate) first_byte: f64,
+    /// Milliseconds that the process of an upload from the start takes for the same.
+    pub(crate) from_the_start: f64,
+    /// Bytes that were acknowledged and came again, in all rounds.
+    pub(crate) again: u64,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    /// On the clock of the log.
+    now_us: u64,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    sessions: Vec<Session>,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    puts: Vec<Put>,
+}
+
+#[derive(Deserialize)]
+struct Put {
+    first: u64,
+    last: u64,
+    began_us: u64,
+    http_status: Option<u16>,
+}
+
+pub(crate) fn resume(scene: &Scene, rounds: usize) -> io::Result<Resumed> {
+    let file = sample(scene.dir.path(), "resumed.mp4", SIZE)?;
+    let (mut first_bytes, mut fresh, mut again) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..rounds {
+        let state = scene.journal()?;
+        let token = format!("act.lab{:08x}.1", fastrand::u32(..));
+        let upload = || {
+            let args = ["--json", "--chunk-size", "10MB"];
+            let mut command = scene.upload(&file, state.path(), &scene.plain, &args);
+            command
+                .env("TIKTOK_ACCESS_TOKEN", &token)
+                .stderr(Stdio::null());
+            command
+        };
+        let now = || ask(&scene.plain.address, "usage", None).map(|usage: Usage| usage.now_us);
+        let puts = || -> io::Result<Vec<Put>> {
+            let log: Log = ask(&scene.plain.address, "log", Some(&token))?;
+            Ok(log
+                .sessions
+                .into_iter()
+                .flat_map(|session| session.puts)
+                .collect())
+        };
+        let started = now()?;
+        let mut child = upload().stdout(Stdio::piped()).spawn()?;
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let told: serde_json::Value = serde_json::from_str(&line?)?;
+                if told["confirmed"]
+                    .as_u64()
+                    .is_some_and(|confirmed| confirmed >= SIZE / 10 * 9)
+                {
+                    break;
+                }
+            }
+        }
+        child.kill()?;
+        child.wait()?;
+        let before = puts()?;
+        fresh.extend(
+            before
+                .first()
+                .map(|put| put.began_us.saturating_sub(started) as f64 / 1e3),
+        );
+        let started = now()?;
+        scene.run(&mut upload(), SIZE)?;
+        let after = puts()?;
+        let next = after.iter().find(|put| put.began_us > started);
+        first_bytes.extend(next.map(|put| (put.began_us - started) as f64 / 1e3));
+        let mut accepted = 0;
+        for put in &after {
+            again += accepted.min(put.last + 1).saturating_sub(put.first);
+            if put.http_status.is_some_and(|status| status < 300) {
+                accepted = accepted.max(put.last + 1);
+            }
+        }
+    }
+    std::fs::remove_file(file)?;
+    Ok(Resumed {
+        first_byte: median(first_bytes),
+        from_the_start: median(fresh),
+        again,
+    })
+}
