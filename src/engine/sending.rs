@@ -129,16 +129,20 @@ impl Sending {
 
     /// The pieces of `chunk`, hashed on from what was sent before if that is kept.
     fn pieces(&mut self, transfer: &Transfer, chunk: Chunk) -> Pieces {
-        let (pool, plan) = (&transfer.shared.pool, transfer.upload.plan());
-        let Some((running, plan)) = transfer.upload.running().zip(plan) else {
-            return Pieces::Now(self.source.reading(chunk, self.read, pool));
-        };
-        if let Some(share) = self.ahead.as_ref().and_then(|ahead| ahead.share(chunk)) {
-            return Pieces::Ahead(share);
+        let (pool, upload) = (&transfer.shared.pool, &transfer.upload);
+        let (running, plan) = (upload.running(), upload.plan().copied());
+        if let (Some(running), Some(plan)) = (running.clone(), plan) {
+            if let Some(share) = self.ahead.as_ref().and_then(|ahead| ahead.share(chunk)) {
+                return Pieces::Ahead(share);
+            }
+            let started = Ahead::start(&self.source, plan, chunk, running, self.read, pool);
+            // Without one more thread it goes slower.
+            if let Ok((ahead, share)) = started {
+                self.ahead = Some(ahead);
+                return Pieces::Ahead(share);
+            }
         }
-        let (ahead, share) = Ahead::start(&self.source, *plan, chunk, running, self.read, pool);
-        self.ahead = Some(ahead);
-        Pieces::Ahead(share)
+        Pieces::Now(self.source.reading(chunk, self.read, pool), running)
     }
 
     pub(super) async fn put(

@@ -1,28 +1,38 @@
 //! The pieces of a chunk as its body takes them: read when they are asked for, or read and hashed ahead of that.
 //!
-//! Hashing costs more than reading and sending together. Done ahead, in a task of its own, it overlaps with them, and
-//! goes on through the pause between two chunks.
+//! Hashing costs more than reading and sending together. Done ahead, by a thread of its own, it overlaps with them, and
+//! goes on through the pause between two chunks. A task would not do: a runtime likes to run the one that is woken on the
+//! thread of the one that woke it, which makes the two take turns.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 
+use bytes::Bytes;
 use futures::Stream;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 
 use super::{Pool, ReadMode, Reading, Source};
 use crate::body::{Piece, WITHHELD};
 use crate::ledger::Running;
 use crate::plan::{Chunk, Plan};
 
-/// How many pieces lie ready: enough to bridge the pause between two chunks.
-const READY: usize = 4;
+/// How many pieces lie ready at the most: enough to bridge the pause between two chunks.
+const MOST: usize = 6;
+
+/// How many must be there before a body that waits for one is told, unless a chunk ends: waking another processor for
+/// each piece would cost a good part of what hashing it takes.
+const ENOUGH: usize = 3;
+
+/// Bytes of stack that a reader has; it needs few.
+const STACK: usize = 256 * 1024;
 
 /// The pieces of one chunk.
 pub(crate) enum Pieces {
-    Now(Reading),
+    /// Read, and hashed on from what is sent before, when they are asked for.
+    Now(Reading, Option<Running>),
     Ahead(Share),
 }
 
@@ -31,108 +41,186 @@ impl Stream for Pieces {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         match &mut *self {
-            Self::Now(reading) => Poll::Ready(reading.next().map(|bytes| {
-                Ok(Piece {
-                    bytes: bytes?,
-                    hashed: None,
-                })
-            })),
+            Self::Now(reading, running) => {
+                let bytes = reading.next();
+                Poll::Ready(bytes.map(|bytes| Ok(Piece::of(bytes?, running))))
+            }
             Self::Ahead(share) => share.poll(cx),
         }
     }
 }
 
+impl Piece {
+    fn of(bytes: Bytes, running: &mut Option<Running>) -> Self {
+        if let Some(running) = running {
+            running.update(&bytes);
+        }
+        let hashed = running.clone();
+        Self { bytes, hashed }
+    }
+}
+
 /// A file that is read and hashed from one chunk's start to the file's end. Dropping it ends the reading.
 #[derive(Debug)]
-pub(crate) struct Ahead {
-    line: Arc<Mutex<Line>>,
-    _task: JoinSet<()>,
+pub(crate) struct Ahead(Arc<Line>);
+
+/// Where pieces wait between the reader and the bodies.
+#[derive(Debug)]
+struct Line {
+    waiting: Mutex<Waiting>,
+    room: Condvar,
 }
 
 #[derive(Debug)]
-struct Line {
-    ready: mpsc::Receiver<io::Result<Piece>>,
+struct Waiting {
+    ready: VecDeque<io::Result<Piece>>,
+    /// Whether the reader has ended, or shall end.
+    ended: bool,
     /// Offset of the next piece.
     at: u64,
     /// The body that may take it. An earlier one can outlive its request for a moment.
     turn: u64,
+    body: Option<Waker>,
 }
 
 impl Ahead {
-    /// Starts at `chunk`, whose pieces are the first to be shared; `running` is the hash of all before it.
+    /// Starts at `chunk`, whose pieces are the first to be shared; `running` is the hash of all before it. Fails where no
+    /// more threads are to be had.
     pub(crate) fn start(
         source: &Source,
         plan: Plan,
         chunk: Chunk,
-        mut running: Running,
+        running: Running,
         mode: ReadMode,
         pool: &Pool,
-    ) -> (Self, Share) {
-        let (sender, ready) = mpsc::channel(READY);
-        let (source, pool) = (source.clone(), pool.clone());
-        let mut task = JoinSet::new();
-        task.spawn(async move {
+    ) -> io::Result<(Self, Share)> {
+        let line = Arc::new(Line {
+            waiting: Mutex::new(Waiting {
+                ready: VecDeque::with_capacity(MOST),
+                ended: false,
+                at: chunk.range().start,
+                turn: 0,
+                body: None,
+            }),
+            room: Condvar::new(),
+        });
+        let (source, pool, reader) = (source.clone(), pool.clone(), Reader(Arc::clone(&line)));
+        let read = move || {
+            let mut running = Some(running);
             for index in chunk.index()..plan.chunk_count() {
-                for bytes in source.reading(plan.chunk(index), mode, &pool) {
-                    let piece = bytes.map(|bytes| {
-                        running.update(&bytes);
-                        let hashed = Some(running.clone());
-                        Piece { bytes, hashed }
-                    });
-                    let failed = piece.is_err();
-                    if sender.send(piece).await.is_err() || failed {
+                let chunk = plan.chunk(index);
+                let mut left = chunk.size();
+                for bytes in source.reading(chunk, mode, &pool) {
+                    left -= bytes.as_ref().map_or(left, |bytes| bytes.len() as u64);
+                    let piece = bytes.map(|bytes| Piece::of(bytes, &mut running));
+                    if piece.is_err() | !reader.add(piece, left == 0) {
                         return;
                     }
                 }
             }
-        });
-        let line = Arc::new(Mutex::new(Line {
-            ready,
-            at: chunk.range().start,
-            turn: 0,
-        }));
+        };
+        thread::Builder::new()
+            .name("chunkferry-read".to_owned())
+            .stack_size(STACK)
+            .spawn(read)?;
         let first = Share {
             line: Arc::clone(&line),
             turn: 0,
         };
-        (Self { line, _task: task }, first)
+        Ok((Self(line), first))
     }
 
     /// The pieces from the start of `chunk` on, if those come next. Nobody who asked before gets any more of them.
     pub(crate) fn share(&self, chunk: Chunk) -> Option<Share> {
-        let mut line = lock(&self.line);
-        (line.at == chunk.range().start).then(|| {
-            line.turn += 1;
+        let mut waiting = self.0.lock();
+        (waiting.at == chunk.range().start).then(|| {
+            waiting.turn += 1;
             Share {
-                line: Arc::clone(&self.line),
-                turn: line.turn,
+                line: Arc::clone(&self.0),
+                turn: waiting.turn,
             }
         })
     }
 }
 
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// The end of the line at which pieces come in.
+struct Reader(Arc<Line>);
+
+impl Reader {
+    /// Adds a piece as soon as there is room, unless nobody wants it any more; `last`: the body needs no more than this.
+    fn add(&self, piece: io::Result<Piece>, last: bool) -> bool {
+        let full = |waiting: &mut Waiting| waiting.ready.len() >= MOST && !waiting.ended;
+        let room = self.0.room.wait_while(self.0.lock(), full);
+        let mut waiting = room.unwrap_or_else(PoisonError::into_inner);
+        waiting.ready.push_back(piece);
+        if last || waiting.ready.len() >= ENOUGH {
+            waiting.wake_body();
+        }
+        !waiting.ended
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
 /// What one body gets of an [`Ahead`].
 pub(crate) struct Share {
-    line: Arc<Mutex<Line>>,
+    line: Arc<Line>,
     turn: u64,
 }
 
 impl Share {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Piece>>> {
-        let mut line = lock(&self.line);
-        if line.turn != self.turn {
+        let mut waiting = self.line.lock();
+        if waiting.turn != self.turn {
             return Poll::Ready(Some(Err(io::Error::other("the chunk is sent again"))));
         }
-        let next = line.ready.poll_recv(cx);
-        if let Poll::Ready(Some(Ok(piece))) = &next {
-            line.at += piece.bytes.len() as u64;
+        let Some(piece) = waiting.ready.pop_front() else {
+            if waiting.ended {
+                return Poll::Ready(None);
+            }
+            waiting.body = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        if let Ok(piece) = &piece {
+            waiting.at += piece.bytes.len() as u64;
         }
-        next
+        if waiting.ready.len() == MOST - ENOUGH {
+            self.line.room.notify_one();
+        }
+        Poll::Ready(Some(piece))
     }
 }
 
-fn lock(line: &Mutex<Line>) -> std::sync::MutexGuard<'_, Line> {
-    line.lock().unwrap_or_else(PoisonError::into_inner)
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One side is gone; the other is told.
+    fn end(&self) {
+        let mut waiting = self.lock();
+        waiting.ended = true;
+        waiting.wake_body();
+        self.room.notify_one();
+    }
+}
+
+impl Waiting {
+    fn wake_body(&mut self) {
+        if let Some(body) = self.body.take() {
+            body.wake();
+        }
+    }
 }
 
 /// Where the last piece but the withheld ones must end.

@@ -101,8 +101,10 @@ async fn take(mut share: Pieces, most: usize) -> io::Result<(u64, Option<Entry>)
 async fn what_is_hashed_ahead_is_the_ledger_and_a_chunk_that_is_sent_again_gets_none_of_it() {
     let (_file, source, plan, ledger) = sent();
     for mode in [ReadMode::Read, ReadMode::Map] {
-        let start =
-            |chunk, running| Ahead::start(&source, plan, chunk, running, mode, &Pool::default());
+        let pool = Pool::default();
+        let start = |chunk, running| {
+            Ahead::start(&source, plan, chunk, running, mode, &pool).expect("a thread")
+        };
         let (first, second) = (plan.chunk(0), plan.chunk(1));
         let (ahead, share) = start(first, Running::default());
         assert!(ahead.share(second).is_none(), "the first one comes first");
@@ -127,7 +129,8 @@ async fn a_file_that_is_cut_off_while_it_is_read_ahead_is_an_error_and_no_shorte
         let (file, source, plan, _) = sent();
         let chunk = plan.chunk(0);
         let pool = Pool::default();
-        let (_ahead, share) = Ahead::start(&source, plan, chunk, Running::default(), mode, &pool);
+        let started = Ahead::start(&source, plan, chunk, Running::default(), mode, &pool);
+        let (_ahead, share) = started.expect("a thread");
         file.as_file().set_len(1_000_000).expect("cut off");
         let kind = match take(Pieces::Ahead(share), usize::MAX).await {
             Err(error) => Some(error.kind()),
