@@ -194,32 +194,29 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
             return Poll::Ready(Ok(None));
         }
         ready!(self.poll_gate(cx))?;
-        let (mut sleep, piece) = match self.paused.take() {
-            Some(paused) => paused,
+        let (sleep, piece) = match self.paused.take() {
+            Some((sleep, piece)) => (Some(sleep), piece),
             None => {
                 let piece = match self.held.pop_front() {
                     Some(piece) => piece,
                     None => ready!(self.poll_read(cx))?,
                 };
-                match self.slow_down(piece) {
-                    Ok(piece) => return Poll::Ready(Ok(Some(self.give(piece)))),
-                    Err(paused) => paused,
-                }
+                self.slow_down(piece)
             }
         };
-        match self.meter.pause(sleep.as_mut().poll(cx)) {
-            Poll::Ready(()) => Poll::Ready(Ok(Some(self.give(piece)))),
-            Poll::Pending => {
-                self.paused = Some((sleep, piece));
-                Poll::Pending
-            }
+        if let Some(mut sleep) = sleep
+            && self.meter.pause(sleep.as_mut().poll(cx)).is_pending()
+        {
+            self.paused = Some((sleep, piece));
+            return Poll::Pending;
         }
+        Poll::Ready(Ok(Some(self.give(piece))))
     }
 
-    /// As much of `piece` as may leave at once, now or after a while; the rest comes next.
-    fn slow_down(&mut self, mut piece: Piece) -> Result<Piece, (Pin<Box<Sleep>>, Piece)> {
+    /// As much of `piece` as may leave at once, and until when it has to wait; the rest comes next.
+    fn slow_down(&mut self, mut piece: Piece) -> (Option<Pin<Box<Sleep>>>, Piece) {
         let Some(throttle) = &self.throttle else {
-            return Ok(piece);
+            return (None, piece);
         };
         let most = throttle.at_once();
         if piece.bytes.len() > most {
@@ -231,11 +228,8 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
             };
         }
         let wait = throttle.reserve(piece.bytes.len() as u64);
-        if wait.is_zero() {
-            Ok(piece)
-        } else {
-            Err((Box::pin(tokio::time::sleep(wait)), piece))
-        }
+        let sleep = (!wait.is_zero()).then(|| Box::pin(tokio::time::sleep(wait)));
+        (sleep, piece)
     }
 
     /// Before the last bytes: reads them, says so, and waits until they may go.

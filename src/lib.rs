@@ -79,6 +79,9 @@ mod wirelog;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(measuring)]
+#[doc(hidden)]
+pub mod parts;
 
 pub use account::{Account, TokenSource};
 pub use draft::{Draft, Outcome};

@@ -1,0 +1,198 @@
+//! Entry points of the benchmarks: the parts of an upload, each by itself. Only there with `cfg(measuring)`.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+
+use crate::body::Body;
+use crate::clock::Now;
+use crate::error::Error;
+use crate::journal::{ProgressStore, SledStore};
+use crate::ledger::Running;
+use crate::plan::{Limits, Plan};
+use crate::secret::Secret;
+use crate::source::{Ahead, Pieces, Pool, ReadMode, Source};
+use crate::upload::{Destination, Identity, Key, Origin, Reply, Step, Upload, Video};
+use crate::wire::{self, InitData, PutAnswer, StatusData};
+
+/// Reads the progress in an answer's header.
+pub fn header(text: &str, video_size: u64) -> Option<u64> {
+    wire::progress(text, video_size)
+}
+
+/// Hashes bytes as the ledger does; the first byte of the digest.
+pub fn hash(bytes: &[u8]) -> u8 {
+    let mut running = Running::default();
+    running.update(bytes);
+    running.entry()[0]
+}
+
+/// An open file and its buffers.
+#[derive(Debug)]
+pub struct File {
+    source: Source,
+    plan: Plan,
+    pool: Pool,
+}
+
+impl File {
+    /// Opens a file, to be sent as one chunk.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let source = Source::open(path)?;
+        let size = source.identity().size;
+        let plan = Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.max_chunk);
+        let plan = plan.map_err(|error| Error::plan(path, error))?;
+        Ok(Self {
+            source,
+            plan,
+            pool: Pool::default(),
+        })
+    }
+
+    /// Reads it; how many bytes that were.
+    pub fn read(&self, mode: ReadMode) -> u64 {
+        let pieces = self.source.reading(self.plan.chunk(0), mode, &self.pool);
+        pieces.flatten().map(|piece| piece.len() as u64).sum()
+    }
+
+    /// Takes the body of its first chunk as a connection would, hashed ahead or not at all; how many bytes that were.
+    pub async fn pump(&self, ledger: bool) -> u64 {
+        let chunk = self.plan.chunk(0);
+        let running = Running::default();
+        let started = ledger.then(|| {
+            Ahead::start(
+                &self.source,
+                self.plan,
+                chunk,
+                running,
+                ReadMode::Read,
+                &self.pool,
+            )
+        });
+        let (_ahead, pieces) = match started {
+            Some(Ok((ahead, share))) => (Some(ahead), Pieces::Ahead(share)),
+            _ => {
+                let reading = self.source.reading(chunk, ReadMode::Read, &self.pool);
+                (None, Pieces::Now(reading, None))
+            }
+        };
+        let mut body = Body::new(pieces, 0, chunk.size(), Arc::default());
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        bytes
+    }
+}
+
+fn upload(account: &str, size: u64) -> Option<Upload> {
+    let identity = Identity {
+        device: 1,
+        inode: 2,
+        size,
+        mtime_ns: 3,
+    };
+    let key = Key {
+        account: account.to_owned(),
+        api_base: "https://open.tiktokapis.com".to_owned(),
+        destination: Destination::Inbox,
+        video: Video::Size(size),
+    };
+    let origin = Origin::File {
+        path: "/videos/clip.mp4".into(),
+        identity,
+        content_type: "video/mp4".to_owned(),
+        plan: Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.min_chunk).ok()?,
+    };
+    Some(Upload::new(key, origin, true, Now::read()))
+}
+
+/// Takes one upload of so many bytes through all of its states, under a service that answers everything well; how many
+/// requests that took.
+pub fn machine(size: u64) -> Option<u32> {
+    let mut upload = upload("lena", size)?;
+    let (mut now, mut requests) = (Now::read(), 0);
+    loop {
+        let reply = match upload.step(now) {
+            Step::Wait(wait) => {
+                now.boot += wait;
+                now.wall = now.wall.plus(wait);
+                continue;
+            }
+            Step::Init => {
+                upload.intend(None, now);
+                Reply::Init(Ok(InitData {
+                    publish_id: "v_inbox_file~v2.1".to_owned(),
+                    upload_url: Some(Secret::new(
+                        "https://open-upload.tiktokapis.com/video/?upload_id=1",
+                    )),
+                }))
+            }
+            Step::Put(chunk) => {
+                if chunk.is_last() {
+                    upload.seal(None, now);
+                }
+                let answer = PutAnswer {
+                    http_status: if chunk.is_last() { 201 } else { 206 },
+                    progress: Some(chunk.range().end),
+                    retry_after: None,
+                };
+                Reply::Put(Ok(answer), Some(Running::default()))
+            }
+            Step::Ask => Reply::Status(Ok(StatusData {
+                status: "SEND_TO_USER_INBOX".to_owned(),
+                fail_reason: None,
+                uploaded_bytes: Some(size),
+                downloaded_bytes: None,
+            })),
+            Step::Done => return Some(requests),
+            Step::Adopt(_) | Step::Expire(_) | Step::Stop(_) => return None,
+        };
+        requests += 1;
+        now.boot += Duration::from_millis(1);
+        upload.apply(reply, now, 0);
+    }
+}
+
+/// A journal with one upload that is going on.
+#[derive(Debug)]
+pub struct Journal {
+    store: SledStore,
+    row: Upload,
+    chunk: u32,
+}
+
+impl Journal {
+    /// Opens it, with so many unfinished uploads besides.
+    pub async fn open(dir: &Path, others: u64) -> Result<Self, Error> {
+        let store = SledStore::open(dir, "bench")?;
+        let gone = || Error::usage("the sizes of the bench are legal".to_owned());
+        for other in 0..others {
+            let row = upload("mia", 1_000_000_000 + other).ok_or_else(gone)?;
+            store.submit(row).await?;
+        }
+        let row = upload("lena", 4_000_000_000).ok_or_else(gone)?;
+        store.submit(row.clone()).await?;
+        Ok(Self {
+            store,
+            row,
+            chunk: 0,
+        })
+    }
+
+    /// Records one more chunk, durably.
+    pub async fn save(&mut self) -> Result<(), Error> {
+        self.row.revision += 1;
+        self.chunk += 1;
+        let entry = Some((self.chunk, Running::default().entry()));
+        self.store.save(self.row.clone(), entry).await
+    }
+
+    /// What a run asks first: which uploads of this size there are, and all that have not ended.
+    pub async fn scan(&self) -> Result<usize, Error> {
+        let same = self.store.find(self.row.key.clone()).await?;
+        Ok(same.len() + self.store.unfinished().await?.len())
+    }
+}
