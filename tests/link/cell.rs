@@ -1,12 +1,13 @@
 //! Two machines and the link between them: the command on one, the emulator on the other.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use chunkferry::emulator::Log;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,9 +20,10 @@ const THERE: &str = "10.0.0.2";
 
 pub(crate) struct Cell {
     dir: TempDir,
+    // Dropped before the namespaces whose devices it holds.
+    _link: Link,
     here: Namespace,
     there: Namespace,
-    _link: Link,
 }
 
 /// What one transfer came to, from the opened session to the last acknowledged byte.
@@ -53,9 +55,9 @@ impl Cell {
         let link = Link::between(here.device(HERE, THERE)?, there.device(THERE, HERE)?, shape);
         Some(Self {
             dir: tempfile::tempdir().unwrap(),
+            _link: link,
             here,
             there,
-            _link: link,
         })
     }
 
@@ -97,12 +99,25 @@ impl Cell {
         }
     }
 
+    /// What the emulator saw.
+    pub(crate) fn log(&self, of: &Emulator) -> Log {
+        let request = "GET /_emulator/log HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n\r\n";
+        let answer = self.here.enter(|| {
+            let mut stream = TcpStream::connect(of.address()).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
     /// The time that a connection takes to open, which is one round trip; the shortest of five.
     pub(crate) fn round_trip(&self, to: &Emulator) -> Duration {
-        let address: SocketAddr = to.url.strip_prefix("http://").unwrap().parse().unwrap();
         let once = || {
             let started = Instant::now();
-            TcpStream::connect(address).unwrap();
+            TcpStream::connect(to.address()).unwrap();
             started.elapsed()
         };
         self.here.enter(|| (0..5).map(|_| once()).min().unwrap())
@@ -206,6 +221,12 @@ fn said(command: &mut Command) -> String {
 pub(crate) struct Emulator {
     url: String,
     process: Child,
+}
+
+impl Emulator {
+    fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
 }
 
 impl Drop for Emulator {

@@ -8,7 +8,6 @@ mod matrix;
 mod namespace;
 mod page;
 #[path = "../cli/video.rs"]
-#[allow(dead_code)]
 mod video;
 
 use std::time::Duration;
@@ -42,6 +41,13 @@ fn a_long_link_costs_no_second_connection_and_no_byte_twice() {
     let run = cell.upload(&emulator, &second, "state", None);
     assert_eq!(run.chunk_size, Limits::TIKTOK.max_chunk);
     assert_eq!((run.connections, run.sent_again), (1, 0));
+    let log = cell.log(&emulator);
+    let received = log
+        .sessions
+        .into_iter()
+        .filter_map(|session| session.sha256);
+    let sent = [first, second].map(|file| video::sha256(&file));
+    assert_eq!((log.drafts, received.collect::<Vec<_>>()), (2, sent.into()));
 }
 
 #[test]
