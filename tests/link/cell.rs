@@ -1,0 +1,237 @@
+//! Two machines and the link between them: the command on one, the emulator on the other.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use chunkferry::emulator::Log;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::link::{Link, Shape};
+use crate::namespace::Namespace;
+use crate::video;
+
+const HERE: &str = "10.0.0.1";
+const THERE: &str = "10.0.0.2";
+
+pub(crate) struct Cell {
+    dir: TempDir,
+    // Dropped before the namespaces whose devices it holds.
+    _link: Link,
+    here: Namespace,
+    there: Namespace,
+}
+
+/// What one transfer came to, from the opened session to the last acknowledged byte.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) took: Duration,
+    pub(crate) chunk_size: u64,
+    /// Bytes handed to the socket more than once.
+    pub(crate) sent_again: u64,
+    pub(crate) connections: u64,
+}
+
+impl Cell {
+    /// `None`, and said so, where namespaces or TUN devices cannot be had.
+    pub(crate) fn new(shape: Shape) -> Option<Self> {
+        let cell = Self::build(shape);
+        if cell.is_none() {
+            eprintln!("NOT TESTED: needs root and ip");
+        }
+        cell
+    }
+
+    fn build(shape: Shape) -> Option<Self> {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = |end| format!("ferry{}-{number}{end}", std::process::id());
+        let here = Namespace::new(name("a"))?;
+        let there = Namespace::new(name("b"))?;
+        let link = Link::between(here.device(HERE, THERE)?, there.device(THERE, HERE)?, shape);
+        Some(Self {
+            dir: tempfile::tempdir().unwrap(),
+            _link: link,
+            here,
+            there,
+        })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn video(&self, name: &str, size: u64) -> PathBuf {
+        let path = self.path(name);
+        video::write(&path, size, size);
+        path
+    }
+
+    /// The emulator at the other end. It takes files whole, so that an unbroken PUT can be held against chunks.
+    pub(crate) fn emulator(&self, faults: &[String]) -> Emulator {
+        let mut command = self.there.command(env!("CARGO_BIN_EXE_chunkferry"));
+        command.args(["emulator", "--keep", "0", "--listen"]);
+        command.arg(format!("{THERE}:0"));
+        let settings = [
+            "limits=off",
+            "processing_time=0s",
+            "max_chunk=4000000000",
+            "max_last_chunk=4000000000",
+        ];
+        for pair in settings {
+            command.args(["--set", pair]);
+        }
+        for fault in faults {
+            command.args(["--fault", fault]);
+        }
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let stdout = process.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("listening on ").unwrap();
+        Emulator {
+            url: url.to_owned(),
+            process,
+        }
+    }
+
+    /// What the emulator saw.
+    pub(crate) fn log(&self, of: &Emulator) -> Log {
+        let request = "GET /_emulator/log HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n\r\n";
+        let answer = self.here.enter(|| {
+            let mut stream = TcpStream::connect(of.address()).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        });
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
+    /// The time that a connection takes to open, which is one round trip; the shortest of five.
+    pub(crate) fn round_trip(&self, to: &Emulator) -> Duration {
+        let once = || {
+            let started = Instant::now();
+            TcpStream::connect(to.address()).unwrap();
+            started.elapsed()
+        };
+        self.here.enter(|| (0..5).map(|_| once()).min().unwrap())
+    }
+
+    /// One run of the command. Without a chunk size that is `auto`, by the rate that is known in this state directory.
+    pub(crate) fn upload(
+        &self,
+        to: &Emulator,
+        file: &Path,
+        state: &str,
+        chunk_size: Option<u64>,
+    ) -> Run {
+        let opened = self.here.tcp("ActiveOpens");
+        let mut command = self.here.command(env!("CARGO_BIN_EXE_chunkferry"));
+        command.args(["upload", "--json", "--again", "--allow-http"]);
+        command.args(["--api-base", &to.url, "--account", "lena", "--state-dir"]);
+        command.arg(self.path(state)).arg(file);
+        if let Some(chunk_size) = chunk_size {
+            command.args(["--chunk-size", &chunk_size.to_string()]);
+        }
+        command.env("TIKTOK_ACCESS_TOKEN", "act.lena.1");
+        let mut process = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let stdout = process.stdout.take().unwrap();
+        let (mut from, mut until) = (None, None);
+        let (mut planned, mut outcome) = (Value::Null, Value::Null);
+        for line in BufReader::new(stdout).lines() {
+            let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            match line["event"].as_str() {
+                Some("planned") => planned = line,
+                Some("session") => from = Some(Instant::now()),
+                Some("processing") => until = Some(Instant::now()),
+                Some("outcome") => outcome = line,
+                _ => {}
+            }
+        }
+        process.wait().unwrap();
+        assert_eq!(outcome["outcome"], "delivered", "{outcome}");
+        Run {
+            took: until.unwrap() - from.unwrap(),
+            chunk_size: planned["chunk_size"].as_u64().unwrap(),
+            sent_again: outcome["bytes_resent"].as_u64().unwrap(),
+            connections: self.here.tcp("ActiveOpens") - opened,
+        }
+    }
+
+    /// The whole file in one unbroken PUT, as curl sends it; the time from the open connection to the answer.
+    pub(crate) fn curl(&self, to: &Emulator, file: &Path) -> Duration {
+        let size = file.metadata().unwrap().len();
+        let init = format!(
+            r#"{{"source_info":{{"source":"FILE_UPLOAD","video_size":{size},"chunk_size":{size},"total_chunk_count":1}}}}"#
+        );
+        let mut command = self.here.command("curl");
+        command.args(["-sS", "-H", "Authorization: Bearer act.curl.1"]);
+        command.args([
+            "-H",
+            "Content-Type: application/json; charset=UTF-8",
+            "-d",
+            &init,
+        ]);
+        command.arg(format!("{}/v2/post/publish/inbox/video/init/", to.url));
+        let answer: Value = serde_json::from_str(&said(&mut command)).unwrap();
+        let mut command = self.here.command("curl");
+        command.args([
+            "-sS",
+            "-H",
+            "Expect:",
+            "-H",
+            "Content-Type: video/mp4",
+            "-H",
+        ]);
+        command.arg(format!("Content-Range: bytes 0-{}/{size}", size - 1));
+        command.args(["-w", "%{http_code} %{time_pretransfer} %{time_total}", "-T"]);
+        // Left to itself it would add the name of the file to a path that ends in a slash.
+        let target = answer["data"]["upload_url"].as_str().unwrap();
+        let target = target.strip_prefix(&to.url).unwrap();
+        command
+            .arg(file)
+            .args(["--request-target", target, &to.url]);
+        let figures = said(&mut command);
+        let [code, from, until] = *figures.split(' ').collect::<Vec<_>>() else {
+            panic!("{figures}");
+        };
+        assert_eq!(code, "201", "{figures}");
+        let [from, until] = [from, until].map(|text| text.parse::<f64>().unwrap());
+        Duration::from_secs_f64(until - from)
+    }
+}
+
+/// What a program says on its standard output.
+fn said(command: &mut Command) -> String {
+    let output = command.stderr(Stdio::inherit()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Stopped when it is dropped.
+pub(crate) struct Emulator {
+    url: String,
+    process: Child,
+}
+
+impl Emulator {
+    fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
