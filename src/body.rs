@@ -36,6 +36,8 @@ pub(crate) struct Meter {
     taken: AtomicU64,
     /// Milliseconds after `start` when the socket last took a byte, or when waiting was last our own doing.
     moved: AtomicU64,
+    /// Longest time, in milliseconds, that the socket took nothing.
+    longest: AtomicU64,
     /// Whether it is our own doing now.
     pausing: AtomicBool,
     start: Instant,
@@ -46,14 +48,18 @@ pub(crate) struct Meter {
 
 impl Meter {
     fn touch(&self) {
-        self.moved
-            .store(self.start.elapsed().as_millis() as u64, Ordering::Relaxed);
+        let now = self.start.elapsed().as_millis() as u64;
+        let before = self.moved.swap(now, Ordering::Relaxed);
+        if !self.pausing.load(Ordering::Relaxed) {
+            self.longest
+                .fetch_max(now.saturating_sub(before), Ordering::Relaxed);
+        }
     }
 
     /// Waits for something of our own: the socket is not to blame.
     fn pause<T>(&self, waited: Poll<T>) -> Poll<T> {
-        self.pausing.store(waited.is_pending(), Ordering::Relaxed);
         self.touch();
+        self.pausing.store(waited.is_pending(), Ordering::Relaxed);
         waited
     }
 
@@ -64,6 +70,12 @@ impl Meter {
         }
         let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
         self.start.elapsed().saturating_sub(moved)
+    }
+
+    /// The longest time in which the socket took no byte, so far.
+    pub(crate) fn longest_idle(&self) -> Duration {
+        let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed));
+        longest.max(self.idle())
     }
 
     pub(crate) fn is_all_taken(&self) -> bool {
@@ -134,6 +146,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         let meter = Meter {
             taken: AtomicU64::new(0),
             moved: AtomicU64::new(0),
+            longest: AtomicU64::new(0),
             pausing: AtomicBool::new(false),
             start: Instant::now(),
             len,

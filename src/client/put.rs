@@ -61,6 +61,9 @@ impl Client {
             Ok((200..300, _)) if !meter.is_all_taken() => Err(CallError::Lost(
                 "success was claimed before all bytes were sent".into(),
             )),
+            Ok((400, _)) if meter.longest_idle() >= self.waits.standstill => Err(CallError::Lost(
+                "it was refused after the line had stood still".into(),
+            )),
             Ok((http_status, headers)) => {
                 let header = text(headers, &CONTENT_RANGE);
                 let progress =

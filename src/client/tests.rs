@@ -23,6 +23,7 @@ fn waits() -> Waits {
         connect,
         call,
         stall,
+        standstill,
         answer,
         answer_rate,
         processing,
@@ -31,6 +32,7 @@ fn waits() -> Waits {
         connect: connect / SCALE,
         call: call / SCALE,
         stall: stall / SCALE,
+        standstill: standstill / SCALE,
         answer: answer / SCALE,
         answer_rate: answer_rate * u64::from(SCALE),
         processing,
@@ -156,6 +158,33 @@ async fn a_host_that_takes_everything_and_never_answers_is_given_up() {
     assert!(
         matches!(&error, CallError::Lost(reason) if reason.contains("after the last byte")),
         "{error}"
+    );
+}
+
+/// A server that stops reading for a while, and then refuses what it has of the body.
+fn refuses_after(pause: Duration) -> String {
+    server(Some(16 * 1024), move |mut stream| {
+        head(&mut stream);
+        thread::sleep(pause);
+        let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).expect("taken");
+        hold(stream);
+    })
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_body_that_stood_still_is_the_lines_fault_and_no_end_of_the_upload() {
+    let error = put(&refuses_after(waits().standstill * 3)).await;
+    let error = error.expect_err("the service gave the body up");
+    assert!(
+        matches!(&error, CallError::Lost(reason) if reason.contains("stood still")),
+        "{error}"
+    );
+    let answer = put(&refuses_after(Duration::ZERO)).await;
+    assert_eq!(
+        answer.expect("at once").http_status,
+        400,
+        "is about the request"
     );
 }
 
