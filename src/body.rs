@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep};
 use crate::event::Tally;
 use crate::killpoint::reach;
 use crate::ledger::Running;
+use crate::throttle::Throttle;
 
 /// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
 pub(crate) const WITHHELD: u64 = 64 * 1024;
@@ -295,43 +296,6 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> http_body::Body for Body<S> {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
-    }
-}
-
-/// A rate shared by all bodies of an engine, in bytes per second.
-#[derive(Debug, Clone)]
-pub(crate) struct Throttle {
-    rate: u64,
-    /// When the bytes promised so far will have left.
-    free: Arc<Mutex<Instant>>,
-}
-
-/// Time that was not used is made up for as long as it is no longer than this: timers are late, and chunks have pauses
-/// between them.
-const CREDIT: Duration = Duration::from_millis(200);
-
-impl Throttle {
-    pub(crate) fn new(rate: u64) -> Self {
-        Self {
-            rate: rate.max(1),
-            free: Arc::new(Mutex::new(Instant::now())),
-        }
-    }
-
-    /// Bytes that may leave together: a twentieth of a second's, so that the line sees a stream and not bursts.
-    fn at_once(&self) -> usize {
-        usize::try_from(self.rate / 20).map_or(usize::MAX, |most| most.max(1024))
-    }
-
-    /// Takes `bytes` out of the rate; the wait until they may leave.
-    fn reserve(&self, bytes: u64) -> Duration {
-        let now = Instant::now();
-        let mut free = lock(&self.free);
-        let start = now
-            .checked_sub(CREDIT)
-            .map_or(*free, |oldest| oldest.max(*free));
-        *free = start + Duration::from_secs_f64(bytes as f64 / self.rate as f64);
-        free.saturating_duration_since(now)
     }
 }
 

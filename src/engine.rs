@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::account::Account;
-use crate::body::Throttle;
 use crate::client::Client;
 use crate::draft::Draft;
 use crate::error::Error;
@@ -22,6 +21,7 @@ use crate::job::Job;
 use crate::journal::{ProgressStore, SledStore};
 use crate::retry::Waits;
 use crate::source::Pool;
+use crate::throttle::Throttle;
 use crate::upload::Key;
 use crate::wirelog::WireLog;
 

@@ -72,6 +72,7 @@ mod remote;
 mod retry;
 mod secret;
 mod source;
+mod throttle;
 mod upload;
 mod wire;
 mod wirelog;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::scene::{CHUNKFERRY, Scene, median, sample};
 use crate::sink::Sink;
+use crate::witness::seen;
 
 const SIZE: u64 = 1_000_000_000;
 
@@ -33,7 +34,7 @@ pub(crate) fn gigabit(scene: &Scene, rounds: usize) -> io::Result<Gigabit> {
         let token = format!("act.lab{:08x}.1", fastrand::u32(..));
         let mut command = scene.upload(&file, state.path(), &server, args);
         scene.run(command.env("TIKTOK_ACCESS_TOKEN", &token), SIZE)?;
-        Ok(server.seen(&[token])?.transfer)
+        Ok(seen(&server.address, &[token])?.transfer)
     };
     let (mut journal, mut ledger, mut used) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use serde::Deserialize;
 
 use crate::scene::{Scene, median, sample};
-use crate::witness::ask;
+use crate::witness::{Put, ask, puts as puts_of};
 
 const SIZE: u64 = 4_000_000_000;
 
@@ -25,24 +25,6 @@ struct Usage {
     now_us: u64,
 }
 
-#[derive(Deserialize)]
-struct Log {
-    sessions: Vec<Session>,
-}
-
-#[derive(Deserialize)]
-struct Session {
-    puts: Vec<Put>,
-}
-
-#[derive(Deserialize)]
-struct Put {
-    first: u64,
-    last: u64,
-    began_us: u64,
-    http_status: Option<u16>,
-}
-
 pub(crate) fn resume(scene: &Scene, rounds: usize) -> io::Result<Resumed> {
     let file = sample(scene.dir.path(), "resumed.mp4", SIZE)?;
     let (mut first_bytes, mut fresh, mut again) = (Vec::new(), Vec::new(), 0);
@@ -59,12 +41,8 @@ pub(crate) fn resume(scene: &Scene, rounds: usize) -> io::Result<Resumed> {
         };
         let now = || ask(&scene.plain.address, "usage", None).map(|usage: Usage| usage.now_us);
         let puts = || -> io::Result<Vec<Put>> {
-            let log: Log = ask(&scene.plain.address, "log", Some(&token))?;
-            Ok(log
-                .sessions
-                .into_iter()
-                .flat_map(|session| session.puts)
-                .collect())
+            let uploads = puts_of(&scene.plain.address, &token)?;
+            Ok(uploads.into_iter().flatten().collect())
         };
         let started = now()?;
         let mut child = upload().stdout(Stdio::piped()).spawn()?;
@@ -93,12 +71,10 @@ pub(crate) fn resume(scene: &Scene, rounds: usize) -> io::Result<Resumed> {
         let next = after.iter().find(|put| put.began_us > started);
         first_bytes.extend(next.map(|put| (put.began_us - started) as f64 / 1e3));
         let mut accepted = 0;
-        for put in &after {
-            again += accepted.min(put.last + 1).saturating_sub(put.first);
-            if put.http_status.is_some_and(|status| status < 300) {
-                accepted = accepted.max(put.last + 1);
-            }
-        }
+        again += after
+            .iter()
+            .map(|put| put.again(&mut accepted))
+            .sum::<u64>();
     }
     std::fs::remove_file(file)?;
     Ok(Resumed {

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::scene::{CHUNKFERRY, Run, Scene, median, sample};
 use crate::sink::Sink;
+use crate::witness::seen;
 
 /// The chunk size of those who send in chunks.
 const CHUNK: u64 = 10_000_000;
@@ -156,7 +157,7 @@ pub(crate) fn watched(scene: &Scene, sink: &Sink, args: &[&str]) -> io::Result<(
     let mut command = scene.upload(&scene.file, state.path(), sink, args);
     let run = scene.run(command.env("TIKTOK_ACCESS_TOKEN", &token), scene.size)?;
     let connections = sink.usage()?.connections - before;
-    Ok((run, (connections, sink.seen(&[token])?.again)))
+    Ok((run, (connections, seen(&sink.address, &[token])?.again)))
 }
 
 fn theirs(scene: &Scene, who: Who, tls: bool) -> Command {

@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::exit::Exit;
-use super::witness::ask;
+use super::witness::{ask, seen};
 use super::{Failure, Globals};
 
 /// Upload a sample to an emulator, kill the upload on the way, and watch it arrive
@@ -22,6 +22,9 @@ pub(super) struct Demo {}
 
 /// Three seconds of H.264 in MP4; `clip.sh` beside it made it.
 const CLIP: &[u8] = include_bytes!("demo/clip.mp4");
+
+/// A token of the emulator's creator "demo".
+const TOKEN: &str = "act.demo.1";
 
 /// The sample's size in bytes: the clip and a `free` box of zeros.
 const SIZE: u64 = 340_000_000;
@@ -59,6 +62,7 @@ impl Demo {
         let ended = upload.child.wait().await.map_err(failed)?;
         let address = url.trim_start_matches("http://");
         let log: Log = ask(address, "log", None).map_err(failed)?;
+        let again = seen(address, &[TOKEN.to_owned()]).map_err(failed)?.again;
         // It has nothing to clean up.
         let _ = emulator.kill().await;
 
@@ -67,7 +71,6 @@ impl Demo {
             .iter()
             .find_map(|session| session.sha256.clone());
         let equal = received.is_some() && received == Some(sha256(&sample).map_err(failed)?);
-        let again = sent_again(&log);
         println!(
             "{} {} · sha256 {} · killed once · bytes acknowledged then sent again: {again}",
             log.drafts,
@@ -159,7 +162,7 @@ impl Run {
             .args(["--json", "--account", "demo", "--api-base", url])
             .arg("--state-dir")
             .arg(dir.join("state"))
-            .env("TIKTOK_ACCESS_TOKEN", "act.demo.1")
+            .env("TIKTOK_ACCESS_TOKEN", TOKEN)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -186,22 +189,4 @@ impl Run {
         }
         Ok(confirmed)
     }
-}
-
-/// Bytes of ranges that were accepted and then sent once more within the same session.
-fn sent_again(log: &Log) -> u64 {
-    let mut again = 0;
-    for session in &log.sessions {
-        let mut accepted = 0;
-        for put in &session.puts {
-            let (Some(first), Some(last)) = (put.first, put.last) else {
-                continue;
-            };
-            again += accepted.min(last + 1).saturating_sub(first);
-            if put.http_status.is_some_and(|status| status < 300) {
-                accepted = accepted.max(last + 1);
-            }
-        }
-    }
-    again
 }

@@ -106,7 +106,7 @@ async fn apart(
 fn line(shared: &Shared, request: &Request) -> Option<Arc<Line>> {
     let line = request.extensions().get::<Arc<Line>>().cloned();
     if let Some(line) = &line {
-        shared.count(line);
+        line.count(shared);
     }
     line
 }

@@ -12,7 +12,6 @@ use tokio::time::Instant;
 
 use super::keep::Shelf;
 use super::settings::Settings;
-use super::wire::Line;
 use super::world::World;
 
 #[derive(Debug)]
@@ -54,13 +53,6 @@ impl Shared {
     /// Locks the world; never keep the guard across an await.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a connection that a call or a chunk came by, once.
-    pub(crate) fn count(&self, line: &Line) {
-        if line.is_new() {
-            self.world().connections += 1;
-        }
     }
 
     /// Microseconds since the start, by a clock that nothing sets.

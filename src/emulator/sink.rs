@@ -110,7 +110,7 @@ impl Connection<'_> {
             unread = 0;
             empty_answer(200)
         } else if parts.method == Method::PUT && UPLOADS.contains(&parts.uri.path()) {
-            self.shared.count(&self.line);
+            self.line.count(self.shared);
             let pipe = &mut self.pipe;
             receive::discard(self.shared, &parts, |wanted| {
                 unread = unread.saturating_sub(wanted);

@@ -48,9 +48,11 @@ impl Line {
         }
     }
 
-    /// Whether nobody has asked this before.
-    pub(crate) fn is_new(&self) -> bool {
-        !self.used.swap(true, Ordering::Relaxed)
+    /// A call or a chunk came by it; each connection counts once.
+    pub(crate) fn count(&self, shared: &Shared) {
+        if !self.used.swap(true, Ordering::Relaxed) {
+            shared.world().connections += 1;
+        }
     }
 
     /// Resets the connection. The future never ends: its connection takes it along.

@@ -16,6 +16,7 @@ use super::carry::Setup;
 use super::cost;
 use super::host::Host;
 use super::sink::Sink;
+use super::witness::seen;
 use crate::cli::{Failure, Globals};
 
 /// The chunk size that all setups have unless it is what they differ in.
@@ -292,7 +293,7 @@ impl Course {
             return Err(io::Error::other(said.trim().to_owned()));
         }
         let after = sink.usage()?;
-        let seen = sink.seen(&setup.tokens())?;
+        let seen = seen(&sink.address, &setup.tokens())?;
         let bytes = seen.bytes as f64;
         let transfer = seen.transfer.max(1e-6);
         Ok(Measured {

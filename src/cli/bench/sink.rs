@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::witness::ask;
 
@@ -26,20 +26,6 @@ pub(crate) struct Usage {
     pub(crate) cpu_us: u64,
     /// Connections that calls or chunks came by.
     pub(crate) connections: u64,
-}
-
-/// What it saw of one measurement.
-#[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Seen {
-    /// Seconds from the head of the first chunk to the answer to the last one.
-    pub(crate) transfer: f64,
-    /// Seconds between the answer to a chunk and the head of the next one of its upload, in ascending order.
-    pub(crate) gaps: Vec<f64>,
-    /// Chunks that came, and bytes of them.
-    pub(crate) chunks: usize,
-    pub(crate) bytes: u64,
-    /// Bytes that came although they were there.
-    pub(crate) again: u64,
 }
 
 impl Sink {
@@ -88,35 +74,6 @@ impl Sink {
     pub(crate) fn usage(&self) -> io::Result<Usage> {
         ask(&self.address, "usage", None)
     }
-
-    /// What it saw of the creators of these tokens.
-    pub(crate) fn seen(&self, tokens: &[String]) -> io::Result<Seen> {
-        let (mut seen, mut began, mut ended) = (Seen::default(), u64::MAX, 0);
-        for token in tokens {
-            let log: Log = ask(&self.address, "log", Some(token))?;
-            for session in &log.sessions {
-                let mut before: Option<&Put> = None;
-                for put in &session.puts {
-                    let expected = before
-                        .and_then(|before| before.last)
-                        .map_or(0, |last| last + 1);
-                    seen.again += expected.saturating_sub(put.first.unwrap_or(expected));
-                    if let Some(answered) = before.and_then(|before| before.answered_us) {
-                        seen.gaps
-                            .push(put.began_us.saturating_sub(answered) as f64 / 1e6);
-                    }
-                    seen.chunks += 1;
-                    seen.bytes += put.bytes;
-                    began = began.min(put.began_us);
-                    ended = ended.max(put.answered_us.unwrap_or(0));
-                    before = Some(put);
-                }
-            }
-        }
-        seen.gaps.sort_by(f64::total_cmp);
-        seen.transfer = ended.saturating_sub(began) as f64 / 1e6;
-        Ok(seen)
-    }
 }
 
 impl Drop for Sink {
@@ -126,24 +83,4 @@ impl Drop for Sink {
             let _ = child.kill().and_then(|()| child.wait().map(drop));
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Log {
-    sessions: Vec<Session>,
-}
-
-#[derive(Deserialize)]
-struct Session {
-    puts: Vec<Put>,
-}
-
-#[derive(Deserialize)]
-struct Put {
-    first: Option<u64>,
-    last: Option<u64>,
-    bytes: u64,
-    #[serde(default)]
-    began_us: u64,
-    answered_us: Option<u64>,
 }

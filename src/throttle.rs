@@ -1,0 +1,43 @@
+//! A rate that is held: bytes wait for their time, and what late timers cost is made up for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A rate shared by all bodies of an engine, in bytes per second.
+#[derive(Debug, Clone)]
+pub(crate) struct Throttle {
+    rate: u64,
+    /// When the bytes promised so far will have left.
+    free: Arc<Mutex<Instant>>,
+}
+
+/// Time that was not used is made up for as long as it is no longer than this: timers are late, and chunks have pauses
+/// between them.
+const CREDIT: Duration = Duration::from_millis(200);
+
+impl Throttle {
+    pub(crate) fn new(rate: u64) -> Self {
+        Self {
+            rate: rate.max(1),
+            free: Arc::new(Mutex::new(Instant::now())),
+        }
+    }
+
+    /// Bytes that may leave together: a twentieth of a second's, so that the line sees a stream and not bursts.
+    pub(crate) fn at_once(&self) -> usize {
+        usize::try_from(self.rate / 20).map_or(usize::MAX, |most| most.max(1024))
+    }
+
+    /// Takes `bytes` out of the rate; the wait until they may leave.
+    pub(crate) fn reserve(&self, bytes: u64) -> Duration {
+        let now = Instant::now();
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = now
+            .checked_sub(CREDIT)
+            .map_or(*free, |oldest| oldest.max(*free));
+        *free = start + Duration::from_secs_f64(bytes as f64 / self.rate as f64);
+        free.saturating_duration_since(now)
+    }
+}
