@@ -402,6 +402,28 @@ fn a_name_that_is_not_utf8_survives_the_journal() {
     assert_eq!(read_back(&upload).path(), Some(path.as_path()));
 }
 
+#[test]
+fn a_row_whose_plan_breaks_a_rule_is_damage_and_no_upload() {
+    // The last one is what a flipped bit makes of 5 chunks.
+    for (field, value) in [
+        ("chunk_count", 0),
+        ("chunk_size", 0),
+        ("video_size", 0),
+        ("video_size", 9),
+        ("chunk_count", 4),
+    ] {
+        let mut row = serde_json::to_value(uploading(1)).expect("a row");
+        row["origin"]["plan"][field] = value.into();
+        if (field, value) == ("video_size", 9) {
+            row["origin"]["plan"]["chunk_count"] = 0.into();
+        }
+        assert!(
+            serde_json::from_value::<Upload>(row).is_err(),
+            "{field} {value}"
+        );
+    }
+}
+
 /// Anything a service may answer.
 fn any_reply() -> impl Strategy<Value = u8> {
     0..40_u8
