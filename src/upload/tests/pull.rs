@@ -171,5 +171,7 @@ fn the_query_of_a_url_is_in_no_row() {
     let row = serde_json::to_string(&queued()).expect("a row");
     assert!(row.contains("https://media.example/clip.mp4"), "{row}");
     let again: Upload = serde_json::from_str(&row).expect("the same row");
+    let url = "https://media.example/clip.mp4";
+    assert_eq!((&*again.name(), again.url()), (url, Some(url)));
     assert_eq!(again.key, queued().key);
 }
