@@ -6,6 +6,7 @@ use crate::reconcile::Witness;
 use crate::secret::Secret;
 use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
 
+mod budgets;
 mod pull;
 mod time;
 mod triples;
@@ -449,9 +450,10 @@ fn what_each_state_claims_of_an_upload() {
         let yes = |claim: bool, word| if claim { word } else { "-" };
         writeln!(
             text,
-            "{name:<12}{:<10}{:<7}{} chunks, {:>8} bytes, due {:<5}{:<18}{reason}",
+            "{name:<12}{:<10}{:<7}{:<7}{} chunks, {:>8} bytes, due {:<5}{:<18}{reason}",
             yes(upload.may_be_posted(), "posted?"),
             yes(upload.has_ended(), "ended"),
+            yes(upload.final_error().is_some(), "error"),
             upload.confirmed(),
             upload.confirmed_bytes(),
             upload
@@ -462,16 +464,16 @@ fn what_each_state_claims_of_an_upload() {
         .expect("a string");
     }
     insta::assert_snapshot!(text, @r"
-    queued      -         -      0 chunks,        0 bytes, due 0    -                 -
-    init_intent -         -      0 chunks,        0 bytes, due 0    -                 -
-    uploading   -         -      2 chunks, 20000000 bytes, due 2    v_inbox_file~v2.1 -
-    sealed      posted?   -      4 chunks, 40000000 bytes, due 4    v_inbox_file~v2.1 -
-    processing  posted?   -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
-    delivered   -         ended  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
-    published   -         ended  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
-    failed      -         ended  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 file_format_check_failed
-    given_up    -         ended  0 chunks,        0 bytes, due 0    -                 it was edited
-    unknown     -         ended  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 the journal was lost
+    queued      -         -      -      0 chunks,        0 bytes, due 0    -                 -
+    init_intent -         -      -      0 chunks,        0 bytes, due 0    -                 -
+    uploading   -         -      -      2 chunks, 20000000 bytes, due 2    v_inbox_file~v2.1 -
+    sealed      posted?   -      -      4 chunks, 40000000 bytes, due 4    v_inbox_file~v2.1 -
+    processing  posted?   -      -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
+    delivered   -         ended  -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
+    published   -         ended  -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
+    failed      -         ended  error  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 file_format_check_failed
+    given_up    -         ended  error  0 chunks,        0 bytes, due 0    -                 it was edited
+    unknown     -         ended  error  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 the journal was lost
     ");
 }
 

@@ -93,6 +93,7 @@ fn a_kill_between_the_init_of_a_pull_and_its_record_is_an_unknown_outcome() {
     assert_eq!(next(&found, 5), "done");
     assert_eq!(found.state_name(), "unknown");
     assert!(found.has_ended() && found.final_error().is_some());
+    assert_eq!(found.reason(), Some(STRANDED));
     assert!(!read_back(&queued()).has_ended());
 }
 
