@@ -229,3 +229,185 @@ fn a_failure_that_can_be_cured_is_recorded_before_the_run_ends() {
     };
     assert!(upload.apply(Reply::Status(Ok(failed)), at(4), 0).save);
 }
+
+/// Sealed, and its last chunk answered 416.
+fn sealed_and_refused(header: Option<u64>) -> Upload {
+    let mut upload = sealed();
+    upload.apply(put(416, header), at(5), 0);
+    upload
+}
+
+#[test]
+fn after_sealing_too_a_status_that_may_lag_is_asked_three_times() {
+    let border = || working(Some(40_000_000));
+    let ask = |header| questions(&mut sealed_and_refused(header), &mut 6, |_| border());
+    assert_eq!(ask(None), (3, "put"));
+    assert_eq!(ask(Some(40_000_000)), (1, "put"));
+
+    let climbing = |second| working(Some(40_000_001 + second * 1000));
+    let mut upload = sealed();
+    upload.apply(lost(), at(5), 0);
+    assert_eq!(questions(&mut upload, &mut 6, climbing), (3, "put"));
+}
+
+/// When it opens another session, if status says this from second 10 on, once a second.
+fn lost_at(mut upload: Upload, says: impl Fn(u64) -> Option<u64>) -> Option<u64> {
+    for second in 10..60 {
+        upload.run.not_before = None;
+        upload.apply(working(says(second)), at(second), 0);
+        match upload.state.name() {
+            "sealed" => upload.run.in_doubt = true,
+            _ => return Some(second),
+        }
+    }
+    None
+}
+
+#[test]
+fn only_fifteen_seconds_of_standstill_below_the_end_allow_another_session_after_sealing() {
+    let dead = || {
+        let mut upload = sealed();
+        upload.apply(put(404, None), at(5), 0);
+        upload
+    };
+    for below in [20_000_000, 40_000_000, 44_000_000] {
+        assert_eq!(lost_at(dead(), |_| Some(below)), Some(25), "{below}");
+    }
+    assert_eq!(
+        lost_at(dead(), |second| Some(44_000_000 + second)),
+        None,
+        "it moves"
+    );
+    let moved = |second| Some(if second == 10 { 43_000_000 } else { 44_000_000 });
+    assert_eq!(lost_at(dead(), moved), None, "it has moved since");
+    let back = |second| Some(if second == 15 { 43_000_000 } else { 44_000_000 });
+    assert_eq!(lost_at(dead(), back), None, "it contradicts itself");
+    assert_eq!(
+        lost_at(dead(), |_| Some(60_000_000)),
+        None,
+        "beyond the end"
+    );
+    assert_eq!(lost_at(dead(), |_| None), None, "nothing is told");
+    assert_eq!(
+        lost_at(sealed_and_refused(None), |_| Some(44_000_000)),
+        Some(25),
+        "refused, but not dead"
+    );
+}
+
+#[test]
+fn where_status_tells_no_number_the_last_chunk_is_sent_until_its_refusals_have_stood_still() {
+    let mut upload = sealed();
+    let (mut second, mut puts) = (100, Vec::new());
+    while upload.state.name() == "sealed" {
+        match upload.step(at(second)) {
+            Step::Wait(wait) => second += wait.as_secs().max(1),
+            Step::Put(_) => {
+                puts.push(second);
+                upload.apply(put(416, Some(44_000_000)), at(second), 0);
+            }
+            Step::Ask => drop(upload.apply(working(None), at(second), 0)),
+            step => panic!("{step:?}"),
+        }
+        assert!(second < 200, "it does not end");
+    }
+    assert_eq!(puts, [100, 105, 110, 115]);
+    assert_eq!(next(&upload, second), "init");
+}
+
+#[test]
+fn a_url_that_is_dead_and_a_status_without_a_number_is_followed_and_never_sent_to() {
+    let mut upload = sealed_and_refused(Some(44_000_000));
+    upload.apply(put(404, None), at(6), 0);
+    for second in 7..30 {
+        upload.apply(working(None), at(second), 0);
+        assert_eq!(
+            (next(&upload, second), upload.state.name()),
+            ("wait", "sealed")
+        );
+    }
+}
+
+#[test]
+fn the_wait_for_the_video_grows_to_ten_seconds_and_ends_on_the_second() {
+    let mut upload = sealed();
+    upload.apply(put(201, None), at(0), 0);
+    for asked in 0..9 {
+        upload.apply(working(None), at(10), 0);
+        assert_eq!(wait(&upload, 10), crate::retry::poll_interval(asked));
+    }
+    upload.apply(working(None), at(10 + 1797), 0);
+    assert_eq!(wait(&upload, 10 + 1797), Duration::from_secs(3));
+}
+
+#[test]
+fn who_waits_in_vain_is_told_for_what() {
+    let mut processing = sealed();
+    processing.apply(put(201, None), at(3), 0);
+    let mut dead = sealed();
+    dead.apply(put(404, None), at(3), 0);
+    for (mut upload, told) in [
+        (processing, "Every byte is at TikTok"),
+        (dead, "the last bytes"),
+    ] {
+        for second in [10, 1810] {
+            upload.apply(working(None), at(second), 0);
+        }
+        let Step::Stop(Stop::Spent(text)) = upload.step(at(1810)) else {
+            panic!("it goes on");
+        };
+        assert!(
+            text.contains(told) && text.contains("after 1800 s"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_status_that_is_not_answered_is_asked_for_so_often_and_an_answer_refills_that() {
+    let errors: [(fn() -> CallError, u64); 4] = [
+        (|| CallError::Lost("timeout".into()), 7),
+        (|| CallError::Unsent("refused".into()), 7),
+        (|| refusal(500, "internal_error"), 7),
+        (|| refusal(429, "rate_limit_exceeded"), 6),
+    ];
+    for (error, most) in errors {
+        let mut upload = sealed();
+        upload.apply(put(201, None), at(3), 0);
+        for answered in [true, false] {
+            for round in 1..most {
+                upload.apply(Reply::Status(Err(error())), at(100), 0);
+                assert_ne!(next(&upload, 300), "stop", "{} {round}", error());
+            }
+            if answered {
+                upload.apply(working(None), at(200), 0);
+            }
+        }
+        upload.apply(Reply::Status(Err(error())), at(300), 0);
+        assert_eq!(
+            (next(&upload, 300), upload.state.name()),
+            ("stop", "processing")
+        );
+    }
+}
+
+#[test]
+fn a_status_that_is_refused_for_good_ends_the_run_where_no_chunk_can_stand_in_for_it() {
+    let refused_too = || Reply::Status(Err(refusal(401, "access_token_invalid")));
+    let mut processing = sealed();
+    processing.apply(put(201, None), at(3), 0);
+    let mut dead = sealed();
+    dead.apply(put(404, None), at(3), 0);
+    for mut upload in [processing, dead, refused(2, None), sealed_and_refused(None)] {
+        let before = upload.state.name();
+        upload.apply(refused_too(), at(10), 0);
+        assert_eq!((next(&upload, 100), upload.state.name()), ("stop", before));
+    }
+    let mut unknown = refused(2, None);
+    unknown.apply(
+        Reply::Status(Err(refusal(400, "invalid_publish_id"))),
+        at(10),
+        0,
+    );
+    assert_eq!(next(&unknown, 100), "init");
+}

@@ -100,8 +100,10 @@ fn a_kill_between_the_init_of_a_pull_and_its_record_is_an_unknown_outcome() {
 #[test]
 fn a_pull_is_followed_by_status_alone_and_shows_what_was_fetched() {
     let mut upload = intended();
+    assert!(upload.may_be_posted() && !queued().may_be_posted());
     assert!(upload.apply(taken(), at(1), 0).save);
     let mut upload = read_back(&upload);
+    assert!(upload.may_be_posted() && !upload.has_ended());
     for (bytes, shown) in [(10, 10), (30, 30), (20, 30)] {
         upload.apply(fetched(bytes), at(2), 0);
         assert_eq!(upload.confirmed_bytes(), shown);
@@ -136,6 +138,22 @@ fn a_pull_is_given_its_hour_and_the_wait_for_the_video_and_no_more() {
         "stop",
         "its hour is long over by then"
     );
+}
+
+#[test]
+fn a_pull_that_is_handed_over_is_not_followed_and_one_in_vain_is_told_as_a_pull() {
+    let mut upload = intended();
+    upload.apply(taken(), at(0), 0);
+    upload.run.limits.hand_over = true;
+    assert_eq!(next(&upload, 0), "done");
+    upload.run.limits.hand_over = false;
+    for second in [0, 5400] {
+        upload.apply(fetched(1), at(second), 0);
+    }
+    let Step::Stop(Stop::Spent(text)) = upload.step(at(5400)) else {
+        panic!("it goes on");
+    };
+    assert!(text.contains("followed for 5400 s"), "{text}");
 }
 
 #[test]
