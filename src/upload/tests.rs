@@ -554,6 +554,15 @@ fn a_row_read_back_is_still_about_its_own_file() {
 }
 
 #[test]
+fn a_destination_has_one_name_in_rows_and_in_keys_of_the_journal() {
+    let row = serde_json::to_value(Destination::Inbox).expect("a word");
+    assert_eq!(
+        (row.as_str(), Destination::Inbox.as_str()),
+        (Some("inbox"), "inbox")
+    );
+}
+
+#[test]
 fn an_upload_that_is_handed_over_waits_for_nothing() {
     let mut upload = sealed();
     upload.run.limits.hand_over = true;
