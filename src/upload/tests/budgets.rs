@@ -296,6 +296,19 @@ fn only_fifteen_seconds_of_standstill_below_the_end_allow_another_session_after_
 }
 
 #[test]
+fn the_last_chunk_is_not_sent_again_while_status_can_still_tell() {
+    let inside = Some(44_000_000);
+    for (header, says) in [(None, None), (None, inside), (inside, inside)] {
+        let mut upload = sealed_and_refused(header);
+        for second in 6..20 {
+            upload.run.not_before = None;
+            assert_eq!(next(&upload, second), "ask", "{header:?} {says:?}");
+            upload.apply(working(says), at(second), 0);
+        }
+    }
+}
+
+#[test]
 fn where_status_tells_no_number_the_last_chunk_is_sent_until_its_refusals_have_stood_still() {
     let mut upload = sealed();
     let (mut second, mut puts) = (100, Vec::new());
