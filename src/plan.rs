@@ -163,7 +163,7 @@ impl Plan {
         } = *self;
         let count = u64::from(chunk_count);
         let whole = chunk_count == 1;
-        let legal = video_size > 0
+        let legal = chunk_count > 0
             && video_size <= limits.max_file
             && chunk_size > 0
             && count == video_size / chunk_size

@@ -4,6 +4,7 @@
 //! header may be a count or a last index; chunk borders are millions of bytes apart, so both readings meet the same
 //! border.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use crate::plan::Plan;
@@ -46,30 +47,16 @@ pub(crate) enum Verdict {
 /// Two answers of status count as two readings only this far apart: one could lag.
 const APART: Duration = Duration::from_secs(1);
 
-/// Where a number of bytes stands, read as a count and as a last index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Border(u32),
-    Inside(u64),
-    Outside,
-}
-
-fn place(plan: &Plan, bytes: u64) -> Place {
-    for count in [bytes, bytes.saturating_add(1)] {
-        let chunks = if count == plan.video_size() {
-            plan.chunk_count()
-        } else {
-            (count / plan.chunk_size()) as u32
-        };
-        if chunks <= plan.chunk_count() && plan.border(chunks) == count {
-            return Place::Border(chunks);
-        }
-    }
-    if bytes > plan.video_size() {
-        Place::Outside
-    } else {
-        Place::Inside(bytes)
-    }
+/// Where a number of bytes stands, as a count: what is a border, or one short of it as a last index is, means that border;
+/// and whatever lies beyond the end is one place.
+fn place(plan: &Plan, bytes: u64) -> u64 {
+    let (size, chunk) = (plan.video_size(), plan.chunk_size());
+    let is_border = |count: &u64| {
+        *count == size || count.is_multiple_of(chunk) && count / chunk < plan.chunk_count().into()
+    };
+    let readings = [bytes, bytes.saturating_add(1)];
+    let border = readings.into_iter().find(is_border);
+    border.unwrap_or(bytes.min(size + 1))
 }
 
 /// Weighs the readings of one doubt, oldest first, against the journal.
@@ -92,13 +79,13 @@ pub(crate) fn reconcile(plan: &Plan, confirmed: u32, readings: &[Reading]) -> Ve
             || newest.at >= earlier.at + APART;
         independent && place(plan, earlier.bytes) == here
     });
-    let verdict = match here {
-        Place::Border(chunks) if chunks == confirmed => return Verdict::AtBorder,
-        Place::Border(chunks) if chunks == confirmed + 1 => Verdict::Ahead,
-        Place::Border(chunks) if chunks < confirmed => Verdict::Behind,
-        Place::Inside(bytes) if bytes < plan.border(confirmed) => Verdict::Behind,
-        Place::Inside(bytes) if bytes < plan.border(confirmed + 1) => Verdict::MidChunk,
-        Place::Border(_) | Place::Inside(_) | Place::Outside => Verdict::Beyond,
+    let (recorded, next) = (plan.border(confirmed), plan.border(confirmed + 1));
+    let verdict = match (here.cmp(&recorded), here.cmp(&next)) {
+        (Ordering::Equal, _) => return Verdict::AtBorder,
+        (Ordering::Less, _) => Verdict::Behind,
+        (Ordering::Greater, Ordering::Less) => Verdict::MidChunk,
+        (Ordering::Greater, Ordering::Equal) => Verdict::Ahead,
+        (Ordering::Greater, Ordering::Greater) => Verdict::Beyond,
     };
     if twice { verdict } else { Verdict::Unsure }
 }
@@ -182,6 +169,10 @@ mod tests {
                 Verdict::Beyond,
             ),
             (&[status(u64::MAX, 0), header(u64::MAX)], Verdict::Beyond),
+            (
+                &[status(50_000_124, 0), header(50_000_130)],
+                Verdict::Beyond,
+            ),
         ];
         for (readings, expected) in rows {
             assert_eq!(reconcile(&plan(), 2, readings), *expected, "{readings:?}");
@@ -195,6 +186,29 @@ mod tests {
                 reconcile(&plan(), 4, &[header(bytes), status(bytes, 0)]),
                 Verdict::Ahead,
                 "{bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_last_index_that_looks_like_a_border_is_the_end_where_the_tail_is_one_byte() {
+        let plan = Plan::new(50_000_001, &Limits::TIKTOK, 10_000_000).expect("legal");
+        for bytes in [50_000_000, 50_000_001] {
+            assert_eq!(
+                reconcile(&plan, 4, &[header(bytes), status(bytes, 0)]),
+                Verdict::Ahead,
+                "{bytes}"
+            );
+        }
+    }
+
+    #[test]
+    fn more_than_the_whole_video_is_not_the_whole_video() {
+        for (one, other) in [(50_000_124, 50_000_124), (50_000_125, 60_000_000)] {
+            assert_eq!(
+                reconcile(&plan(), 4, &[header(one), status(other, 0)]),
+                Verdict::Beyond,
+                "{one} {other}"
             );
         }
     }

@@ -1,8 +1,8 @@
 //! The embedded store: one sled database in the state directory, owned by one process at a time.
 //!
 //! sled's own flush ends in `sync_file_range`, which survives a crash of the process but not a power cut; so every step
-//! is followed by `fdatasync` on the database file. Rows stay far below the size at which sled moves values into
-//! separate files that it never syncs: the ledger is kept as one key for each chunk.
+//! is followed by `fdatasync` on the database file. Pages stay below the size at which sled moves them into separate files
+//! that it never syncs: segments are large, and the ledger is kept as one key for each chunk.
 
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;

@@ -211,6 +211,16 @@ fn a_damaged_plan_from_disk_is_not_believed() {
             chunk_size: 70_000_000,
             chunk_count: 1,
         },
+        Plan {
+            video_size: 64_000_000,
+            chunk_size: 64_000_000,
+            chunk_count: 1,
+        },
+        Plan {
+            video_size: 9,
+            chunk_size: M10,
+            chunk_count: 0,
+        },
     ];
     for plan in broken {
         assert!(plan.check(&Limits::TIKTOK).is_err(), "{plan:?}");
@@ -243,6 +253,7 @@ proptest! {
             prop_assert_eq!(chunk.range().start, next);
             next = chunk.range().end;
             prop_assert_eq!(chunk.is_last(), next == size);
+            prop_assert_eq!(chunk.video_size(), size);
             prop_assert_eq!(plan.border(chunk.index()), chunk.range().start);
         }
         prop_assert_eq!(next, size);

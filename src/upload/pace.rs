@@ -109,6 +109,8 @@ mod tests {
     #[test]
     fn a_link_too_slow_for_the_hour_is_told_in_numbers() {
         assert_eq!(Shortfall::of_whole(4_000_000_000, 1_200_000), None);
+        let just = Shortfall::of(10_000_000, Duration::from_secs(10), 1_000_000);
+        assert_eq!(just, None, "in time is in time");
         let slow = Shortfall::of_whole(4_294_967_296, 387_500).expect("too slow");
         assert_eq!(
             slow.to_string(),

@@ -197,6 +197,60 @@ mod tests {
             judge(79_000_000, 40_000_000, 1, &both),
             Err(CHUNK_SIZE.to_owned())
         );
+        assert!(judge(64_000_000, 40_000_000, 1, &both).is_ok());
+        assert!(judge(64_000_001, 40_000_000, 1, &both).is_err());
+        for (switch, message) in [
+            ("short_single=chunk_size_invalid", CHUNK_SIZE),
+            ("short_single=chunk_count_invalid", CHUNK_COUNT),
+        ] {
+            assert_eq!(
+                judge(63_000_000, 40_000_000, 1, &[switch]),
+                Err(message.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn a_byte_belongs_to_one_chunk_and_the_tail_to_the_last() {
+        let plan = judge(50_000_123, 10_000_000, 5, &[]).unwrap();
+        for (index, first, end) in [
+            (0, 0, 10_000_000),
+            (3, 30_000_000, 40_000_000),
+            (4, 40_000_000, 50_000_123),
+        ] {
+            assert_eq!(plan.chunk(index), (first, end));
+            assert_eq!(
+                (plan.index_of(first), plan.index_of(end - 1)),
+                (index, index)
+            );
+        }
+        assert_eq!(plan.last_chunk(), 10_000_123);
+    }
+
+    #[test]
+    fn what_holds_under_one_reading_of_mb_alone_is_named() {
+        let plan = |video_size, chunk_size, total_chunk_count| Plan {
+            video_size,
+            chunk_size,
+            total_chunk_count,
+        };
+        let edges = [
+            (plan(64_000_000, 64_000_000, 1), ""),
+            (plan(64_000_001, 64_000_001, 1), "chunk_size"),
+            (plan(128_000_000, 64_000_000, 1), ""),
+            (plan(128_000_001, 64_000_000, 1), "the last chunk"),
+            (plan(4_000_000_000, 10_000_000, 400), ""),
+            (plan(4_000_000_001, 10_000_000, 400), "video_size"),
+            (plan(20_000_000, 5_242_880, 3), ""),
+            (plan(20_000_000, 5_242_879, 3), "chunk_size"),
+            (plan(5_000_000, 5_000_000, 1), ""),
+        ];
+        for (plan, named) in edges {
+            match legal_under_both_readings(&plan) {
+                Ok(()) => assert_eq!(named, "", "{plan:?}"),
+                Err(why) => assert!(!named.is_empty() && why.starts_with(named), "{why}"),
+            }
+        }
     }
 
     #[test]

@@ -198,4 +198,132 @@ mod tests {
         assert_eq!(judge(info("EVERYBODY")), Err("invalid_params".to_owned()));
         assert_eq!(judge(json!({})), Err("invalid_params".to_owned()));
     }
+
+    fn with(mut body: Value, key: &str, value: Value) -> Value {
+        body[key] = value;
+        body
+    }
+
+    #[test]
+    fn what_a_video_says_of_itself_is_judged_field_by_field() {
+        let info = || json!({"privacy_level": "SELF_ONLY", "title": "clip"});
+        let post = judge(info()).unwrap();
+        assert_eq!(
+            (post.title.as_deref(), post.public, post.direct),
+            (Some("clip"), false, true)
+        );
+        for (key, value, allowed) in [
+            ("title", json!(null), true),
+            ("title", json!(7), false),
+            ("disable_duet", json!(true), true),
+            ("disable_duet", json!("yes"), false),
+            ("is_aigc", json!(null), true),
+            ("brand_content_toggle", json!(1), false),
+            ("brand_organic_toggle", json!({}), false),
+            ("video_cover_timestamp_ms", json!(null), true),
+            ("video_cover_timestamp_ms", json!(0), true),
+            ("video_cover_timestamp_ms", json!(2_147_483_647), true),
+            ("video_cover_timestamp_ms", json!(2_147_483_648_u64), false),
+            ("video_cover_timestamp_ms", json!(-1), false),
+            ("video_cover_timestamp_ms", json!("0"), false),
+        ] {
+            let judged = judge(with(info(), key, value.clone()));
+            assert_eq!(judged.is_ok(), allowed, "{key} {value}");
+        }
+        for body in [json!({}), json!({"post_info": "text"})] {
+            assert!(judge_video_post(&body, &Settings::default()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_toggle_that_is_required_is_missed_only_where_it_is_missing() {
+        let mut settings = Settings::default();
+        settings.set_pair("brand_content_toggle=required").unwrap();
+        let judge = |info| judge_video_post(&json!({"post_info": info}), &settings);
+        assert!(judge(json!({"privacy_level": "SELF_ONLY"})).is_err());
+        for toggle in [true, false] {
+            let info = json!({"privacy_level": "SELF_ONLY", "brand_content_toggle": toggle});
+            assert!(judge(info).is_ok(), "{toggle}");
+        }
+    }
+
+    fn photos() -> Value {
+        json!({
+            "media_type": "PHOTO",
+            "post_mode": "DIRECT_POST",
+            "post_info": {"privacy_level": "SELF_ONLY", "title": "day", "description": "of rain"},
+            "source_info": {
+                "source": "PULL_FROM_URL",
+                "photo_images": ["https://a/1.jpg", "https://a/2.jpg"],
+                "photo_cover_index": 1,
+            },
+        })
+    }
+
+    #[test]
+    fn photos_are_kept_as_they_were_declared() {
+        let judge = |body| judge_photo_post(&body, &Settings::default()).unwrap();
+        let post = judge(photos());
+        assert_eq!(post.title.as_deref(), Some("day"));
+        assert_eq!(post.description.as_deref(), Some("of rain"));
+        assert_eq!(post.images, ["https://a/1.jpg", "https://a/2.jpg"]);
+        assert!(post.direct && !post.public);
+        assert!(judge(with(photos(), "post_mode", "DIRECT POST".into())).direct);
+        let draft = with(photos(), "post_mode", "MEDIA_UPLOAD".into());
+        let draft = judge(with(draft, "post_info", json!({})));
+        assert!(!draft.direct && draft.public);
+    }
+
+    #[test]
+    fn photos_that_break_a_rule_never_pass() {
+        let judge = |body, pair| {
+            let mut settings = Settings::default();
+            settings.set_pair(pair).unwrap();
+            judge_photo_post(&body, &settings).is_ok()
+        };
+        let default = "photo_is_aigc=refuse";
+        for (key, value) in [
+            ("media_type", json!("VIDEO")),
+            ("post_mode", json!("LATER")),
+            ("post_info", json!(null)),
+            ("post_info", json!({"privacy_level": "EVERYBODY"})),
+            (
+                "post_info",
+                json!({"privacy_level": "SELF_ONLY", "title": "x".repeat(91)}),
+            ),
+            (
+                "post_info",
+                json!({"privacy_level": "SELF_ONLY", "auto_add_music": "yes"}),
+            ),
+            ("source_info", json!({"source": "FILE_UPLOAD"})),
+            ("is_aigc", json!(true)),
+        ] {
+            assert!(
+                !judge(with(photos(), key, value.clone()), default),
+                "{key} {value}"
+            );
+        }
+        assert!(judge(
+            with(photos(), "is_aigc", json!(true)),
+            "photo_is_aigc=ignore"
+        ));
+
+        for (count, cover, allowed) in [
+            (0, json!(0), false),
+            (1, json!(0), true),
+            (1, json!(1), false),
+            (35, json!(34), true),
+            (36, json!(0), false),
+            (2, json!("0"), false),
+        ] {
+            let mut body = photos();
+            let url = json!("https://a/1.jpg");
+            body["source_info"]["photo_images"] = vec![url; count].into();
+            body["source_info"]["photo_cover_index"] = cover;
+            assert_eq!(judge(body, default), allowed, "{count}");
+        }
+        let mut body = photos();
+        body["source_info"]["photo_images"] = json!(["https://a/1.jpg", 2]);
+        assert!(!judge(body, default), "an image that is no URL");
+    }
 }

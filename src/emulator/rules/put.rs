@@ -318,4 +318,129 @@ mod tests {
             assert_eq!(status(&judgement), expected, "{set} {range}");
         }
     }
+
+    fn settings(set: &[&str]) -> Settings {
+        let mut settings = Settings::default();
+        for pair in set {
+            settings.set_pair(pair).unwrap();
+        }
+        settings
+    }
+
+    #[test]
+    fn a_body_that_was_taken_earlier_is_told_from_the_last_one_and_measured() {
+        let last = ("bytes 40000000-50000122/50000123", "10000123");
+        let fourth = ("bytes 30000000-39999999/50000123", "10000000");
+        let set = ["replay=206", "replay_last=404"];
+        let again = Judgement::Again {
+            status: 206,
+            length: 10_000_000,
+        };
+        assert_eq!(judge(fourth.0, fourth.1, 40_000_000, &set), again);
+        assert_eq!(judge(fourth.0, fourth.1, 50_000_123, &set), again);
+        assert_eq!(status(&judge(last.0, last.1, 50_000_123, &set)), 404);
+        assert_eq!(
+            judge(last.0, last.1, 50_000_123, &["replay_last=201"]),
+            Judgement::Again {
+                status: 201,
+                length: 10_000_123
+            }
+        );
+        assert_eq!(
+            judge(last.0, last.1, 40_000_000, &set),
+            Judgement::Take {
+                first: 40_000_000,
+                end: 50_000_123
+            }
+        );
+    }
+
+    /// The first chunk, with these headers in place of its own; an empty one is left out.
+    fn judge_with(headers: &[(hyper::header::HeaderName, &str)], set: &[&str]) -> u16 {
+        let mut all = HeaderMap::new();
+        all.insert(CONTENT_RANGE, "bytes 0-9999999/50000123".parse().unwrap());
+        all.insert(CONTENT_LENGTH, "10000000".parse().unwrap());
+        all.insert(CONTENT_TYPE, "video/mp4".parse().unwrap());
+        for (name, value) in headers {
+            match value.is_empty() {
+                true => drop(all.remove(name)),
+                false => drop(all.insert(name, value.parse().unwrap())),
+            }
+        }
+        let progress = Progress {
+            plan: PLAN,
+            received: 0,
+        };
+        status(&judge_put(&Head::read(&all), &progress, &settings(set)))
+    }
+
+    #[test]
+    fn each_header_is_missed_and_a_wrong_one_is_refused() {
+        let rows: [(&[_], &[&str], u16); 13] = [
+            (&[], &[], 200),
+            (&[(CONTENT_RANGE, "")], &[], 416),
+            (&[(CONTENT_LENGTH, "")], &[], 400),
+            (&[(CONTENT_TYPE, "")], &[], 400),
+            (&[(CONTENT_TYPE, "application/octet-stream")], &[], 400),
+            (&[(CONTENT_TYPE, "Video/QuickTime")], &[], 200),
+            (&[(TRANSFER_ENCODING, "chunked")], &[], 400),
+            (
+                &[(TRANSFER_ENCODING, "chunked"), (CONTENT_LENGTH, "")],
+                &["chunked_encoding=accept"],
+                200,
+            ),
+            (&[(EXPECT, "100-continue")], &[], 200),
+            (&[(EXPECT, "100-continue")], &["expect=417"], 417),
+            (&[], &["expect=417"], 200),
+            (
+                &[
+                    (EXPECT, "100-continue"),
+                    (CONTENT_RANGE, "bytes 10000000-19999999/50000123"),
+                ],
+                &["expect=417"],
+                416,
+            ),
+            (&[(CONTENT_RANGE, "bytes -9999999/50000123")], &[], 400),
+        ];
+        for (headers, set, expected) in rows {
+            assert_eq!(judge_with(headers, set), expected, "{headers:?} {set:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_one_byte_has_a_range_that_is_not_empty() {
+        let plan = Plan {
+            video_size: 1,
+            chunk_size: 1,
+            total_chunk_count: 1,
+        };
+        let progress = Progress { plan, received: 0 };
+        let taken = judge_put(&head("bytes 0-0/1", "1"), &progress, &Settings::default());
+        assert_eq!(taken, Judgement::Take { first: 0, end: 1 });
+    }
+
+    #[test]
+    fn what_is_shown_of_a_put_is_what_it_said() {
+        let head = |kind: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, "bytes 3-9/10".parse().unwrap());
+            headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+            headers.insert(AUTHORIZATION, "Bearer x".parse().unwrap());
+            Head::read(&headers)
+        };
+        let (first, last, total) = (3, 9, 10);
+        assert_eq!(
+            head("video/mp4").range(),
+            Some(Range { first, last, total })
+        );
+        assert!(head("video/mp4").bearer && !Head::read(&HeaderMap::new()).bearer);
+        for (kind, ending) in [
+            ("video/mp4", "mp4"),
+            ("video/quicktime", "mov"),
+            ("video/webm", "webm"),
+            ("text/plain", "mp4"),
+        ] {
+            assert_eq!(head(kind).extension(), ending);
+        }
+    }
 }

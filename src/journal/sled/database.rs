@@ -4,11 +4,15 @@ use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use sled::Db;
 
 use crate::journal::durable::sync_files;
+use crate::journal::lock::Lock;
 
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +25,53 @@ pub(super) enum Trouble {
     Unusable(String),
 }
 
+/// Opens the database, whatever sled does on damage.
+pub(super) fn open(path: &Path, held: &Arc<Lock>) -> Result<Db, Trouble> {
+    let own = path.to_owned();
+    guarded(path, PATIENCE, held, move || open_swept(&own))
+}
+
+/// Some hundredths of a second are usual, some seconds where much is read from a slow disk.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// sled gives up by a panic on some damage, and nothing says that it never goes round for ever: so it works on a thread
+/// of its own, and is waited for so long and no longer. A thread that does not come back keeps the lock, and what it may
+/// still write stays where it is, until the process ends.
+pub(super) fn guarded<T: Send + 'static>(
+    path: &Path,
+    limit: Duration,
+    held: &Arc<Lock>,
+    work: impl FnOnce() -> Result<T, Trouble> + Send + 'static,
+) -> Result<T, Trouble> {
+    let (done, awaited) = mpsc::channel();
+    let held = Arc::clone(held);
+    let on_its_own = move || {
+        let held = held;
+        let worked = work();
+        // Before the answer: whoever has it may close the store and open it again.
+        drop(held);
+        let _ = done.send(worked);
+    };
+    thread::Builder::new().spawn(on_its_own).map_err(unusable)?;
+    match awaited.recv_timeout(limit) {
+        Ok(worked) => worked,
+        Err(RecvTimeoutError::Disconnected) => Err(gave_up()),
+        Err(RecvTimeoutError::Timeout) => Err(unusable(format_args!(
+            "sled was still at it after {} s. If that happens again, move {} away: what has ended, and what may be complete, is known from the files beside it",
+            limit.as_secs(),
+            path.display()
+        ))),
+    }
+}
+
+/// What a panic of sled stands for.
+pub(super) fn gave_up() -> Trouble {
+    Trouble::Damaged("sled gave up on it".into())
+}
+
 /// Opens the database, after sweeping up what a kill inside an earlier open can leave behind: a half-written snapshot
 /// makes every later open fail. Finished snapshots stay; without one sled would show an empty database.
-pub(super) fn open(path: &Path) -> Result<Db, Trouble> {
+fn open_swept(path: &Path) -> Result<Db, Trouble> {
     sweep(path).map_err(unusable)?;
     // sled makes its files as the umask has it. The directory closes them to others even where the one around it, which
     // may be the user's own, is open.
@@ -31,7 +79,7 @@ pub(super) fn open(path: &Path) -> Result<Db, Trouble> {
     let config = sled::Config::new()
         .path(path)
         .flush_every_ms(None)
-        .segment_size(64 * 1024)
+        .segment_size(SEGMENT)
         .cache_capacity(4 * 1024 * 1024);
     let started = Instant::now();
     let db = loop {
@@ -40,7 +88,7 @@ pub(super) fn open(path: &Path) -> Result<Db, Trouble> {
             Err(sled::Error::Io(error))
                 if error.kind() == io::ErrorKind::Other && started.elapsed() < LINGERING =>
             {
-                std::thread::sleep(Duration::from_millis(5));
+                thread::sleep(Duration::from_millis(5));
             }
             opened => break opened?,
         }
@@ -51,6 +99,10 @@ pub(super) fn open(path: &Path) -> Result<Db, Trouble> {
         .map_err(unusable)?;
     Ok(db)
 }
+
+/// A page holds up to 16 rows and is written in one piece; one above a quarter of this goes into a file of its own, which
+/// is never synced. So rows of 8 KiB, with the longest path there is, still fit.
+const SEGMENT: usize = 512 * 1024;
 
 /// How long the threads of a closed database may hold on to its lock.
 const LINGERING: Duration = Duration::from_secs(10);

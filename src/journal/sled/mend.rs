@@ -74,11 +74,13 @@ fn mended(damage: &Error, aside: &Path, before: &[Record]) -> String {
 }
 
 impl Inner {
-    /// Opens the database and takes in what it does not know. sled gives up by a panic on some damage.
+    /// Opens the database and takes in what it does not know. sled gives up by a panic on some damage, also where it is
+    /// read later than at its opening.
     fn open(dir: &Path, held: &Arc<Lock>) -> Result<Self, Error> {
         let path = dir.join("journal");
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let db = database::open(&path).map_err(|trouble| broken("opening it", trouble))?;
+            let db =
+                database::open(&path, held).map_err(|trouble| broken("opening it", trouble))?;
             let inner = Self {
                 file: File::open(path.join("db")).map_err(|error| broken("its file", error))?,
                 db,
@@ -98,12 +100,7 @@ impl Inner {
             inner.status.start_with(&inner.unfinished()?);
             Ok(inner)
         }));
-        opened.unwrap_or_else(|_| {
-            Err(broken(
-                "opening it",
-                Trouble::Damaged("sled gave up on it".into()),
-            ))
-        })
+        opened.unwrap_or_else(|_| Err(broken("opening it", database::gave_up())))
     }
 
     /// Reads everything there is.

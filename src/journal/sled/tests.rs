@@ -1,5 +1,6 @@
 mod damage;
 mod disk;
+mod many;
 mod power;
 mod report;
 
@@ -118,6 +119,26 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
             .is_empty()
     );
     assert_eq!(store.find(row.key.clone()).await.expect("rows").len(), 1);
+}
+
+/// sled writes a page, some 16 rows, in one piece; a piece above a quarter of a segment goes into a file of its own.
+#[tokio::test]
+async fn many_uploads_under_way_with_long_names_are_not_put_into_files_that_are_never_synced() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    for number in 0..60 {
+        let mut row = upload("lena", 20_000_000 + number);
+        if let Origin::File { path, .. } = &mut row.origin {
+            *path = format!("/{}", "a name of the longest kind/".repeat(150)).into();
+        }
+        store.submit(row.clone()).await.expect("submitted");
+        for confirmed in 0..2 {
+            row.state = power::uploading(&row, confirmed);
+            store.save(next(&mut row), None).await.expect("saved");
+        }
+    }
+    let blobs = std::fs::read_dir(dir.path().join("journal/blobs")).expect("a directory");
+    assert_eq!(blobs.count(), 0);
 }
 
 #[tokio::test]

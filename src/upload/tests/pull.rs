@@ -93,14 +93,17 @@ fn a_kill_between_the_init_of_a_pull_and_its_record_is_an_unknown_outcome() {
     assert_eq!(next(&found, 5), "done");
     assert_eq!(found.state_name(), "unknown");
     assert!(found.has_ended() && found.final_error().is_some());
+    assert_eq!(found.reason(), Some(STRANDED));
     assert!(!read_back(&queued()).has_ended());
 }
 
 #[test]
 fn a_pull_is_followed_by_status_alone_and_shows_what_was_fetched() {
     let mut upload = intended();
+    assert!(upload.may_be_posted() && !queued().may_be_posted());
     assert!(upload.apply(taken(), at(1), 0).save);
     let mut upload = read_back(&upload);
+    assert!(upload.may_be_posted() && !upload.has_ended());
     for (bytes, shown) in [(10, 10), (30, 30), (20, 30)] {
         upload.apply(fetched(bytes), at(2), 0);
         assert_eq!(upload.confirmed_bytes(), shown);
@@ -138,6 +141,22 @@ fn a_pull_is_given_its_hour_and_the_wait_for_the_video_and_no_more() {
 }
 
 #[test]
+fn a_pull_that_is_handed_over_is_not_followed_and_one_in_vain_is_told_as_a_pull() {
+    let mut upload = intended();
+    upload.apply(taken(), at(0), 0);
+    upload.run.limits.hand_over = true;
+    assert_eq!(next(&upload, 0), "done");
+    upload.run.limits.hand_over = false;
+    for second in [0, 5400] {
+        upload.apply(fetched(1), at(second), 0);
+    }
+    let Step::Stop(Stop::Spent(text)) = upload.step(at(5400)) else {
+        panic!("it goes on");
+    };
+    assert!(text.contains("followed for 5400 s"), "{text}");
+}
+
+#[test]
 fn how_a_pull_failed_decides_whether_it_may_be_asked_for_again() {
     for (reason, state, wants) in [
         ("video_pull_failed", "queued", "stop"),
@@ -171,5 +190,7 @@ fn the_query_of_a_url_is_in_no_row() {
     let row = serde_json::to_string(&queued()).expect("a row");
     assert!(row.contains("https://media.example/clip.mp4"), "{row}");
     let again: Upload = serde_json::from_str(&row).expect("the same row");
+    let url = "https://media.example/clip.mp4";
+    assert_eq!((&*again.name(), again.url()), (url, Some(url)));
     assert_eq!(again.key, queued().key);
 }

@@ -31,6 +31,8 @@ fn a_session_ends_with_its_hour_by_clocks_that_agree_and_by_no_others() {
         ("set back to within the hour, after it", 100, 4000, "put"),
         ("set back by less than anybody notices", 3590, 3600, "put"),
         ("half a minute of drift", 3600, 3570, "expire"),
+        ("a minute of drift", 3600, 3540, "expire"),
+        ("more than a minute of drift", 3600, 3539, "put"),
     ];
     for (what, wall, boot, wanted) in rows {
         assert_eq!(wants(&uploading(2), clocks(wall, boot)), wanted, "{what}");
@@ -47,6 +49,32 @@ fn a_session_ends_with_its_hour_by_clocks_that_agree_and_by_no_others() {
             "{what}"
         );
     }
+}
+
+#[test]
+fn a_url_lives_from_the_moment_it_is_issued() {
+    let upload = uploading(0);
+    let left = |now| upload.session().and_then(|session| session.left(now));
+    assert_eq!(left(at(0)), Some(URL_LIFETIME));
+    assert_eq!(left(at(1000)), Some(Duration::from_secs(2600)));
+    assert_eq!(left(clocks(-1, 0)), None);
+}
+
+#[test]
+fn a_rate_follows_the_link_as_it_is_now() {
+    let mut upload = uploading(0);
+    assert_eq!(upload.rate(), None);
+    upload.note_pace(10_000_000, Duration::from_millis(50));
+    assert_eq!(upload.rate(), None, "too short to measure anything");
+
+    let mut upload = uploading(0);
+    upload.note_pace(1_000_000, Duration::from_millis(100));
+    assert_eq!(upload.rate(), Some(10_000_000));
+
+    let mut upload = uploading(0);
+    upload.note_pace(10_000_000, Duration::from_secs(10));
+    upload.note_pace(10_000_000, Duration::from_secs(1));
+    assert_eq!(upload.rate(), Some(2_058_823), "17.5 MB in 8.5 s");
 }
 
 #[test]

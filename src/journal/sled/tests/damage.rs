@@ -474,3 +474,38 @@ async fn what_the_lock_and_the_status_file_say_is_no_truth_to_depend_on() {
             .expect("removed");
     }
 }
+
+#[test]
+fn a_database_that_sled_never_comes_back_from_hangs_nobody_and_stays_where_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let held = Arc::new(Lock::take(dir.path(), "test").expect("taken"));
+    let (come_back, awaited) = std::sync::mpsc::channel::<()>();
+    let stuck = database::guarded(dir.path(), Duration::from_millis(50), &held, move || {
+        let _ = awaited.recv();
+        Ok(())
+    });
+    let stuck = stuck.map_err(|trouble| broken("opening it", trouble));
+    let error = stuck.expect_err("it does not come back");
+    assert!(!is_damage(&error), "damage would be moved aside");
+    assert_eq!(error.kind(), crate::ErrorKind::Temporary);
+    let told = error.to_string();
+    assert!(
+        told.contains("sled was still at it") && told.contains("Nothing is sent"),
+        "{told}"
+    );
+
+    drop(held);
+    Lock::take(dir.path(), "test").expect_err("what it may still write is nobody else's");
+    drop(come_back);
+    reopen(dir.path()).expect("it has come back");
+}
+
+#[test]
+fn a_panic_of_sled_is_damage_and_gives_the_lock_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let held = Arc::new(Lock::take(dir.path(), "test").expect("taken"));
+    let limit = Duration::from_secs(60);
+    let broken_off = database::guarded::<()>(dir.path(), limit, &held, || panic!("as sled does"));
+    assert!(matches!(broken_off, Err(Trouble::Damaged(_))));
+    assert_eq!(Arc::strong_count(&held), 1);
+}
