@@ -13,7 +13,8 @@ const MIB: f64 = (1 << 20) as f64;
 
 pub(crate) fn hold() -> io::Result<()> {
     let scene = Scene::new(SIZE)?;
-    let rivals = compare(&scene, ROUNDS)?;
+    let who = [Who::Curl, Who::Raw, Who::Ours, Who::OursLedger, Who::Sha256];
+    let rivals = compare(&scene, ROUNDS, &who)?;
     let mut broken = 0;
     let mut gate = |what: &str, value: f64, most: f64| {
         let good = value <= most;

@@ -60,7 +60,7 @@ fn main() -> std::io::Result<()> {
         return gate::hold();
     }
     let scene = scene::Scene::new(lab.mib << 20)?;
-    let rivals = rivals::compare(&scene, lab.rounds)?;
+    let rivals = rivals::compare(&scene, lab.rounds, &rivals::all())?;
     if lab.rivals {
         println!("{}", page::rivals(&rivals));
         return Ok(());

@@ -72,22 +72,31 @@ impl Rivals {
     }
 }
 
-pub(crate) fn compare(scene: &Scene, rounds: usize) -> io::Result<Rivals> {
-    let python = Command::new("python3")
-        .args(["-c", "import requests"])
-        .output();
-    let python = python.is_ok_and(|output| output.status.success());
-    let mut who = vec![
+/// Everybody who is here.
+pub(crate) fn all() -> Vec<Who> {
+    let mut all = vec![
         Who::Curl,
         Who::DdCurl,
         Who::Raw,
         Who::Ours,
         Who::OursMapped,
         Who::OursLedger,
+        Who::Sha256,
     ];
-    who.extend(python.then_some(Who::Python));
+    let python = Command::new("python3")
+        .args(["-c", "import requests"])
+        .output();
+    all.extend(
+        python
+            .is_ok_and(|output| output.status.success())
+            .then_some(Who::Python),
+    );
+    all
+}
+
+pub(crate) fn compare(scene: &Scene, rounds: usize, who: &[Who]) -> io::Result<Rivals> {
     let both = who.iter().flat_map(|who| [(*who, false), (*who, true)]);
-    let lanes = both.chain([(Who::Sha256, false)]);
+    let lanes = both.filter(|lane| *lane != (Who::Sha256, true));
     let mut rivals = Rivals {
         lanes: lanes
             .map(|(who, tls)| Lane {
