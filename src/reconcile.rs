@@ -56,7 +56,7 @@ fn place(plan: &Plan, bytes: u64) -> u64 {
     };
     let readings = [bytes, bytes.saturating_add(1)];
     let border = readings.into_iter().find(is_border);
-    border.unwrap_or(bytes.min(size + 1))
+    border.unwrap_or_else(|| bytes.min(size + 1))
 }
 
 /// Weighs the readings of one doubt, oldest first, against the journal.

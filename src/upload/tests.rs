@@ -458,7 +458,7 @@ fn what_each_state_claims_of_an_upload() {
             upload.confirmed_bytes(),
             upload
                 .due()
-                .map_or("-".into(), |chunk| chunk.index().to_string()),
+                .map_or_else(|| "-".into(), |chunk| chunk.index().to_string()),
             upload.state.publish_id().unwrap_or("-"),
         )
         .expect("a string");
