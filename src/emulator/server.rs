@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -89,12 +89,8 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if shared.sink => {
-                    let (tls, shared, router) = (tls.clone(), Arc::clone(&shared), router.clone());
-                    if let Ok(stream) = stream.into_std() {
-                        let runtime = Handle::current();
-                        let serve = move || sink::serve(stream, tls, &shared, router, &runtime);
-                        connections.spawn_blocking(move || Some(serve()));
-                    }
+                    let served = sink::serve(stream, tls.clone(), Arc::clone(&shared), router.clone());
+                    connections.spawn(Arc::clone(&shared).guard(served));
                 }
                 Ok((stream, _)) => {
                     let tls = tls.clone().map(TlsAcceptor::from);
