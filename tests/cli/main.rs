@@ -3,6 +3,10 @@
 #![cfg(all(unix, feature = "cli"))]
 
 mod alter;
+mod bench;
+#[path = "../emulator/browser.rs"]
+#[allow(dead_code)] // A page without a script needs less of it.
+mod browser;
 mod changes;
 mod contract;
 mod damage;
@@ -14,6 +18,7 @@ mod messages;
 mod mount;
 mod network;
 mod nginx;
+mod process;
 mod proxy;
 mod pull;
 mod rogue;
