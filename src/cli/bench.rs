@@ -54,20 +54,27 @@ impl Bench {
         if let Some(setup) = self.carry {
             return carry::carry(setup, &globals).await;
         }
-        let json = globals.json;
-        let course = Course::new(&self, &globals)?;
+        let (json, report) = (globals.json, self.report.clone());
         let mut signals = Signals::listen()?;
-        let results = tokio::task::spawn_blocking(move || {
+        let (leash, hold) = std::io::pipe()
+            .map_err(|error| Failure::temporary(format!("A run cannot be held: {error}")))?;
+        let mut results = tokio::task::spawn_blocking(move || {
+            let course = Course::new(&self, &globals, leash)?;
             let bar = bar();
             let results = course.run(&bar);
             bar.finish_and_clear();
             results
         });
         let results = tokio::select! {
-            ended = results => ended.map_err(|error| Failure::temporary(error.to_string()))??,
-            exit = signals.first() => return Ok(exit),
+            ended = &mut results => ended.map_err(|error| Failure::temporary(error.to_string()))??,
+            exit = signals.first() => {
+                drop(hold);
+                // The run under way ends, and no other begins. Servers, samples and journals go with it.
+                let _ = results.await;
+                return Ok(exit);
+            }
         };
-        if let Some(path) = &self.report {
+        if let Some(path) = &report {
             let page = report::page(&results);
             std::fs::write(path, page).map_err(|error| {
                 Failure::temporary(format!("{} cannot be written: {error}", path.display()))

@@ -25,11 +25,19 @@ pub(crate) fn ask<T: DeserializeOwned>(
     write!(stream, "\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
-    let start = answer
-        .windows(4)
-        .position(|bytes| bytes == b"\r\n\r\n")
-        .map_or(answer.len(), |at| at + 4);
-    serde_json::from_slice(&answer[start..]).map_err(io::Error::other)
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let Some(end) = end.filter(|_| answer.starts_with(b"HTTP/1.1 200 ")) else {
+        let status = answer.split(|byte| *byte == b'\r').next();
+        let status = String::from_utf8_lossy(status.unwrap_or_default());
+        // Whoever it is, it does not get to write to a terminal.
+        let status: String = status
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(40)
+            .collect();
+        return Err(io::Error::other(format!("it says `{status}`")));
+    };
+    serde_json::from_slice(&answer[end + 4..]).map_err(io::Error::other)
 }
 
 /// What it saw of some uploads.

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -91,7 +89,7 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if shared.sink => {
-                    let served = swallow(stream, tls.clone(), Arc::clone(&shared), router.clone());
+                    let served = sink::serve(stream, tls.clone(), Arc::clone(&shared), router.clone());
                     connections.spawn(Arc::clone(&shared).guard(served));
                 }
                 Ok((stream, _)) => {
@@ -104,24 +102,5 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
             },
             Some(_) = connections.join_next() => {}
         }
-    }
-}
-
-/// Serves a connection in discard mode, where blocking does no harm.
-async fn swallow(
-    stream: TcpStream,
-    tls: Option<Arc<ServerConfig>>,
-    shared: Arc<Shared>,
-    router: Router,
-) {
-    let Ok(stream) = stream.into_std() else {
-        return;
-    };
-    let runtime = Handle::current();
-    let serve = move || sink::serve(stream, tls, &shared, router, &runtime);
-    if let Err(error) = tokio::task::spawn_blocking(serve).await
-        && let Ok(panic) = error.try_into_panic()
-    {
-        std::panic::resume_unwind(panic);
     }
 }

@@ -9,7 +9,7 @@ mod pipe;
 mod usage;
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +47,42 @@ const HOLE: &str = "/_emulator/hole";
 /// An idle connection, or one that sends nothing of what it owes, is given up after this.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Serves one connection until it ends. Blocks.
-pub(crate) fn serve(
+/// Serves one connection until it ends or this future is dropped.
+pub(crate) async fn serve(
+    stream: tokio::net::TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    shared: Arc<Shared>,
+    router: Router,
+) {
+    let stream = stream.into_std();
+    // Without a socket there is nobody to tell.
+    let Ok((stream, end)) = stream.and_then(|stream| Ok((stream.try_clone()?, HangUp(stream))))
+    else {
+        return;
+    };
+    let runtime = Handle::current();
+    let served = move || block(stream, tls, &shared, router, &runtime);
+    let served = tokio::task::spawn_blocking(served).await;
+    drop(end);
+    if let Err(error) = served
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Wakes the thread that waits for this connection, whatever it waits for.
+struct HangUp(TcpStream);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        // It may be over already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// Serves it on this thread.
+fn block(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     shared: &Arc<Shared>,
@@ -188,4 +222,30 @@ fn parse(head: &[u8]) -> Option<Parts> {
         request = request.header(field.name, field.value);
     }
     Some(request.body(()).ok()?.into_parts().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::emulator::settings::Settings;
+
+    #[tokio::test]
+    async fn a_panic_while_a_request_is_answered_is_remembered() {
+        let settings = Settings::default();
+        let shared = Arc::new(Shared::new(settings, None, None, true));
+        async fn broken() {
+            panic!("it broke")
+        }
+        let router = Router::new().route("/", axum::routing::get(broken));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let served = serve(stream, None, Arc::clone(&shared), router);
+        Arc::clone(&shared).guard(served).await;
+        assert_eq!(shared.take_panic().as_deref(), Some("it broke"));
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "and nobody waits");
+    }
 }

@@ -105,6 +105,9 @@ impl Reading {
     }
 }
 
+/// Most buffers that wait for their next use: what a few uploads have on their way at once. 8 MiB in all.
+pub(super) const SPARE: usize = 32;
+
 /// Buffers that go round between the file and the socket: as many as are on their way at once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
@@ -141,10 +144,9 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.pool
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(bytes);
+        let mut spare = self.pool.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE {
+            spare.push(bytes);
+        }
     }
 }

@@ -3,19 +3,27 @@
 #![cfg(all(unix, feature = "cli"))]
 
 mod alter;
+mod bench;
+#[path = "../emulator/browser.rs"]
+#[allow(dead_code)] // A page without a script needs less of it.
+mod browser;
 mod changes;
+mod clean;
 mod contract;
 mod damage;
 mod input;
 mod kills;
 mod line;
 mod lock;
+mod map;
 mod messages;
 mod mount;
 mod network;
 mod nginx;
+mod process;
 mod proxy;
 mod pull;
+mod rate;
 mod rogue;
 mod same;
 mod scene;

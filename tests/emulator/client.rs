@@ -1,7 +1,7 @@
 //! A client that says exactly what a test wants said.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use chunkferry::emulator::Emulator;
@@ -43,7 +43,11 @@ pub(crate) struct Line {
 
 impl Line {
     pub(crate) fn open(emulator: &Emulator) -> Self {
-        let stream = TcpStream::connect(emulator.address()).unwrap();
+        Self::to(emulator.address())
+    }
+
+    pub(crate) fn to(address: impl ToSocketAddrs) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         // A server that never answers must fail the test, not hang it.
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
@@ -55,6 +59,17 @@ impl Line {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Says that nothing more comes.
+    pub(crate) fn no_more(&mut self) {
+        // The other side may be gone.
+        let _ = self.stream.get_mut().shutdown(Shutdown::Write);
+    }
+
+    /// Whatever still comes.
+    pub(crate) fn rest(&mut self) -> &mut impl Read {
+        &mut self.stream
     }
 
     pub(crate) fn head(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) {

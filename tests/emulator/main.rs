@@ -13,8 +13,12 @@ mod inbox;
 mod load;
 mod page;
 mod pictures;
+#[cfg(all(unix, feature = "cli"))]
+#[path = "../cli/process.rs"]
+mod process;
 mod recipes;
 mod review;
+mod sink;
 mod suites;
 mod tls;
 mod transfer;

@@ -4,15 +4,13 @@
 #![cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use chunkferry::emulator::Log;
 use chunkferry::{Engine, Job, Options};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
+use crate::process::Process;
 use crate::video;
 
 /// How many times faster an hour passes.
@@ -35,42 +33,6 @@ fn queued_uploads_of_many_accounts_all_arrive_within_the_windows_and_none_starve
     assert!(child.unwrap().success());
 }
 
-struct Server(Child, String);
-
-impl Server {
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
-            .args(["emulator", "--listen", "127.0.0.1:0"])
-            .args(["--set", &format!("clock={HASTE}x")])
-            .args(["--set", "pending_cap=1000000"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = process.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let url = line.trim_end().strip_prefix("listening on ").unwrap();
-        Self(process, url.to_owned())
-    }
-
-    fn log(&self) -> Log {
-        let address = self.1.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        let ask = "GET /_emulator/log HTTP/1.1\r\nhost: emulator\r\nconnection: close\r\n\r\n";
-        stream.write_all(ask.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 /// The memory this process holds, in KiB.
 fn memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -83,7 +45,8 @@ fn memory() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet() {
     let (uploads, accounts, in_flight) = sizes();
-    let server = Server::start();
+    let clock = format!("clock={HASTE}x");
+    let server = Process::start(&["--set", &clock, "--set", "pending_cap=1000000"]);
     let dir = tempfile::tempdir().unwrap();
     let files = uploads / accounts;
     for file in 0..files {
@@ -93,7 +56,7 @@ async fn fleet() {
         );
         video::write(&path, size, size);
     }
-    let options = Options::new(dir.path().join("state")).api_base(&server.1);
+    let options = Options::new(dir.path().join("state")).api_base(&server.url);
     let engine: Engine = options.jobs(in_flight).open().unwrap();
 
     // The worst order there is: all jobs of one account before the first of the next.

@@ -4,6 +4,9 @@
 
 mod faults;
 mod load;
+#[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
+#[path = "../cli/process.rs"]
+mod process;
 mod stage;
 mod surface;
 #[path = "../cli/video.rs"]

@@ -17,15 +17,13 @@ pub(crate) struct Cost {
     pub(crate) peak_rss: u64,
 }
 
-/// Runs a command to its end. Its input is held open meanwhile, for it to notice when this process dies.
+/// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> io::Result<(Output, Cost)> {
     let started = Instant::now();
     let mut child = command
-        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let stdin = child.stdin.take();
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let pipes = (child.stdout.take(), child.stderr.take());
     let (Some(mut out), Some(mut err)) = pipes else {
@@ -36,7 +34,6 @@ pub(crate) fn run(command: &mut Command) -> io::Result<(Output, Cost)> {
         out.read_to_end(&mut stdout)
     })?;
     let used = child.wait4()?;
-    drop(stdin);
     let cost = Cost {
         wall: started.elapsed().as_secs_f64(),
         cpu: (used.rusage.utime + used.rusage.stime).as_secs_f64(),

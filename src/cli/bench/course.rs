@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, PipeReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -38,6 +38,8 @@ pub(super) struct Course {
     globals: Vec<String>,
     plain: Sink,
     tls: Option<Sink>,
+    /// The input of each run, which ends when this does: with this process, or when it is told to stop.
+    leash: PipeReader,
     /// Whether the sinks are ours.
     local: bool,
     size: u64,
@@ -92,7 +94,11 @@ struct Measured {
 }
 
 impl Course {
-    pub(super) fn new(bench: &Bench, globals: &Globals) -> Result<Self, Failure> {
+    pub(super) fn new(
+        bench: &Bench,
+        globals: &Globals,
+        leash: PipeReader,
+    ) -> Result<Self, Failure> {
         let cannot = |error: io::Error| {
             Failure::temporary(format!("There is nothing to measure with: {error}"))
         };
@@ -126,6 +132,7 @@ impl Course {
                 Vec::new()
             },
             local: tls.is_some(),
+            leash,
             plain,
             tls,
             size: 0,
@@ -287,7 +294,7 @@ impl Course {
             .arg(state.path())
             .args(&self.globals)
             .env_remove("CHUNKFERRY_JSON");
-        let (output, cost) = cost::run(&mut command)?;
+        let (output, cost) = cost::run(command.stdin(self.leash.try_clone()?))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(io::Error::other(said.trim().to_owned()));
