@@ -11,7 +11,7 @@ use futures::Stream;
 use socket2::{Domain, Socket, Type};
 
 use super::*;
-use crate::body::{Body, Piece, Throttle};
+use crate::body::{Body, Piece};
 use crate::plan::{Limits, Plan};
 use crate::wire::PutAnswer;
 
