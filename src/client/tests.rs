@@ -13,6 +13,7 @@ use socket2::{Domain, Socket, Type};
 use super::*;
 use crate::body::{Body, Piece};
 use crate::plan::{Limits, Plan};
+use crate::throttle::Throttle;
 use crate::wire::PutAnswer;
 
 const SCALE: u32 = 20;
