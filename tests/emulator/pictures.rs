@@ -1,5 +1,5 @@
-//! The pictures of `docs/emulator.md`, made anew by
-//! `cargo test --test emulator pictures -- --ignored`.
+//! The pictures of `docs/emulator.md` and `docs/performance.md`, made anew by
+//! `cargo test --release --test emulator pictures -- --ignored`.
 
 use std::path::Path;
 
@@ -45,6 +45,34 @@ fn pictures() {
     }
     under_way.kill().unwrap();
     under_way.wait().unwrap();
+}
+
+/// The page of `bench`, of this machine.
+#[test]
+#[ignore = "writes into docs/img"]
+fn pictures_of_the_bench() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let page = dir.path().join("bench.html");
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_chunkferry"))
+        .args(["bench", "--rounds", "5", "--size", "1GB", "--report"])
+        .arg(&page)
+        .arg("--state-dir")
+        .arg(dir.path().join("state"))
+        .output()
+        .unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    browser.open(&format!("file://{}", page.display()));
+    for dark in [false, true] {
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        browser.devtools("Emulation.setEmulatedMedia", media);
+        let name = format!("docs/img/bench-{scheme}.png");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+        picture(&browser, 960, 1120, &file);
+    }
 }
 
 fn picture(browser: &Browser, width: u64, height: u64, file: &Path) {
