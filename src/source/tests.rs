@@ -3,6 +3,7 @@ use std::os::unix::fs::FileExt;
 
 use futures::StreamExt;
 
+use super::reading::SPARE;
 use super::*;
 use crate::body::WITHHELD;
 use crate::plan::Limits;
@@ -81,6 +82,20 @@ fn buffers_go_round_and_do_not_pile_up() {
         drop(piece.expect("read"));
     }
     assert_eq!(pool.spare(), 1);
+}
+
+#[test]
+fn what_many_uploads_had_on_their_way_is_not_kept_when_they_are_over() {
+    let (_file, source, plan, _) = sent();
+    let pool = Pool::default();
+    let at_once = (0..4).flat_map(|_| source.reading(plan.chunk(0), ReadMode::Read, &pool));
+    let mut pieces: Vec<_> = at_once.map(|piece| piece.expect("read")).collect();
+    let (most, last) = (pieces.len(), pieces.pop());
+    assert!(most > 2 * SPARE, "{most}");
+    drop(pieces);
+    assert_eq!(pool.spare(), most - 1, "they may be needed again at once");
+    drop(last);
+    assert_eq!(pool.spare(), SPARE);
 }
 
 /// Takes what is shared of a chunk until `most` pieces came; their bytes, and the hash after the last.
