@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures::Stream;
 use socket2::{Domain, Socket, Type};
 
 use super::*;
-use crate::body::{Body, Piece};
-use crate::event::Tally;
+use crate::body::{Body, Piece, Throttle};
 use crate::plan::{Limits, Plan};
 use crate::wire::PutAnswer;
 
@@ -41,15 +41,18 @@ fn waits() -> Waits {
 const HANGS: Duration = Duration::from_secs(120);
 
 fn client(base: &str) -> Client {
-    let hosts = HostPolicy::new(base, None, false).expect("a base");
-    Client::new(hosts, waits(), None, None).expect("a client")
+    patient(base, waits())
 }
 
-/// Sends one chunk there.
-async fn put(base: &str) -> Result<PutAnswer, CallError> {
-    let plan = Plan::new(CHUNK, &Limits::TIKTOK, 10_000_000).expect("legal");
+fn patient(base: &str, waits: Waits) -> Client {
+    let hosts = HostPolicy::new(base, None, false).expect("a base");
+    Client::new(hosts, waits, None, None).expect("a client")
+}
+
+/// A body of `len` bytes.
+fn body(len: u64) -> Body<impl Stream<Item = std::io::Result<Piece>> + Send + Sync + Unpin> {
     let piece = Bytes::from(vec![7; 256 * 1024]);
-    let mut left = CHUNK as usize;
+    let mut left = len as usize;
     let pieces = std::iter::from_fn(move || {
         let len = piece.len().min(left);
         left -= len;
@@ -57,12 +60,28 @@ async fn put(base: &str) -> Result<PutAnswer, CallError> {
         let hashed = None;
         (len > 0).then_some(Ok(Piece { bytes, hashed }))
     });
-    let pieces = futures::stream::iter(pieces);
-    let body = Body::new(pieces, 0, CHUNK, Arc::new(Tally::default()));
+    Body::new(futures::stream::iter(pieces), 0, len, Arc::default())
+}
+
+/// Sends a video of one chunk there.
+async fn send<S>(
+    client: &Client,
+    base: &str,
+    len: u64,
+    body: Body<S>,
+) -> Result<PutAnswer, CallError>
+where
+    S: Stream<Item = std::io::Result<Piece>> + Send + Sync + Unpin + 'static,
+{
+    let plan = Plan::new(len, &Limits::TIKTOK, 10_000_000).expect("legal");
     let url = Secret::new(&format!("{base}/video/?upload_token=1"));
-    let client = client(base);
     let put = client.put(&url, "video/mp4", plan.chunk(0), body);
     tokio::time::timeout(HANGS, put).await.expect("it hangs")
+}
+
+/// Sends one chunk there.
+async fn put(base: &str) -> Result<PutAnswer, CallError> {
+    send(&client(base), base, CHUNK, body(CHUNK)).await
 }
 
 async fn ask(base: &str) -> CallError {
@@ -199,4 +218,25 @@ async fn an_honest_link_of_256_kilobits_is_never_cut() {
     });
     let answer = put(&base).await.expect("an honest link");
     assert_eq!(answer.http_status, 201);
+}
+
+/// Each piece pays for itself before it leaves, and at a very low rate that takes longer than a peer may stand still.
+#[tokio::test]
+async fn waiting_for_a_very_low_rate_is_no_stall() {
+    let len = 4096;
+    let base = server(None, move |mut stream| {
+        let mut seen = head(&mut stream);
+        let mut buffer = [0; 4096];
+        while seen < len as usize {
+            seen += stream.read(&mut buffer).expect("the body");
+        }
+        let answer = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).expect("taken");
+    });
+    let stall = Duration::from_secs(1);
+    let client = patient(&base, Waits { stall, ..waits() });
+    // 1,024 bytes leave together, every second and a half.
+    let body = body(len).throttled(Some(Throttle::new(680)));
+    let answer = send(&client, &base, len, body).await;
+    assert_eq!(answer.expect("it is our own doing").http_status, 201);
 }
