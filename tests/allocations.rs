@@ -1,5 +1,5 @@
-//! What one more chunk takes from the allocator: buffers go round, so it is a small fraction of the chunk, and a copy or a
-//! buffer of its own for each piece would show at once.
+//! What one more chunk takes from the allocator: its bytes go from the pool's buffers to the socket, so it is a small fraction
+//! of the chunk, and a copy of each piece, or one more allocation for it, would show at once.
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 

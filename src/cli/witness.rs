@@ -7,6 +7,9 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// Longest answer that is read, in bytes; a log has a line for each of thousands of chunks.
+const LONGEST: u64 = 64 << 20;
+
 /// Asks one of its own pages, such as `log`: for everyone, or for the creator of a token.
 pub(crate) fn ask<T: DeserializeOwned>(
     address: &str,
@@ -24,7 +27,7 @@ pub(crate) fn ask<T: DeserializeOwned>(
     }
     write!(stream, "\r\n")?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    stream.take(LONGEST).read_to_end(&mut answer)?;
     let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
     let Some(end) = end.filter(|_| answer.starts_with(b"HTTP/1.1 200 ")) else {
         let status = answer.split(|byte| *byte == b'\r').next();

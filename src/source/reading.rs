@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use memmap2::MmapMut;
 
 use super::map::{Mapped, Window};
 
@@ -98,55 +99,79 @@ impl Reading {
     fn read(&self) -> io::Result<Bytes> {
         let Range { start, end } = self.stretch();
         let want = PIECE.min((end - start) as usize);
-        let mut buffer = self.pool.take();
-        self.file.read_exact_at(&mut buffer.bytes[..want], start)?;
+        let mut buffer = self.pool.take()?;
+        if let Some(bytes) = &mut buffer.bytes {
+            self.file.read_exact_at(&mut bytes[..want], start)?;
+        }
         buffer.len = want;
         Ok(Bytes::from_owner(buffer))
     }
 }
 
-/// Most buffers that wait for their next use: what a few uploads have on their way at once. 8 MiB in all.
+/// Most buffers that are kept while nothing is on its way: what a few uploads need, 8 MiB.
 pub(super) const SPARE: usize = 32;
 
-/// Buffers that go round between the file and the socket: as many as are on their way at once.
+/// Buffers that go round between the file and the socket: as many as are on their way at once. They are pages of their own,
+/// because an allocator seldom gives back what it is given back, and 64 uploads have more than 100 MiB on their way.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pool(Arc<Mutex<Vec<Box<[u8]>>>>);
+pub(crate) struct Pool(Arc<Mutex<Buffers>>);
+
+#[derive(Debug, Default)]
+struct Buffers {
+    spare: Vec<MmapMut>,
+    /// How many are on their way.
+    out: usize,
+}
 
 impl Pool {
-    fn take(&self) -> Buffer {
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Buffer {
-            bytes: spare.unwrap_or_else(|| vec![0; PIECE].into()),
+    fn take(&self) -> io::Result<Buffer> {
+        let mut buffers = self.lock();
+        let bytes = match buffers.spare.pop() {
+            Some(bytes) => bytes,
+            None => MmapMut::map_anon(PIECE)?,
+        };
+        buffers.out += 1;
+        drop(buffers);
+        Ok(Buffer {
+            bytes: Some(bytes),
             len: 0,
             pool: self.clone(),
-        }
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Buffers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
     pub(super) fn spare(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.lock().spare.len()
     }
 }
 
 #[derive(Debug)]
 struct Buffer {
-    bytes: Box<[u8]>,
+    /// There until it is dropped.
+    bytes: Option<MmapMut>,
     len: usize,
     pool: Pool,
 }
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        self.bytes
+            .as_deref()
+            .map_or(&[], |bytes| &bytes[..self.len])
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let bytes = std::mem::take(&mut self.bytes);
-        let mut spare = self.pool.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if spare.len() < SPARE {
-            spare.push(bytes);
+        let mut buffers = self.pool.lock();
+        buffers.out -= 1;
+        buffers.spare.extend(self.bytes.take());
+        if buffers.out == 0 {
+            buffers.spare.truncate(SPARE);
         }
     }
 }
