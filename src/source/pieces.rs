@@ -20,7 +20,7 @@ use crate::ledger::Running;
 use crate::plan::{Chunk, Plan};
 
 /// How many pieces lie ready at the most: enough to bridge the pause between two chunks.
-const MOST: usize = 6;
+const MOST: usize = 8;
 
 /// How many must be there before a body that waits for one is told, unless a chunk ends: waking another processor for
 /// each piece would cost a good part of what hashing it takes.
