@@ -231,11 +231,20 @@ fn grammar() -> clap::Command {
                 "upload_host" | "allow_http" | "ca_file"
             )
         };
+        // It sends to nobody who asks for a token.
+        let bench = name == "bench";
+        let nobody = |arg: &Arg| {
+            bench
+                && matches!(
+                    arg.get_id().as_str(),
+                    "account" | "token_file" | "token_command"
+                )
+        };
         // Whoever reads the help knows how to ask for it.
         let known = name == "help";
         grammar = grammar.mut_subcommand(name, |command| {
             command.hide(known).mut_args(|arg| {
-                let hidden = arg.is_global_set() && (alone || seldom(&arg));
+                let hidden = arg.is_global_set() && (alone || seldom(&arg) || nobody(&arg));
                 let known = arg.get_id() == "help";
                 if hidden || known { arg.hide(true) } else { arg }
             })

@@ -62,10 +62,11 @@ pub(crate) fn hold() -> io::Result<()> {
         .lane(Who::OursLedger, false)
         .and_then(|lane| lane.runs.first());
     let growth = large.map_or(f64::INFINITY, |run| run.cost.peak_rss as f64 - small as f64);
+    // Two runs of the same differ by one; what grew with the file would show as hundreds.
     gate(
         "growth of memory from 64 MiB to 1 GiB, in MiB",
         growth / MIB,
-        2.0,
+        4.0,
     );
     let connections = rivals.connections.iter().max().copied();
     gate(
