@@ -26,7 +26,7 @@ pub(crate) fn hold() -> io::Result<()> {
         let ratio = rivals.ratio(Run::cpu, (ours, tls), (Who::Raw, tls));
         ratio.unwrap_or(f64::INFINITY)
     };
-    // 1.1 on a machine that has nothing else to do. On a busy one the raw writer gets cheaper: the other end sleeps less,
+    // 1.1 to 1.3 on a machine that has nothing else to do. On a busy one the raw writer gets cheaper: the other end sleeps less,
     // so it is woken less.
     gate(
         "CPU for a GiB, to that of a raw writer",
