@@ -237,6 +237,18 @@ impl Error {
         )
     }
 
+    /// An upload of the same key has ended, and the file that told how is not what it was.
+    pub(crate) fn no_longer_told(ids: &[String]) -> Self {
+        Self::new(
+            ErrorKind::Unknown,
+            Who::You,
+            format!(
+                "What became of an earlier upload, which may have been this one, cannot be told: history.jsonl no longer says what it said of {}. Nothing was sent. Put that file back as it was, or look into the creator's inbox; then --again sends this once more, and forget drops the record.",
+                ids.join(", ")
+            ),
+        )
+    }
+
     /// The URL is not one that the service fetches; its rules are known without asking anybody.
     pub(crate) fn not_pulled(name: &str, rule: impl fmt::Display) -> Self {
         Self::usage(format!("{name} cannot be pulled: {rule}."))

@@ -1,5 +1,6 @@
 //! The journal: where every upload stands, durable before anything depends on it.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -41,14 +42,15 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
     /// Inserts a row, unless one of that id is there.
     fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), Error>>;
 
-    /// All uploads of a file of that size for that account, API base and destination, oldest first.
-    fn find(&self, key: Key) -> BoxFuture<'_, Result<Vec<Upload>, Error>>;
+    /// All uploads of one key: of a file of that size, or of that URL, for that account, API base and destination.
+    fn find(&self, key: Key) -> BoxFuture<'_, Result<Found, Error>>;
 
     /// All uploads that have not ended, oldest first.
     fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>>;
 
-    /// Makes the caller the row's only owner: its epoch rises, and saves by an earlier owner are fenced off.
-    fn claim(&self, id: String) -> BoxFuture<'_, Result<Upload, Error>>;
+    /// Makes the caller the row's only owner: its epoch rises, and saves by an earlier owner are fenced off. One that has
+    /// ended is taken up again.
+    fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>>;
 
     /// Records the intent of an init and takes a slot of the account's window, or does neither.
     fn begin(&self, row: Upload, now: Timestamp) -> BoxFuture<'_, Result<Grant, Error>>;
@@ -74,6 +76,15 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
 
     /// Remembers a rate.
     fn set_rate(&self, api_base: String, rate: Rate) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// The uploads of one key.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Oldest first.
+    pub(crate) rows: Vec<Upload>,
+    /// The ids of those that have ended, and of which nothing more is known.
+    pub(crate) lost: Vec<String>,
 }
 
 /// Whether an init may be asked for now.
@@ -123,23 +134,33 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
     if !state_dir.exists() {
         return Ok(Vec::new());
     }
-    // Opening the database takes in what the history does not know yet, so that comes first.
-    let unfinished: Vec<Record> = match Lock::take(state_dir, "list") {
-        Ok(lock) => SledStore::open_locked(state_dir, lock)?
-            .unfinished_now()?
-            .iter()
-            .map(Record::from)
-            .collect(),
-        Err(error) if error.kind() == ErrorKind::Locked => status::read(state_dir),
+    // Opening the database takes in what it does not know of the history yet, so that comes first.
+    let (open, store) = match Lock::take(state_dir, "list") {
+        Ok(lock) => {
+            let store = SledStore::open_locked(state_dir, lock)?;
+            let open = store.unfinished_now()?;
+            (open.iter().map(Record::from).collect(), Some(store))
+        }
+        Err(error) if error.kind() == ErrorKind::Locked => (status::read(state_dir), None),
         Err(error) => return Err(error),
     };
-    let told = History::of(state_dir)
-        .read(0)
-        .map_err(|error| broken("its history", error))?;
-    let mut records: Vec<Record> = told.rows.iter().map(Record::from).collect();
+    let history = |error| broken("its history", error);
+    let (mut ended, mut told) = (HashMap::new(), HashSet::new());
+    for line in History::of(state_dir).lines(0).map_err(history)? {
+        let (place, row) = line.map_err(history)?;
+        told.insert(place.digest);
+        ended.insert(row.id.clone(), Record::from(&row));
+    }
+    if let Some(store) = store {
+        for (key, id) in store.lost(&told)? {
+            ended.insert(id.clone(), Record::no_longer_told(key, id));
+        }
+    }
     // An upload that ends just now stands in both.
-    records.retain(|record| unfinished.iter().all(|other| other.id != record.id));
-    records.extend(unfinished);
+    ended.retain(|id, _| open.iter().all(|record: &Record| record.id != *id));
+    let mut records: Vec<Record> = ended.into_values().collect();
+    records.sort_by_key(Record::updated);
+    records.extend(open);
     Ok(records)
 }
 

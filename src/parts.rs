@@ -192,7 +192,7 @@ impl Journal {
 
     /// What a run asks first: which uploads of this size there are, and all that have not ended.
     pub async fn scan(&self) -> Result<usize, Error> {
-        let same = self.store.find(self.row.key.clone()).await?;
+        let same = self.store.find(self.row.key.clone()).await?.rows;
         Ok(same.len() + self.store.unfinished().await?.len())
     }
 }

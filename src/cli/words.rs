@@ -73,9 +73,11 @@ pub(super) fn pending_cap(account: &str, retry_at: Option<SystemTime>) -> String
     )
 }
 
-/// A time for people, in their own zone: `20 Nov 02:14`; today's without the day.
+/// A time for people, in their own zone: `20 Nov 02:14`; today's without the day. One that is not known is the start of
+/// 1970.
 pub(super) fn when(time: SystemTime) -> String {
-    let Ok(zoned) = jiff::Zoned::try_from(time) else {
+    let known = (time != SystemTime::UNIX_EPOCH).then(|| jiff::Zoned::try_from(time).ok());
+    let Some(zoned) = known.flatten() else {
         return "an unknown time".to_owned();
     };
     let today = jiff::Zoned::now().date() == zoned.date();

@@ -61,7 +61,10 @@ pub(super) async fn carry(
             if let Some(text) = keeps_its_plan(job, &row) {
                 tell(Event::Notice { text });
             }
-            let mut claimed = shared.journal.claim(row.id.clone()).await?;
+            let mut claimed = shared
+                .journal
+                .claim(row.key.clone(), row.id.clone())
+                .await?;
             claimed.origin = row.origin;
             cargo.amend(&mut claimed.origin);
             (claimed, compared)
@@ -170,7 +173,10 @@ async fn ended(
         Ok(Ok(status))
             if end.is_err() && matches!(status.stage(), Stage::Inbox | Stage::Published) =>
         {
-            let mut row = shared.journal.claim(row.id.clone()).await?;
+            let mut row = shared
+                .journal
+                .claim(row.key.clone(), row.id.clone())
+                .await?;
             row.apply(Reply::Status(Ok(status)), Now::read(), 0);
             row.revision += 1;
             shared.journal.save(row.clone(), None).await?;

@@ -7,6 +7,7 @@ use super::rehash::blocking;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::event::Event;
+use crate::journal::Found;
 use crate::ledger::{Entry, Running};
 use crate::source::Source;
 use crate::upload::{Key, Origin, State, Upload};
@@ -36,7 +37,7 @@ pub(super) async fn place(
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
     supersede(shared, source, key).await?;
-    let mut rows = shared.journal.find(key.clone()).await?;
+    let Found { mut rows, lost } = shared.journal.find(key.clone()).await?;
     choose(&mut rows, again);
     let identity = Some(source.identity());
     if let Some(at) = rows.iter().position(|row| row.identity() == identity) {
@@ -45,6 +46,7 @@ pub(super) async fn place(
     if let Some(row) = same_bytes(shared, source, &rows, tell).await? {
         return Ok(placed(row, source, true));
     }
+    decide(&lost, again)?;
     for row in rows {
         if row.path() == Some(source.path()) && !row.state.is_final() {
             set_aside(shared, source, row).await?;
@@ -55,16 +57,28 @@ pub(super) async fn place(
 
 /// Looks a URL up by its key. What lay under it when it was pulled is not known here.
 pub(super) async fn place_url(shared: &Shared, key: &Key, again: bool) -> Result<Placed, Error> {
-    let mut rows = shared.journal.find(key.clone()).await?;
+    let Found { mut rows, lost } = shared.journal.find(key.clone()).await?;
     choose(&mut rows, again);
     Ok(match rows.into_iter().next() {
-        None => Placed::Nothing,
+        None => {
+            decide(&lost, again)?;
+            Placed::Nothing
+        }
         Some(row) if row.has_ended() => Placed::Ended(Box::new(row)),
         Some(row) => Placed::Unfinished {
             row: Box::new(row),
             compared: false,
         },
     })
+}
+
+/// One of these may have been of the same bytes, so only a person can say that they are to be sent.
+fn decide(lost: &[String], again: bool) -> Result<(), Error> {
+    if again || lost.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::no_longer_told(lost))
+    }
 }
 
 /// Leaves the rows that stand in the way of a new upload, unfinished ones first, then the newest.
@@ -92,11 +106,7 @@ fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
 /// Sets aside unfinished uploads of this path whose file had another size.
 async fn supersede(shared: &Shared, source: &Source, key: &Key) -> Result<(), Error> {
     for row in shared.journal.unfinished().await? {
-        let same_path = row.path() == Some(source.path())
-            && Key {
-                video: key.video.clone(),
-                ..row.key.clone()
-            } == *key;
+        let same_path = row.path() == Some(source.path()) && row.key.has_scope_of(key);
         if same_path && row.key.video != key.video {
             set_aside(shared, source, row).await?;
         }
@@ -111,7 +121,7 @@ async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), 
         return Ok(());
     }
     if row.state.may_be_complete() {
-        let mut row = shared.journal.claim(row.id).await?;
+        let mut row = shared.journal.claim(row.key, row.id).await?;
         row.park(
             "its file changed before its last chunk was confirmed",
             Now::read().wall,
@@ -124,7 +134,7 @@ async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), 
     } else {
         "its size".into()
     };
-    let mut row = shared.journal.claim(row.id).await?;
+    let mut row = shared.journal.claim(row.key, row.id).await?;
     let sent = row.confirmed();
     row.give_up(&what, Now::read());
     row.revision += 1;

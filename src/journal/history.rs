@@ -1,14 +1,15 @@
-//! `history.jsonl`: one durable line for each upload that has ended. Receipt, export, and the word that holds where the
-//! database is damaged or lags behind.
+//! `history.jsonl`: one durable line for each upload that has ended. Receipt, export, and the only place where its row is
+//! kept: the database remembers where each line stands and what it said.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use sha2::Sha256;
 
-use super::durable::{replace, sync_names};
+use super::durable::sync_names;
 use crate::killpoint::reach;
 use crate::upload::{ROW_VERSION, Upload};
 
@@ -17,12 +18,50 @@ pub(super) struct History {
     path: PathBuf,
 }
 
-/// What the lines of a history say, each upload once with its last word, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    pub(super) rows: Vec<Upload>,
-    /// Lines that hold no upload: torn by a full disk, or damaged.
-    pub(super) unread: usize,
+/// Where a line stands, and what it says: so that what was changed, or stands there instead, is told from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    at: u64,
+    len: u32,
+    pub(super) digest: Digest,
+}
+
+/// The start of a line's SHA-256.
+pub(super) type Digest = [u8; 8];
+
+impl Place {
+    fn of(at: u64, line: &[u8]) -> Self {
+        let mut digest = [0; 8];
+        digest.copy_from_slice(&<Sha256 as sha2::Digest>::digest(line)[..8]);
+        Self {
+            at,
+            len: line.len() as u32,
+            digest,
+        }
+    }
+
+    /// Where the next line begins.
+    pub(super) const fn end(&self) -> u64 {
+        self.at.saturating_add(self.len as u64 + 1)
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        bytes[..8].copy_from_slice(&self.at.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.len.to_be_bytes());
+        bytes[12..].copy_from_slice(&self.digest);
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (at, rest) = bytes.split_first_chunk()?;
+        let (len, digest) = rest.split_first_chunk()?;
+        Some(Self {
+            at: u64::from_be_bytes(*at),
+            len: u32::from_be_bytes(*len),
+            digest: digest.try_into().ok()?,
+        })
+    }
 }
 
 impl History {
@@ -41,9 +80,8 @@ impl History {
         }
     }
 
-    /// Appends an ended upload; an ended row holds no session, so no secret gets here. Durable on return, which is the
-    /// new length.
-    pub(super) fn append(&self, row: &Upload) -> io::Result<u64> {
+    /// Appends an ended upload; an ended row holds no session, so no secret gets here. Durable on return.
+    pub(super) fn append(&self, row: &Upload) -> io::Result<Place> {
         let mut file = OpenOptions::new()
             .create(true)
             .read(true)
@@ -52,65 +90,129 @@ impl History {
             .open(&self.path)?;
         reach("history", "created");
         let len = file.seek(SeekFrom::End(0))?;
-        let mut line = Vec::new();
+        let mut text = Vec::new();
         // A line that a full disk has torn must not spoil the next one.
         if len > 0 && !ends_a_line(&mut file)? {
-            line.push(b'\n');
+            text.push(b'\n');
         }
-        serde_json::to_writer(&mut line, row)?;
-        line.push(b'\n');
-        file.write_all(&line)?;
+        let start = text.len();
+        serde_json::to_writer(&mut text, row)?;
+        let place = Place::of(len + start as u64, &text[start..]);
+        text.push(b'\n');
+        file.write_all(&text)?;
         file.sync_data()?;
         reach("history", "appended");
         if let (0, Some(dir)) = (len, self.path.parent()) {
             sync_names(dir)?;
         }
-        Ok(len + line.len() as u64)
+        Ok(place)
     }
 
-    /// What is told from this offset on.
-    pub(super) fn read(&self, from: u64) -> io::Result<Told> {
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Told::default()),
-            Err(error) => return Err(error),
-        };
-        file.seek(SeekFrom::Start(from))?;
-        let mut told = Told::default();
-        let mut index = std::collections::HashMap::new();
-        for line in BufReader::new(file).split(b'\n') {
-            let line = line?;
-            let Some(row) = row(&line)? else {
-                told.unread += usize::from(!line.is_empty());
-                continue;
-            };
-            match index.get(&row.id) {
-                Some(&at) => told.rows[at] = row,
-                None => {
-                    index.insert(row.id.clone(), told.rows.len());
-                    told.rows.push(row);
-                }
+    /// The upload that the line at `place` tells of, wherever an edit of the file has moved it; `None` if no line says any
+    /// more what that one did.
+    pub(super) fn told(&self, place: Place) -> io::Result<Option<Upload>> {
+        if let Some(line) = self.at(place)?
+            && Place::of(place.at, &line) == place
+        {
+            return row(&line);
+        }
+        for line in self.lines(0)? {
+            let (moved, row) = line?;
+            if moved.digest == place.digest {
+                return Ok(Some(row));
             }
         }
-        Ok(told)
+        Ok(None)
     }
 
-    /// Takes one upload out for good; every other line stays as it is, read or unread.
-    pub(super) fn forget(&self, id: &str) -> io::Result<()> {
-        let text = match std::fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            text => text?,
+    /// What stands there now, unless the file ends before.
+    fn at(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
         };
-        let about_it = |line: &[u8]| matches!(row(line), Ok(Some(row)) if row.id == id);
-        let kept: Vec<&[u8]> = text
-            .split_inclusive(|&byte| byte == b'\n')
-            .filter(|line| !about_it(line))
-            .collect();
-        let kept = kept.concat();
-        if kept.len() == text.len() {
+        if file.metadata()?.len() < place.end() - 1 {
+            return Ok(None);
+        }
+        let mut line = vec![0; place.len as usize];
+        file.read_exact_at(&mut line, place.at)?;
+        Ok(Some(line))
+    }
+
+    /// The lines from this offset on, the oldest first. An upload that ended twice has two, and the last one holds.
+    pub(super) fn lines(&self, from: u64) -> io::Result<Lines> {
+        let mut file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            file => Some(file?),
+        };
+        if let Some(file) = &mut file {
+            file.seek(SeekFrom::Start(from))?;
+        }
+        Ok(Lines {
+            file: file.map(BufReader::new),
+            at: from,
+            unread: 0,
+        })
+    }
+
+    /// Blanks what is told of one upload; every other line stays as it is and where it is, read or unread.
+    pub(super) fn forget(&self, id: &str) -> io::Result<()> {
+        let mut about_it = Vec::new();
+        for line in self.lines(0)? {
+            let (place, row) = line?;
+            if row.id == id {
+                about_it.push(place);
+            }
+        }
+        if about_it.is_empty() {
             return Ok(());
         }
-        replace(&self.path, &kept)
+        let file = OpenOptions::new().write(true).open(&self.path)?;
+        for place in about_it {
+            file.write_all_at(&vec![BLANK; place.len as usize], place.at)?;
+        }
+        file.sync_data()
+    }
+}
+
+/// What a forgotten line is made of. A power cut may leave it at one end only, and no other line begins or ends with it.
+const BLANK: u8 = b' ';
+
+/// The uploads that lines tell of, and where these stand.
+#[derive(Debug)]
+pub(super) struct Lines {
+    file: Option<BufReader<File>>,
+    at: u64,
+    /// Lines so far that hold no upload: torn by a full disk, or damaged.
+    pub(super) unread: usize,
+}
+
+impl Iterator for Lines {
+    type Item = io::Result<(Place, Upload)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let file = self.file.as_mut()?;
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let at = self.at;
+            match file.read_until(b'\n', &mut line) {
+                Ok(0) => return None,
+                Ok(len) => self.at += len as u64,
+                Err(error) => return Some(Err(error)),
+            }
+            if line.last() == Some(&b'\n') {
+                line.pop();
+            }
+            match row(&line) {
+                Ok(Some(row)) => return Some(Ok((Place::of(at, &line), row))),
+                Ok(None) => {
+                    let forgotten = [line.first(), line.last()].contains(&Some(&BLANK));
+                    self.unread += usize::from(!line.is_empty() && !forgotten);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 }
 

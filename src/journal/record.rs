@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::stamp;
 use crate::clock::Timestamp;
-use crate::upload::Upload;
+use crate::upload::{Key, State, Upload, Video};
 
 /// One upload as the journal knows it. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ fn as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok
 }
 
 impl Record {
-    /// When it last changed.
+    /// When it last changed; the start of 1970 where that is not known any more.
     pub fn updated(&self) -> SystemTime {
         stamp(Timestamp(self.updated_ms))
     }
@@ -63,6 +63,29 @@ impl Record {
             (Some(file), _) => file.to_string_lossy(),
             (None, Some(url)) => url.into(),
             (None, None) => "-".into(),
+        }
+    }
+
+    /// An upload that has ended, and of which the history no longer tells.
+    pub(super) fn no_longer_told(key: Key, id: String) -> Self {
+        let (url, size) = match key.video {
+            Video::Size(size) => (None, size),
+            Video::Key(url) => (Some(url), 0),
+        };
+        Self {
+            id,
+            file: None,
+            url,
+            account: key.account,
+            api_base: key.api_base,
+            state: State::UNKNOWN.into(),
+            reason: Some("history.jsonl no longer tells how it ended".into()),
+            publish_id: None,
+            size,
+            confirmed: 0,
+            sha256: None,
+            inits: 0,
+            updated_ms: 0,
         }
     }
 

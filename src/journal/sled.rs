@@ -4,6 +4,7 @@
 //! is followed by `fdatasync` on the database file. Pages stay below the size at which sled moves them into separate files
 //! that it never syncs: segments are large, and the ledger is kept as one key for each chunk.
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -13,21 +14,22 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sled::{Batch, Db};
 
-use super::history::History;
+use super::history::{Digest, History};
 use super::lock::Lock;
 use super::sealed::Sealed;
 use super::status::StatusFile;
-use super::{Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
+use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::retry::WINDOW;
-use crate::upload::{Key, ROW_VERSION, State, Upload};
+use crate::upload::{Key, State, Upload};
 
 mod database;
 mod keys;
 mod mend;
+mod rows;
 mod syncs;
 
 use database::Trouble;
@@ -67,6 +69,11 @@ impl SledStore {
         self.0.unfinished()
     }
 
+    /// The uploads that have ended, and of which none of these lines of the history tells any more.
+    pub(super) fn lost(&self, lines: &HashSet<Digest>) -> Result<Vec<(Key, String)>, Error> {
+        self.0.lost(lines)
+    }
+
     /// Runs one step where blocking does no harm.
     fn run<T: Send + 'static>(
         &self,
@@ -94,10 +101,6 @@ fn cannot(error: sled::Error) -> Error {
     broken("its database", Trouble::from(error))
 }
 
-fn unreadable(id: &str, error: serde_json::Error) -> Error {
-    broken("a row", Trouble::Damaged(format!("{id}: {error}")))
-}
-
 fn not_noted(error: std::io::Error) -> Error {
     broken("its notes of what may be posted", error)
 }
@@ -111,16 +114,6 @@ impl Inner {
         self.db.apply_batch(batch).map_err(cannot)
     }
 
-    /// The line of what has ended: written before the row, so that no damage of the database can bring a second draft.
-    fn tell(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
-        let len = self
-            .history
-            .append(row)
-            .map_err(|error| broken("its history", error))?;
-        batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());
-        Ok(())
-    }
-
     /// Makes everything that was applied durable. Steps that come while another one syncs share the next sync.
     fn sync(&self) -> Result<(), Error> {
         self.syncs.share(|| {
@@ -131,63 +124,10 @@ impl Inner {
         })
     }
 
-    fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
-        let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
-        batch.insert(keys::row(&row.id), text);
-        batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
-        if row.state.is_final() {
-            batch.remove(keys::unfinished(&row.id));
-        } else {
-            batch.insert(keys::unfinished(&row.id), &[]);
-        }
-        if let State::Delivered { at, .. } = &row.state {
-            batch.insert(keys::delivery(&row.key, *at, &row.id), &[]);
-        }
-        Ok(())
-    }
-
-    fn get(&self, id: &str) -> Result<Option<Upload>, Error> {
-        let Some(text) = self.db.get(keys::row(id)).map_err(cannot)? else {
-            return Ok(None);
-        };
-        #[derive(serde::Deserialize)]
-        struct Version {
-            version: u32,
-        }
-        let version = serde_json::from_slice::<Version>(&text)
-            .map_err(|error| unreadable(id, error))?
-            .version;
-        if version > ROW_VERSION {
-            let newer = format!(
-                "row {id} was written by a newer chunkferry (version {version}, this one reads {ROW_VERSION})"
-            );
-            return Err(broken("too new", newer));
-        }
-        serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| unreadable(id, error))
-    }
-
-    /// The rows whose ids end the keys that start with `prefix`, oldest first.
-    fn rows(&self, prefix: Vec<u8>) -> Result<Vec<Upload>, Error> {
-        let mut rows = Vec::new();
-        for found in self.db.scan_prefix(&prefix).keys() {
-            let found = found.map_err(cannot)?;
-            let id = String::from_utf8_lossy(&found[prefix.len()..]);
-            rows.extend(self.get(&id)?);
-        }
-        rows.sort_by_key(|row| row.created);
-        Ok(rows)
-    }
-
-    fn unfinished(&self) -> Result<Vec<Upload>, Error> {
-        self.rows(keys::UNFINISHED.to_vec())
-    }
-
     /// A row may be written only by its last claimant, and only forward: a save whose caller was dropped may come late,
     /// and then there is nothing left to do. The row as it stands, to be written over.
     fn fence(&self, row: &Upload) -> Result<Option<Upload>, Error> {
-        match self.get(&row.id)? {
+        match self.get(&row.key, &row.id)? {
             Some(stored) if stored.epoch != row.epoch => {}
             Some(stored) => return Ok((stored.revision < row.revision).then_some(stored)),
             None => {}
@@ -238,20 +178,17 @@ impl Inner {
         };
         reach("saving", row.state.name());
         let mut batch = Batch::default();
-        if row.state.is_final() {
-            self.tell(&mut batch, row)?;
-        } else {
-            self.note(&stored, row)?;
-        }
         if matches!(stored.state, State::InitIntent) {
             self.stamp_init(&mut batch, row)?;
         }
-        self.put(&mut batch, row)?;
-        if let Some((index, entry)) = entry {
-            batch.insert(keys::entry(&row.id, index), &entry);
-        }
         if row.state.is_final() {
-            self.drop_ledger(&mut batch, &row.id)?;
+            self.end(&mut batch, row)?;
+        } else {
+            self.note(&stored, row)?;
+            self.put(&mut batch, row)?;
+            if let Some((index, entry)) = entry {
+                batch.insert(keys::entry(&row.id, index), &entry);
+            }
         }
         self.apply(batch)?;
         drop(writing);
@@ -288,36 +225,23 @@ impl Inner {
         Ok(())
     }
 
-    fn drop_ledger(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
-        for found in self.db.scan_prefix(keys::ledger(id)).keys() {
-            batch.remove(found.map_err(cannot)?);
-        }
-        Ok(())
-    }
-
+    /// The database first: what is cut short here is still told of, and can be forgotten again.
     fn remove(&self, id: &str) -> Result<(), Error> {
         let _writing = lock(&self.writing);
-        let forgotten = self
-            .history
-            .forget(id)
-            .and_then(|()| self.sealed.forget(id));
-        let forgotten = forgotten.and_then(|()| self.history.len());
-        let len = forgotten.map_err(|error| broken("its history", error))?;
         let mut batch = Batch::default();
-        batch.insert(keys::CAUGHT_UP, &len.to_be_bytes());
-        let Some(row) = self.get(id)? else {
-            self.apply(batch)?;
-            return self.sync();
-        };
-        batch.remove(keys::row(id));
-        batch.remove(keys::one_of_same(&row.key, id));
-        batch.remove(keys::unfinished(id));
-        if let State::Delivered { at, .. } = &row.state {
-            batch.remove(keys::delivery(&row.key, *at, id));
+        for found in self.marks() {
+            let (mark, _) = found?;
+            if mark.ends_with(id.as_bytes()) {
+                batch.remove(mark);
+            }
         }
-        self.drop_ledger(&mut batch, id)?;
+        self.drop_row(&mut batch, id)?;
         self.apply(batch)?;
         self.sync()?;
+        self.sealed.forget(id).map_err(not_noted)?;
+        self.history
+            .forget(id)
+            .map_err(|error| broken("its history", error))?;
         self.status.forget(id);
         Ok(())
     }
@@ -326,13 +250,15 @@ impl Inner {
 impl ProgressStore for SledStore {
     fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), Error>> {
         self.run(move |store| {
-            if store.get(&row.id)?.is_some() {
+            let writing = lock(&store.writing);
+            if store.get(&row.key, &row.id)?.is_some() {
                 return Ok(());
             }
             reach("submit", "before");
             let mut batch = Batch::default();
             store.put(&mut batch, &row)?;
             store.apply(batch)?;
+            drop(writing);
             store.sync()?;
             reach("submit", "after");
             store.status.show(&row);
@@ -340,18 +266,22 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn find(&self, of: Key) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
-        self.run(move |store| store.rows(keys::same(&of)))
+    fn find(&self, of: Key) -> BoxFuture<'_, Result<Found, Error>> {
+        self.run(move |store| {
+            // A row that ends meanwhile changes its place.
+            let _writing = lock(&store.writing);
+            store.same(&of)
+        })
     }
 
     fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
         self.run(Inner::unfinished)
     }
 
-    fn claim(&self, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
+    fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
         self.run(move |store| {
             let _writing = lock(&store.writing);
-            let Some(mut row) = store.get(&id)? else {
+            let Some(mut row) = store.get(&key, &id)? else {
                 return Err(Error::temporary(format!(
                     "The upload {id} is no longer in the journal."
                 )));
@@ -399,20 +329,18 @@ impl ProgressStore for SledStore {
         since: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
         self.run(move |store| {
-            let prefix = keys::deliveries(&of);
-            let mut from = prefix.clone();
-            from.extend_from_slice(&since.0.to_be_bytes());
-            match store.db.range(from..).keys().next() {
-                Some(found) => {
-                    let found = found.map_err(cannot)?;
-                    Ok(if found.starts_with(&prefix) {
-                        keys::time_of(&found)
-                    } else {
-                        None
-                    })
+            let history = |error| broken("its history", error);
+            let mut oldest = None;
+            for line in store.history.lines(0).map_err(history)? {
+                let (_, row) = line.map_err(history)?;
+                if let State::Delivered { at, .. } = row.state
+                    && at >= since
+                    && row.key.has_scope_of(&of)
+                {
+                    oldest = oldest.into_iter().chain([at]).min();
                 }
-                None => Ok(None),
             }
+            Ok(oldest)
         })
     }
 

@@ -16,6 +16,15 @@ pub(crate) struct Key {
     pub(crate) video: Video,
 }
 
+impl Key {
+    /// Whether both are for one account, at one API base and destination.
+    pub(crate) fn has_scope_of(&self, other: &Self) -> bool {
+        self.account == other.account
+            && self.api_base == other.api_base
+            && self.destination == other.destination
+    }
+}
+
 /// What makes two videos candidates for being the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -37,6 +46,10 @@ impl Destination {
         match self {
             Self::Inbox => "inbox",
         }
+    }
+
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        (text == Self::Inbox.as_str()).then_some(Self::Inbox)
     }
 }
 

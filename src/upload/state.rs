@@ -87,7 +87,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    pub(super) const UNKNOWN: &str = "unknown";
+    pub(crate) const UNKNOWN: &str = "unknown";
 
     pub(crate) const fn is_final(&self) -> bool {
         matches!(

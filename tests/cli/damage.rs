@@ -45,6 +45,45 @@ fn aside(scene: &Scene) -> Vec<PathBuf> {
 }
 
 #[test]
+fn a_history_that_was_thrown_away_makes_no_second_draft_unless_a_person_says_so() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 12_000_000);
+    scene.upload(&file, &[]).end().expect(0);
+    let before = scene.log().requests;
+    fs::remove_file(scene.state_dir().join("history.jsonl")).unwrap();
+
+    let ended = scene.upload(&file, &[]).end().expect(5);
+    let told = ended.message();
+    assert!(
+        told.contains("history.jsonl no longer says") && told.contains("forget"),
+        "{told}"
+    );
+    assert!(
+        ended.stderr.contains("shorter than it was"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(scene.log().requests, before);
+    let other = scene.video("other.mp4", 12_000_001);
+    scene.upload(&other, &[]).end().expect(0);
+    assert_eq!(states(&scene), ["unknown", "delivered"]);
+    let list = scene.command(["list"]).end().expect(0).stdout;
+    let hint = list.lines().nth(1).unwrap();
+    assert!(
+        hint.contains("look into") && !hint.contains("1970"),
+        "{list}"
+    );
+
+    scene.upload(&file, &["--again"]).end().expect(0);
+    let outcome = scene.upload(&file, &[]).end().expect(0).outcome();
+    assert_eq!(outcome["outcome"], "already_delivered");
+    let id = list.split_whitespace().next().unwrap();
+    scene.command(["forget", id]).end().expect(0);
+    assert_eq!(states(&scene), ["delivered", "delivered"]);
+    assert_eq!(scene.log().sessions.len(), 3);
+}
+
+#[test]
 fn a_damaged_journal_makes_no_second_draft_of_what_may_be_complete() {
     let scene = Scene::new(&["processing_time=1h"], &[]);
     let file = scene.video("clip.mp4", 12_000_000);

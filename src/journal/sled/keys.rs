@@ -1,13 +1,18 @@
 //! The keys. One keyspace, so that one batch is one atomic step.
 
+use std::borrow::Cow;
+
 use crate::clock::Timestamp;
-use crate::upload::{Key, Video};
+use crate::upload::{Destination, Key, Video};
 
 /// Digits of an upload's id.
 const ID: usize = 16;
 
-/// Prefix of the ids of uploads that have not ended.
-pub(super) const UNFINISHED: &[u8] = b"o";
+/// Prefix of the rows.
+pub(super) const ROWS: &[u8] = b"u";
+
+/// Prefixes of the marks of the uploads of one key: of files, and of URLs.
+pub(super) const MARKS: [&[u8]; 2] = [b"k", b"p"];
 
 /// The length of the history up to which its lines are known here; no such key in a database that is new or was lost.
 pub(super) const CAUGHT_UP: &[u8] = b"h";
@@ -44,14 +49,9 @@ pub(super) fn row(id: &str) -> Vec<u8> {
     key(b'u', &[id.as_bytes()])
 }
 
-/// The id in the key of a row.
-pub(super) fn id_of_row(key: &[u8]) -> Option<&str> {
-    str::from_utf8(key.strip_prefix(b"u")?).ok()
-}
-
-/// The mark of an upload that has not ended.
-pub(super) fn unfinished(id: &str) -> Vec<u8> {
-    key(UNFINISHED[0], &[id.as_bytes()])
+/// The id that ends the key of a row or a mark.
+pub(super) fn id_of(key: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(&key[key.len().saturating_sub(ID)..])
 }
 
 /// All ledger entries of an upload.
@@ -64,7 +64,7 @@ pub(super) fn entry(id: &str, chunk: u32) -> Vec<u8> {
     key(b'd', &[id.as_bytes(), &chunk.to_be_bytes()])
 }
 
-/// The uploads of one key.
+/// The marks of the uploads of one key.
 pub(super) fn same(of: &Key) -> Vec<u8> {
     match &of.video {
         Video::Size(size) => key(b'k', &[&scope(of), &size.to_be_bytes()]),
@@ -80,6 +80,32 @@ pub(super) fn one_of_same(of: &Key, id: &str) -> Vec<u8> {
     key_with(same(of), id)
 }
 
+/// The key of which this is a mark.
+pub(super) fn key_of(mark: &[u8]) -> Option<Key> {
+    let (kind, mut rest) = mark.split_first()?;
+    let account = text(&mut rest)?;
+    let api_base = text(&mut rest)?;
+    let destination = Destination::named(&text(&mut rest)?)?;
+    let video = match kind {
+        b'k' => Video::Size(u64::from_be_bytes(*rest.first_chunk()?)),
+        _ => Video::Key(text(&mut rest)?),
+    };
+    Some(Key {
+        account,
+        api_base,
+        destination,
+        video,
+    })
+}
+
+/// Takes off a text that is led by its length.
+fn text(rest: &mut &[u8]) -> Option<String> {
+    let (length, after) = rest.split_first_chunk()?;
+    let (text, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    *rest = after;
+    String::from_utf8(text.to_vec()).ok()
+}
+
 /// The inits of a scope within the last minute, in the order of their times.
 pub(super) fn inits(of: &Key) -> Vec<u8> {
     key(b'i', &[&scope(of)])
@@ -90,22 +116,12 @@ pub(super) fn init(of: &Key, at: Timestamp, id: &str) -> Vec<u8> {
     key(b'i', &[&scope(of), &at.0.to_be_bytes(), id.as_bytes()])
 }
 
-/// The deliveries of a scope, in the order of their times.
-pub(super) fn deliveries(of: &Key) -> Vec<u8> {
-    key(b'f', &[&scope(of)])
-}
-
-/// One of them.
-pub(super) fn delivery(of: &Key, at: Timestamp, id: &str) -> Vec<u8> {
-    key(b'f', &[&scope(of), &at.0.to_be_bytes(), id.as_bytes()])
-}
-
 /// The last known rate to an API base.
 pub(super) fn rate(api_base: &str) -> Vec<u8> {
     key(b'r', &[api_base.as_bytes()])
 }
 
-/// The time in the key of an init or a delivery.
+/// The time in the key of an init.
 pub(super) fn time_of(key: &[u8]) -> Option<Timestamp> {
     let end = key.len().checked_sub(ID)?;
     let bytes = key.get(end.checked_sub(8)?..end)?;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use sled::Batch;
 
 use super::database::{self, Trouble};
+use super::rows::Stand;
 use super::syncs::Syncs;
 use super::{Inner, SledStore, cannot, keys};
 use crate::error::Error;
@@ -106,10 +107,11 @@ impl Inner {
     /// Reads everything there is.
     fn verify(&self) -> Result<(), Error> {
         for found in self.db.iter() {
-            let (key, _) = found.map_err(cannot)?;
-            if let Some(id) = keys::id_of_row(&key) {
-                self.get(id)?;
-            }
+            found.map_err(cannot)?;
+        }
+        for found in self.marks() {
+            let (key, mark) = found?;
+            self.marked(&keys::id_of(&key), &mark)?;
         }
         database::clear(&self.path).map_err(|error| broken("its mark", error))
     }
@@ -128,25 +130,32 @@ impl Inner {
         way.and_then(|()| sync_names(dir))
             .map_err(|error| broken("syncing its directory", error))?;
         let len = self.history.len().map_err(history)?;
-        if known == Some(len) {
+        let known = known.unwrap_or(0);
+        if known == len {
             return Ok(());
         }
-        let told = self.history.read(known.unwrap_or(0)).map_err(history)?;
-        if told.unread > 0 {
+        if known > len {
             tracing::error!(
-                lines = told.unread,
-                "lines of history.jsonl cannot be read; what they said of ended uploads is lost"
+                "history.jsonl is shorter than it was; whoever sends a file again of which it told is asked to decide"
             );
         }
-        for row in told.rows {
-            let stored = self.get(&row.id)?;
-            if stored.is_some_and(|stored| stored.knows(&row)) {
-                continue;
+        let mut lines = self.history.lines(known).map_err(history)?;
+        for line in &mut lines {
+            let (place, row) = line.map_err(history)?;
+            match self.stand(&row.key, &row.id)? {
+                Stand::Here(stored) if !stored.state.is_final() && stored.knows(&row) => {}
+                _ => {
+                    let mut batch = Batch::default();
+                    self.ended(&mut batch, &row, place)?;
+                    self.apply(batch)?;
+                }
             }
-            let mut batch = Batch::default();
-            self.put(&mut batch, &row)?;
-            self.drop_ledger(&mut batch, &row.id)?;
-            self.apply(batch)?;
+        }
+        if lines.unread > 0 {
+            tracing::error!(
+                lines = lines.unread,
+                "lines of history.jsonl cannot be read; what they said of ended uploads is lost"
+            );
         }
         self.db
             .insert(keys::CAUGHT_UP, &len.to_be_bytes())
@@ -158,14 +167,16 @@ impl Inner {
     fn take_in_sealed(&self) -> Result<(), Error> {
         let cannot_note = |error| broken("its notes of sealed uploads", error);
         for note in self.sealed.read().map_err(cannot_note)? {
-            match self.get(&note.id)? {
-                None => self.park(&note)?,
-                Some(stored) if !stored.knows(&note) => self.park(&note)?,
-                Some(stored) if stored.revision < note.revision && !stored.state.is_final() => {
+            match self.stand(&note.key, &note.id)? {
+                Stand::Nowhere => self.park(&note)?,
+                Stand::Here(stored) if !stored.knows(&note) => self.park(&note)?,
+                Stand::Here(stored)
+                    if stored.revision < note.revision && !stored.state.is_final() =>
+                {
                     continue;
                 }
-                Some(stored) if stored.may_be_posted() => continue,
-                Some(_) => {}
+                Stand::Here(stored) if stored.may_be_posted() => continue,
+                Stand::Here(_) | Stand::Told(_) => {}
             }
             self.sealed.drop_note(&note.id).map_err(cannot_note)?;
         }
@@ -174,9 +185,7 @@ impl Inner {
 
     fn park(&self, note: &Upload) -> Result<(), Error> {
         let mut batch = Batch::default();
-        self.tell(&mut batch, note)?;
-        self.put(&mut batch, note)?;
-        self.drop_ledger(&mut batch, &note.id)?;
+        self.end(&mut batch, note)?;
         self.apply(batch)?;
         self.sync()
     }

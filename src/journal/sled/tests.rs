@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::Now;
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
-use crate::upload::{Destination, Identity, Origin, Video};
+use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Video};
 
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
@@ -118,7 +118,10 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
             .expect("entries")
             .is_empty()
     );
-    assert_eq!(store.find(row.key.clone()).await.expect("rows").len(), 1);
+    assert_eq!(
+        store.find(row.key.clone()).await.expect("rows").rows.len(),
+        1
+    );
 }
 
 /// sled writes a page, some 16 rows, in one piece; a piece above a quarter of a segment goes into a file of its own.
@@ -162,7 +165,10 @@ async fn an_owner_that_was_taken_over_writes_nothing_more() {
     let store = open(dir.path());
     let mut old = upload("lena", 10);
     store.submit(old.clone()).await.expect("submitted");
-    let mut new = store.claim(old.id.clone()).await.expect("claimed");
+    let mut new = store
+        .claim(old.key.clone(), old.id.clone())
+        .await
+        .expect("claimed");
     assert!(store.save(next(&mut old), None).await.is_err());
     assert!(store.begin(next(&mut old), Timestamp(1)).await.is_err());
     store.save(next(&mut new), None).await.expect("saved");
@@ -270,12 +276,12 @@ async fn uploads_of_another_account_size_or_base_are_not_found() {
         store.submit(upload(account, 11)).await.expect("submitted");
     }
     let key = upload("lena", 10).key;
-    assert_eq!(store.find(key.clone()).await.expect("rows").len(), 1);
+    assert_eq!(store.find(key.clone()).await.expect("rows").rows.len(), 1);
     let elsewhere = Key {
         api_base: "http://127.0.0.1:1".into(),
         ..key
     };
-    assert!(store.find(elsewhere).await.expect("rows").is_empty());
+    assert!(store.find(elsewhere).await.expect("rows").rows.is_empty());
 }
 
 #[tokio::test]
@@ -323,12 +329,15 @@ async fn finished_uploads_come_back_from_the_history_if_the_database_is_lost() {
     }
     std::fs::remove_dir_all(dir.path().join("journal")).expect("lost");
     let store = open(dir.path());
-    assert_eq!(store.find(row.key.clone()).await.expect("rows").len(), 1);
+    assert_eq!(
+        store.find(row.key.clone()).await.expect("rows").rows.len(),
+        1
+    );
     drop(store);
     std::fs::write(dir.path().join("journal/db"), b"not a database").expect("damaged");
     let store = open(dir.path());
     assert_eq!(
-        store.find(row.key.clone()).await.expect("rows").len(),
+        store.find(row.key.clone()).await.expect("rows").rows.len(),
         1,
         "damage is moved aside"
     );
@@ -393,7 +402,7 @@ async fn a_forgotten_upload_is_gone_from_the_database_and_the_history() {
             .expect("saved");
     }
     store.remove(dropped.id.clone()).await.expect("removed");
-    let found = store.find(kept.key.clone()).await.expect("rows");
+    let found = store.find(kept.key.clone()).await.expect("rows").rows;
     assert_eq!((found.len(), &found[0].id), (1, &kept.id));
     let history = std::fs::read_to_string(dir.path().join("history.jsonl")).expect("a history");
     assert!(history.contains(&kept.id) && !history.contains(&dropped.id));

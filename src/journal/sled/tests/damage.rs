@@ -1,5 +1,5 @@
-//! The database is damaged: what had ended is known, what may be complete is never sent again by itself, and the
-//! journal opens.
+//! The database or the history is damaged: what had ended is known, or a person is asked; what may be complete is never
+//! sent again by itself; and the journal opens.
 
 use std::fs;
 use std::path::PathBuf;
@@ -79,15 +79,15 @@ impl Life {
         names
     }
 
-    /// What an opened journal does not know, of what it must.
+    /// What an opened journal does not know, of what it must. What the history no longer tells it must say by its id.
     async fn judge(&self, dir: &Path) -> Result<Option<String>, Error> {
         let store = reopen(dir)?;
-        let rows = store.find(self.sealed.key.clone()).await?;
+        let Found { rows, lost: asked } = store.find(self.sealed.key.clone()).await?;
         let of = |id: &str| rows.iter().find(|row| row.id == id);
-        let lost = self
-            .delivered
-            .iter()
-            .filter(|row| of(&row.id).is_none_or(|found| found.state.name() != "delivered"));
+        let known = |id: &String| {
+            asked.contains(id) || of(id).is_some_and(|found| found.state.name() == "delivered")
+        };
+        let lost = self.delivered.iter().filter(|row| !known(&row.id));
         let mut lost: Vec<String> = lost.map(|row| format!("delivered {}", row.id)).collect();
         match of(&self.sealed.id).map(|row| row.state.name()) {
             Some("sealed" | "unknown") => {}
@@ -123,7 +123,7 @@ async fn whatever_is_damaged_nothing_that_may_be_complete_is_forgotten() {
     let full = report::full();
     let mut rng = fastrand::Rng::with_seed(3);
     let (mut tried, mut moved, mut wrong) = (0, 0, Vec::new());
-    for name in life.files() {
+    for name in life.files().into_iter().chain(["history.jsonl".into()]) {
         let bytes = fs::read(life.dir.path().join(&name)).expect("read");
         let some = if full { 400 } else { 25 };
         for round in 0..some {
@@ -166,11 +166,12 @@ async fn whatever_is_damaged_nothing_that_may_be_complete_is_forgotten() {
         wrong.extend(found.map(|found| format!("{}: removed: {found:.300}", name.display())));
     }
     let line = format!(
-        "damaged databases: {tried}, moved aside: {moved}, forgotten or unopenable: {}",
+        "damaged journals: {tried}, moved aside: {moved}, forgotten or unopenable: {}",
         wrong.len()
     );
-    let how = "Bits flipped, pages of zeros, files cut off or removed, in every file of the database, each time in a fresh copy. \
-               Every finished upload is known afterwards, and the one that may be complete is not sent again.";
+    let how = "Bits flipped, pages of zeros, files cut off or removed, in every file of the database and in the history, each time in a \
+               fresh copy. Every finished upload is known afterwards, or its id is told and a person asked, and the one that may be \
+               complete is not sent again.";
     report::tell("damage", full, &line, how);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -196,7 +197,7 @@ async fn a_pull_that_was_asked_for_is_not_asked_for_again_by_a_database_that_is_
         }
         fs::remove_dir_all(dir.path().join("journal")).expect("lost");
         let store = open(dir.path());
-        let rows = store.find(row.key.clone()).await.expect("rows");
+        let rows = store.find(row.key.clone()).await.expect("rows").rows;
         assert_eq!((rows.len(), rows[0].state.name()), (1, "unknown"));
     }
 }
@@ -295,7 +296,9 @@ async fn an_end_that_only_the_history_knows_is_taken_in() {
     let store = open(dir.path());
     assert!(store.unfinished().await.expect("rows").is_empty());
     assert_eq!(
-        store.find(row.key).await.expect("rows")[0].state.name(),
+        store.find(row.key).await.expect("rows").rows[0]
+            .state
+            .name(),
         "delivered"
     );
 }
@@ -353,74 +356,224 @@ async fn a_session_that_is_lost_after_sealing_is_not_parked_by_its_old_note() {
     assert!(!note.exists());
 }
 
-#[tokio::test]
-async fn a_history_that_was_cut_or_lost_takes_nothing_from_the_database() {
+/// Copies a directory with all that is in it.
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        match entry.file_type().expect("a type").is_dir() {
+            true => copy_dir(&entry.path(), &to),
+            false => drop(fs::copy(entry.path(), to).expect("copied")),
+        }
+    }
+}
+
+/// A journal in which these have ended.
+async fn ended(rows: &[&Upload]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("history.jsonl");
-    let row = delivered(upload("lena", 10), 5);
-    {
-        let store = open(dir.path());
-        store.submit(row.clone()).await.expect("submitted");
+    let store = open(dir.path());
+    for row in rows {
+        store.submit((*row).clone()).await.expect("submitted");
+        let row = (*row).clone();
         store
             .save(next(&mut row.clone()), None)
             .await
             .expect("saved");
     }
-    fs::write(&path, "").expect("cut");
-    assert_eq!(
-        open(dir.path())
-            .find(row.key.clone())
+    dir
+}
+
+/// Of what was of the same key, that of which nothing is told any more.
+async fn lost_of(store: &SledStore, row: &Upload) -> Vec<String> {
+    let found = store.find(row.key.clone()).await.expect("rows");
+    assert!(found.rows.is_empty());
+    found.lost
+}
+
+#[tokio::test]
+async fn what_a_cut_history_has_forgotten_is_not_sent_again_without_a_person() {
+    let row = delivered(upload("lena", 10), 5);
+    for lost in [false, true] {
+        let dir = ended(&[&row]).await;
+        let path = dir.path().join("history.jsonl");
+        if lost {
+            fs::remove_file(&path).expect("lost");
+        } else {
+            fs::write(&path, "").expect("cut");
+        }
+        let store = open(dir.path());
+        assert_eq!(lost_of(&store, &row).await, [row.id.clone()]);
+        // What ends from now on is told again, also where the old lines stood.
+        let later = delivered(upload("lena", 11), 6);
+        store.submit(later.clone()).await.expect("submitted");
+        store
+            .save(next(&mut later.clone()), None)
             .await
-            .expect("rows")
-            .len(),
-        1
+            .expect("saved");
+        assert_eq!(
+            store
+                .find(later.key.clone())
+                .await
+                .expect("rows")
+                .rows
+                .len(),
+            1
+        );
+        assert_eq!(lost_of(&store, &row).await, [row.id.clone()]);
+        drop(store);
+        let mut both = vec![
+            (row.id.clone(), "unknown".into()),
+            (later.id.clone(), "delivered".into()),
+        ];
+        both.sort();
+        assert_eq!(listed(dir.path()), both);
+        // A person decides.
+        let store = open(dir.path());
+        store.remove(row.id.clone()).await.expect("removed");
+        assert!(
+            store
+                .find(row.key.clone())
+                .await
+                .expect("rows")
+                .rows
+                .is_empty()
+        );
+        drop(store);
+        assert_eq!(listed(dir.path()), [(later.id, "delivered".into())]);
+    }
+}
+
+#[tokio::test]
+async fn a_history_that_somebody_has_edited_is_believed_where_it_says_what_it_said() {
+    let (first, second, third) = (
+        delivered(upload("lena", 10), 5),
+        delivered(upload("lena", 11), 6),
+        delivered(upload("lena", 12), 7),
     );
-    fs::remove_file(&path).expect("lost");
+    let dir = ended(&[&first, &second, &third]).await;
+    let path = dir.path().join("history.jsonl");
+    let text = fs::read_to_string(&path).expect("a history");
+    let lines: Vec<&str> = text.lines().collect();
+    // One line is gone, one is altered, one is elsewhere.
+    let altered = lines[1].replace("delivered", "failed");
+    fs::write(&path, format!("{}\n{altered}\n", lines[2])).expect("edited");
     let store = open(dir.path());
-    assert_eq!(store.find(row.key.clone()).await.expect("rows").len(), 1);
-    // And what ends from now on is told again.
-    let later = delivered(upload("lena", 10), 6);
-    store.submit(later.clone()).await.expect("submitted");
-    store
-        .save(next(&mut later.clone()), None)
-        .await
-        .expect("saved");
+    for row in [&first, &second] {
+        assert_eq!(lost_of(&store, row).await, [row.id.clone()]);
+    }
+    assert_eq!(
+        store.find(third.key.clone()).await.expect("rows").rows[0].id,
+        third.id
+    );
     drop(store);
+    let mut all = vec![
+        (first.id, "unknown".into()),
+        (second.id, "unknown".into()),
+        (third.id, "delivered".into()),
+    ];
+    all.sort();
+    assert_eq!(listed(dir.path()), all);
+}
+
+#[tokio::test]
+async fn an_upload_that_ends_twice_is_known_by_its_last_end() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut row = upload("lena", 10);
+    let store = open(dir.path());
+    store.submit(row.clone()).await.expect("submitted");
+    row.park("nobody knows", Timestamp(5));
+    store.save(next(&mut row), None).await.expect("saved");
+    let mut again = store
+        .claim(row.key.clone(), row.id.clone())
+        .await
+        .expect("taken up");
+    assert!(store.unfinished().await.expect("rows").is_empty());
+    drop(store);
+    // Killed here, it is what it was.
+    assert_eq!(listed(dir.path()), [(row.id.clone(), "unknown".into())]);
+    let store = open(dir.path());
+    store
+        .save(next(&mut row), None)
+        .await
+        .expect_err("taken over");
+    again = delivered(again, 6);
+    // Killed between the line and its mark, or not killed at all.
+    let killed = report::scratch();
+    drop(store);
+    copy_dir(dir.path(), killed.path());
+    History::of(killed.path()).append(&again).expect("appended");
+    let store = open(killed.path());
+    let rows = store.find(row.key.clone()).await.expect("rows").rows;
+    assert_eq!((rows.len(), rows[0].state.name()), (1, "delivered"));
+    drop(store);
+    let store = open(dir.path());
+    store.save(again.clone(), None).await.expect("saved");
+    store.save(again.clone(), None).await.expect("passed over");
+    let state = async |store: &SledStore| {
+        let rows = store.find(row.key.clone()).await.expect("rows").rows;
+        assert_eq!(rows.len(), 1);
+        rows[0].state.name()
+    };
+    assert_eq!(state(&store).await, "delivered");
+    drop(store);
+    assert_eq!(listed(dir.path()), [(row.id.clone(), "delivered".into())]);
     fs::remove_dir_all(dir.path().join("journal")).expect("lost");
-    assert_eq!(listed(dir.path()), [(later.id, "delivered".into())]);
+    let store = open(dir.path());
+    assert_eq!(state(&store).await, "delivered");
+    store.remove(row.id.clone()).await.expect("removed");
+    drop(store);
+    assert!(listed(dir.path()).is_empty());
+    let text = fs::read_to_string(dir.path().join("history.jsonl")).expect("a history");
+    assert!(text.trim().is_empty(), "nothing is left of it: {text}");
+}
+
+#[tokio::test]
+async fn a_line_that_was_half_forgotten_when_the_power_failed_is_no_damage() {
+    let row = delivered(upload("lena", 10), 5);
+    let dir = ended(&[&row]).await;
+    let path = dir.path().join("history.jsonl");
+    let whole = fs::read(&path).expect("a history");
+    let half = whole.len() / 2;
+    for blanked in [0..half, half..whole.len() - 1] {
+        let mut torn = whole.clone();
+        torn[blanked].fill(b' ');
+        fs::write(&path, torn).expect("torn");
+        let mut lines = History::of(dir.path()).lines(0).expect("lines");
+        assert!(lines.next().is_none());
+        assert_eq!(lines.unread, 0);
+    }
 }
 
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_damage_and_not_an_end_of_everything() {
     let dir = tempfile::tempdir().expect("a directory");
-    let ended = delivered(upload("lena", 10), 5);
     let under_way = upload("lena", 11);
-    {
-        let store = open(dir.path());
-        for row in [&ended, &under_way] {
-            store.submit(row.clone()).await.expect("submitted");
+    for spoiled in [Some(&b"{\"version\":1}"[..]), None] {
+        {
+            let store = open(dir.path());
+            store.submit(under_way.clone()).await.expect("submitted");
+            let row = keys::row(&under_way.id);
+            match spoiled {
+                Some(text) => store.0.db.insert(row, text).expect("spoiled"),
+                None => store.0.db.remove(row).expect("removed"),
+            };
+            // It shows when it is read; the next open mends it.
+            let error = store.find(under_way.key.clone()).await.expect_err("no row");
+            assert!(is_damage(&error), "{error}");
         }
-        store
-            .save(next(&mut ended.clone()), None)
-            .await
-            .expect("saved");
-        store
-            .0
-            .db
-            .insert(keys::row(&ended.id), b"{\"version\":1}")
-            .expect("spoiled");
-        // It shows when it is read; the next open mends it.
-        let error = store.find(ended.key.clone()).await.expect_err("no row");
-        assert!(is_damage(&error), "{error}");
+        let store = open(dir.path());
+        assert!(store.unfinished().await.expect("rows").is_empty());
+        assert!(
+            store
+                .find(under_way.key.clone())
+                .await
+                .expect("rows")
+                .rows
+                .is_empty()
+        );
+        assert!(!dir.path().join("journal/suspect").exists());
     }
-    let store = open(dir.path());
-    assert_eq!(
-        store.find(ended.key.clone()).await.expect("rows")[0]
-            .state
-            .name(),
-        "delivered"
-    );
-    assert!(!dir.path().join("journal/suspect").exists());
 }
 
 #[tokio::test]
@@ -466,7 +619,7 @@ async fn what_the_lock_and_the_status_file_say_is_no_truth_to_depend_on() {
         store.submit(upload("mia", 11)).await.expect("submitted");
         store
             .remove(
-                store.find(upload("mia", 11).key).await.expect("rows")[0]
+                store.find(upload("mia", 11).key).await.expect("rows").rows[0]
                     .id
                     .clone(),
             )

@@ -86,7 +86,8 @@ impl Steps {
 
     async fn take_up(&mut self, at: usize) -> Upload {
         let mut rows = self.store.unfinished().await.expect("rows");
-        self.store.claim(rows.remove(at).id).await.expect("claimed")
+        let row = rows.remove(at);
+        self.store.claim(row.key, row.id).await.expect("claimed")
     }
 
     async fn phase(&mut self, phase: u32) {
@@ -247,7 +248,7 @@ impl Promised {
 
     /// What is missing from an opened journal.
     async fn missing(&self, store: &SledStore) -> Result<Vec<String>, Error> {
-        let rows = store.find(upload("lena", SIZE).key).await?;
+        let rows = store.find(upload("lena", SIZE).key).await?.rows;
         let mut missing = Vec::new();
         for (id, revision) in &self.rows {
             let Some(row) = rows.iter().find(|row| row.id == *id) else {

@@ -1,0 +1,156 @@
+//! Where an upload's row stands: in the database while it is under way, in a line of the history once it has ended. So the
+//! database stays as small as the work that is left.
+
+use std::collections::HashSet;
+
+use sled::{Batch, IVec};
+
+use super::database::Trouble;
+use super::{Inner, broken, cannot, keys};
+use crate::error::Error;
+use crate::journal::Found;
+use crate::journal::history::{self, Digest, Place};
+use crate::upload::{Key, Upload};
+
+impl Inner {
+    /// Writes a row that is under way.
+    pub(super) fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+        let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
+        batch.insert(keys::row(&row.id), text);
+        batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
+        Ok(())
+    }
+
+    /// Tells the history of a row that has ended, durably, and leaves of it in the database where it is told.
+    pub(super) fn end(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+        let place = self
+            .history
+            .append(row)
+            .map_err(|error| broken("its history", error))?;
+        batch.insert(keys::CAUGHT_UP, &place.end().to_be_bytes());
+        self.ended(batch, row, place)
+    }
+
+    /// Leaves of a row in the database where it is told.
+    pub(super) fn ended(&self, batch: &mut Batch, row: &Upload, at: Place) -> Result<(), Error> {
+        batch.insert(keys::one_of_same(&row.key, &row.id), &at.to_bytes());
+        self.drop_row(batch, &row.id)
+    }
+
+    /// Removes a row and its ledger.
+    pub(super) fn drop_row(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
+        batch.remove(keys::row(id));
+        for found in self.db.scan_prefix(keys::ledger(id)).keys() {
+            batch.remove(found.map_err(cannot)?);
+        }
+        Ok(())
+    }
+
+    /// Where the row of an upload stands.
+    pub(super) fn stand(&self, key: &Key, id: &str) -> Result<Stand, Error> {
+        let mark = self.db.get(keys::one_of_same(key, id)).map_err(cannot)?;
+        mark.map_or(Ok(Stand::Nowhere), |mark| self.marked(id, &mark))
+    }
+
+    /// An upload, wherever its row stands.
+    pub(super) fn get(&self, key: &Key, id: &str) -> Result<Option<Upload>, Error> {
+        match self.stand(key, id)? {
+            Stand::Nowhere => Ok(None),
+            Stand::Here(row) => Ok(Some(*row)),
+            Stand::Told(place) => match self.told(place)? {
+                Some(row) => Ok(Some(row)),
+                None => Err(Error::no_longer_told(&[id.to_owned()])),
+            },
+        }
+    }
+
+    pub(super) fn same(&self, key: &Key) -> Result<Found, Error> {
+        let mut same = Found::default();
+        for found in self.db.scan_prefix(keys::same(key)) {
+            let (found, mark) = found.map_err(cannot)?;
+            let id = keys::id_of(&found);
+            let row = match self.marked(&id, &mark)? {
+                Stand::Here(row) => Some(*row),
+                Stand::Told(place) => self.told(place)?,
+                Stand::Nowhere => continue,
+            };
+            match row {
+                Some(row) => same.rows.push(row),
+                None => same.lost.push(id.into_owned()),
+            }
+        }
+        same.rows.sort_by_key(|row| row.created);
+        Ok(same)
+    }
+
+    /// All uploads that have not ended, oldest first.
+    pub(super) fn unfinished(&self) -> Result<Vec<Upload>, Error> {
+        let mut rows = Vec::new();
+        for found in self.db.scan_prefix(keys::ROWS) {
+            let (found, text) = found.map_err(cannot)?;
+            rows.push(read(&keys::id_of(&found), &text)?);
+        }
+        rows.retain(|row| !row.state.is_final());
+        rows.sort_by_key(|row| row.created);
+        Ok(rows)
+    }
+
+    /// The uploads that have ended, and of which none of these lines tells any more.
+    pub(super) fn lost(&self, lines: &HashSet<Digest>) -> Result<Vec<(Key, String)>, Error> {
+        let mut lost = Vec::new();
+        for found in self.marks() {
+            let (found, mark) = found?;
+            let untold = Place::from_bytes(&mark).filter(|place| !lines.contains(&place.digest));
+            if let (Some(_), Some(key)) = (untold, keys::key_of(&found)) {
+                lost.push((key, keys::id_of(&found).into_owned()));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// The mark of each upload there is: nothing in it while it is under way, the place of its line once it has ended.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Result<(IVec, IVec), Error>> {
+        let marks = keys::MARKS
+            .iter()
+            .flat_map(|kind| self.db.scan_prefix(kind));
+        marks.map(|found| found.map_err(cannot))
+    }
+
+    /// What a mark stands for.
+    pub(super) fn marked(&self, id: &str, mark: &[u8]) -> Result<Stand, Error> {
+        if mark.is_empty() {
+            let text = self.db.get(keys::row(id)).map_err(cannot)?;
+            let text = text.ok_or_else(|| damaged(id, "its row is missing"))?;
+            return Ok(Stand::Here(Box::new(read(id, &text)?)));
+        }
+        let place = Place::from_bytes(mark).ok_or_else(|| damaged(id, "its mark is none"))?;
+        Ok(Stand::Told(place))
+    }
+
+    fn told(&self, place: Place) -> Result<Option<Upload>, Error> {
+        self.history
+            .told(place)
+            .map_err(|error| broken("its history", error))
+    }
+}
+
+/// Where the row of an upload stands.
+#[derive(Debug)]
+pub(super) enum Stand {
+    Nowhere,
+    Here(Box<Upload>),
+    Told(Place),
+}
+
+/// A row of the database.
+fn read(id: &str, text: &[u8]) -> Result<Upload, Error> {
+    match history::row(text) {
+        Ok(Some(row)) => Ok(row),
+        Ok(None) => Err(damaged(id, "it is no row")),
+        Err(error) => Err(broken("too new", error)),
+    }
+}
+
+fn damaged(id: &str, what: &str) -> Error {
+    broken("a row", Trouble::Damaged(format!("{id}: {what}")))
+}
