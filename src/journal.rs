@@ -1,6 +1,6 @@
 //! The journal: where every upload stands, durable before anything depends on it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -145,7 +145,7 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
         Err(error) => return Err(error),
     };
     let history = |error| broken("its history", error);
-    let (mut ended, mut told) = (HashMap::new(), HashSet::new());
+    let (mut ended, mut told) = (BTreeMap::new(), HashSet::new());
     for line in History::of(state_dir).lines(0).map_err(history)? {
         let (place, row) = line.map_err(history)?;
         told.insert(place.digest);

@@ -193,6 +193,24 @@ fn a_kill_before_the_answer_of_an_init_is_an_unknown_outcome_and_not_a_second_po
 }
 
 #[test]
+fn a_pull_that_only_a_lost_history_told_of_is_not_asked_for_again_without_a_person() {
+    let Some(stage) = Stage::new(&[], &[], "") else {
+        return;
+    };
+    let url = stage.video("clip.mp4", 6_000_000);
+    stage.pull(&url, &[]).end().expect(0);
+    std::fs::remove_file(stage.scene.state_dir().join("history.jsonl")).unwrap();
+    let ended = stage.pull(&url, &[]).end().expect(5);
+    let told = ended.message();
+    assert!(told.contains("history.jsonl no longer says"), "{told}");
+    assert_eq!(stage.inits(), 1);
+    stage.pull(&url, &["--again"]).end().expect(0);
+    let outcome = stage.pull(&url, &[]).end().expect(0).outcome();
+    assert_eq!(outcome["outcome"], "already_delivered");
+    assert_eq!(stage.inits(), 2);
+}
+
+#[test]
 fn a_connection_never_made_and_a_refusal_leave_nothing_unknown() {
     let Some(stage) = Stage::new(&["verified_prefix=https://media.example/"], &[], "") else {
         return;

@@ -199,7 +199,8 @@ fn killed_anywhere_it_is_one_draft_or_a_typed_end() {
     let (cases, threads) = match full() {
         true => (
             all(&rows, &mut random),
-            number("CHUNKFERRY_THREADS").map_or(cores * 4, |n| n as usize),
+            // Most of a case is waiting: for a session to stand still, for a status, for a window.
+            number("CHUNKFERRY_THREADS").map_or(cores * 12, |n| n as usize),
         ),
         false => (some(&rows, &mut random), cores * 5),
     };
