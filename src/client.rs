@@ -45,32 +45,36 @@ impl Client {
         ca_file: Option<&Path>,
         wire_log: Option<Arc<WireLog>>,
     ) -> Result<Self, Error> {
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("chunkferry/", env!("CARGO_PKG_VERSION")))
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(waits.connect)
-            .tcp_nodelay(true);
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        {
-            builder = builder.tcp_user_timeout(waits.stall);
-        }
-        if let Some(path) = ca_file {
-            let cannot = |reason: String| {
-                Error::usage(format!(
-                    "{} is not usable as --ca-file: {reason}",
-                    path.display()
-                ))
-            };
-            let pem = std::fs::read(path).map_err(|error| cannot(error.to_string()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|error| cannot(error.to_string()))?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let http = builder
+        let named = ca_file.map_or_else(|| Ok(Vec::new()), certificates)?;
+        let build = |roots: Roots| {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("chunkferry/", env!("CARGO_PKG_VERSION")))
+                .http1_only()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .connect_timeout(waits.connect)
+                .tcp_nodelay(true);
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            {
+                builder = builder.tcp_user_timeout(waits.stall);
+            }
+            match roots {
+                Roots::System => builder.tls_certs_merge(named.clone()),
+                Roots::Named => builder.tls_certs_only(named.clone()),
+            }
             .build()
-            .map_err(|error| Error::usage(format!("TLS cannot be set up: {error}")))?;
+        };
+        let http = match build(Roots::System) {
+            // A system without certificates: an emulator over http needs none, and what is named suffices.
+            Err(_) if ca_file.is_some() || hosts.base().scheme() == "http" => build(Roots::Named),
+            built => built,
+        };
+        let http = http.map_err(|error| {
+            Error::usage(format!(
+                "TLS cannot be set up: {}. Install this system's CA certificates (in Debian: ca-certificates), or name some with --ca-file.",
+                innermost(&error)
+            ))
+        })?;
         Ok(Self {
             http,
             hosts,
@@ -235,17 +239,40 @@ async fn drain(mut answer: reqwest::Response) -> Result<Vec<u8>, reqwest::Error>
 /// Whether the request can have reached anybody. The text is the innermost cause, which holds no URL.
 fn unanswered(error: reqwest::Error) -> CallError {
     let connect = error.is_connect() || error.is_builder();
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    let text = cause.to_string();
+    let text = innermost(&error.without_url());
     if connect {
         CallError::Unsent(text)
     } else {
         CallError::Lost(text)
     }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Whose certificates are trusted.
+#[derive(Clone, Copy)]
+enum Roots {
+    /// The system's, and those that the user names.
+    System,
+    /// Those that the user names, and no other.
+    Named,
+}
+
+fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
+    let cannot = |reason: String| {
+        Error::usage(format!(
+            "{} is not usable as --ca-file: {reason}",
+            file.display()
+        ))
+    };
+    let pem = std::fs::read(file).map_err(|error| cannot(error.to_string()))?;
+    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| cannot(error.to_string()))
 }
 
 fn lost_reason(error: &CallError) -> String {

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
+use crate::process::Process;
 use crate::scene::{Scene, Start};
 
 /// Runs it with readers that are gone before it says a word; its exit code.
@@ -132,4 +133,32 @@ fn a_shell_completes_what_the_command_understands() {
     assert_eq!(completed(&["upl"]), "upload\n");
     assert_eq!(completed(&["emulator", "--fa"]), "--fault\n--faults\n");
     assert!(completed(&["completions", ""]).contains("fish"));
+}
+
+#[test]
+fn a_machine_without_certificates_still_uploads_to_an_emulator_and_says_what_it_lacks() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 6_000_000);
+    let bare = |command: &mut Command| {
+        command
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .end()
+    };
+    bare(&mut scene.upload(&file, &[])).expect(0);
+    scene.assert_one_draft_of(&file);
+
+    let ca = scene.path("ca.pem");
+    let ca = ca.to_str().unwrap();
+    let sink = Process::start(&["--sink", "--tls", ca]);
+    let mut named = scene.upload(&file, &["--api-base", &sink.url, "--ca-file", ca]);
+    bare(&mut named).expect(0);
+
+    let mut live = scene.upload(&file, &["--api-base", "https://127.0.0.1:1"]);
+    let ended = bare(&mut live).expect(2);
+    let told = ended.message();
+    assert!(
+        told.contains("ca-certificates") && told.contains("--ca-file"),
+        "{told}"
+    );
 }

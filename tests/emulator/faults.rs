@@ -85,7 +85,12 @@ fn a_stalled_chunk_does_not_keep_the_next_attempt_out() {
     let mut stalled = crate::client::Line::open(&emulator);
     upload.put_head(&mut stalled, 0, 1000, &[]);
     stalled.send(&sample(0, 1000)).unwrap();
-    crate::transfer::wait_until(|| emulator.log().sessions[0].puts.len() == 1);
+    crate::transfer::wait_until(|| {
+        emulator.log().sessions[0]
+            .puts
+            .iter()
+            .any(|put| put.bytes == 400)
+    });
     assert_eq!(upload.put(&emulator, 0, 1000).status, 201);
     assert_eq!(emulator.log().sessions[0].puts[0].http_status, None);
 }
