@@ -16,10 +16,12 @@ use crate::plan::{Chunk, Plan};
 
 mod apply;
 mod doubt;
+mod init;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 mod origin;
 mod pace;
+mod put;
 mod run;
 mod state;
 

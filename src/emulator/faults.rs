@@ -1,10 +1,14 @@
 //! Faults on order: which request is hit, and how.
 
+mod armed;
+mod chaos;
 mod script;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub(crate) use armed::{Faults, Occasion, Strike};
+pub use chaos::Chaos;
 pub use script::FaultError;
 
 use super::endpoint::Endpoint;
@@ -243,157 +247,6 @@ impl Canned {
             code: None,
             retry_after: None,
         }
-    }
-}
-
-/// A request, as far as faults can tell it from others.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Occasion<'a> {
-    pub(crate) endpoint: Endpoint,
-    pub(crate) chunk: Option<u64>,
-    pub(crate) upload: Option<u64>,
-    pub(crate) publish_id: Option<&'a str>,
-    pub(crate) token: Option<&'a str>,
-    pub(crate) creator: Option<&'a str>,
-}
-
-/// What is to be done to one request.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Strike {
-    pub(crate) delay: Duration,
-    pub(crate) action: Option<Action>,
-    /// The scripts that fired, as the log shows them.
-    pub(crate) scripts: Vec<String>,
-}
-
-#[derive(Debug)]
-struct Armed {
-    fault: Fault,
-    seen: u64,
-    /// Posted with a bearer: belongs to that token and goes with its reset.
-    owner: Option<String>,
-}
-
-/// All faults that are armed.
-#[derive(Debug, Default)]
-pub(crate) struct Faults {
-    armed: Vec<Armed>,
-    chaos: Option<Chaos>,
-}
-
-impl Faults {
-    pub(crate) fn arm(&mut self, fault: Fault, owner: Option<&str>) {
-        let fault = match owner {
-            Some(owner) => fault.token(owner),
-            None => fault,
-        };
-        self.armed.push(Armed {
-            fault,
-            seen: 0,
-            owner: owner.map(str::to_owned),
-        });
-    }
-
-    /// Disarms all faults, or those of one owner.
-    pub(crate) fn disarm(&mut self, owner: Option<&str>) {
-        self.armed
-            .retain(|armed| owner.is_some() && armed.owner.as_deref() != owner);
-        if owner.is_none() {
-            self.chaos = None;
-        }
-    }
-
-    pub(crate) fn set_chaos(&mut self, chaos: Option<Chaos>) {
-        self.chaos = chaos;
-    }
-
-    /// What is armed, for everyone or for one owner, tokens left out.
-    pub(crate) fn scripts(&self, owner: Option<&str>) -> Vec<String> {
-        let theirs = |armed: &&Armed| owner.is_none() || armed.owner.as_deref() == owner;
-        let armed = self.armed.iter().filter(theirs);
-        armed.map(|armed| armed.fault.to_string()).collect()
-    }
-
-    /// Counts the request and says what hits it: all delays together, and the first action.
-    pub(crate) fn strike(&mut self, occasion: &Occasion<'_>) -> Strike {
-        let mut strike = Strike::default();
-        for armed in &mut self.armed {
-            if !armed.fault.fits(occasion) {
-                continue;
-            }
-            armed.seen += 1;
-            let due = armed.fault.nth.as_ref();
-            if due.is_none_or(|nth| nth.contains(&armed.seen)) {
-                strike.add(&armed.fault);
-            }
-        }
-        if strike.scripts.is_empty()
-            && let Some(fault) = self.chaos.as_mut().and_then(|chaos| chaos.roll(occasion))
-        {
-            strike.add(&fault);
-        }
-        strike
-    }
-}
-
-impl Strike {
-    fn add(&mut self, fault: &Fault) {
-        self.delay = self.delay.saturating_add(fault.delay);
-        if self.action.is_none() {
-            self.action.clone_from(&fault.action);
-        }
-        self.scripts.push(fault.to_string());
-    }
-
-    /// What fired, as one line.
-    pub(crate) fn told(&self) -> Option<String> {
-        (!self.scripts.is_empty()).then(|| self.scripts.join("; "))
-    }
-}
-
-/// Faults by chance: the same seed and the same requests give the same faults.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Chaos {
-    seed: u64,
-    rate: f64,
-    seen: u64,
-}
-
-impl Chaos {
-    /// Hits each request with probability `rate` (0 to 1).
-    #[must_use]
-    pub fn new(seed: u64, rate: f64) -> Self {
-        Self {
-            seed,
-            rate: rate.clamp(0.0, 1.0),
-            seen: 0,
-        }
-    }
-
-    fn roll(&mut self, occasion: &Occasion<'_>) -> Option<Fault> {
-        self.seen += 1;
-        let mut random = fastrand::Rng::with_seed(self.seed.rotate_left(32) ^ self.seen);
-        if random.f64() >= self.rate {
-            return None;
-        }
-        let fault = Fault::on(occasion.endpoint);
-        Some(match occasion.endpoint {
-            Endpoint::Put => match random.u8(0..6) {
-                0 => fault.answer(503),
-                1 => fault.cut(random.u64(0..5_000_000)),
-                2 => fault.lose_answer(),
-                3 => fault.store_then_answer(500),
-                4 => fault.delay(Duration::from_millis(random.u64(10..500))),
-                _ => fault.cut(0),
-            },
-            _ => match random.u8(0..5) {
-                0 => fault.answer(503),
-                1 => fault.answer(429),
-                2 => fault.lose_answer(),
-                3 => fault.delay(Duration::from_millis(random.u64(10..500))),
-                _ => fault.cut(0),
-            },
-        })
     }
 }
 

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use super::Session;
 use super::run::{Doubt, Stop};
 use super::{State, Upload};
 use crate::clock::Now;
 use crate::error::FailReason;
 use crate::event::Event;
 use crate::ledger::Running;
-use crate::reconcile::{Reading, Witness};
-use crate::retry::{Backoff, WINDOW};
-use crate::secret::Secret;
+use crate::retry::Backoff;
 use crate::wire::{Call, CallError, InitData, PutAnswer, StatusData};
 
 /// What came of a step.
@@ -41,14 +38,14 @@ impl Applied {
         event: None,
     };
 
-    const fn saved(event: Event) -> Self {
+    pub(super) const fn saved(event: Event) -> Self {
         Self {
             save: true,
             event: Some(event),
         }
     }
 
-    const fn told(event: Event) -> Self {
+    pub(super) const fn told(event: Event) -> Self {
         Self {
             save: false,
             event: Some(event),
@@ -58,7 +55,7 @@ impl Applied {
 
 /// Lost inits, and lost sessions, that one run makes up for. Never refilled: a service that keeps refusing must not make
 /// us open session after session.
-const LOSSES: u32 = 2;
+pub(super) const LOSSES: u32 = 2;
 
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {
@@ -79,233 +76,6 @@ impl Upload {
             self.updated = now.wall;
         }
         applied
-    }
-
-    fn init_answered(
-        &mut self,
-        reply: Result<InitData, CallError>,
-        now: Now,
-        random: u64,
-    ) -> Applied {
-        match reply {
-            Ok(InitData {
-                publish_id,
-                upload_url: Some(upload_url),
-            }) => {
-                let event = Event::SessionOpened {
-                    publish_id: publish_id.clone(),
-                };
-                self.open(publish_id, upload_url, now);
-                Applied::saved(event)
-            }
-            Ok(InitData { publish_id, .. }) => {
-                self.run.failed = 0;
-                self.state = State::Pulling {
-                    publish_id: publish_id.clone(),
-                    since: now.wall,
-                };
-                Applied::saved(Event::Pulling { publish_id })
-            }
-            Err(CallError::Unsent(reason)) => {
-                self.state = State::Queued;
-                Applied {
-                    save: true,
-                    ..self.try_again(Backoff::INIT, Call::Init, reason, now, random)
-                }
-            }
-            Err(CallError::Lost(reason)) => self.lose_init(reason, now, random),
-            // A gateway's 408 is as silent as a fault about what became of the request.
-            Err(CallError::Refused(error)) if matches!(error.http_status, 408 | 500..) => self
-                .lose_init(
-                    format!("{} ({})", error.code, error.http_status),
-                    now,
-                    random,
-                ),
-            Err(CallError::Refused(error)) if is_rate_limit(&error.code, error.http_status) => {
-                self.state = State::Queued;
-                self.run.failed += 1;
-                if self.run.failed > 2 {
-                    return self.stop(Stop::Refused(Call::Init, error));
-                }
-                let wait = error.retry_after.unwrap_or(WINDOW);
-                Applied {
-                    save: true,
-                    ..self.pause(wait, "TikTok's limit of inits a minute".into(), now)
-                }
-            }
-            Err(error) => {
-                self.state = State::Queued;
-                Applied {
-                    save: true,
-                    ..self.stop(stop_for(Call::Init, error))
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, publish_id: String, upload_url: Secret, now: Now) {
-        let session = Session {
-            publish_id,
-            upload_url,
-            issued: now.wall,
-            issued_boot: Some(now.boot),
-        };
-        self.state = State::Uploading {
-            session,
-            confirmed: 0,
-        };
-        self.run.in_doubt = false;
-        self.run.due_left = false;
-        self.run.doubt = Doubt::default();
-        self.run.failed = 0;
-        self.forget_forecast();
-    }
-
-    /// Where bytes would have followed, nobody holds the lost URL: no byte can reach it and no draft can come of it, so
-    /// another init is safe, but costs a slot in the windows. Where the init is the post, only a person can tell.
-    fn lose_init(&mut self, reason: String, now: Now, random: u64) -> Applied {
-        self.run.lost_inits += 1;
-        self.totals.lost_inits += 1;
-        if self.is_posted_by_init() {
-            return self.end(State::Unknown {
-                publish_id: None,
-                why: format!("the answer to its init was lost: {reason}"),
-                at: now.wall,
-            });
-        }
-        if self.run.lost_inits > LOSSES {
-            let text = format!(
-                "Init was not answered {} times ({reason}).",
-                self.run.lost_inits
-            );
-            return Applied {
-                save: true,
-                ..self.stop(Stop::Spent(text))
-            };
-        }
-        let wait = Backoff::INIT
-            .after(self.run.lost_inits + 1, random)
-            .unwrap_or(WINDOW);
-        Applied {
-            save: true,
-            ..self.pause(wait, format!("init was not answered: {reason}"), now)
-        }
-    }
-
-    fn put_answered(
-        &mut self,
-        reply: Result<PutAnswer, CallError>,
-        running: Option<Running>,
-        now: Now,
-        random: u64,
-    ) -> Applied {
-        let Some(chunk) = self.due() else {
-            return Applied::NOTHING;
-        };
-        self.run.due_left |= !matches!(reply, Err(CallError::Unsent(_)));
-        let answer = match reply {
-            Ok(answer) => answer,
-            Err(error @ (CallError::Unsent(_) | CallError::Lost(_))) => {
-                self.run.in_doubt = true;
-                return self.try_again(Backoff::CHUNK, Call::Put, error.to_string(), now, random);
-            }
-            Err(error) => return self.stop(stop_for(Call::Put, error)),
-        };
-        if let Some(bytes) = answer.progress.filter(|_| answer.http_status >= 400) {
-            self.run.doubt.readings.push(Reading {
-                by: Witness::Header,
-                bytes,
-                at: now.boot,
-            });
-        }
-        match answer.http_status {
-            200 | 201 | 206 => {
-                let expected = if chunk.is_last() { 201 } else { 206 };
-                let doubt = answer
-                    .progress
-                    .is_some_and(|bytes| !chunk.is_last() && !ends_at(bytes, chunk.range().end));
-                let applied = self.confirm(running);
-                self.run.in_doubt = doubt;
-                if answer.http_status != expected {
-                    tracing::warn!(
-                        status = answer.http_status,
-                        expected,
-                        "unexpected success code"
-                    );
-                }
-                applied
-            }
-            416 => {
-                self.run.in_doubt = true;
-                self.run.doubt.refused = true;
-                self.run.doubt.asked = 0;
-                let reason = "the service expects another range (416)".to_owned();
-                self.try_again(Backoff::CHUNK, Call::Put, reason, now, random)
-            }
-            status @ (401 | 403 | 404 | 405 | 410) => {
-                if matches!(self.state, State::Uploading { .. }) {
-                    return self.lose_session(if status == 403 {
-                        "its URL has expired"
-                    } else {
-                        "its URL is gone"
-                    });
-                }
-                self.run.in_doubt = true;
-                self.run.doubt = Doubt {
-                    dead: true,
-                    ..Doubt::default()
-                };
-                Applied::NOTHING
-            }
-            429 => {
-                let wait = answer.retry_after.unwrap_or(WINDOW);
-                self.run.failed += 1;
-                if self.run.failed > 5 {
-                    return self.stop(Stop::Spent(
-                        "Chunks kept being answered 429 (too many requests).".into(),
-                    ));
-                }
-                self.pause(wait, "the upload host is busy (429)".into(), now)
-            }
-            status @ (408 | 500..) => {
-                self.run.in_doubt = true;
-                let reason = format!("HTTP {status}");
-                let applied = self.try_again(Backoff::CHUNK, Call::Put, reason, now, random);
-                if let (Some(wait), None) = (answer.retry_after, &self.run.stop) {
-                    return self.pause(wait, format!("HTTP {status}"), now);
-                }
-                applied
-            }
-            status => self.stop(Stop::Refused(Call::Put, http_error(status))),
-        }
-    }
-
-    /// The chunk that was due is acknowledged.
-    fn confirm(&mut self, running: Option<Running>) -> Applied {
-        let Some(due) = self.due() else {
-            return Applied::NOTHING;
-        };
-        self.run.failed = 0;
-        self.run.doubt = Doubt::default();
-        self.run.in_doubt = false;
-        self.run.due_left = false;
-        if let Some(running) = &running {
-            self.running = Some(running.store());
-        }
-        if due.is_last() {
-            if self.sha256.is_none() {
-                self.sha256 = running.map(|running| hex::encode(running.entry()));
-            }
-            return self.begin_processing();
-        }
-        let State::Uploading { confirmed, .. } = &mut self.state else {
-            return Applied::NOTHING;
-        };
-        *confirmed += 1;
-        Applied::saved(Event::ChunkAccepted {
-            index: due.index(),
-            confirmed: due.range().end,
-        })
     }
 
     pub(super) fn begin_processing(&mut self) -> Applied {
@@ -417,25 +187,6 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
-/// Whether a progress header of `bytes`, as a count or as a last index, means that everything below `end` is there.
-const fn ends_at(bytes: u64, end: u64) -> bool {
-    bytes == end || bytes.saturating_add(1) == end
-}
-
-pub(super) fn is_rate_limit(code: &str, http_status: u16) -> bool {
-    code == "rate_limit_exceeded" || http_status == 429
-}
-
-fn http_error(http_status: u16) -> crate::wire::ServiceError {
-    crate::wire::ServiceError {
-        http_status,
-        code: format!("http_{http_status}"),
-        message: String::new(),
-        log_id: None,
-        retry_after: None,
-    }
-}
-
 pub(super) fn stop_for(call: Call, error: CallError) -> Stop {
     match error {
         CallError::Refused(error) => Stop::Refused(call, error),
@@ -443,4 +194,8 @@ pub(super) fn stop_for(call: Call, error: CallError) -> Stop {
         CallError::Host(reason) => Stop::Host(reason),
         error => Stop::Spent(format!("{} failed: {error}.", capitalised(call.name()))),
     }
+}
+
+pub(super) fn is_rate_limit(code: &str, http_status: u16) -> bool {
+    code == "rate_limit_exceeded" || http_status == 429
 }

@@ -1,5 +1,6 @@
 mod damage;
 mod disk;
+mod history;
 mod many;
 mod power;
 mod report;

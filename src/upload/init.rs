@@ -1,0 +1,123 @@
+//! What the answer to an init, or its absence, makes of an upload.
+
+use super::apply::{Applied, LOSSES, is_rate_limit, stop_for};
+use super::run::{Doubt, Stop};
+use super::{Session, State, Upload};
+use crate::clock::Now;
+use crate::event::Event;
+use crate::retry::{Backoff, WINDOW};
+use crate::secret::Secret;
+use crate::wire::{Call, CallError, InitData};
+
+impl Upload {
+    pub(super) fn init_answered(
+        &mut self,
+        reply: Result<InitData, CallError>,
+        now: Now,
+        random: u64,
+    ) -> Applied {
+        match reply {
+            Ok(InitData {
+                publish_id,
+                upload_url: Some(upload_url),
+            }) => {
+                let event = Event::SessionOpened {
+                    publish_id: publish_id.clone(),
+                };
+                self.open(publish_id, upload_url, now);
+                Applied::saved(event)
+            }
+            Ok(InitData { publish_id, .. }) => {
+                self.run.failed = 0;
+                self.state = State::Pulling {
+                    publish_id: publish_id.clone(),
+                    since: now.wall,
+                };
+                Applied::saved(Event::Pulling { publish_id })
+            }
+            Err(CallError::Unsent(reason)) => {
+                self.state = State::Queued;
+                Applied {
+                    save: true,
+                    ..self.try_again(Backoff::INIT, Call::Init, reason, now, random)
+                }
+            }
+            Err(CallError::Lost(reason)) => self.lose_init(reason, now, random),
+            // A gateway's 408 is as silent as a fault about what became of the request.
+            Err(CallError::Refused(error)) if matches!(error.http_status, 408 | 500..) => self
+                .lose_init(
+                    format!("{} ({})", error.code, error.http_status),
+                    now,
+                    random,
+                ),
+            Err(CallError::Refused(error)) if is_rate_limit(&error.code, error.http_status) => {
+                self.state = State::Queued;
+                self.run.failed += 1;
+                if self.run.failed > 2 {
+                    return self.stop(Stop::Refused(Call::Init, error));
+                }
+                let wait = error.retry_after.unwrap_or(WINDOW);
+                Applied {
+                    save: true,
+                    ..self.pause(wait, "TikTok's limit of inits a minute".into(), now)
+                }
+            }
+            Err(error) => {
+                self.state = State::Queued;
+                Applied {
+                    save: true,
+                    ..self.stop(stop_for(Call::Init, error))
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, publish_id: String, upload_url: Secret, now: Now) {
+        let session = Session {
+            publish_id,
+            upload_url,
+            issued: now.wall,
+            issued_boot: Some(now.boot),
+        };
+        self.state = State::Uploading {
+            session,
+            confirmed: 0,
+        };
+        self.run.in_doubt = false;
+        self.run.due_left = false;
+        self.run.doubt = Doubt::default();
+        self.run.failed = 0;
+        self.forget_forecast();
+    }
+
+    /// Where bytes would have followed, nobody holds the lost URL: no byte can reach it and no draft can come of it, so
+    /// another init is safe, but costs a slot in the windows. Where the init is the post, only a person can tell.
+    fn lose_init(&mut self, reason: String, now: Now, random: u64) -> Applied {
+        self.run.lost_inits += 1;
+        self.totals.lost_inits += 1;
+        if self.is_posted_by_init() {
+            return self.end(State::Unknown {
+                publish_id: None,
+                why: format!("the answer to its init was lost: {reason}"),
+                at: now.wall,
+            });
+        }
+        if self.run.lost_inits > LOSSES {
+            let text = format!(
+                "Init was not answered {} times ({reason}).",
+                self.run.lost_inits
+            );
+            return Applied {
+                save: true,
+                ..self.stop(Stop::Spent(text))
+            };
+        }
+        let wait = Backoff::INIT
+            .after(self.run.lost_inits + 1, random)
+            .unwrap_or(WINDOW);
+        Applied {
+            save: true,
+            ..self.pause(wait, format!("init was not answered: {reason}"), now)
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The row: what it says of itself, to people, to another process, and to a note of it.
+
+use super::*;
+
+#[test]
+fn a_row_with_unknown_fields_is_read_and_shows_no_secret_once_it_has_ended() {
+    let mut row = serde_json::to_value(uploading(1)).expect("a row");
+    row["from_the_future"] = 1.into();
+    let mut upload: Upload = serde_json::from_value(row).expect("read");
+    assert!(format!("{upload:?}").contains("REDACTED"));
+    assert!(!format!("{upload:?}").contains("t=1"));
+    upload.apply(status("SEND_TO_USER_INBOX", None), at(4), 0);
+    assert!(
+        !serde_json::to_string(&upload)
+            .expect("a row")
+            .contains("upload_url")
+    );
+}
+
+#[test]
+fn a_name_that_is_not_utf8_survives_the_journal() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut upload = queued();
+    let path = std::path::PathBuf::from(std::ffi::OsString::from_vec(b"/v/\xff\xfe.mp4".to_vec()));
+    upload.origin = file(&path);
+    assert_eq!(read_back(&upload).path(), Some(path.as_path()));
+}
+
+/// Each state an upload of a file can be in, by name.
+fn in_each_state() -> Vec<Upload> {
+    let mut intent = queued();
+    intent.intend(Some(identity()), at(0));
+    let mut processing = sealed();
+    processing.apply(put(201, None), at(3), 0);
+    let ended = |word, reason: Option<&str>| {
+        let mut upload = processing.clone();
+        let status = StatusData {
+            status: word,
+            fail_reason: reason.map(str::to_owned),
+            uploaded_bytes: None,
+            downloaded_bytes: None,
+        };
+        upload.apply(Reply::Status(Ok(status)), at(4), 0);
+        upload
+    };
+    let delivered = ended("SEND_TO_USER_INBOX".into(), None);
+    let published = ended("PUBLISH_COMPLETE".into(), None);
+    let failed = ended("FAILED".into(), Some("file_format_check_failed"));
+    let mut given_up = uploading(2);
+    given_up.give_up("it was edited", at(5));
+    let mut parked = sealed();
+    parked.park("the journal was lost", at(6).wall);
+    vec![
+        queued(),
+        intent,
+        uploading(2),
+        sealed(),
+        processing,
+        delivered,
+        published,
+        failed,
+        given_up,
+        parked,
+    ]
+}
+
+#[test]
+fn what_each_state_claims_of_an_upload() {
+    let mut text = String::new();
+    for upload in in_each_state() {
+        use std::fmt::Write;
+        let (name, reason) = (upload.state_name(), upload.reason().unwrap_or("-"));
+        let yes = |claim: bool, word| if claim { word } else { "-" };
+        writeln!(
+            text,
+            "{name:<12}{:<10}{:<7}{:<7}{} chunks, {:>8} bytes, due {:<5}{:<18}{reason}",
+            yes(upload.may_be_posted(), "posted?"),
+            yes(upload.has_ended(), "ended"),
+            yes(upload.final_error().is_some(), "error"),
+            upload.confirmed(),
+            upload.confirmed_bytes(),
+            upload
+                .due()
+                .map_or_else(|| "-".into(), |chunk| chunk.index().to_string()),
+            upload.state.publish_id().unwrap_or("-"),
+        )
+        .expect("a string");
+    }
+    insta::assert_snapshot!(text, @r"
+    queued      -         -      -      0 chunks,        0 bytes, due 0    -                 -
+    init_intent -         -      -      0 chunks,        0 bytes, due 0    -                 -
+    uploading   -         -      -      2 chunks, 20000000 bytes, due 2    v_inbox_file~v2.1 -
+    sealed      posted?   -      -      4 chunks, 40000000 bytes, due 4    v_inbox_file~v2.1 -
+    processing  posted?   -      -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
+    delivered   -         ended  -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
+    published   -         ended  -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
+    failed      -         ended  error  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 file_format_check_failed
+    given_up    -         ended  error  0 chunks,        0 bytes, due 0    -                 it was edited
+    unknown     -         ended  error  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 the journal was lost
+    ");
+}
+
+#[test]
+fn a_note_of_a_seal_says_less_than_the_row_that_went_on_and_more_than_one_that_was_set_back() {
+    let revised = |mut upload: Upload, revision| {
+        upload.revision = revision;
+        upload
+    };
+    let mut note = sealed();
+    note.park("the journal was lost before its end", at(6).wall);
+    let note = revised(note, 5);
+    let mut other_session = note.clone();
+    if let State::Unknown { publish_id, .. } = &mut other_session.state {
+        *publish_id = Some("v_inbox_file~v2.2".into());
+    }
+    let mut given_up = uploading(2);
+    given_up.give_up("it was edited", at(5));
+    let rows = [
+        ("as new", revised(uploading(4), 5), &note, true),
+        ("newer", revised(queued(), 6), &note, true),
+        (
+            "set back before the session",
+            revised(queued(), 4),
+            &note,
+            false,
+        ),
+        (
+            "set back within the session",
+            revised(uploading(4), 4),
+            &note,
+            true,
+        ),
+        (
+            "in another session",
+            revised(uploading(4), 4),
+            &other_session,
+            false,
+        ),
+        ("ended too", revised(given_up, 1), &note, true),
+        (
+            "set back from an end",
+            revised(uploading(4), 4),
+            &revised(sealed(), 5),
+            false,
+        ),
+    ];
+    for (what, row, told, knows) in rows {
+        assert_eq!(row.knows(told), knows, "{what}");
+    }
+}
+
+#[test]
+fn a_row_read_back_is_still_about_its_own_file() {
+    let mut first = uploading(0);
+    let mut running = Running::default();
+    running.update(b"the first chunk");
+    let told = Reply::Put(
+        Ok(PutAnswer {
+            http_status: 206,
+            progress: None,
+            retry_after: None,
+        }),
+        Some(running),
+    );
+    first.apply(told, at(1), 0);
+    let upload = read_back(&first);
+    assert_eq!((&*upload.name(), upload.url()), ("clip.mp4", None));
+    assert_eq!(upload.content_type(), Some("video/mp4"));
+    assert_eq!(
+        (upload.identity(), upload.size()),
+        (Some(identity()), Some(SIZE))
+    );
+    let mut hashed = Running::default();
+    hashed.update(b"the first chunk");
+    let carried_on = upload.running().expect("a running hash");
+    assert_eq!(carried_on.entry(), hashed.entry());
+}
+
+#[test]
+fn a_destination_has_one_name_in_rows_and_in_keys_of_the_journal() {
+    let row = serde_json::to_value(Destination::Inbox).expect("a word");
+    assert_eq!(
+        (row.as_str(), Destination::Inbox.as_str()),
+        (Some("inbox"), "inbox")
+    );
+    assert_eq!(Destination::named("inbox"), Some(Destination::Inbox));
+    assert_eq!(Destination::named("draft"), None);
+}
+
+#[test]
+fn a_row_whose_plan_breaks_a_rule_is_damage_and_no_upload() {
+    // The last one is what a flipped bit makes of 5 chunks.
+    for (field, value) in [
+        ("chunk_count", 0),
+        ("chunk_size", 0),
+        ("video_size", 0),
+        ("video_size", 9),
+        ("chunk_count", 4),
+    ] {
+        let mut row = serde_json::to_value(uploading(1)).expect("a row");
+        row["origin"]["plan"][field] = value.into();
+        if (field, value) == ("video_size", 9) {
+            row["origin"]["plan"]["chunk_count"] = 0.into();
+        }
+        assert!(
+            serde_json::from_value::<Upload>(row).is_err(),
+            "{field} {value}"
+        );
+    }
+}
