@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 
 use crate::error::Error;
-use crate::host::HostPolicy;
+use crate::host::{HostPolicy, is_loopback};
 use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::Secret;
@@ -57,6 +57,10 @@ impl Client {
             #[cfg(any(target_os = "linux", target_os = "android"))]
             {
                 builder = builder.tcp_user_timeout(waits.stall);
+            }
+            // A proxy has another idea of this machine, and would see the token in the clear.
+            if is_loopback(hosts.base()) {
+                builder = builder.no_proxy();
             }
             match roots {
                 Roots::System => builder.tls_certs_merge(named.clone()),

@@ -51,6 +51,12 @@ impl Demo {
             .until(|confirmed| confirmed * 100 >= SIZE * KILL_AT)
             .await
             .map_err(failed)?;
+        if sent * 100 < SIZE * KILL_AT {
+            return Err(Failure::temporary(format!(
+                "The demo's upload ended by itself, before it could be killed. {}",
+                upload.complaint
+            )));
+        }
         upload.child.kill().await.map_err(failed)?;
         eprintln!(
             "\nKilled (SIGKILL) after {} MB were accepted. The same command again:",
@@ -65,6 +71,10 @@ impl Demo {
         let again = seen(address, &[TOKEN.to_owned()]).map_err(failed)?.again;
         // It has nothing to clean up.
         let _ = emulator.kill().await;
+        // On a terminal it has said so itself.
+        if !ended.success() && !upload.draws {
+            eprintln!("{}", upload.complaint);
+        }
 
         let received = log
             .sessions
@@ -140,6 +150,8 @@ struct Run {
     lines: Lines<BufReader<ChildStdout>>,
     /// Whether it draws a bar; elsewhere than on a terminal the demo tells what happens.
     draws: bool,
+    /// Why it ended without a draft, once it has.
+    complaint: String,
 }
 
 fn narrate(told: &serde_json::Value, confirmed: u64) {
@@ -171,6 +183,7 @@ impl Run {
             child,
             lines,
             draws: io::stderr().is_terminal(),
+            complaint: String::new(),
         })
     }
 
@@ -180,6 +193,9 @@ impl Run {
         while let Some(line) = self.lines.next_line().await? {
             let told: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             confirmed = told["confirmed"].as_u64().unwrap_or(confirmed);
+            if let Some(message) = told["error"]["message"].as_str() {
+                message.clone_into(&mut self.complaint);
+            }
             if !self.draws {
                 narrate(&told, confirmed);
             }

@@ -1,6 +1,7 @@
 //! What a shell, a pipe or a file system does to a command that did nothing wrong.
 
 use std::ffi::OsStr;
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
@@ -161,4 +162,51 @@ fn a_machine_without_certificates_still_uploads_to_an_emulator_and_says_what_it_
         told.contains("ca-certificates") && told.contains("--ca-file"),
         "{told}"
     );
+}
+
+#[test]
+fn a_proxy_of_the_environment_gets_no_request_to_this_machine() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 6_000_000);
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let mut upload = scene.upload(&file, &[]);
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"] {
+        upload.env(name, &url);
+    }
+    upload.end().expect(0);
+    scene.assert_one_draft_of(&file);
+    proxy.set_nonblocking(true).unwrap();
+    assert!(proxy.accept().is_err(), "it would have seen the token");
+}
+
+#[test]
+fn the_demo_shows_one_draft_after_a_kill_and_says_so_where_it_cannot() {
+    let demo = || {
+        let mut demo = Command::new(env!("CARGO_BIN_EXE_chunkferry"));
+        demo.arg("demo");
+        demo
+    };
+    let shown = demo().end().expect(0);
+    assert_eq!(
+        shown.stdout.trim(),
+        "1 draft · sha256 equal · killed once · bytes acknowledged then sent again: 0"
+    );
+    assert!(
+        shown.stderr.contains("Killed (SIGKILL) after"),
+        "{}",
+        shown.stderr
+    );
+
+    // Its uploads end at once.
+    let refused = demo()
+        .env("CHUNKFERRY_CA_FILE", "/nonexistent")
+        .end()
+        .expect(75);
+    let told = &refused.stderr;
+    assert!(
+        told.contains("/nonexistent") && told.contains("ended by itself"),
+        "{told}"
+    );
+    assert!(!told.contains("Killed"), "{told}");
 }
