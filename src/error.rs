@@ -237,14 +237,19 @@ impl Error {
         )
     }
 
-    /// An upload of the same key has ended, and the file that told how is not what it was.
-    pub(crate) fn no_longer_told(ids: &[String]) -> Self {
+    /// Uploads of the same key have ended, and the file that told how is not what it was.
+    pub(crate) fn no_longer_told(name: &str, ids: &[String]) -> Self {
+        let (first, more) = ids.split_at(ids.len().min(3));
+        let more = match more.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         Self::new(
             ErrorKind::Unknown,
             Who::You,
             format!(
-                "What became of an earlier upload, which may have been this one, cannot be told: history.jsonl no longer says what it said of {}. Nothing was sent. Put that file back as it was, or look into the creator's inbox; then --again sends this once more, and forget drops the record.",
-                ids.join(", ")
+                "Whether {name} was sent before cannot be told: history.jsonl, in the state directory, no longer says what it said of {}{more}. Nothing was sent now. Put that file back as it was, or look into the creator's inbox; then --again sends this once more, and forget drops a record.",
+                first.join(", ")
             ),
         )
     }
@@ -375,6 +380,8 @@ mod tests {
                 None,
                 "the answer to its init was lost: reset",
             ),
+            Error::no_longer_told("clip.mp4", &["3f9c0a117b2d5e64".to_owned()]),
+            Error::no_longer_told("clip.mp4", &["1", "2", "3", "4", "5"].map(str::to_owned)),
             Error::not_pulled(
                 "http://media.example/clip.mp4",
                 "TikTok fetches over https only",

@@ -39,7 +39,7 @@ pub(crate) fn read_row(text: &[u8]) -> Option<Upload> {
 /// takes a lease, and the epoch that fences `save` and `begin` is already here. Crate-private until there is a second
 /// implementation.
 pub(crate) trait ProgressStore: Send + Sync + 'static {
-    /// Inserts a row, unless one of that id is there.
+    /// Inserts a row, unless one of that id is there. If the future is dropped, it is inserted now or not at all.
     fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), Error>>;
 
     /// All uploads of one key: of a file of that size, or of that URL, for that account, API base and destination.

@@ -227,9 +227,10 @@ impl Upload {
     }
 
     /// Whether this row says all that `told` says: it is as new, or has ended too, or `told` was noted when bytes that
-    /// may complete this very session were about to leave.
+    /// may complete this very session were about to leave. An init that is the post belongs to no session yet.
     pub(crate) fn knows(&self, told: &Self) -> bool {
-        let same_session = self.state.publish_id() == told.state.publish_id();
+        let session = self.state.publish_id();
+        let same_session = session.is_some() && session == told.state.publish_id();
         self.revision >= told.revision
             || self.state.is_final()
             || same_session && matches!(told.state, State::Unknown { .. })

@@ -70,7 +70,7 @@ impl Cargo {
     ) -> Result<Placed, Error> {
         match self {
             Self::File(sending) => place(shared, &sending.source, key, again, tell).await,
-            Self::Url { .. } => place_url(shared, key, again).await,
+            Self::Url { remote, .. } => place_url(shared, &remote.shown(), key, again).await,
         }
     }
 

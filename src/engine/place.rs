@@ -46,7 +46,7 @@ pub(super) async fn place(
     if let Some(row) = same_bytes(shared, source, &rows, tell).await? {
         return Ok(placed(row, source, true));
     }
-    decide(&lost, again)?;
+    decide(&source.name(), &lost, again)?;
     for row in rows {
         if row.path() == Some(source.path()) && !row.state.is_final() {
             set_aside(shared, source, row).await?;
@@ -56,12 +56,17 @@ pub(super) async fn place(
 }
 
 /// Looks a URL up by its key. What lay under it when it was pulled is not known here.
-pub(super) async fn place_url(shared: &Shared, key: &Key, again: bool) -> Result<Placed, Error> {
+pub(super) async fn place_url(
+    shared: &Shared,
+    name: &str,
+    key: &Key,
+    again: bool,
+) -> Result<Placed, Error> {
     let Found { mut rows, lost } = shared.journal.find(key.clone()).await?;
     choose(&mut rows, again);
     Ok(match rows.into_iter().next() {
         None => {
-            decide(&lost, again)?;
+            decide(name, &lost, again)?;
             Placed::Nothing
         }
         Some(row) if row.has_ended() => Placed::Ended(Box::new(row)),
@@ -73,11 +78,11 @@ pub(super) async fn place_url(shared: &Shared, key: &Key, again: bool) -> Result
 }
 
 /// One of these may have been of the same bytes, so only a person can say that they are to be sent.
-fn decide(lost: &[String], again: bool) -> Result<(), Error> {
+fn decide(name: &str, lost: &[String], again: bool) -> Result<(), Error> {
     if again || lost.is_empty() {
         Ok(())
     } else {
-        Err(Error::no_longer_told(lost))
+        Err(Error::no_longer_told(name, lost))
     }
 }
 

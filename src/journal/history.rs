@@ -108,21 +108,12 @@ impl History {
         Ok(place)
     }
 
-    /// The upload that the line at `place` tells of, wherever an edit of the file has moved it; `None` if no line says any
-    /// more what that one did.
+    /// The upload that the line at `place` tells of; `None` if that is not the line it was.
     pub(super) fn told(&self, place: Place) -> io::Result<Option<Upload>> {
-        if let Some(line) = self.at(place)?
-            && Place::of(place.at, &line) == place
-        {
-            return row(&line);
+        match self.at(place)? {
+            Some(line) if Place::of(place.at, &line) == place => row(&line),
+            _ => Ok(None),
         }
-        for line in self.lines(0)? {
-            let (moved, row) = line?;
-            if moved.digest == place.digest {
-                return Ok(Some(row));
-            }
-        }
-        Ok(None)
     }
 
     /// What stands there now, unless the file ends before.
@@ -155,20 +146,35 @@ impl History {
         })
     }
 
-    /// Blanks what is told of one upload; every other line stays as it is and where it is, read or unread.
-    pub(super) fn forget(&self, id: &str) -> io::Result<()> {
-        let mut about_it = Vec::new();
+    /// What is told of one upload, ready to be blanked.
+    pub(super) fn about(&self, id: &str) -> io::Result<About> {
+        let mut places = Vec::new();
         for line in self.lines(0)? {
             let (place, row) = line?;
             if row.id == id {
-                about_it.push(place);
+                places.push(place);
             }
         }
-        if about_it.is_empty() {
-            return Ok(());
-        }
-        let file = OpenOptions::new().write(true).open(&self.path)?;
-        for place in about_it {
+        let file = match places.is_empty() {
+            true => None,
+            false => Some(OpenOptions::new().write(true).open(&self.path)?),
+        };
+        Ok(About { file, places })
+    }
+}
+
+/// The lines about one upload.
+#[derive(Debug)]
+pub(super) struct About {
+    file: Option<File>,
+    places: Vec<Place>,
+}
+
+impl About {
+    /// Blanks them; every other line stays as it is and where it is, read or unread.
+    pub(super) fn blank(self) -> io::Result<()> {
+        let Some(file) = self.file else { return Ok(()) };
+        for place in self.places {
             file.write_all_at(&vec![BLANK; place.len as usize], place.at)?;
         }
         file.sync_data()

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ struct Inner {
     /// One step at a time: each reads before it writes. Not held while a step waits for the disk.
     writing: Mutex<()>,
     syncs: Syncs,
+    /// Whether lines of the history that somebody has moved were looked for.
+    relearned: AtomicBool,
     _lock: Arc<Lock>,
 }
 
@@ -227,11 +230,16 @@ impl Inner {
 
     /// The database first: what is cut short here is still told of, and can be forgotten again.
     fn remove(&self, id: &str) -> Result<(), Error> {
+        if !keys::is_id(id) {
+            return Ok(());
+        }
         let _writing = lock(&self.writing);
+        let history = |error| broken("its history", error);
+        let told = self.history.about(id).map_err(history)?;
         let mut batch = Batch::default();
         for found in self.marks() {
             let (mark, _) = found?;
-            if mark.ends_with(id.as_bytes()) {
+            if keys::id_of(&mark) == id {
                 batch.remove(mark);
             }
         }
@@ -239,9 +247,7 @@ impl Inner {
         self.apply(batch)?;
         self.sync()?;
         self.sealed.forget(id).map_err(not_noted)?;
-        self.history
-            .forget(id)
-            .map_err(|error| broken("its history", error))?;
+        told.blank().map_err(history)?;
         self.status.forget(id);
         Ok(())
     }
@@ -249,9 +255,12 @@ impl Inner {
 
 impl ProgressStore for SledStore {
     fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), Error>> {
-        self.run(move |store| {
+        let caller = Arc::new(());
+        let called = Arc::downgrade(&caller);
+        let step = self.run(move |store| {
             let writing = lock(&store.writing);
-            if store.get(&row.key, &row.id)?.is_some() {
+            // Whoever gave up waiting may be back for the same video, and must not find it twice.
+            if called.strong_count() == 0 || store.get(&row.key, &row.id)?.is_some() {
                 return Ok(());
             }
             reach("submit", "before");
@@ -263,6 +272,10 @@ impl ProgressStore for SledStore {
             reach("submit", "after");
             store.status.show(&row);
             Ok(())
+        });
+        Box::pin(async move {
+            let _caller = caller;
+            step.await
         })
     }
 

@@ -55,11 +55,11 @@ fn a_history_that_was_thrown_away_makes_no_second_draft_unless_a_person_says_so(
     let ended = scene.upload(&file, &[]).end().expect(5);
     let told = ended.message();
     assert!(
-        told.contains("history.jsonl no longer says") && told.contains("forget"),
+        told.contains("no longer says what it said") && told.contains("forget"),
         "{told}"
     );
     assert!(
-        ended.stderr.contains("shorter than it was"),
+        ended.stderr.contains("no longer tells how these ended"),
         "{}",
         ended.stderr
     );

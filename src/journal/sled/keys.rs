@@ -8,6 +8,11 @@ use crate::upload::{Destination, Key, Video};
 /// Digits of an upload's id.
 const ID: usize = 16;
 
+/// Whether this can be the id of an upload.
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == ID && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Prefix of the rows.
 pub(super) const ROWS: &[u8] = b"u";
 
@@ -15,7 +20,7 @@ pub(super) const ROWS: &[u8] = b"u";
 pub(super) const MARKS: [&[u8]; 2] = [b"k", b"p"];
 
 /// The length of the history up to which its lines are known here; no such key in a database that is new or was lost.
-pub(super) const CAUGHT_UP: &[u8] = b"h";
+pub(super) const CAUGHT_UP: &[u8] = b"c";
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let mut key = vec![kind];

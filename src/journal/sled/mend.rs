@@ -1,9 +1,11 @@
 //! Opening a store, whatever has become of it: what is damaged is kept aside, and what the database does not know is
 //! taken in from the files beside it.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sled::Batch;
@@ -67,7 +69,7 @@ fn mended(damage: &Error, aside: &Path, before: &[Record]) -> String {
         }
     };
     format!(
-        "{damage} It was moved to {}. What had ended is known from history.jsonl. Uploads that start anew: {}. Uploads that may be complete, so that nobody but you can say whether to send them again: {}.",
+        "{damage} It was moved to {}. What had ended is known as far as history.jsonl tells. Uploads that start anew: {}. Uploads that may be complete, so that nobody but you can say whether to send them again: {}.",
         aside.display(),
         named(false),
         named(true)
@@ -91,6 +93,7 @@ impl Inner {
                 status: StatusFile::of(dir),
                 writing: Mutex::default(),
                 syncs: Syncs::default(),
+                relearned: AtomicBool::default(),
                 _lock: Arc::clone(held),
             };
             if database::is_suspect(&path) {
@@ -130,14 +133,12 @@ impl Inner {
         way.and_then(|()| sync_names(dir))
             .map_err(|error| broken("syncing its directory", error))?;
         let len = self.history.len().map_err(history)?;
-        let known = known.unwrap_or(0);
-        if known == len {
+        if known == Some(len) {
             return Ok(());
         }
+        let known = known.unwrap_or(0);
         if known > len {
-            tracing::error!(
-                "history.jsonl is shorter than it was; whoever sends a file again of which it told is asked to decide"
-            );
+            self.relearn()?;
         }
         let mut lines = self.history.lines(known).map_err(history)?;
         for line in &mut lines {
@@ -154,13 +155,45 @@ impl Inner {
         if lines.unread > 0 {
             tracing::error!(
                 lines = lines.unread,
-                "lines of history.jsonl cannot be read; what they said of ended uploads is lost"
+                "lines of history.jsonl cannot be read, nor what they may have said of ended uploads"
             );
         }
         self.db
             .insert(keys::CAUGHT_UP, &len.to_be_bytes())
             .map_err(cannot)?;
         self.sync()
+    }
+
+    /// Somebody has edited the history: finds the lines that were only moved, once for each time the store is opened.
+    /// Whether it was done now.
+    pub(super) fn relearn(&self) -> Result<bool, Error> {
+        if self.relearned.swap(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let history = |error| broken("its history", error);
+        let mut told = HashSet::new();
+        for line in self.history.lines(0).map_err(history)? {
+            let (place, row) = line.map_err(history)?;
+            told.insert(place.digest);
+            match self.stand(&row.key, &row.id)? {
+                // Any other line about it is an older end, or was altered.
+                Stand::Told(known) if known.digest == place.digest && known != place => {
+                    let mut batch = Batch::default();
+                    self.ended(&mut batch, &row, place)?;
+                    self.apply(batch)?;
+                }
+                _ => {}
+            }
+        }
+        let lost = self.lost(&told)?.len();
+        if lost > 0 {
+            tracing::error!(
+                uploads = lost,
+                "history.jsonl no longer tells how these ended; where one of them may have been the same video, nothing is sent until a person decides"
+            );
+        }
+        self.sync()?;
+        Ok(true)
     }
 
     /// Parks what may be complete and this database does not know, because damage has set it back.

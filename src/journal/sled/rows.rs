@@ -59,12 +59,21 @@ impl Inner {
             Stand::Here(row) => Ok(Some(*row)),
             Stand::Told(place) => match self.told(place)? {
                 Some(row) => Ok(Some(row)),
-                None => Err(Error::no_longer_told(&[id.to_owned()])),
+                None if self.relearn()? => self.get(key, id),
+                None => Err(Error::no_longer_told(id, &[id.to_owned()])),
             },
         }
     }
 
     pub(super) fn same(&self, key: &Key) -> Result<Found, Error> {
+        let found = self.same_as_marked(key)?;
+        if found.lost.is_empty() || !self.relearn()? {
+            return Ok(found);
+        }
+        self.same_as_marked(key)
+    }
+
+    fn same_as_marked(&self, key: &Key) -> Result<Found, Error> {
         let mut same = Found::default();
         for found in self.db.scan_prefix(keys::same(key)) {
             let (found, mark) = found.map_err(cannot)?;

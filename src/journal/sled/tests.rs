@@ -6,6 +6,7 @@ mod power;
 mod report;
 
 use std::os::unix::fs::PermissionsExt;
+use std::task::{Context, Waker};
 
 use super::*;
 use crate::clock::Now;
@@ -173,6 +174,30 @@ async fn an_owner_that_was_taken_over_writes_nothing_more() {
     assert!(store.save(next(&mut old), None).await.is_err());
     assert!(store.begin(next(&mut old), Timestamp(1)).await.is_err());
     store.save(next(&mut new), None).await.expect("saved");
+}
+
+#[tokio::test]
+async fn a_row_whose_job_was_dropped_does_not_come_late_beside_the_next_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let row = upload("lena", 10);
+    let writing = lock(&store.0.writing);
+    let mut submitted = store.submit(row.clone());
+    let mut nobody = Context::from_waker(Waker::noop());
+    assert!(submitted.as_mut().poll(&mut nobody).is_pending());
+    drop(submitted);
+    drop(writing);
+    // Whatever of it was still to be done is done once this is.
+    assert!(
+        store
+            .find(row.key.clone())
+            .await
+            .expect("rows")
+            .rows
+            .is_empty()
+    );
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(store.find(row.key).await.expect("rows").rows.is_empty());
 }
 
 #[tokio::test]

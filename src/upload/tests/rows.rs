@@ -115,7 +115,21 @@ fn a_note_of_a_seal_says_less_than_the_row_that_went_on_and_more_than_one_that_w
     }
     let mut given_up = uploading(2);
     given_up.give_up("it was edited", at(5));
+    let mut pull = queued();
+    pull.origin = Origin::Url {
+        url: "https://media.example/clip.mp4".into(),
+        size: None,
+    };
+    let mut asked_for = pull.clone();
+    asked_for.park("the journal was lost before its end", at(6).wall);
+    let asked_for = revised(asked_for, 5);
     let rows = [
+        (
+            "set back before the init that is the post",
+            revised(pull, 4),
+            &asked_for,
+            false,
+        ),
         ("as new", revised(uploading(4), 5), &note, true),
         ("newer", revised(queued(), 6), &note, true),
         (

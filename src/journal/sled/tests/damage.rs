@@ -202,6 +202,19 @@ async fn a_pull_that_was_asked_for_is_not_asked_for_again_by_a_database_that_is_
     }
 }
 
+#[tokio::test]
+async fn a_pull_is_not_asked_for_again_by_a_database_that_was_set_back_behind_its_init() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut row = pull("lena");
+    let store = open(dir.path());
+    store.submit(row.clone()).await.expect("submitted");
+    drop(store);
+    // Its init is about to leave; of the database nothing newer than this is left.
+    row.intend(None, Now::read());
+    Sealed::of(dir.path()).note(&next(&mut row)).expect("noted");
+    assert_eq!(listed(dir.path()), [(row.id.clone(), "unknown".into())]);
+}
+
 /// What `list` shows.
 pub(super) fn listed(dir: &Path) -> Vec<(String, String)> {
     let records = crate::journal::records(dir).expect("records");

@@ -215,6 +215,55 @@ async fn a_history_that_somebody_has_edited_is_believed_where_it_says_what_it_sa
 }
 
 #[tokio::test]
+async fn what_no_upload_is_called_forgets_none() {
+    let row = delivered(upload("lena", 10), 5);
+    let dir = ended(&[&row]).await;
+    let store = open(dir.path());
+    let under_way = upload("lena", 11);
+    store.submit(under_way.clone()).await.expect("submitted");
+    for id in [
+        "",
+        &row.id[8..],
+        &row.id[..4],
+        "../../history.jsonl",
+        "zzzzzzzzzzzzzzzz",
+    ] {
+        store.remove(id.into()).await.expect("nothing to remove");
+    }
+    for row in [&row, &under_way] {
+        assert_eq!(
+            store.find(row.key.clone()).await.expect("rows").rows.len(),
+            1
+        );
+    }
+    assert!(dir.path().join("history.jsonl").exists());
+}
+
+#[tokio::test]
+async fn a_history_that_cannot_be_written_forgets_nothing_half() {
+    let row = delivered(upload("lena", 10), 5);
+    let dir = ended(&[&row]).await;
+    let path = dir.path().join("history.jsonl");
+    let store = open(dir.path());
+    let mut text = fs::read_to_string(&path).expect("a history");
+    let newer = text.replace(
+        "{\"version\":1,",
+        &format!("{{\"version\":{},", ROW_VERSION + 1),
+    );
+    text.push_str(&newer);
+    fs::write(&path, text).expect("written");
+    let error = store
+        .remove(row.id.clone())
+        .await
+        .expect_err("a line of a newer version");
+    assert!(error.to_string().contains("newer chunkferry"), "{error}");
+    assert_eq!(
+        store.find(row.key.clone()).await.expect("rows").rows.len(),
+        1
+    );
+}
+
+#[tokio::test]
 async fn an_upload_that_ends_twice_is_known_by_its_last_end() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut row = upload("lena", 10);
