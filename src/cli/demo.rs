@@ -42,7 +42,7 @@ impl Demo {
         let dir = tempfile::tempdir().map_err(failed)?;
         let sample = dir.path().join("sample.mp4");
         make_sample(&sample).map_err(failed)?;
-        let (mut emulator, url) = start_emulator().await.map_err(failed)?;
+        let (mut emulator, url) = start_emulator(dir.path()).await.map_err(failed)?;
         eprintln!("An emulator of TikTok's upload API listens on {url}, at 40 MB/s.");
         eprintln!("Uploading a video of {} MB to it:", SIZE / 1_000_000);
 
@@ -69,7 +69,7 @@ impl Demo {
         let address = url.trim_start_matches("http://");
         let log: Log = ask(address, "log", None).map_err(failed)?;
         let again = seen(address, &[TOKEN.to_owned()]).map_err(failed)?.again;
-        // It has nothing to clean up.
+        // What it has kept goes with the directory.
         let _ = emulator.kill().await;
         // On a terminal it has said so itself.
         if !ended.success() && !upload.draws {
@@ -114,7 +114,7 @@ fn sha256(path: &Path) -> io::Result<String> {
     }
 }
 
-async fn start_emulator() -> io::Result<(Child, String)> {
+async fn start_emulator(temp: &Path) -> io::Result<(Child, String)> {
     let mut child = Command::new(std::env::current_exe()?)
         .args([
             "emulator",
@@ -125,6 +125,8 @@ async fn start_emulator() -> io::Result<(Child, String)> {
             "--fault",
             FAULT,
         ])
+        // What it keeps goes with the rest.
+        .env("TMPDIR", temp)
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()?;

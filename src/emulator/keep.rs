@@ -15,7 +15,49 @@ pub(crate) enum Shelf {
     Lasting(PathBuf),
     /// The last `most` bytes, until the server ends; what cannot be kept is only not shown. The directory is
     /// made for the first upload.
-    Passing { most: u64, dir: OnceLock<TempDir> },
+    Passing { most: u64, dir: OnceLock<Passing> },
+}
+
+/// A directory that goes with its server. It is locked for as long as that lives: one that a killed server has left is told
+/// by that, and goes with the next server that keeps anything.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    dir: TempDir,
+    _lock: std::fs::File,
+}
+
+const PREFIX: &str = "chunkferry-emulator-";
+
+impl Passing {
+    fn new() -> io::Result<Self> {
+        sweep(&std::env::temp_dir());
+        loop {
+            let dir = TempDir::with_prefix(PREFIX)?;
+            let lock = std::fs::File::open(dir.path())?;
+            lock.lock()?;
+            // Another server may have taken it for one that was left.
+            if dir.path().is_dir() {
+                return Ok(Self { dir, _lock: lock });
+            }
+        }
+    }
+}
+
+/// Removes what killed servers have left in `temp`, as far as that is allowed.
+fn sweep(temp: &Path) {
+    let entries = std::fs::read_dir(temp).into_iter().flatten().flatten();
+    for entry in entries {
+        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX);
+        if !ours || !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        let left = std::fs::File::open(entry.path()).ok();
+        if let Some(left) = left.filter(|left| left.try_lock().is_ok()) {
+            let removed = std::fs::remove_dir_all(entry.path());
+            tracing::debug!(dir = %entry.path().display(), ?removed, "left by a killed emulator");
+            drop(left);
+        }
+    }
 }
 
 impl Shelf {
@@ -52,10 +94,10 @@ impl Shelf {
             Self::Lasting(dir) => Ok(dir),
             Self::Passing { dir, .. } => {
                 if let Some(made) = dir.get() {
-                    return Ok(made.path());
+                    return Ok(made.dir.path());
                 }
-                let made = TempDir::with_prefix("chunkferry-emulator-")?;
-                Ok(dir.get_or_init(|| made).path())
+                let made = Passing::new()?;
+                Ok(dir.get_or_init(|| made).dir.path())
             }
         }
     }

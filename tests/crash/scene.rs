@@ -79,6 +79,8 @@ impl Scene {
         let mut emulator = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
             .args(["emulator", "--listen", "127.0.0.1:0"])
             .args(row.emulator_args())
+            // It is killed in the end; what it keeps goes with the scene.
+            .env("TMPDIR", dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

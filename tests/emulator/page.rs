@@ -502,32 +502,57 @@ fn videos_are_kept_up_to_a_bound_and_the_page_says_why_one_is_not() {
     assert!(text(&get(&nothing, "/")).contains("keeps nothing"));
 }
 
+/// Sends a video of 1,000 bytes to the emulator around this script.
+const SEND: &str = r#"
+    size=1000; head -c $size /dev/zero > body
+    init=$(curl -sS "$CHUNKFERRY_EMULATOR_URL/v2/post/publish/inbox/video/init/" -H 'Authorization: Bearer act.lena.1' \
+        -d '{"source_info":{"source":"FILE_UPLOAD","video_size":1000,"chunk_size":1000,"total_chunk_count":1}}' -H 'Content-Type: application/json')
+    url=$(printf %s "$init" | sed 's/.*"upload_url":"\([^"]*\)".*/\1/')
+    curl -sS -X PUT "$url" -H 'Content-Type: video/mp4' -H 'Content-Range: bytes 0-999/1000' --data-binary @body
+"#;
+
+/// Counts the directories of emulators.
+const COUNT: &str = r#"ls -d "$TMPDIR"/chunkferry-emulator-* | wc -l"#;
+
+/// Sends a video to an emulator with a process of its own, then runs `more` beside it; what that says.
+fn hosted(home: &Path, more: &str) -> String {
+    let script = format!("{SEND}\n{more}");
+    let output = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
+        .args(["emulator", "--", "sh", "-c", &script])
+        .env("TMPDIR", home)
+        .env("CHUNKFERRY", env!("CARGO_BIN_EXE_chunkferry"))
+        .env("SEND", SEND)
+        .env("COUNT", COUNT)
+        .env("NO_PROXY", "127.0.0.1")
+        .current_dir(home)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn names(home: &Path) -> Vec<std::ffi::OsString> {
+    let entries = std::fs::read_dir(home).unwrap();
+    entries.map(|entry| entry.unwrap().file_name()).collect()
+}
+
 #[test]
 fn nothing_is_left_on_disk_when_it_ends() {
     let home = tempfile::tempdir().unwrap();
-    let script = r#"
-        size=1000; head -c $size /dev/zero > body
-        init=$(curl -sS "$CHUNKFERRY_EMULATOR_URL/v2/post/publish/inbox/video/init/" -H 'Authorization: Bearer act.lena.1' \
-            -d '{"source_info":{"source":"FILE_UPLOAD","video_size":1000,"chunk_size":1000,"total_chunk_count":1}}' -H 'Content-Type: application/json')
-        url=$(printf %s "$init" | sed 's/.*"upload_url":"\([^"]*\)".*/\1/')
-        curl -sS -X PUT "$url" -H 'Content-Type: video/mp4' -H 'Content-Range: bytes 0-999/1000' --data-binary @body
-        ls "$TMPDIR"/chunkferry-emulator-*/ | wc -l
-    "#;
-    let output = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
-        .args(["emulator", "--", "sh", "-c", script])
-        .env("TMPDIR", home.path())
-        .env("NO_PROXY", "127.0.0.1")
-        .current_dir(home.path())
-        .output()
-        .unwrap();
+    let count = r#"ls "$TMPDIR"/chunkferry-emulator-*/ | wc -l"#;
+    assert_eq!(hosted(home.path(), count), "1");
+    assert_eq!(names(home.path()), ["body"]);
+}
+
+#[test]
+fn what_a_killed_one_has_kept_goes_with_the_next_and_what_a_living_one_keeps_does_not() {
+    let home = tempfile::tempdir().unwrap();
+    hosted(home.path(), "kill -9 $PPID");
+    assert_eq!(names(home.path()).len(), 2, "the body, and what it kept");
+    let beside = r#"eval "$COUNT"; "$CHUNKFERRY" emulator -- sh -c "$SEND $COUNT""#;
+    let counts = hosted(home.path(), beside);
     assert_eq!(
-        String::from_utf8_lossy(&output.stdout).trim(),
-        "1",
-        "{output:?}"
+        counts, "1\n2",
+        "its own; then also that of another beside it"
     );
-    let left: Vec<_> = std::fs::read_dir(home.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    assert_eq!(left, ["body"]);
+    assert_eq!(names(home.path()), ["body"]);
 }
