@@ -144,7 +144,7 @@ impl Inner {
         for line in &mut lines {
             let (place, row) = line.map_err(history)?;
             match self.stand(&row.key, &row.id)? {
-                Stand::Here(stored) if !stored.state.is_final() && stored.knows(&row) => {}
+                Some(Stand::Here(stored)) if !stored.state.is_final() && stored.knows(&row) => {}
                 _ => {
                     let mut batch = Batch::default();
                     self.ended(&mut batch, &row, place)?;
@@ -177,7 +177,7 @@ impl Inner {
             told.insert(place.digest);
             match self.stand(&row.key, &row.id)? {
                 // Any other line about it is an older end, or was altered.
-                Stand::Told(known) if known.digest == place.digest && known != place => {
+                Some(Stand::Told(known)) if known.digest == place.digest && known != place => {
                     let mut batch = Batch::default();
                     self.ended(&mut batch, &row, place)?;
                     self.apply(batch)?;
@@ -201,15 +201,15 @@ impl Inner {
         let cannot_note = |error| broken("its notes of sealed uploads", error);
         for note in self.sealed.read().map_err(cannot_note)? {
             match self.stand(&note.key, &note.id)? {
-                Stand::Nowhere => self.park(&note)?,
-                Stand::Here(stored) if !stored.knows(&note) => self.park(&note)?,
-                Stand::Here(stored)
+                None => self.park(&note)?,
+                Some(Stand::Here(stored)) if !stored.knows(&note) => self.park(&note)?,
+                Some(Stand::Here(stored))
                     if stored.revision < note.revision && !stored.state.is_final() =>
                 {
                     continue;
                 }
-                Stand::Here(stored) if stored.may_be_posted() => continue,
-                Stand::Here(_) | Stand::Told(_) => {}
+                Some(Stand::Here(stored)) if stored.may_be_posted() => continue,
+                Some(Stand::Here(_) | Stand::Told(_)) => {}
             }
             self.sealed.drop_note(&note.id).map_err(cannot_note)?;
         }

@@ -46,18 +46,18 @@ impl Inner {
         Ok(())
     }
 
-    /// Where the row of an upload stands.
-    pub(super) fn stand(&self, key: &Key, id: &str) -> Result<Stand, Error> {
+    /// Where the row of an upload stands, if there is one.
+    pub(super) fn stand(&self, key: &Key, id: &str) -> Result<Option<Stand>, Error> {
         let mark = self.db.get(keys::one_of_same(key, id)).map_err(cannot)?;
-        mark.map_or(Ok(Stand::Nowhere), |mark| self.marked(id, &mark))
+        mark.map(|mark| self.marked(id, &mark)).transpose()
     }
 
     /// An upload, wherever its row stands.
     pub(super) fn get(&self, key: &Key, id: &str) -> Result<Option<Upload>, Error> {
         match self.stand(key, id)? {
-            Stand::Nowhere => Ok(None),
-            Stand::Here(row) => Ok(Some(*row)),
-            Stand::Told(place) => match self.told(place)? {
+            None => Ok(None),
+            Some(Stand::Here(row)) => Ok(Some(*row)),
+            Some(Stand::Told(place)) => match self.told(place)? {
                 Some(row) => Ok(Some(row)),
                 None if self.relearn()? => self.get(key, id),
                 None => Err(Error::no_longer_told(id, &[id.to_owned()])),
@@ -65,6 +65,7 @@ impl Inner {
         }
     }
 
+    /// All uploads of one key.
     pub(super) fn same(&self, key: &Key) -> Result<Found, Error> {
         let found = self.same_as_marked(key)?;
         if found.lost.is_empty() || !self.relearn()? {
@@ -81,7 +82,6 @@ impl Inner {
             let row = match self.marked(&id, &mark)? {
                 Stand::Here(row) => Some(*row),
                 Stand::Told(place) => self.told(place)?,
-                Stand::Nowhere => continue,
             };
             match row {
                 Some(row) => same.rows.push(row),
@@ -146,7 +146,6 @@ impl Inner {
 /// Where the row of an upload stands.
 #[derive(Debug)]
 pub(super) enum Stand {
-    Nowhere,
     Here(Box<Upload>),
     Told(Place),
 }

@@ -54,6 +54,18 @@ fn delivered(mut upload: Upload, at: u64) -> Upload {
     upload
 }
 
+/// Submits a row, and saves its end.
+async fn finish(store: &SledStore, row: &Upload) {
+    store.submit(row.clone()).await.expect("submitted");
+    let end = next(&mut row.clone());
+    store.save(end, None).await.expect("saved");
+}
+
+/// What is known of one key.
+async fn known(store: &SledStore, of: &Key) -> Vec<Upload> {
+    store.find(of.clone()).await.expect("rows").rows
+}
+
 /// The row as its owner saves it next.
 fn next(row: &mut Upload) -> Upload {
     row.revision += 1;
@@ -120,10 +132,7 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
             .expect("entries")
             .is_empty()
     );
-    assert_eq!(
-        store.find(row.key.clone()).await.expect("rows").rows.len(),
-        1
-    );
+    assert_eq!(known(&store, &row.key).await.len(), 1);
 }
 
 /// sled writes a page, some 16 rows, in one piece; a piece above a quarter of a segment goes into a file of its own.
@@ -188,16 +197,9 @@ async fn a_row_whose_job_was_dropped_does_not_come_late_beside_the_next_one() {
     drop(submitted);
     drop(writing);
     // Whatever of it was still to be done is done once this is.
-    assert!(
-        store
-            .find(row.key.clone())
-            .await
-            .expect("rows")
-            .rows
-            .is_empty()
-    );
+    assert!(known(&store, &row.key).await.is_empty());
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(store.find(row.key).await.expect("rows").rows.is_empty());
+    assert!(known(&store, &row.key).await.is_empty());
 }
 
 #[tokio::test]
@@ -302,12 +304,12 @@ async fn uploads_of_another_account_size_or_base_are_not_found() {
         store.submit(upload(account, 11)).await.expect("submitted");
     }
     let key = upload("lena", 10).key;
-    assert_eq!(store.find(key.clone()).await.expect("rows").rows.len(), 1);
+    assert_eq!(known(&store, &key).await.len(), 1);
     let elsewhere = Key {
         api_base: "http://127.0.0.1:1".into(),
         ..key
     };
-    assert!(store.find(elsewhere).await.expect("rows").rows.is_empty());
+    assert!(known(&store, &elsewhere).await.is_empty());
 }
 
 #[tokio::test]
@@ -339,34 +341,6 @@ async fn a_snapshot_that_a_kill_left_half_written_does_not_brick_the_journal() {
     )
     .expect("written");
     assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
-}
-
-#[tokio::test]
-async fn finished_uploads_come_back_from_the_history_if_the_database_is_lost() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let row = delivered(upload("lena", 10), 5);
-    {
-        let store = open(dir.path());
-        store.submit(row.clone()).await.expect("submitted");
-        store
-            .save(next(&mut row.clone()), None)
-            .await
-            .expect("saved");
-    }
-    std::fs::remove_dir_all(dir.path().join("journal")).expect("lost");
-    let store = open(dir.path());
-    assert_eq!(
-        store.find(row.key.clone()).await.expect("rows").rows.len(),
-        1
-    );
-    drop(store);
-    std::fs::write(dir.path().join("journal/db"), b"not a database").expect("damaged");
-    let store = open(dir.path());
-    assert_eq!(
-        store.find(row.key.clone()).await.expect("rows").rows.len(),
-        1,
-        "damage is moved aside"
-    );
 }
 
 #[tokio::test]
@@ -410,28 +384,6 @@ async fn a_row_of_a_newer_version_is_refused_and_left_alone() {
         .expect_err("refused")
         .to_string();
     assert!(error.contains("newer chunkferry"), "{error}");
-}
-
-#[tokio::test]
-async fn a_forgotten_upload_is_gone_from_the_database_and_the_history() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = open(dir.path());
-    let (kept, dropped) = (
-        delivered(upload("lena", 10), 5),
-        delivered(upload("lena", 10), 6),
-    );
-    for row in [&kept, &dropped] {
-        store.submit(row.clone()).await.expect("submitted");
-        store
-            .save(next(&mut row.clone()), None)
-            .await
-            .expect("saved");
-    }
-    store.remove(dropped.id.clone()).await.expect("removed");
-    let found = store.find(kept.key.clone()).await.expect("rows").rows;
-    assert_eq!((found.len(), &found[0].id), (1, &kept.id));
-    let history = std::fs::read_to_string(dir.path().join("history.jsonl")).expect("a history");
-    assert!(history.contains(&kept.id) && !history.contains(&dropped.id));
 }
 
 #[tokio::test]

@@ -197,7 +197,7 @@ async fn a_pull_that_was_asked_for_is_not_asked_for_again_by_a_database_that_is_
         }
         fs::remove_dir_all(dir.path().join("journal")).expect("lost");
         let store = open(dir.path());
-        let rows = store.find(row.key.clone()).await.expect("rows").rows;
+        let rows = known(&store, &row.key).await;
         assert_eq!((rows.len(), rows[0].state.name()), (1, "unknown"));
     }
 }
@@ -298,14 +298,7 @@ async fn a_row_that_cannot_be_read_is_damage_and_not_an_end_of_everything() {
         }
         let store = open(dir.path());
         assert!(store.unfinished().await.expect("rows").is_empty());
-        assert!(
-            store
-                .find(under_way.key.clone())
-                .await
-                .expect("rows")
-                .rows
-                .is_empty()
-        );
+        assert!(known(&store, &under_way.key).await.is_empty());
         assert!(!dir.path().join("journal/suspect").exists());
     }
 }
@@ -352,11 +345,7 @@ async fn what_the_lock_and_the_status_file_say_is_no_truth_to_depend_on() {
         );
         store.submit(upload("mia", 11)).await.expect("submitted");
         store
-            .remove(
-                store.find(upload("mia", 11).key).await.expect("rows").rows[0]
-                    .id
-                    .clone(),
-            )
+            .remove(known(&store, &upload("mia", 11).key).await[0].id.clone())
             .await
             .expect("removed");
     }

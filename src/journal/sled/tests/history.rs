@@ -15,11 +15,7 @@ async fn lines_that_are_torn_or_foreign_spoil_no_other_line() {
     );
     let keep = async |row: Upload| {
         let store = open(dir.path());
-        store.submit(row.clone()).await.expect("submitted");
-        store
-            .save(next(&mut row.clone()), None)
-            .await
-            .expect("saved");
+        finish(&store, &row).await;
     };
     keep(first.clone()).await;
     // A full disk tore the next line; then somebody added words.
@@ -87,12 +83,7 @@ async fn an_end_that_only_the_history_knows_is_taken_in() {
         .expect("appended");
     let store = open(dir.path());
     assert!(store.unfinished().await.expect("rows").is_empty());
-    assert_eq!(
-        store.find(row.key).await.expect("rows").rows[0]
-            .state
-            .name(),
-        "delivered"
-    );
+    assert_eq!(known(&store, &row.key).await[0].state.name(), "delivered");
 }
 
 /// Copies a directory with all that is in it.
@@ -113,12 +104,7 @@ async fn ended(rows: &[&Upload]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     for row in rows {
-        store.submit((*row).clone()).await.expect("submitted");
-        let row = (*row).clone();
-        store
-            .save(next(&mut row.clone()), None)
-            .await
-            .expect("saved");
+        finish(&store, row).await;
     }
     dir
 }
@@ -144,20 +130,8 @@ async fn what_a_cut_history_has_forgotten_is_not_sent_again_without_a_person() {
         assert!(is_lost(&store, &row).await);
         // What ends from now on is told again, also where the old lines stood.
         let later = delivered(upload("lena", 11), 6);
-        store.submit(later.clone()).await.expect("submitted");
-        store
-            .save(next(&mut later.clone()), None)
-            .await
-            .expect("saved");
-        assert_eq!(
-            store
-                .find(later.key.clone())
-                .await
-                .expect("rows")
-                .rows
-                .len(),
-            1
-        );
+        finish(&store, &later).await;
+        assert_eq!(known(&store, &later.key).await.len(), 1);
         assert!(is_lost(&store, &row).await);
         drop(store);
         let mut both = vec![
@@ -169,14 +143,7 @@ async fn what_a_cut_history_has_forgotten_is_not_sent_again_without_a_person() {
         // A person decides.
         let store = open(dir.path());
         store.remove(row.id.clone()).await.expect("removed");
-        assert!(
-            store
-                .find(row.key.clone())
-                .await
-                .expect("rows")
-                .rows
-                .is_empty()
-        );
+        assert!(known(&store, &row.key).await.is_empty());
         drop(store);
         assert_eq!(listed(dir.path()), [(later.id, "delivered".into())]);
     }
@@ -200,10 +167,7 @@ async fn a_history_that_somebody_has_edited_is_believed_where_it_says_what_it_sa
     for row in [&first, &second] {
         assert!(is_lost(&store, row).await);
     }
-    assert_eq!(
-        store.find(third.key.clone()).await.expect("rows").rows[0].id,
-        third.id
-    );
+    assert_eq!(known(&store, &third.key).await[0].id, third.id);
     drop(store);
     let mut all = vec![
         (first.id, "unknown".into()),
@@ -231,10 +195,7 @@ async fn what_no_upload_is_called_forgets_none() {
         store.remove(id.into()).await.expect("nothing to remove");
     }
     for row in [&row, &under_way] {
-        assert_eq!(
-            store.find(row.key.clone()).await.expect("rows").rows.len(),
-            1
-        );
+        assert_eq!(known(&store, &row.key).await.len(), 1);
     }
     assert!(dir.path().join("history.jsonl").exists());
 }
@@ -257,10 +218,7 @@ async fn a_history_that_cannot_be_written_forgets_nothing_half() {
         .await
         .expect_err("a line of a newer version");
     assert!(error.to_string().contains("newer chunkferry"), "{error}");
-    assert_eq!(
-        store.find(row.key.clone()).await.expect("rows").rows.len(),
-        1
-    );
+    assert_eq!(known(&store, &row.key).await.len(), 1);
 }
 
 #[tokio::test]
@@ -291,14 +249,14 @@ async fn an_upload_that_ends_twice_is_known_by_its_last_end() {
     copy_dir(dir.path(), killed.path());
     History::of(killed.path()).append(&again).expect("appended");
     let store = open(killed.path());
-    let rows = store.find(row.key.clone()).await.expect("rows").rows;
+    let rows = known(&store, &row.key).await;
     assert_eq!((rows.len(), rows[0].state.name()), (1, "delivered"));
     drop(store);
     let store = open(dir.path());
     store.save(again.clone(), None).await.expect("saved");
     store.save(again.clone(), None).await.expect("passed over");
     let state = async |store: &SledStore| {
-        let rows = store.find(row.key.clone()).await.expect("rows").rows;
+        let rows = known(store, &row.key).await;
         assert_eq!(rows.len(), 1);
         rows[0].state.name()
     };
@@ -330,4 +288,43 @@ async fn a_line_that_was_half_forgotten_when_the_power_failed_is_no_damage() {
         assert!(lines.next().is_none());
         assert_eq!(lines.unread, 0);
     }
+}
+
+#[tokio::test]
+async fn finished_uploads_come_back_from_the_history_if_the_database_is_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let row = delivered(upload("lena", 10), 5);
+    {
+        let store = open(dir.path());
+        finish(&store, &row).await;
+    }
+    fs::remove_dir_all(dir.path().join("journal")).expect("lost");
+    let store = open(dir.path());
+    assert_eq!(known(&store, &row.key).await.len(), 1);
+    drop(store);
+    fs::write(dir.path().join("journal/db"), b"not a database").expect("damaged");
+    let store = open(dir.path());
+    assert_eq!(
+        known(&store, &row.key).await.len(),
+        1,
+        "damage is moved aside"
+    );
+}
+
+#[tokio::test]
+async fn a_forgotten_upload_is_gone_from_the_database_and_the_history() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let (kept, dropped) = (
+        delivered(upload("lena", 10), 5),
+        delivered(upload("lena", 10), 6),
+    );
+    for row in [&kept, &dropped] {
+        finish(&store, row).await;
+    }
+    store.remove(dropped.id.clone()).await.expect("removed");
+    let found = known(&store, &kept.key).await;
+    assert_eq!((found.len(), &found[0].id), (1, &kept.id));
+    let history = fs::read_to_string(dir.path().join("history.jsonl")).expect("a history");
+    assert!(history.contains(&kept.id) && !history.contains(&dropped.id));
 }
