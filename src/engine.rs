@@ -132,7 +132,7 @@ impl Options {
             governor: Governor::new(self.jobs),
             throttle: self.bandwidth.map(Throttle::new),
             pool: Pool::default(),
-            keys: Mutex::default(),
+            locks: Mutex::default(),
         })))
     }
 
@@ -210,8 +210,7 @@ struct Shared {
     governor: Governor,
     throttle: Option<Throttle>,
     pool: Pool,
-    /// Uploads of one key go one after another: two of them could be the same video.
-    keys: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Engine {
@@ -262,12 +261,21 @@ impl Engine {
     }
 }
 
+/// What only one upload at a time may be about. Whoever needs both takes the path first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Exclusive {
+    /// A path, for an account: a new job may set an unfinished upload of that path aside.
+    Path(String, PathBuf),
+    /// A key and the fingerprint of a file: two such files could be the same video.
+    Video(Key, Option<String>),
+}
+
 impl Shared {
-    /// The lock under which uploads of this key go one after another.
-    fn key_lock(&self, key: &Key) -> Arc<tokio::sync::Mutex<()>> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.retain(|_, lock| Arc::strong_count(lock) > 1);
-        Arc::clone(keys.entry(key.clone()).or_default())
+    /// The lock under which such uploads go one after another.
+    fn lock(&self, of: Exclusive) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(locks.entry(of).or_default())
     }
 }
 

@@ -202,6 +202,30 @@ impl Error {
         )
     }
 
+    /// A program still writes to the file, or may.
+    pub(crate) fn still_written(name: &str, why: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Temporary,
+            Who::You,
+            format!(
+                "{name} is still being written: {why}. Nothing was posted. Run the same command when the file is finished; --allow-writer sends it as it is."
+            ),
+        )
+    }
+
+    /// This process has no thread left to read with.
+    pub(crate) fn no_thread(file: &Path, source: io::Error) -> Self {
+        Self::new(
+            ErrorKind::Temporary,
+            Who::You,
+            format!(
+                "{} cannot be read now: {source}. Run the same command later.",
+                name(file)
+            ),
+        )
+        .with_source(source)
+    }
+
     pub(crate) fn no_token(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
         Self::new(ErrorKind::NeedsPerson, Who::You, source.to_string()).with_source(source)
     }

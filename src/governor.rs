@@ -109,6 +109,12 @@ impl Turn {
         self.first = None;
     }
 
+    /// Lets others go while the service works: nothing is sent meanwhile.
+    pub(crate) fn leave(&mut self) {
+        self.first = None;
+        self.room = None;
+    }
+
     async fn make_room(&mut self) {
         if self.room.is_none() {
             // The semaphore is never closed.

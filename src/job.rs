@@ -7,7 +7,7 @@ use crate::account::{Account, TokenSource};
 use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::Secret;
-use crate::source::ReadMode;
+use crate::source::{Finished, ReadMode};
 
 /// What to upload, for whom, and how. Everything but the video and the token has a default.
 #[derive(Debug, Clone)]
@@ -19,6 +19,7 @@ pub struct Job {
     pub(crate) again: bool,
     pub(crate) ledger: Ledger,
     pub(crate) read: ReadMode,
+    pub(crate) finished: Finished,
     pub(crate) processing: Duration,
     pub(crate) hand_over: bool,
 }
@@ -79,6 +80,7 @@ impl Job {
             again: false,
             ledger: Ledger::On,
             read: ReadMode::Read,
+            finished: Finished::default(),
             processing: Waits::DEFAULT.processing,
             hand_over: false,
         }
@@ -89,6 +91,14 @@ impl Job {
         match &self.what {
             What::File { path } => path.to_string_lossy().into_owned(),
             What::Url { url, .. } => without_query(url.expose()),
+        }
+    }
+
+    /// The absolute path of a file.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match &self.what {
+            What::File { path } => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            What::Url { .. } => None,
         }
     }
 
@@ -155,6 +165,22 @@ impl Job {
     /// How the bytes of a file come into this process.
     pub const fn read(mut self, mode: ReadMode) -> Self {
         self.read = mode;
+        self
+    }
+
+    /// Sends a file although a program has it open for writing, or may have. Without this such a job ends in
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) before any request. What is posted is one version of the
+    /// file all the same.
+    pub const fn allow_writer(mut self, allow: bool) -> Self {
+        self.finished.always = allow;
+        self
+    }
+
+    /// For how long a file with an open end (a live WebM, fragmented MP4, a copy in progress) must not have changed, where
+    /// the system does not tell whether a program has it open for writing: files of other users, network file systems.
+    /// 10 seconds by default, 60 on network file systems; zero asks for nothing.
+    pub const fn settle(mut self, unchanged: Duration) -> Self {
+        self.finished.settle = Some(unchanged);
         self
     }
 

@@ -13,7 +13,7 @@ use crate::journal::{ProgressStore, SledStore};
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
-use crate::source::{Ahead, Pieces, Pool, ReadMode, Source};
+use crate::source::{Ahead, Pool, ReadMode, Source};
 use crate::upload::{Destination, Identity, Key, Origin, Reply, Step, Upload, Video};
 use crate::wire::{self, InitData, PutAnswer, StatusData};
 
@@ -60,23 +60,17 @@ impl File {
     /// Takes the body of its first chunk as a connection would, hashed ahead or not at all; how many bytes that were.
     pub async fn pump(&self, ledger: bool) -> u64 {
         let chunk = self.plan.chunk(0);
-        let running = Running::default();
-        let started = ledger.then(|| {
-            Ahead::start(
-                &self.source,
-                self.plan,
-                chunk,
-                running,
-                ReadMode::Read,
-                &self.pool,
-            )
-        });
-        let (_ahead, pieces) = match started {
-            Some(Ok((ahead, share))) => (Some(ahead), Pieces::Ahead(share)),
-            _ => {
-                let reading = self.source.reading(chunk, ReadMode::Read, &self.pool);
-                (None, Pieces::Now(reading, None))
-            }
+        let running = ledger.then(Running::default);
+        let started = Ahead::start(
+            &self.source,
+            self.plan,
+            chunk,
+            running,
+            ReadMode::Read,
+            &self.pool,
+        );
+        let Ok((_ahead, pieces)) = started else {
+            return 0;
         };
         let mut body = Body::new(pieces, 0, chunk.size(), Arc::default());
         let mut bytes = 0;
@@ -93,6 +87,8 @@ fn upload(account: &str, size: u64) -> Option<Upload> {
         inode: 2,
         size,
         mtime_ns: 3,
+        ctime_ns: Some(4),
+        proves: true,
     };
     let key = Key {
         account: account.to_owned(),
@@ -103,6 +99,7 @@ fn upload(account: &str, size: u64) -> Option<Upload> {
     let origin = Origin::File {
         path: "/videos/clip.mp4".into(),
         identity,
+        fingerprint: None,
         content_type: "video/mp4".to_owned(),
         plan: Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.min_chunk).ok()?,
     };

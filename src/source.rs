@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,27 +18,35 @@ use crate::plan::{Chunk, Plan};
 use crate::upload::Identity;
 
 mod container;
+mod identity;
+mod lease;
 mod map;
 mod pieces;
 mod reading;
+mod writer;
 
 #[cfg(fuzzing)]
 pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, starts_as};
-pub(crate) use pieces::{Ahead, Pieces};
+pub(crate) use pieces::{Ahead, Share};
 pub use reading::ReadMode;
 pub(crate) use reading::{Pool, Reading};
+pub(crate) use writer::Finished;
 
 use map::Mapped;
 use reading::PIECE;
 
-/// An open local file.
+/// How many bytes at each end of a file make up its fingerprint.
+const FINGERPRINT: u64 = 64 * 1024;
+
+/// An open local file. Its methods block.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     file: Arc<File>,
     path: PathBuf,
     /// As of opening.
     identity: Identity,
+    fingerprint: String,
     mapped: Arc<Mapped>,
 }
 
@@ -58,11 +66,13 @@ impl Source {
             ));
         }
         let file = File::open(&path).map_err(unreadable)?;
-        let identity = identity(&file).map_err(unreadable)?;
+        let identity = identity::settled(&file).map_err(unreadable)?;
+        let fingerprint = fingerprint(&file, identity.size).map_err(unreadable)?;
         Ok(Self {
             file: Arc::new(file),
             path,
             identity,
+            fingerprint,
             mapped: Arc::default(),
         })
     }
@@ -80,15 +90,46 @@ impl Source {
         self.identity
     }
 
-    /// What the file system says now; of the open file, whatever its name points to meanwhile.
-    pub(crate) fn identity_now(&self) -> Result<Identity, Error> {
-        identity(&self.file).map_err(|error| Error::unreadable(&self.path, error))
+    /// SHA-256 of both ends, in hexadecimal: files with different ones are different videos.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 
-    /// The `Content-Type` of the video, read off its first boxes.
-    pub(crate) fn content_type(&self) -> Result<&'static str, Error> {
-        match container::recognise(&self.file, self.identity.size) {
-            Ok(container) => Ok(container.content_type()),
+    /// What the file system says now.
+    pub(crate) fn identity_now(&self) -> io::Result<Identity> {
+        identity::now(&self.file)
+    }
+
+    /// The same after every write so far is on its disk.
+    pub(crate) fn synced(&self) -> io::Result<Identity> {
+        identity::synced(&self.file)
+    }
+
+    /// The same, such that it proves the bytes that are read from now on, where that can be had.
+    pub(crate) fn settled(&self) -> io::Result<Identity> {
+        identity::settled(&self.file)
+    }
+
+    /// Refuses a file that a program has open for writing.
+    pub(crate) fn check_writers(&self, finished: Finished) -> Result<(), Error> {
+        match finished.is_open(&self.file, &self.identity) {
+            Some(why) => Err(Error::still_written(&self.name(), why)),
+            None => Ok(()),
+        }
+    }
+
+    /// The `Content-Type` of the video, read off its first boxes. Refuses a file that is not finished.
+    pub(crate) fn content_type(&self, finished: Finished) -> Result<&'static str, Error> {
+        let recognised = container::recognise(&self.file, self.identity.size);
+        let open_ended = match &recognised {
+            Ok(recognised) => recognised.open_ended,
+            Err(unfit) => matches!(unfit, Unfit::Unfinished { .. }),
+        };
+        if open_ended && let Some(why) = finished.is_young(&self.file, &self.identity) {
+            return Err(Error::still_written(&self.name(), why));
+        }
+        match recognised {
+            Ok(recognised) => Ok(recognised.container.content_type()),
             Err(Unfit::Io(error)) => Err(Error::unreadable(&self.path, error)),
             Err(unfit) => {
                 let advice = unfit
@@ -155,84 +196,73 @@ impl Source {
         Ok(())
     }
 
-    /// Compares what was sent, `ledger` entry by entry, with what the file holds now. Blocks.
-    ///
-    /// The first chunk that differs, if one does, and what the file system said of the file throughout: the proof holds
-    /// for as long as that does not change.
+    /// Compares what was sent, `ledger` entry by entry, with what the file holds. `as_of` is the identity of the file
+    /// before this call: equal bytes are the file's for as long as that holds.
     pub(crate) fn prove(
         &self,
+        as_of: Identity,
         plan: &Plan,
         ledger: &[Entry],
         cancel: &AtomicBool,
     ) -> io::Result<Proof> {
-        for _ in 0..3 {
-            let before = identity(&self.file)?;
-            let mut differs = None;
-            let borders = (1..=ledger.len() as u32).map(|chunks| plan.border(chunks));
-            let mut entries = ledger.iter().zip(0..);
-            let read = self.digests(Running::default(), 0, borders, cancel, |_, running| {
-                let Some((entry, index)) = entries.next() else {
-                    return false;
-                };
-                if running.entry() != *entry {
-                    differs = Some(index);
-                }
-                differs.is_none()
-            });
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Ok(Proof::Shorter);
-                }
-                Err(error) => return Err(error),
-                Ok(()) => {}
+        let mut differs = None;
+        let borders = (1..=ledger.len() as u32).map(|chunks| plan.border(chunks));
+        let mut entries = ledger.iter().zip(0..);
+        let read = self.digests(Running::default(), 0, borders, cancel, |_, running| {
+            let Some((entry, index)) = entries.next() else {
+                return false;
+            };
+            if running.entry() != *entry {
+                differs = Some(index);
             }
-            if let Some(index) = differs {
-                return Ok(Proof::Differs(index));
-            }
-            if identity(&self.file)? == before {
-                return Ok(Proof::Same(before));
-            }
+            differs.is_none()
+        });
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Proof::Shorter),
+            Err(error) => Err(error),
+            Ok(()) => Ok(differs.map_or(Proof::Same(as_of), Proof::Differs)),
         }
-        Ok(Proof::Restless)
     }
 }
 
 /// Whether a file still holds what was sent of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// It does, as long as the file system says this of it.
+    /// It does, and did as of this.
     Same(Identity),
     /// This chunk differs.
     Differs(u32),
     /// It is shorter than what was sent.
     Shorter,
-    /// It was written to during every attempt to read it.
-    Restless,
+    /// This moved, and no bytes can be compared.
+    Moved(&'static str),
 }
 
 impl Proof {
-    /// What changed, in words; `None` if nothing did.
-    pub(crate) fn complaint(self) -> Option<String> {
+    /// What changed, in words, if anything did.
+    pub(crate) fn same(self) -> Result<Identity, String> {
         match self {
-            Self::Same(_) => None,
-            Self::Differs(index) => Some(format!("chunk {} differs", index + 1)),
-            Self::Shorter => Some("it became shorter".into()),
-            Self::Restless => Some("it is being written to".into()),
+            Self::Same(as_of) => Ok(as_of),
+            Self::Differs(index) => Err(format!("chunk {} differs", index + 1)),
+            Self::Shorter => Err("it became shorter".into()),
+            Self::Moved(what) => Err(what.into()),
         }
     }
 }
 
-fn identity(file: &File) -> io::Result<Identity> {
-    let metadata = file.metadata()?;
-    Ok(Identity {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        size: metadata.size(),
-        mtime_ns: metadata
-            .mtime()
-            .saturating_mul(1_000_000_000)
-            .saturating_add(metadata.mtime_nsec()),
-    })
+fn fingerprint(file: &File, size: u64) -> io::Result<String> {
+    let ends = if size <= 2 * FINGERPRINT {
+        [0..size, size..size]
+    } else {
+        [0..FINGERPRINT, size - FINGERPRINT..size]
+    };
+    let (mut running, mut buffer) = (Running::default(), vec![0; 2 * FINGERPRINT as usize]);
+    for Range { start, end } in ends {
+        let bytes = &mut buffer[..(end - start) as usize];
+        file.read_exact_at(bytes, start)?;
+        running.update(bytes);
+    }
+    Ok(hex::encode(running.entry()))
 }
 
 #[cfg(test)]

@@ -173,6 +173,14 @@ impl Upload {
         self.updated = now.wall;
     }
 
+    /// Everything acknowledged is the file's as of `as_of`. A chunk that may have left before that keeps the older identity,
+    /// so that it is not counted by the newer one.
+    pub(crate) fn rest_on(&mut self, as_of: Identity) {
+        if let (Origin::File { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
+            *identity = as_of;
+        }
+    }
+
     /// Whether the init is the post: nothing is sent after it, so an init without an answer may have made a draft.
     pub(crate) const fn is_posted_by_init(&self) -> bool {
         matches!(self.origin, Origin::Url { .. })
@@ -188,6 +196,11 @@ impl Upload {
     pub(crate) const fn may_be_posted(&self) -> bool {
         self.state.may_be_complete()
             || matches!(self.state, State::InitIntent) && self.is_posted_by_init()
+    }
+
+    /// Whether nothing is left to be sent, as far as is known: the service fetches the video or works on it.
+    pub(crate) const fn is_at_service(&self) -> bool {
+        matches!(self.state, State::Pulling { .. } | State::Processing { .. })
     }
 
     /// Whether nothing more is done for it unless its user says so.
@@ -314,6 +327,19 @@ impl Upload {
     pub(crate) const fn identity(&self) -> Option<Identity> {
         match &self.origin {
             Origin::File { identity, .. } => Some(*identity),
+            Origin::Url { .. } => None,
+        }
+    }
+
+    /// Whether its bytes were sent without being hashed, or none were sent.
+    pub(crate) fn has_no_digest(&self) -> bool {
+        self.sha256.is_none() && (self.running.is_none() || self.confirmed() == 0)
+    }
+
+    /// Of the file's first and last bytes, where it is known.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File { fingerprint, .. } => fingerprint.as_deref(),
             Origin::Url { .. } => None,
         }
     }

@@ -1,6 +1,7 @@
 //! `upload`: files in, drafts out.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chunkferry::emulator::Emulator;
 use chunkferry::{Account, Job, Ledger, Options, ReadMode};
@@ -34,6 +35,12 @@ pub(super) struct Upload {
     /// map: less CPU time under TLS, for files that nobody shortens
     #[arg(long, value_name = "read|map", default_value = "read", value_parser = read_mode, hide_default_value = true)]
     read: ReadMode,
+    /// Send a file that a program may still write to
+    #[arg(long)]
+    allow_writer: bool,
+    /// How long a file with an open end must not have changed
+    #[arg(long, value_name = "SECS")]
+    settle: Option<u64>,
     /// video/mp4, video/quicktime or video/webm, unseen
     #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true)]
     content_type: Option<String>,
@@ -109,6 +116,7 @@ impl Upload {
             .run
             .job(Job::file(file), account)
             .read(self.read)
+            .allow_writer(self.allow_writer)
             .ledger(if self.no_ledger {
                 Ledger::Off
             } else {
@@ -116,6 +124,9 @@ impl Upload {
             });
         if let ChunkSize::Bytes(bytes) = self.chunk_size {
             job = job.chunk_size(bytes);
+        }
+        if let Some(seconds) = self.settle {
+            job = job.settle(Duration::from_secs(seconds));
         }
         if let Some(content_type) = &self.content_type {
             job = job.content_type(content_type);

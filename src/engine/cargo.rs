@@ -25,9 +25,15 @@ pub(super) enum Cargo {
 
 impl Cargo {
     /// Looks at what the job names, as far as that takes no request.
-    pub(super) async fn open(shared: &Shared, job: &Job) -> Result<Self, Error> {
+    pub(super) async fn open(
+        shared: &Shared,
+        job: &Job,
+        tell: impl Fn(Event),
+    ) -> Result<Self, Error> {
         Ok(match &job.what {
-            What::File { path } => Self::File(Box::new(Sending::open(shared, path, job).await?)),
+            What::File { path } => {
+                Self::File(Box::new(Sending::open(shared, path, job, tell).await?))
+            }
             What::Url { url, .. } => Self::Url {
                 remote: Remote::parse(url, shared.client.is_emulated())?,
                 size: None,
@@ -57,6 +63,14 @@ impl Cargo {
             (Self::File(sending), _) => Video::Size(sending.plan.video_size()),
             (Self::Url { .. }, What::Url { key: Some(key), .. }) => Video::Key(key.clone()),
             (Self::Url { remote, .. }, _) => Video::Key(remote.shown()),
+        }
+    }
+
+    /// What tells it from other files of its size, before all bytes are compared.
+    pub(super) fn fingerprint(&self) -> Option<&str> {
+        match self {
+            Self::File(sending) => Some(sending.source.fingerprint()),
+            Self::Url { .. } => None,
         }
     }
 

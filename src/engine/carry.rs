@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
-use super::Shared;
 use super::cargo::Cargo;
 use super::place::Placed;
 use super::transfer::{Transfer, draft};
+use super::{Exclusive, Shared};
 use crate::account::Account;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
@@ -44,7 +44,7 @@ pub(super) async fn carry(
         mut cargo,
         key,
         _alone,
-    } = begin(shared, job, account).await?;
+    } = begin(shared, job, account, tell).await?;
     tally
         .total
         .store(cargo.size().unwrap_or(0), Ordering::Relaxed);
@@ -96,38 +96,51 @@ struct Begun {
     turn: Turn,
     cargo: Cargo,
     key: Key,
-    /// Uploads of one key go one after another.
-    _alone: OwnedMutexGuard<()>,
+    /// Jobs of one path, and then those of one video, go one after another.
+    _alone: (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>),
 }
 
-/// Waits for the job's turn, and for the end of other uploads of its key. That can take long, so nobody else is kept
-/// waiting for it, and no file is held open.
-async fn begin(shared: &Shared, job: &Job, account: &Account) -> Result<Begun, Error> {
-    let mut waited: Option<(Key, OwnedMutexGuard<()>)> = None;
+/// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
+/// else is kept waiting for it, and no file is held open.
+async fn begin(
+    shared: &Shared,
+    job: &Job,
+    account: &Account,
+    tell: impl Fn(Event) + Copy,
+) -> Result<Begun, Error> {
+    let path = match job.path() {
+        Some(path) => {
+            let lock = shared.lock(Exclusive::Path(account.name().to_owned(), path));
+            Some(lock.lock_owned().await)
+        }
+        None => None,
+    };
+    let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
     loop {
         let turn = shared.governor.enter(account.name()).await;
-        let cargo = Cargo::open(shared, job).await?;
+        let cargo = Cargo::open(shared, job, tell).await?;
         let key = Key {
             account: account.name().to_owned(),
             api_base: shared.api_base.clone(),
             destination: Destination::Inbox,
             video: cargo.video(job),
         };
-        let lock = shared.key_lock(&key);
+        let video = Exclusive::Video(key.clone(), cargo.fingerprint().map(str::to_owned));
+        let lock = shared.lock(video.clone());
         let alone = match waited.take() {
-            Some((of, guard)) if of == key => Some(guard),
+            Some((of, guard)) if of == video => Some(guard),
             _ => Arc::clone(&lock).try_lock_owned().ok(),
         };
-        if let Some(_alone) = alone {
+        if let Some(alone) = alone {
             return Ok(Begun {
                 turn,
                 cargo,
                 key,
-                _alone,
+                _alone: (path, alone),
             });
         }
         drop((turn, cargo));
-        waited = Some((key, lock.lock_owned().await));
+        waited = Some((video, lock.lock_owned().await));
     }
 }
 

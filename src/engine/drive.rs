@@ -24,6 +24,9 @@ impl Transfer {
             self.turn.leave_line();
         }
         loop {
+            if self.upload.is_at_service() {
+                self.turn.leave();
+            }
             let reply = match self.upload.step(Now::read()) {
                 Step::Wait(wait) => {
                     clock::sleep(wait).await;

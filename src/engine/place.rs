@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::Shared;
-use super::rehash::blocking;
+use super::rehash::{blocking, prove};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::event::Event;
 use crate::journal::Found;
 use crate::ledger::{Entry, Running};
 use crate::source::Source;
-use crate::upload::{Key, Origin, State, Upload};
+use crate::upload::{Identity, Key, Origin, State, Upload};
 
 /// What the journal knows of a file.
 #[derive(Debug)]
@@ -39,12 +39,21 @@ pub(super) async fn place(
     supersede(shared, source, key).await?;
     let Found { mut rows, lost } = shared.journal.find(key.clone()).await?;
     choose(&mut rows, again);
-    let identity = Some(source.identity());
-    if let Some(at) = rows.iter().position(|row| row.identity() == identity) {
-        return Ok(placed(rows.swap_remove(at), source, false));
+    let other = |row: &Upload| {
+        row.fingerprint()
+            .is_some_and(|row| row != source.fingerprint())
+    };
+    let alike: Vec<Upload> = rows.iter().filter(|row| !other(row)).cloned().collect();
+    let now = source.identity();
+    let proven = |row: &&Upload| row.identity().is_some_and(|then| then.proves_same(&now));
+    if let Some(row) = alike.iter().find(proven) {
+        return Ok(placed(row.clone(), source, false));
     }
-    if let Some(row) = same_bytes(shared, source, &rows, tell).await? {
+    if let Some(row) = same_bytes(shared, source, &alike, tell).await? {
         return Ok(placed(row, source, true));
+    }
+    if let Some(row) = without_digests(alike, &now)? {
+        return Ok(placed(row, source, false));
     }
     decide(&source.name(), &lost, again)?;
     for row in rows {
@@ -53,6 +62,23 @@ pub(super) async fn place(
         }
     }
     Ok(Placed::Nothing)
+}
+
+/// The first of `rows` of which no byte was hashed and whose size and time of modification are the file's. Where the change
+/// time is another one, an unfinished upload is carried on, and of an ended one only a person can tell.
+fn without_digests(rows: Vec<Upload>, now: &Identity) -> Result<Option<Upload>, Error> {
+    let alike = |then: Identity| then.but_for_ctime(now);
+    let mut rows = rows.into_iter();
+    let Some(row) = rows.find(|row| row.has_no_digest() && row.identity().is_some_and(alike))
+    else {
+        return Ok(None);
+    };
+    let still = row.identity().is_some_and(|then| then.is_still(now));
+    if row.has_ended() && !still {
+        let why = "no byte of it was hashed, and the file was touched since";
+        return Err(Error::unknown(&row.name(), row.state.publish_id(), why));
+    }
+    Ok(Some(row))
 }
 
 /// Looks a URL up by its key. What lay under it when it was pulled is not known here.
@@ -99,8 +125,12 @@ fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
     if row.has_ended() {
         return Placed::Ended(Box::new(row));
     }
-    if let Origin::File { path, .. } = &mut row.origin {
+    if let Origin::File {
+        path, fingerprint, ..
+    } = &mut row.origin
+    {
         *path = source.path().to_owned();
+        *fingerprint = Some(source.fingerprint().to_owned());
     }
     Placed::Unfinished {
         row: Box::new(row),
@@ -159,13 +189,10 @@ async fn difference(shared: &Shared, source: &Source, row: &Upload) -> Result<St
         .journal
         .ledger(row.id.clone(), row.confirmed())
         .await?;
-    let proof = blocking(source, move |source, cancel| {
-        source.prove(&plan, &entries, cancel)
-    })
-    .await?;
+    let proof = prove(source.clone(), source.identity(), plan, entries).await?;
     Ok(proof
-        .complaint()
-        .unwrap_or_else(|| "its time of change".into()))
+        .same()
+        .map_or_else(|what| what, |_| "its time of change".into()))
 }
 
 /// The first of `rows` whose recorded digest this file's bytes have. An upload without digests matches nothing.

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::ledger::Entry;
 use crate::plan::Plan;
 use crate::source::{Proof, Source};
+use crate::upload::Identity;
 
 /// Runs a read of the whole file where blocking does no harm; dropping the future ends it early.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -30,41 +31,50 @@ pub(super) async fn blocking<T: Send + 'static>(
         .map_err(unreadable)
 }
 
-/// Compares what was sent of an upload with what its file holds now.
-pub(super) async fn prove(source: Source, plan: Plan, entries: Vec<Entry>) -> Result<Proof, Error> {
+/// Compares what was sent of an upload with what its file holds.
+pub(super) async fn prove(
+    source: Source,
+    as_of: Identity,
+    plan: Plan,
+    entries: Vec<Entry>,
+) -> Result<Proof, Error> {
     blocking(&source, move |source, cancel| {
-        source.prove(&plan, &entries, cancel)
+        source.prove(as_of, &plan, &entries, cancel)
     })
     .await
 }
 
-/// A proof that is being made while the upload goes on. Dropping it ends the reading.
+/// A comparison that goes on while the upload does. Dropping it ends the reading.
 #[derive(Debug)]
 pub(super) struct Rehash {
     task: JoinSet<Result<Proof, Error>>,
-    done: Option<Proof>,
 }
 
 impl Rehash {
-    pub(super) fn start(source: Source, plan: Plan, entries: Vec<Entry>) -> Self {
+    /// Compares `entries` with the file, whose identity was `as_of` before anything that is sent from now on was read.
+    pub(super) fn start(source: Source, as_of: Identity, plan: Plan, entries: Vec<Entry>) -> Self {
         let mut task = JoinSet::new();
-        task.spawn(prove(source, plan, entries));
-        Self { task, done: None }
+        task.spawn(prove(source, as_of, plan, entries));
+        Self { task }
     }
 
     /// The proof, if it is made.
-    pub(super) fn peek(&mut self) -> Option<Proof> {
-        if let Some(made) = self.task.try_join_next() {
-            self.done = Some(made.ok().and_then(Result::ok).unwrap_or(Proof::Restless));
-        }
-        self.done
+    pub(super) fn peek(&mut self) -> Option<Result<Proof, Error>> {
+        let made = self.task.try_join_next()?;
+        Some(made.unwrap_or_else(|panic| Err(ended_early(panic))))
     }
 
-    /// Waits for the proof. A file that could not be read counts as one that does not hold still.
-    pub(super) async fn proof(&mut self) -> Proof {
-        if let Some(made) = self.task.join_next().await {
-            self.done = Some(made.ok().and_then(Result::ok).unwrap_or(Proof::Restless));
+    /// Waits for the proof.
+    pub(super) async fn proof(&mut self) -> Result<Proof, Error> {
+        match self.task.join_next().await {
+            Some(Ok(made)) => made,
+            Some(Err(panic)) => Err(ended_early(panic)),
+            None => Err(ended_early("it was taken before")),
         }
-        self.done.unwrap_or(Proof::Restless)
     }
+}
+
+fn ended_early(why: impl std::fmt::Display) -> Error {
+    let why = io::Error::other(format!("the comparison with the file ended early ({why})"));
+    Error::state(why.to_string(), why)
 }

@@ -1,43 +1,82 @@
 //! A file on its way: its chunks, and what this run knows of its bytes.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::rehash::Rehash;
+use super::rehash::{Rehash, blocking};
 use super::transfer::Transfer;
+use super::vouch::Kept;
 use crate::body::{Body, Gate};
 use crate::clock;
 use crate::error::Error;
+use crate::event::Event;
 use crate::job::Job;
 use crate::killpoint::reach;
+use crate::ledger::Running;
 use crate::plan::{Chunk, Limits, Plan};
-use crate::source::{Ahead, Pieces, Proof, ReadMode, Source};
+use crate::source::{Ahead, Finished, ReadMode, Share, Source};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
 use crate::wire::CallError;
+
+/// How long the disk may take to store a file's last writes before the user hears of it.
+const LONG_SYNC: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Sending {
     pub(super) source: Source,
     content_type: String,
     read: ReadMode,
+    pub(super) finished: Finished,
     /// How a new upload of it would be cut; one that is carried on keeps its own.
     pub(super) plan: Plan,
-    /// What the file system says of the file for as long as what this run sends is one version of it.
+    /// Everything acknowledged equals the file as of this, unless `rehash` is still to show that; everything later was
+    /// read after this was taken.
     pub(super) baseline: Identity,
-    /// The re-hash of what earlier runs sent, while this one goes on.
+    /// The comparison of what was sent with the file, while the upload goes on.
     pub(super) rehash: Option<Rehash>,
+    /// A comparison took longer than the service waits for the last bytes of a body: it comes before the last chunk.
+    pub(super) compare_first: bool,
+    /// The chunk that was sent last, as it was sent, if its answer was lost.
+    pub(super) unanswered: Option<(Chunk, Running)>,
     /// What is read and hashed before it is its turn to be sent.
-    ahead: Option<Ahead>,
+    pub(super) ahead: Option<Ahead>,
     /// Bytes per second of an earlier run to the same API.
     last_rate: Option<u64>,
 }
 
 impl Sending {
     /// Opens the file, and tells by itself whether it can be sent.
-    pub(super) async fn open(shared: &Shared, path: &Path, job: &Job) -> Result<Self, Error> {
-        let source = Source::open(path)?;
+    pub(super) async fn open(
+        shared: &Shared,
+        path: &Path,
+        job: &Job,
+        tell: impl Fn(Event),
+    ) -> Result<Self, Error> {
+        let (of, finished, given) = (path.to_owned(), job.finished, job.content_type.clone());
+        let opening = tokio::task::spawn_blocking(move || {
+            let source = Source::open(&of)?;
+            source.check_writers(finished)?;
+            let content_type = match given {
+                Some(content_type) => content_type,
+                None => source.content_type(finished)?.to_owned(),
+            };
+            Ok::<_, Error>((source, content_type))
+        });
+        tokio::pin!(opening);
+        let opened = tokio::select! {
+            opened = &mut opening => opened,
+            () = tokio::time::sleep(LONG_SYNC) => {
+                let name = crate::error::name(path);
+                let text = format!("waiting for the disk: the last writes to {name} are not on it yet");
+                tell(Event::Notice { text });
+                opening.await
+            }
+        };
+        let (source, content_type) =
+            opened.map_err(|error| Error::no_thread(path, io::Error::other(error)))??;
         let size = source.identity().size;
         let rate = shared.journal.rate(shared.api_base.clone()).await?;
         let preferred = job
@@ -45,17 +84,16 @@ impl Sending {
             .unwrap_or_else(|| Limits::TIKTOK.auto_chunk(rate.map(|rate| rate.bytes_per_second)));
         let plan = Plan::new(size, &Limits::TIKTOK, preferred)
             .map_err(|error| Error::plan(source.path(), error))?;
-        let content_type = match &job.content_type {
-            Some(content_type) => content_type.clone(),
-            None => source.content_type()?.to_owned(),
-        };
         Ok(Self {
             content_type,
             read: job.read,
+            finished,
             plan,
             baseline: source.identity(),
             source,
             rehash: None,
+            compare_first: false,
+            unanswered: None,
             ahead: None,
             last_rate: rate.map(|rate| rate.bytes_per_second),
         })
@@ -77,6 +115,7 @@ impl Sending {
         Origin::File {
             path: self.source.path().to_owned(),
             identity: self.source.identity(),
+            fingerprint: Some(self.source.fingerprint().to_owned()),
             content_type: self.content_type.clone(),
             plan: self.plan,
         }
@@ -96,7 +135,8 @@ impl Sending {
             return Ok(());
         }
         if upload.running.is_none() {
-            let same = upload.identity() == Some(self.source.identity());
+            let first = upload.identity();
+            let same = first.is_some_and(|first| first.but_for_ctime(&self.baseline));
             return if same {
                 Ok(())
             } else {
@@ -105,7 +145,8 @@ impl Sending {
         }
         if !compared {
             let entries = transfer.ledger().await?;
-            self.rehash = Some(Rehash::start(self.source.clone(), plan, entries));
+            let source = self.source.clone();
+            self.rehash = Some(Rehash::start(source, self.baseline, plan, entries));
             reach("rehash", "started");
         }
         Ok(())
@@ -113,9 +154,10 @@ impl Sending {
 
     /// The file as it is now, if it still has the size that was planned.
     pub(super) async fn as_of(&self, transfer: &mut Transfer) -> Result<Identity, Error> {
-        let identity = self.source.identity_now()?;
+        let identity = blocking(&self.source, |source, _| source.settled()).await?;
         if transfer.upload.size() != Some(identity.size) {
-            return Err(self.changed(transfer, "its size".into()).await);
+            let what = "it became shorter or longer".to_owned();
+            return Err(self.changed(transfer, what).await);
         }
         Ok(identity)
     }
@@ -124,25 +166,20 @@ impl Sending {
     pub(super) fn begin(&mut self, as_of: Identity) {
         self.baseline = as_of;
         self.rehash = None;
+        self.unanswered = None;
         self.ahead = None;
     }
 
     /// The pieces of `chunk`, hashed on from what was sent before if that is kept.
-    fn pieces(&mut self, transfer: &Transfer, chunk: Chunk) -> Pieces {
-        let (pool, upload) = (&transfer.shared.pool, &transfer.upload);
-        let (running, plan) = (upload.running(), upload.plan().copied());
-        if let (Some(running), Some(plan)) = (running.clone(), plan) {
-            if let Some(share) = self.ahead.as_ref().and_then(|ahead| ahead.share(chunk)) {
-                return Pieces::Ahead(share);
-            }
-            let started = Ahead::start(&self.source, plan, chunk, running, self.read, pool);
-            // Without one more thread it goes slower.
-            if let Ok((ahead, share)) = started {
-                self.ahead = Some(ahead);
-                return Pieces::Ahead(share);
-            }
+    fn pieces(&mut self, transfer: &Transfer, chunk: Chunk, plan: Plan) -> Result<Share, Error> {
+        if let Some(share) = self.ahead.as_ref().and_then(|ahead| ahead.share(chunk)) {
+            return Ok(share);
         }
-        Pieces::Now(self.source.reading(chunk, self.read, pool), running)
+        let (pool, running) = (&transfer.shared.pool, transfer.upload.running());
+        let (ahead, share) = Ahead::start(&self.source, plan, chunk, running, self.read, pool)
+            .map_err(|error| Error::no_thread(self.source.path(), error))?;
+        self.ahead = Some(ahead);
+        Ok(share)
     }
 
     pub(super) async fn put(
@@ -150,20 +187,13 @@ impl Sending {
         transfer: &mut Transfer,
         chunk: Chunk,
     ) -> Result<Reply, Error> {
-        let proof = match &mut self.rehash {
-            None => None,
-            // A service gives a body that pauses for long up, so the proof is waited for before the last one begins.
-            Some(rehash) if chunk.is_last() => Some(rehash.proof().await),
-            Some(rehash) => rehash.peek(),
-        };
-        if let Some(what) = proof.and_then(Proof::complaint) {
-            return Err(self.changed(transfer, what).await);
-        }
-        let Some(session) = transfer.upload.session().cloned() else {
+        self.check(transfer, chunk.is_last()).await?;
+        let plan = transfer.upload.plan().copied();
+        let (Some(session), Some(plan)) = (transfer.upload.session().cloned(), plan) else {
             return Ok(Reply::SessionOver("it was already closed"));
         };
         let shared = Arc::clone(&transfer.shared);
-        let pieces = self.pieces(transfer, chunk);
+        let pieces = self.pieces(transfer, chunk, plan)?;
         let (gate, keeper) = chunk.is_last().then(Gate::new).unzip();
         let first = chunk.range().start;
         let body = Body::new(pieces, first, chunk.size(), Arc::clone(&transfer.tally))
@@ -183,16 +213,16 @@ impl Sending {
                 tokio::pin!(put);
                 tokio::select! {
                     answer = &mut put => answer,
-                    kept = self.keep(transfer, keeper) => {
-                        kept?;
-                        put.await
+                    kept = self.keep(transfer, keeper) => match kept? {
+                        Kept::Released => put.await,
+                        Kept::Cut(why) => Err(CallError::Lost(why.into())),
                     }
                 }
             }
         };
         reach("put", "answered");
         match answer {
-            Err(CallError::Source(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(CallError::Source(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(self.changed(transfer, "it became shorter".into()).await);
             }
             Err(CallError::Source(error)) => {
@@ -203,11 +233,17 @@ impl Sending {
             }
             _ => {}
         }
-        if answer.as_ref().is_ok_and(|answer| answer.http_status < 300) {
+        let accepted = answer.as_ref().is_ok_and(|answer| answer.http_status < 300);
+        if accepted {
             transfer
                 .upload
                 .note_pace(chunk.size(), clock::since(started));
         }
-        Ok(Reply::Put(answer, meter.take_running()))
+        let running = meter.take_running();
+        self.unanswered = running
+            .clone()
+            .filter(|_| !accepted)
+            .map(|running| (chunk, running));
+        Ok(Reply::Put(answer, running))
     }
 }

@@ -1,25 +1,104 @@
-//! Is what was sent one version of the file? Asked before the bytes leave that could complete the video.
+//! Is what was sent one version of the file? Asked at each chunk border, and before the bytes leave that could complete
+//! the video.
+//!
+//! An identity that has moved is a question and not a verdict: `mv`, `chmod` and backups move it, too. Bytes decide.
 
-use super::rehash::{blocking, prove};
+use std::time::Duration;
+
+use super::rehash::{Rehash, blocking, prove};
 use super::sending::Sending;
 use super::transfer::Transfer;
 use crate::body::Keeper;
-use crate::clock::Now;
+use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::plan::Chunk;
-use crate::source::Proof;
-use crate::upload::Reply;
+use crate::source::{Proof, Source};
+use crate::upload::{Identity, Reply};
+
+/// How long the last bytes of a body may be held back for a comparison: a service gives a body up that stands still.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Comparisons before the last chunk of a file whose identity keeps moving. The gate then compares once more.
+const COMPARISONS: u32 = 3;
+
+/// What becomes of the last bytes, which wait at the gate.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// They have left.
+    Released,
+    /// They must not leave now, for this reason; the chunk is sent again.
+    Cut(&'static str),
+}
 
 impl Sending {
+    /// Looks at the file before a chunk is read. If its identity has moved, everything acknowledged is compared with it:
+    /// beside the transfer, or before the last chunk begins.
+    pub(super) async fn check(&mut self, transfer: &mut Transfer, last: bool) -> Result<(), Error> {
+        let mut unproven = last && self.compare_first && !self.baseline.proves;
+        for _ in 0..COMPARISONS {
+            self.take_proof(transfer, last).await?;
+            if self.rehash.is_some() || transfer.upload.running.is_none() {
+                return Ok(());
+            }
+            let now = blocking(&self.source, |source, _| source.identity_now()).await?;
+            if self.baseline.is_still(&now) && !unproven {
+                return Ok(());
+            }
+            unproven = false;
+            // Bytes that were read ahead may be older than the identity that follows.
+            self.ahead = None;
+            let as_of = self.as_of(transfer).await?;
+            let (plan, confirmed) = (transfer.upload.plan().copied(), transfer.upload.confirmed());
+            let (Some(plan), 1..) = (plan, confirmed) else {
+                self.rest_on(transfer, as_of);
+                return Ok(());
+            };
+            let entries = transfer.ledger().await?;
+            self.rehash = Some(Rehash::start(self.source.clone(), as_of, plan, entries));
+            reach("rehash", "started");
+            if !last {
+                return Ok(());
+            }
+        }
+        self.take_proof(transfer, last).await
+    }
+
+    /// Takes in what a comparison has found; `wait`: also if it is still under way.
+    async fn take_proof(&mut self, transfer: &mut Transfer, wait: bool) -> Result<(), Error> {
+        let Some(rehash) = &mut self.rehash else {
+            return Ok(());
+        };
+        let proof = if wait {
+            Some(rehash.proof().await)
+        } else {
+            rehash.peek()
+        };
+        let Some(proof) = proof else { return Ok(()) };
+        self.rehash = None;
+        match proof?.same() {
+            Ok(as_of) => {
+                self.rest_on(transfer, as_of);
+                Ok(())
+            }
+            Err(what) => Err(self.changed(transfer, what).await),
+        }
+    }
+
+    /// Everything acknowledged is known to be the file's as of this.
+    fn rest_on(&mut self, transfer: &mut Transfer, as_of: Identity) {
+        self.baseline = as_of;
+        transfer.upload.rest_on(as_of);
+    }
+
     /// Waits until the body is at its last bytes, proves that all of it is one version of the file, and records that
     /// the video may be complete before those bytes leave.
     pub(super) async fn keep(
         &mut self,
         transfer: &mut Transfer,
         keeper: Keeper,
-    ) -> Result<(), Error> {
+    ) -> Result<Kept, Error> {
         let Ok(running) = keeper.reached.await else {
             // The body has ended some other way; its answer says how.
             return std::future::pending().await;
@@ -27,8 +106,18 @@ impl Sending {
         reach("gate", "reached");
         self.source.settle().await;
         let whole = running.map(|running| running.entry());
-        if let Some(what) = self.difference(transfer, whole).await? {
-            return Err(self.changed(transfer, what).await);
+        match tokio::time::timeout(clock::real(PATIENCE), self.compare(transfer, whole)).await {
+            Ok(compared) => match compared?.same() {
+                Ok(as_of) => self.rest_on(transfer, as_of),
+                Err(what) => return Err(self.changed(transfer, what).await),
+            },
+            Err(_) if self.was_just_compared().await? => {}
+            Err(_) => {
+                self.compare_first = true;
+                return Ok(Kept::Cut(
+                    "comparing the file with what was sent took longer than TikTok waits",
+                ));
+            }
         }
         reach("gate", "proved");
         transfer.upload.seal(whole, Now::read());
@@ -36,41 +125,45 @@ impl Sending {
         // If the body is gone meanwhile, its answer says why.
         let _ = keeper.open.send(());
         reach("gate", "open");
-        Ok(())
+        Ok(Kept::Released)
     }
 
-    /// What differs between what was sent and what the file holds now, if anything does.
-    async fn difference(
-        &mut self,
-        transfer: &Transfer,
-        whole: Option<Entry>,
-    ) -> Result<Option<String>, Error> {
+    /// Whether all that was sent is the file's at this moment.
+    async fn compare(&self, transfer: &Transfer, whole: Option<Entry>) -> Result<Proof, Error> {
         if self.source.is_torn() {
-            return Ok(Proof::Shorter.complaint());
+            return Ok(Proof::Shorter);
         }
-        let earlier = match &mut self.rehash {
-            None => Proof::Same(self.baseline),
-            Some(rehash) => rehash.proof().await,
-        };
-        if matches!(earlier, Proof::Differs(_) | Proof::Shorter) {
-            return Ok(earlier.complaint());
-        }
-        let now = self.source.identity_now()?;
+        let finished = self.finished;
+        let look =
+            move |source: &Source, _: &_| Ok((source.check_writers(finished), source.synced()?));
+        let (checked, now) = blocking(&self.source, look).await?;
+        checked?;
         if Some(now.size) != transfer.upload.size() {
-            return Ok(Some("its size".into()));
+            return Ok(Proof::Moved("it became shorter or longer"));
         }
-        if earlier == Proof::Same(self.baseline) && now == self.baseline {
-            return Ok(None);
+        if self.rehash.is_none() && self.baseline.proves_same(&now) {
+            return Ok(Proof::Same(self.baseline));
         }
         let (Some(whole), Some(plan)) = (whole, transfer.upload.plan().copied()) else {
-            return Ok(Some("its time of change".into()));
+            let same = self.baseline.but_for_ctime(&now);
+            return Ok(if same {
+                Proof::Same(now)
+            } else {
+                Proof::Moved("its time of change")
+            });
         };
         let mut entries = transfer.ledger().await?;
         entries.push(whole);
-        Ok(match prove(self.source.clone(), plan, entries).await? {
-            Proof::Same(proven) if proven.size != now.size => Some("its size".into()),
-            proof => proof.complaint(),
-        })
+        let as_of = blocking(&self.source, |source, _| source.settled()).await?;
+        prove(self.source.clone(), as_of, plan, entries).await
+    }
+
+    /// Where times prove nothing, a comparison right before the last chunk is the most there can be of a file that cannot
+    /// be compared while the last bytes wait.
+    async fn was_just_compared(&self) -> Result<bool, Error> {
+        let now = blocking(&self.source, |source, _| source.identity_now()).await?;
+        let unmoved = self.rehash.is_none() && self.baseline.is_still(&now);
+        Ok(self.compare_first && !self.baseline.proves && unmoved)
     }
 
     /// The file is not what was sent of it. Nothing can have been posted unless it was sealed.
@@ -91,39 +184,43 @@ impl Sending {
         }
     }
 
-    /// Counts a chunk whose answer was lost from the file, as long as that is what it was at the first byte.
+    /// Counts a chunk that the service has though its answer was lost, if the file is proven to hold what was sent of it:
+    /// by the hash of what this process sent, else by an identity that has not moved since before the chunk was read.
     pub(super) async fn adopt(
         &mut self,
         transfer: &Transfer,
         chunk: Chunk,
     ) -> Result<Reply, Error> {
         reach("adopt", "before");
-        let first = transfer.upload.identity();
-        let lost = Reply::SessionOver(
-            "a chunk whose answer was lost cannot be vouched for: the file was touched since",
-        );
-        if Some(self.source.identity_now()?) != first {
-            return Ok(lost);
-        }
-        let running = match transfer.upload.running() {
-            None => None,
-            Some(running) => {
-                let range = chunk.range();
-                let read = blocking(&self.source, move |source, cancel| {
-                    let mut at_end = None;
-                    source.digests(running, range.start, [range.end], cancel, |_, running| {
-                        at_end = Some(running.clone());
-                        true
-                    })?;
-                    Ok(at_end)
-                });
-                read.await?
+        let (first, range) = (transfer.upload.identity(), chunk.range());
+        let sent = self.unanswered.take().filter(|(of, _)| *of == chunk);
+        let before = transfer.upload.running();
+        let read = blocking(&self.source, move |source, cancel| {
+            let mut at_end = None;
+            if let Some(running) = before {
+                source.digests(running, range.start, [range.end], cancel, |_, running| {
+                    at_end = Some(running.clone());
+                    true
+                })?;
             }
+            Ok((at_end, source.identity_now()?))
+        });
+        let (running, now) = read.await?;
+        let unmoved = first.is_some_and(|first| match running {
+            Some(_) => first.proves_same(&now),
+            None => first.but_for_ctime(&now),
+        });
+        let same = match (&sent, &running) {
+            (Some((_, sent)), Some(running)) => sent.entry() == running.entry(),
+            _ => unmoved,
         };
-        if Some(self.source.identity_now()?) != first {
-            return Ok(lost);
-        }
         reach("adopt", "read");
-        Ok(Reply::Adopted(running))
+        Ok(if same {
+            Reply::Adopted(running)
+        } else {
+            Reply::SessionOver(
+                "a chunk whose answer was lost cannot be vouched for: the file was touched since",
+            )
+        })
     }
 }

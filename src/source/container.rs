@@ -131,18 +131,27 @@ impl fmt::Display for Gap {
     }
 }
 
+/// A video of a kind that the API takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recognised {
+    pub(crate) container: Container,
+    /// Whether the file would look complete while a program still adds to its end: a live WebM, or fragments without the
+    /// index (`mfra`) that closes them.
+    pub(crate) open_ended: bool,
+}
+
 /// Decide what the first `size` bytes of `file` are.
 ///
 /// Reads the first 512 bytes and the header of each top-level box, never the payload, and moves no
 /// file position.
-pub(crate) fn recognise(file: &File, size: u64) -> Result<Container, Unfit> {
+pub(crate) fn recognise(file: &File, size: u64) -> Result<Recognised, Unfit> {
     recognise_with(&|buf, at| read_exact_at(file, buf, at), size)
 }
 
 /// A positioned read that fills its buffer.
 pub(crate) type ReadAt<'a> = &'a dyn Fn(&mut [u8], u64) -> io::Result<()>;
 
-pub(crate) fn recognise_with(read: ReadAt<'_>, size: u64) -> Result<Container, Unfit> {
+pub(crate) fn recognise_with(read: ReadAt<'_>, size: u64) -> Result<Recognised, Unfit> {
     let mut probe = [0; PROBE as usize];
     let probe = read_up_to(read, &mut probe, 0, size)?;
 
@@ -216,8 +225,9 @@ fn by_brands(ftyp: &[u8]) -> Result<Container, Unfit> {
 
 /// Follow the top-level boxes to the end of the file. Each one that begins must be whole, with
 /// `moov` and media among them.
-fn walk(read: ReadAt<'_>, size: u64, container: Container) -> Result<Container, Unfit> {
+fn walk(read: ReadAt<'_>, size: u64, container: Container) -> Result<Recognised, Unfit> {
     let (mut moov, mut media) = (false, false);
+    let (mut fragments, mut closed) = (false, false);
     let mut at = 0;
     for _ in 0..MOST_BOXES {
         let mut header = [0; 16];
@@ -238,10 +248,15 @@ fn walk(read: ReadAt<'_>, size: u64, container: Container) -> Result<Container, 
         }
         moov |= &found.kind == b"moov";
         media |= matches!(&found.kind, b"mdat" | b"imda");
+        fragments |= &found.kind == b"moof";
+        closed |= &found.kind == b"mfra";
         at = found.end;
     }
     match (moov, media) {
-        (true, true) => Ok(container),
+        (true, true) => Ok(Recognised {
+            container,
+            open_ended: fragments && !closed,
+        }),
         (false, _) => Err(Unfit::Unfinished {
             container,
             gap: Gap::NoMoov,

@@ -1,7 +1,7 @@
-//! The pieces of a chunk as its body takes them: read when they are asked for, or read and hashed ahead of that.
+//! The pieces of a chunk as its body takes them: read, and hashed where there is a ledger, ahead of that.
 //!
 //! Hashing costs more than reading and sending together. Done ahead, by a thread of its own, it overlaps with them, and
-//! goes on through the pause between two chunks. A task would not do: a runtime likes to run the one that is woken on the
+//! goes on through the pause between two chunks. A file system that does not answer stops that thread and nothing else. A task would not do: a runtime likes to run the one that is woken on the
 //! thread of the one that woke it, which makes the two take turns.
 
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use std::thread;
 use bytes::Bytes;
 use futures::Stream;
 
-use super::{Pool, ReadMode, Reading, Source};
+use super::{Pool, ReadMode, Source};
 use crate::body::{Piece, WITHHELD};
 use crate::ledger::Running;
 use crate::plan::{Chunk, Plan};
@@ -29,27 +29,6 @@ const ENOUGH: usize = 3;
 /// Bytes of stack that a reader has; it needs few.
 const STACK: usize = 256 * 1024;
 
-/// The pieces of one chunk.
-pub(crate) enum Pieces {
-    /// Read, and hashed on from what is sent before, when they are asked for.
-    Now(Reading, Option<Running>),
-    Ahead(Share),
-}
-
-impl Stream for Pieces {
-    type Item = io::Result<Piece>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        match &mut *self {
-            Self::Now(reading, running) => {
-                let bytes = reading.next();
-                Poll::Ready(bytes.map(|bytes| Ok(Piece::of(bytes?, running))))
-            }
-            Self::Ahead(share) => share.poll(cx),
-        }
-    }
-}
-
 impl Piece {
     fn of(bytes: Bytes, running: &mut Option<Running>) -> Self {
         if let Some(running) = running {
@@ -60,7 +39,7 @@ impl Piece {
     }
 }
 
-/// A file that is read and hashed from one chunk's start to the file's end. Dropping it ends the reading.
+/// A file that is read from one chunk's start to the file's end, and hashed if there is a ledger. Dropping it ends the reading.
 #[derive(Debug)]
 pub(crate) struct Ahead(Arc<Line>);
 
@@ -84,13 +63,13 @@ struct Waiting {
 }
 
 impl Ahead {
-    /// Starts at `chunk`, whose pieces are the first to be shared; `running` is the hash of all before it. Fails where no
-    /// more threads are to be had.
+    /// Starts at `chunk`, whose pieces are the first to be shared; `running` is the hash of all before it, where there is a
+    /// ledger. Fails where no more threads are to be had.
     pub(crate) fn start(
         source: &Source,
         plan: Plan,
         chunk: Chunk,
-        running: Running,
+        running: Option<Running>,
         mode: ReadMode,
         pool: &Pool,
     ) -> io::Result<(Self, Share)> {
@@ -106,7 +85,7 @@ impl Ahead {
         });
         let (source, pool, reader) = (source.clone(), pool.clone(), Reader(Arc::clone(&line)));
         let read = move || {
-            let mut running = Some(running);
+            let mut running = running;
             for index in chunk.index()..plan.chunk_count() {
                 let chunk = plan.chunk(index);
                 let mut left = chunk.size();
@@ -178,8 +157,10 @@ pub(crate) struct Share {
     turn: u64,
 }
 
-impl Share {
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Piece>>> {
+impl Stream for Share {
+    type Item = io::Result<Piece>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut waiting = self.line.lock();
         if waiting.turn != self.turn {
             return Poll::Ready(Some(Err(io::Error::other("the chunk is sent again"))));

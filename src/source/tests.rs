@@ -41,8 +41,9 @@ fn sent() -> (tempfile::NamedTempFile, Source, Plan, Vec<Entry>) {
 }
 
 fn prove(source: &Source, plan: &Plan, ledger: &[Entry]) -> Proof {
+    let as_of = source.settled().expect("known");
     source
-        .prove(plan, ledger, &AtomicBool::new(false))
+        .prove(as_of, plan, ledger, &AtomicBool::new(false))
         .expect("readable")
 }
 
@@ -99,7 +100,7 @@ fn what_many_uploads_had_on_their_way_is_not_kept_when_they_are_over() {
 }
 
 /// Takes what is shared of a chunk until `most` pieces came; their bytes, and the hash after the last.
-async fn take(mut share: Pieces, most: usize) -> io::Result<(u64, Option<Entry>)> {
+async fn take(mut share: Share, most: usize) -> io::Result<(u64, Option<Entry>)> {
     let (mut len, mut entry) = (0, None);
     for _ in 0..most {
         let Some(piece) = share.next().await else {
@@ -121,19 +122,19 @@ async fn what_is_hashed_ahead_is_the_ledger_and_a_chunk_that_is_sent_again_gets_
             Ahead::start(&source, plan, chunk, running, mode, &pool).expect("a thread")
         };
         let (first, second) = (plan.chunk(0), plan.chunk(1));
-        let (ahead, share) = start(first, Running::default());
+        let (ahead, share) = start(first, Some(Running::default()));
         assert!(ahead.share(second).is_none(), "the first one comes first");
         let pieces = first.size().div_ceil(PIECE as u64) as usize;
-        let (len, entry) = take(Pieces::Ahead(share), pieces).await.expect("read");
+        let (len, entry) = take(share, pieces).await.expect("read");
         assert_eq!((len, entry), (first.size(), Some(ledger[0])));
         assert!(ahead.share(first).is_none(), "it is gone");
 
         let abandoned = ahead.share(second).expect("it is next");
         let share = ahead.share(second).expect("nothing was taken");
-        take(Pieces::Ahead(abandoned), 1)
+        take(abandoned, 1)
             .await
             .expect_err("an abandoned body takes nothing from the one after it");
-        let (len, entry) = take(Pieces::Ahead(share), usize::MAX).await.expect("read");
+        let (len, entry) = take(share, usize::MAX).await.expect("read");
         assert_eq!((len, entry), (second.size(), Some(ledger[1])));
     }
 }
@@ -144,10 +145,10 @@ async fn a_file_that_is_cut_off_while_it_is_read_ahead_is_an_error_and_no_shorte
         let (file, source, plan, _) = sent();
         let chunk = plan.chunk(0);
         let pool = Pool::default();
-        let started = Ahead::start(&source, plan, chunk, Running::default(), mode, &pool);
+        let started = Ahead::start(&source, plan, chunk, Some(Running::default()), mode, &pool);
         let (_ahead, share) = started.expect("a thread");
         file.as_file().set_len(1_000_000).expect("cut off");
-        let kind = match take(Pieces::Ahead(share), usize::MAX).await {
+        let kind = match take(share, usize::MAX).await {
             Err(error) => Some(error.kind()),
             Ok(_) => None,
         };
@@ -176,7 +177,7 @@ fn one_changed_byte_is_found_and_a_mere_touch_is_not_a_change() {
         .expect("edited");
     let proof = prove(&source, &plan, &ledger);
     assert_eq!(proof, Proof::Differs(1));
-    assert_eq!(proof.complaint().as_deref(), Some("chunk 2 differs"));
+    assert_eq!(proof.same().expect_err("changed"), "chunk 2 differs");
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn a_file_that_became_shorter_is_told_and_not_an_accident() {
 #[test]
 fn a_long_reading_ends_when_nobody_waits_for_it() {
     let (_file, source, plan, ledger) = sent();
-    let read = source.prove(&plan, &ledger, &AtomicBool::new(true));
+    let read = source.prove(source.identity(), &plan, &ledger, &AtomicBool::new(true));
     assert_eq!(
         read.expect_err("cancelled").kind(),
         io::ErrorKind::Interrupted
@@ -225,5 +226,27 @@ fn what_cannot_be_read_twice_is_refused_without_blocking() {
     ] {
         let error = Source::open(path).expect_err("refused");
         assert_eq!(error.kind(), crate::ErrorKind::Source, "{error}");
+    }
+}
+
+#[test]
+fn an_edit_right_after_the_identity_was_taken_is_never_hidden_by_a_coarse_clock() {
+    let (disk, memory) = (
+        tempfile::tempdir().ok(),
+        tempfile::tempdir_in("/dev/shm").ok(),
+    );
+    for dir in disk.into_iter().chain(memory) {
+        for round in 0..20_u8 {
+            let path = dir.path().join("clip.mp4");
+            std::fs::write(&path, bytes(200_000)).expect("written");
+            let source = Source::open(&path).expect("open");
+            let file = File::options().write(true).open(&path).expect("open");
+            let modified = file.metadata().and_then(|found| found.modified());
+            file.write_all_at(&[round], 100_000).expect("edited");
+            file.set_modified(modified.expect("known"))
+                .expect("put back");
+            let now = source.identity_now().expect("known");
+            assert!(!source.identity().proves_same(&now), "{round}: {now:?}");
+        }
     }
 }

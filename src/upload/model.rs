@@ -145,6 +145,8 @@ fn fresh(size: u64) -> Upload {
         inode: 2,
         size,
         mtime_ns: 3,
+        ctime_ns: Some(4),
+        proves: true,
     };
     let key = Key {
         account: "lena".into(),
@@ -155,6 +157,7 @@ fn fresh(size: u64) -> Upload {
     let origin = Origin::File {
         path: "/clip.mp4".into(),
         identity,
+        fingerprint: None,
         content_type: "video/mp4".into(),
         plan: Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal"),
     };

@@ -61,7 +61,12 @@ pub(crate) enum Origin {
     File {
         #[serde(with = "stored_path")]
         path: PathBuf,
+        /// Everything acknowledged, and all of the chunk in flight, was read from the file as of this.
         identity: Identity,
+        /// SHA-256 of the first and the last 64 KiB, in hexadecimal; files with different ones are different videos.
+        /// Older rows lack it.
+        #[serde(default)]
+        fingerprint: Option<String>,
         content_type: String,
         #[serde(deserialize_with = "legal")]
         plan: Plan,
@@ -83,13 +88,38 @@ fn legal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Plan, D::Error> {
     Ok(plan)
 }
 
-/// What the file system says of a file's bytes without reading them, as of the first byte that was sent.
+/// What the file system says of a file without reading its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) device: u64,
     pub(crate) inode: u64,
     pub(crate) size: u64,
     pub(crate) mtime_ns: i64,
+    /// The kernel sets this time at each change of bytes, times, name, mode or owner, and no program can set it back.
+    /// Older rows lack it.
+    #[serde(default)]
+    pub(crate) ctime_ns: Option<i64>,
+    /// Whether the bytes are the same for as long as the file system says the same: see [`settled`](crate::source).
+    #[serde(default)]
+    pub(crate) proves: bool,
+}
+
+impl Identity {
+    /// Whether the file system says `now` what it said then.
+    pub(crate) fn is_still(&self, now: &Self) -> bool {
+        self.ctime_ns.is_some() && self.ctime_ns == now.ctime_ns && self.but_for_ctime(now)
+    }
+
+    /// Whether size, time of modification and inode are the same. A program can bring this about with other bytes.
+    pub(crate) fn but_for_ctime(&self, now: &Self) -> bool {
+        (self.device, self.inode, self.size, self.mtime_ns)
+            == (now.device, now.inode, now.size, now.mtime_ns)
+    }
+
+    /// Whether the file is proven to hold the bytes that it held then.
+    pub(crate) fn proves_same(&self, now: &Self) -> bool {
+        self.proves && self.is_still(now)
+    }
 }
 
 /// A path as text; as hexadecimal bytes where its name is not UTF-8.

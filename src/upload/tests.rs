@@ -26,6 +26,8 @@ fn identity() -> Identity {
         inode: 2,
         size: SIZE,
         mtime_ns: 3,
+        ctime_ns: Some(4),
+        proves: true,
     }
 }
 
@@ -43,6 +45,7 @@ fn file(path: &Path) -> Origin {
     Origin::File {
         path: path.to_owned(),
         identity: identity(),
+        fingerprint: None,
         content_type: "video/mp4".into(),
         plan: Plan::new(SIZE, &Limits::TIKTOK, 10_000_000).expect("legal"),
     }

@@ -70,7 +70,12 @@ impl Scene {
 
     /// A video of `size` bytes; its bytes follow from its name and size.
     pub(crate) fn video(&self, name: &str, size: u64) -> PathBuf {
-        let path = self.path(name);
+        self.video_in(self.dir.path(), name, size)
+    }
+
+    /// The same on another disk.
+    pub(crate) fn video_in(&self, dir: &Path, name: &str, size: u64) -> PathBuf {
+        let path = dir.join(name);
         let seed = name
             .bytes()
             .fold(size, |seed, byte| seed.rotate_left(7) ^ u64::from(byte));

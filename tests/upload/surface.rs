@@ -351,3 +351,58 @@ fn an_engine_and_its_parts_can_go_anywhere() {
     }
     let _ = future;
 }
+
+/// Waits until every byte of the job is at the service.
+async fn until_processing(handle: &mut chunkferry::Handle) {
+    while let Some(event) = handle.event().await {
+        if matches!(event, Event::Processing { .. }) {
+            return;
+        }
+    }
+    panic!("it ended before");
+}
+
+#[tokio::test]
+async fn an_upload_that_the_service_works_on_takes_no_place_from_the_next() {
+    let stage = Stage::new(&["processing_time=1h"], &[]);
+    let engine = stage.options().jobs(1).open().unwrap();
+    let files = [
+        stage.video("one.mp4", CHUNK),
+        stage.video("two.mp4", CHUNK + 1),
+    ];
+    let mut handles = files.map(|file| engine.submit(job(&file)));
+    for handle in &mut handles {
+        until_processing(handle).await;
+    }
+    assert_eq!(stage.log().inits, 2);
+}
+
+#[tokio::test]
+async fn different_files_of_one_size_do_not_wait_for_each_other() {
+    let stage = Stage::new(&["processing_time=1h"], &[]);
+    let engine = stage.options().jobs(3).open().unwrap();
+    // The same beginning; only the last bytes tell.
+    let files: Vec<_> = (0..3_u8)
+        .map(|last| {
+            let file = stage.path(&format!("{last}.mp4"));
+            video::write(&file, 3 * CHUNK, 1);
+            let open = std::fs::File::options().write(true).open(&file).unwrap();
+            std::os::unix::fs::FileExt::write_all_at(&open, &[last; 9], 3 * CHUNK - 9).unwrap();
+            file
+        })
+        .collect();
+    let mut handles: Vec<_> = files.iter().map(|file| engine.submit(job(file))).collect();
+    for handle in &mut handles {
+        until_processing(handle).await;
+    }
+    let log = stage.log();
+    let mut sent: Vec<_> = log
+        .sessions
+        .iter()
+        .filter_map(|session| session.sha256.clone())
+        .collect();
+    let mut wanted: Vec<_> = files.iter().map(|file| video::sha256(file)).collect();
+    sent.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!((log.inits, sent), (3, wanted));
+}

@@ -26,10 +26,13 @@ fn upload(account: &str, size: u64) -> Upload {
         inode: 2,
         size,
         mtime_ns: 3,
+        ctime_ns: Some(4),
+        proves: true,
     };
     let origin = Origin::File {
         path: "/videos/clip.mp4".into(),
         identity,
+        fingerprint: None,
         content_type: "video/mp4".into(),
         plan: Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal"),
     };

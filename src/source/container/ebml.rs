@@ -1,6 +1,6 @@
 //! WebM, which is Matroska with a DocType of its own: elements of EBML (RFC 8794).
 
-use super::{Container, Gap, ReadAt, Unfit, formats::Format, read_up_to};
+use super::{Container, Gap, ReadAt, Recognised, Unfit, formats::Format, read_up_to};
 
 /// Tell WebM from Matroska by the DocType, and check that a Segment of known size is whole.
 pub(super) fn webm(
@@ -8,7 +8,13 @@ pub(super) fn webm(
     size: u64,
     probe: &[u8],
     head: &Element,
-) -> Result<Container, Unfit> {
+) -> Result<Recognised, Unfit> {
+    let webm = |open_ended| {
+        Ok(Recognised {
+            container: Container::WebM,
+            open_ended,
+        })
+    };
     let end = check_doc_type(probe, head)?;
     let mut header = [0; 12];
     let header = read_up_to(read, &mut header, end, size)?;
@@ -21,7 +27,7 @@ pub(super) fn webm(
         }) => {
             let end = end.saturating_add(header as u64).saturating_add(length);
             match end.saturating_sub(size) {
-                0 => Ok(Container::WebM),
+                0 => webm(false),
                 missing => {
                     let gap = Gap::Cut {
                         part: "Segment".to_owned(),
@@ -39,7 +45,7 @@ pub(super) fn webm(
             container: Container::WebM,
             gap: Gap::NoMedia,
         }),
-        _ => Ok(Container::WebM),
+        _ => webm(true),
     }
 }
 
