@@ -39,11 +39,15 @@ pub(super) async fn place(
     supersede(shared, source, key).await?;
     let Found { mut rows, lost } = shared.journal.find(key.clone()).await?;
     choose(&mut rows, again);
-    let other = |row: &Upload| {
-        row.fingerprint()
-            .is_some_and(|row| row != source.fingerprint())
+    // Another job may be sending such a file now; nobody else carries an upload of this path. What may be complete is
+    // compared to its last byte, so that a fingerprint from before an edit does no harm.
+    let foreign = |row: &Upload| {
+        let other = row
+            .fingerprint()
+            .is_some_and(|row| row != source.fingerprint());
+        other && row.path() != Some(source.path()) && !row.has_ended() && !row.may_be_posted()
     };
-    let alike: Vec<Upload> = rows.iter().filter(|row| !other(row)).cloned().collect();
+    let alike: Vec<Upload> = rows.iter().filter(|row| !foreign(row)).cloned().collect();
     let now = source.identity();
     let proven = |row: &&Upload| row.identity().is_some_and(|then| then.proves_same(&now));
     if let Some(row) = alike.iter().find(proven) {

@@ -1,13 +1,13 @@
 //! One case: an upload that is killed, carried on and killed again until it ends.
 
 use std::collections::HashMap;
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::act::{Act, Subject};
 use crate::scene::{End, Kill, Scene};
 use crate::switches::Row;
-use crate::verdict::{Fate, Recorded, Verdict, session};
+use crate::verdict::{Fate, Recorded, Verdict, is_draft, session};
 use crate::video;
 
 /// Runs after the last planned kill; each may end with 75, which asks for another.
@@ -21,8 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(4);
 pub(crate) struct Case {
     pub(crate) row: Row,
     pub(crate) kills: Vec<Kill>,
-    /// The file is edited after the first kill.
-    pub(crate) edited: bool,
+    /// What happens to the file after the first kill, or while the first run is frozen.
+    pub(crate) act: Act,
+    /// The file lies in memory, where times prove little.
+    pub(crate) in_memory: bool,
     /// The exit codes that may end it; 75 means that it stays where it is, however often it is run.
     pub(crate) ends: Vec<i32>,
     /// Nobody kills it where it waits.
@@ -64,22 +66,39 @@ impl Videos {
 
 impl Case {
     pub(crate) fn told(&self) -> String {
-        let edited = if self.edited { ", then edited" } else { "" };
-        format!("{}; kills {:?}{edited}", self.row.told(), self.kills)
+        let (act, disk) = (self.act, if self.in_memory { "memory" } else { "disk" });
+        format!(
+            "{}; kills {:?}; {act:?} on {disk}",
+            self.row.told(),
+            self.kills
+        )
     }
 
     pub(crate) fn play(&self, videos: &Videos) -> Verdict {
         let (file, sha256) = videos.of(&self.row);
         let mut versions = vec![sha256];
         let mut scene = Scene::new(&self.row, &file);
-        if self.edited {
-            scene.file = scene.path("clip.mp4");
-            std::fs::copy(&file, &scene.file).unwrap();
-        }
+        let mut subject = (self.act != Act::None).then(|| {
+            let subject = Subject::of(&file, self.act, self.in_memory);
+            subject.path.clone_into(&mut scene.file);
+            if self.act == Act::Mapped {
+                scene.allow_writer();
+            }
+            versions = vec![subject.sha256()];
+            subject
+        });
+        // Happens once.
+        let mut act = |versions: &mut Vec<String>| {
+            if let (1, Some(subject)) = (versions.len(), &mut subject) {
+                subject.act();
+                versions.push(subject.sha256());
+            }
+        };
         let mut verdict = Verdict {
             fate: Fate::Lost,
             at_points: Vec::new(),
             cuts: 0,
+            frozen: 0,
             inits: 0,
             sessions_lost: Vec::new(),
             broken: Vec::new(),
@@ -99,10 +118,11 @@ impl Case {
             } else {
                 Duration::MAX
             };
-            let run = scene.run(kill, patience);
+            let run = scene.run(kill, patience, || act(&mut versions));
             let reasons = run.events("session_lost");
             let reasons = reasons.map(|line| line["reason"].as_str().unwrap_or_default());
             verdict.sessions_lost.extend(reasons.map(str::to_owned));
+            verdict.frozen += usize::from(run.frozen);
             match run.end {
                 End::AtPoint => {
                     let Some(Kill::At(point, _)) = kill else {
@@ -150,27 +170,22 @@ impl Case {
                     });
                 }
             }
-            if self.edited && runs == 1 {
-                edit(&scene.file);
-                versions.push(video::sha256(&scene.file));
+            if runs == 1 {
+                act(&mut versions);
             }
         }
         let log = scene.log();
         verdict.inits = log.requests.init;
         verdict.fate = self.fate(last, &log, &versions);
         verdict.judge(self, &log, &recorded, unheard, runs as u64);
-        if let Some(code @ (0 | 1 | 5)) = last {
-            verdict.run_once_more(&mut scene, code, &log);
+        let there = versions.last();
+        let mut drafts = log.sessions.iter().filter(|session| is_draft(session));
+        let posted = drafts.any(|draft| draft.sha256.as_ref() == there);
+        match last {
+            Some(0 | 3) if !posted => verdict.send_what_is_there(&mut scene, there),
+            Some(code @ (0 | 1 | 5)) => verdict.run_once_more(&mut scene, code, &log),
+            _ => {}
         }
         verdict
-    }
-}
-
-/// Other bytes near both ends, same size: one version's first chunk and the other's last are no version.
-fn edit(file: &Path) {
-    let mut file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
-    for place in [SeekFrom::Start(1000), SeekFrom::End(-1000)] {
-        file.seek(place).unwrap();
-        file.write_all(b"edited").unwrap();
     }
 }

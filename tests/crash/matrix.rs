@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
+use crate::act::Act;
 use crate::case::{Case, Videos};
 use crate::page;
 use crate::points::POINTS;
@@ -47,7 +48,8 @@ fn case(row: &Row, kills: Vec<Kill>) -> Case {
     Case {
         row: row.clone(),
         kills,
-        edited: false,
+        act: Act::None,
+        in_memory: false,
         ends: ends(row),
         patient: false,
     }
@@ -66,9 +68,43 @@ fn at_point(row: &Row, (step, what, times): (&str, &str, u32), random: &mut Rng)
     case(row, kills)
 }
 
+/// Something happens to the file while the first run is frozen at this point, or, one time in three, after it was killed
+/// there. Once the last bytes may have left, nobody can tell whether the video of before is complete.
+fn acted_on(row: &Row, (step, what, times): (&str, &str, u32), act: Act, random: &mut Rng) -> Case {
+    let in_memory = random.bool();
+    let Kill::At(point, nth) = at(step, what, random.u32(1..=times)) else {
+        unreachable!("a kill at a point")
+    };
+    let long = if random.u8(..8) == 0 { 3000 } else { 100 };
+    let long = Duration::from_millis(random.u64(0..long));
+    let kill = match random.u8(..3) {
+        0 => Kill::At(point, nth),
+        _ => Kill::Freeze(point, nth, long),
+    };
+    let mut ends = ends(row);
+    if act.changes_bytes() {
+        ends.extend([3, 5]);
+    }
+    Case {
+        act,
+        in_memory,
+        ends,
+        patient: true,
+        ..case(row, vec![kill])
+    }
+}
+
 /// Every point under every row, every stage, and kills at any instant.
 fn all(rows: &[Row], random: &mut Rng) -> Vec<Case> {
     let mut cases = stages::cases();
+    let plain = Row::with(&[]);
+    for point in FIRST_RUN {
+        for act in Act::DURING {
+            cases.extend((0..4).map(|_| acted_on(&plain, *point, act, random)));
+            let row = &rows[random.usize(..rows.len())];
+            cases.push(acted_on(row, *point, act, random));
+        }
+    }
     for row in rows {
         cases.extend(FIRST_RUN.iter().map(|point| at_point(row, *point, random)));
         for _ in 0..4 {
@@ -98,6 +134,12 @@ fn some(rows: &[Row], random: &mut Rng) -> Vec<Case> {
         let row = plain[random.usize(..plain.len())];
         cases.push(at_point(row, *point, random));
     }
+    for act in Act::DURING {
+        for _ in 0..6 {
+            let point = FIRST_RUN[random.usize(..FIRST_RUN.len())];
+            cases.push(acted_on(&Row::with(&[]), point, act, random));
+        }
+    }
     for _ in 0..6 {
         let row = &rows[random.usize(..rows.len())];
         cases.push(case(row, (0..2).map(|_| instant(random)).collect()));
@@ -112,6 +154,7 @@ pub(crate) struct Tally {
     pub(crate) fates: BTreeMap<&'static str, usize>,
     pub(crate) at_points: BTreeMap<Point, usize>,
     pub(crate) cuts: usize,
+    pub(crate) frozen: usize,
     pub(crate) inits: u64,
     /// Why sessions were given up, and how often.
     pub(crate) sessions_lost: BTreeMap<String, usize>,
@@ -131,6 +174,7 @@ impl Tally {
             Fate::Lost => "lost",
             Fate::Doubled => "doubled",
             Fate::Mixed => "mixed",
+            Fate::Withheld => "withheld",
             Fate::Hung => "hung",
         };
         *self.fates.entry(fate).or_default() += 1;
@@ -138,6 +182,7 @@ impl Tally {
             *self.at_points.entry(*point).or_default() += 1;
         }
         self.cuts += verdict.cuts;
+        self.frozen += verdict.frozen;
         self.inits += verdict.inits;
         for reason in &verdict.sessions_lost {
             *self.sessions_lost.entry(reason.clone()).or_default() += 1;

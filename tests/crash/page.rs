@@ -45,6 +45,10 @@ fn section(tally: &Tally, switches: &[Switch], rows: usize, seed: u64) -> String
         format!("{at_points}, {}", tally.cuts),
     );
     row(
+        "runs frozen at a point while their file was changed or touched",
+        tally.frozen.to_string(),
+    );
+    row(
         "labelled points, reached",
         format!("{}, {reached}", POINTS.len()),
     );
@@ -59,7 +63,7 @@ fn section(tally: &Tally, switches: &[Switch], rows: usize, seed: u64) -> String
         "a typed end without success, as expected",
         fate("told").to_string(),
     );
-    for name in ["lost", "doubled", "mixed", "hung"] {
+    for name in ["lost", "doubled", "mixed", "withheld", "hung"] {
         row(name, format!("**{}**", fate(name)));
     }
     row("another promise broken", format!("**{}**", tally.broken));

@@ -29,6 +29,8 @@ pub(crate) enum Kill {
     At(Point, u32),
     /// From outside, this long after its start.
     After(Duration),
+    /// Not killed but frozen, the nth time it comes to a point, for this long.
+    Freeze(Point, u32, Duration),
 }
 
 pub(crate) type Point = (&'static str, &'static str);
@@ -52,6 +54,7 @@ pub(crate) enum End {
 
 pub(crate) struct Run {
     pub(crate) end: End,
+    pub(crate) frozen: bool,
     /// What it said on stdout.
     pub(crate) said: Vec<Value>,
 }
@@ -67,7 +70,7 @@ pub(crate) struct Scene {
     url: String,
     dir: TempDir,
     pub(crate) file: PathBuf,
-    no_ledger: bool,
+    more: Vec<&'static str>,
     /// Tokens are the same creator's; a dead one is replaced by the next.
     pub(crate) token: u32,
     runs: u32,
@@ -96,7 +99,10 @@ impl Scene {
             emulator,
             dir,
             file: file.to_owned(),
-            no_ledger: row.get("ledger") == "off",
+            more: (row.get("ledger") == "off")
+                .then_some("--no-ledger")
+                .into_iter()
+                .collect(),
             token: 1,
             runs: 0,
         }
@@ -104,6 +110,11 @@ impl Scene {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    /// Takes a file that may have a writer.
+    pub(crate) fn allow_writer(&mut self) {
+        self.more.push("--allow-writer");
     }
 
     fn command(&self) -> Command {
@@ -116,13 +127,19 @@ impl Scene {
             .env("CHUNKFERRY_ACCOUNT", "lena")
             .env("TIKTOK_ACCESS_TOKEN", format!("act.lena.{}", self.token))
             .args(["upload", "--json", "--chunk-size", "5MiB", "--wait", WAIT])
-            .args(self.no_ledger.then_some("--no-ledger"))
+            .args(&self.more)
             .arg(&self.file);
         command
     }
 
     /// Runs the command to its end, or to its death. One that takes longer than `patience` is killed from outside.
-    pub(crate) fn run(&mut self, kill: Option<&Kill>, patience: Duration) -> Run {
+    /// `act` happens while it is frozen.
+    pub(crate) fn run(
+        &mut self,
+        kill: Option<&Kill>,
+        patience: Duration,
+        mut act: impl FnMut(),
+    ) -> Run {
         self.runs += 1;
         let out = self.path(&format!("run-{}.jsonl", self.runs));
         let mut command = self.command();
@@ -132,6 +149,9 @@ impl Scene {
                 command.env("CHUNKFERRY_KILL_POINT", format!("{step} {what} {nth}"));
             }
             Some(Kill::After(wait)) => limit = *wait,
+            Some(Kill::Freeze((step, what), nth, _)) => {
+                command.env("CHUNKFERRY_FREEZE_POINT", format!("{step} {what} {nth}"));
+            }
             None => {}
         }
         let mut child = command
@@ -141,7 +161,17 @@ impl Scene {
             .spawn()
             .unwrap();
         let started = Instant::now();
+        let mut frozen = false;
         let (status, cut) = loop {
+            if let Some(Kill::Freeze(_, _, wait)) = kill
+                && !frozen
+                && is_stopped(child.id())
+            {
+                frozen = true;
+                act();
+                std::thread::sleep(*wait);
+                signal(child.id(), "-CONT");
+            }
             if let Some(status) = child.try_wait().unwrap() {
                 break (status, false);
             }
@@ -164,6 +194,7 @@ impl Scene {
         let said = lines.filter_map(|line| serde_json::from_str(line).ok());
         Run {
             end,
+            frozen,
             said: said.collect(),
         }
     }
@@ -189,6 +220,18 @@ impl Scene {
         copy_dir(&self.path("state"), copy.path());
         chunkferry::records(copy.path()).unwrap().pop()
     }
+}
+
+/// Whether a process is stopped, by the word of the kernel.
+fn is_stopped(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with('T'))
+}
+
+fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &pid.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 fn copy_dir(from: &Path, to: &Path) {

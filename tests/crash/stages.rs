@@ -2,6 +2,7 @@
 
 use fastrand::Rng;
 
+use crate::act::Act;
 use crate::case::Case;
 use crate::scene::{Kill, at};
 use crate::switches::Row;
@@ -240,7 +241,8 @@ pub(crate) fn cases() -> Vec<Case> {
             Case {
                 row: Row::with(stage.row),
                 kills,
-                edited: stage.edited,
+                act: if stage.edited { Act::Edited } else { Act::None },
+                in_memory: false,
                 ends: stage.ends.to_vec(),
                 patient: true,
             }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chunkferry::emulator::{Log, SessionLog};
 
+use crate::act::Act;
 use crate::case::Case;
-use crate::scene::{End, Point, Scene};
+use crate::scene::{End, Kill, Point, Scene};
 
 /// What became of the video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(crate) enum Fate {
     Lost,
     Doubled,
     Mixed,
+    /// A video that is new was taken for one that is delivered.
+    Withheld,
     Hung,
 }
 
@@ -26,6 +29,8 @@ pub(crate) struct Verdict {
     pub(crate) at_points: Vec<Point>,
     /// Kills from outside.
     pub(crate) cuts: usize,
+    /// Runs that were frozen at a point, and continued.
+    pub(crate) frozen: usize,
     pub(crate) inits: u64,
     /// Why sessions were given up, in the words of the command.
     pub(crate) sessions_lost: Vec<String>,
@@ -45,12 +50,17 @@ pub(crate) fn session<'a>(log: &'a Log, publish_id: &str) -> Option<&'a SessionL
     sessions.find(|session| session.publish_id == publish_id)
 }
 
+pub(crate) fn is_draft(session: &SessionLog) -> bool {
+    matches!(&*session.status, "SEND_TO_USER_INBOX" | "PUBLISH_COMPLETE")
+}
+
 impl Case {
     pub(crate) fn fate(&self, last: Option<i32>, log: &Log, versions: &[String]) -> Fate {
-        let is_draft = |session: &&SessionLog| {
-            matches!(&*session.status, "SEND_TO_USER_INBOX" | "PUBLISH_COMPLETE")
-        };
-        let drafts: Vec<_> = log.sessions.iter().filter(is_draft).collect();
+        let drafts: Vec<_> = log
+            .sessions
+            .iter()
+            .filter(|session| is_draft(session))
+            .collect();
         let of = |version: &String| {
             let same = |draft: &&&SessionLog| draft.sha256.as_ref() == Some(version);
             drafts.iter().filter(same).count()
@@ -90,7 +100,9 @@ impl Case {
             // Nobody tells where it stands.
             || is("progress_header", &["never"]) && !is("status_bytes", &["exact"])
             || is("final_status", &["FAILED"])
-            || self.edited
+            || self.act.changes_bytes()
+            // A chunk whose answer died with its run cannot be vouched for once the file was touched.
+            || self.act == Act::Touched && !matches!(self.kills[..], [Kill::Freeze(..)])
     }
 }
 
@@ -99,7 +111,7 @@ impl Verdict {
         !self.broken.is_empty()
             || matches!(
                 self.fate,
-                Fate::Lost | Fate::Doubled | Fate::Mixed | Fate::Hung
+                Fate::Lost | Fate::Doubled | Fate::Mixed | Fate::Withheld | Fate::Hung
             )
     }
 
@@ -136,7 +148,7 @@ impl Verdict {
                     .push(format!("P1: chunks out of order: {firsts:?}"));
             }
         }
-        let kills = self.at_points.len() + self.cuts;
+        let kills = self.at_points.len() + self.cuts + self.frozen;
         for session in &log.sessions {
             let chunks = session.total_chunk_count.unwrap_or(0) as usize;
             // The chunk in flight once more; where only headers tell, they are believed when they say it twice.
@@ -173,7 +185,7 @@ impl Verdict {
 
     /// The same command once more: what has ended stays ended, without an init and without a byte.
     pub(crate) fn run_once_more(&mut self, scene: &mut Scene, code: i32, before: &Log) {
-        let run = scene.run(None, Duration::MAX);
+        let run = scene.run(None, Duration::MAX, || {});
         let outcome = run.events("outcome").next();
         let outcome = outcome.map_or("", |line| line["outcome"].as_str().unwrap_or_default());
         if run.end != End::Exit(code) || code == 0 && outcome != "already_delivered" {
@@ -184,6 +196,15 @@ impl Verdict {
         if (after.requests.init, after.requests.put) != (before.requests.init, before.requests.put)
         {
             self.broken.push("P2: a request after the end".to_owned());
+        }
+    }
+    /// The same command once more, of a file that holds another video by now: that one is sent, too.
+    pub(crate) fn send_what_is_there(&mut self, scene: &mut Scene, there: Option<&String>) {
+        let run = scene.run(None, Duration::MAX, || {});
+        let log = scene.log();
+        let mut drafts = log.sessions.iter().filter(|session| is_draft(session));
+        if run.end != End::Exit(0) || !drafts.any(|draft| draft.sha256.as_ref() == there) {
+            self.fate = Fate::Withheld;
         }
     }
 }

@@ -18,16 +18,16 @@ fn killed_after_each_init_the_seventh_still_waits_for_its_minute() {
     let mut scene = Scene::new(&row, &file);
     let answered = at("init", "answered", 1);
     for _ in 0..6 {
-        let run = scene.run(Some(&answered), Duration::MAX);
+        let run = scene.run(Some(&answered), Duration::MAX, || {});
         assert_eq!(run.end, End::AtPoint);
     }
-    let run = scene.run(None, Duration::from_secs(5));
+    let run = scene.run(None, Duration::from_secs(5), || {});
     assert_eq!((run.end, run.events("waiting").count()), (End::Cut, 1));
     let log = scene.log();
     assert_eq!((log.requests.init, log.drafts), (6, 0), "{log:#?}");
     if full() {
         // The service's minute ends no earlier than the journal's.
-        let run = scene.run(None, Duration::MAX);
+        let run = scene.run(None, Duration::MAX, || {});
         let log = scene.log();
         assert_eq!((run.end, log.requests.init), (End::Exit(0), 7), "{log:#?}");
     }
