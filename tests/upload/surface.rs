@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chunkferry::{Engine, ErrorKind, Event, Job, Outcome, Secret, TokenSource, Who};
+use chunkferry::{Engine, ErrorKind, Event, Job, Outcome, Secret, TokenError, TokenSource, Who};
 use futures::future::BoxFuture;
 
 use crate::stage::{CHUNK, Stage, TOKEN, job, run, text_of, until_confirmed};
@@ -156,7 +156,7 @@ async fn many_files_at_once_all_arrive() {
 struct Rotating(AtomicUsize);
 
 impl TokenSource for Rotating {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move { Ok(Secret::new(&format!("act.lena.{number}"))) })
     }
@@ -179,7 +179,7 @@ async fn a_refused_token_is_asked_for_once_more() {
 struct NoToken;
 
 impl TokenSource for NoToken {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async { Err("the vault is sealed: ask Otto".into()) })
     }
 }
@@ -242,6 +242,8 @@ async fn an_error_says_what_it_means_who_acts_and_when() {
         assert!(!error.is_retryable(), "{fault}");
         assert!(error.log_id().is_some(), "{fault}");
         assert_eq!(error.code(), fault.split("code=").nth(1));
+        let capped = error.code() == Some("spam_risk_too_many_pending_share");
+        assert_eq!(error.retry_at().is_some(), capped, "{fault}");
         assert_eq!(stage.log().requests.init, 1, "{fault}: never repeated");
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains(TOKEN), "{shown}");
