@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chunkferry::{
-    Account, Behind, ErrorKind, Event, Job, Outcome, Secret, TokenError, TokenSource,
+    Account, Behind, ErrorKind, Event, Job, Outcome, Secret, TokenError, TokenSource, Watcher,
 };
 use futures::future::BoxFuture;
 
@@ -255,11 +255,25 @@ async fn a_source_that_caches_is_told_which_token_was_refused() {
     }
 }
 
+/// Looks at the progress of an upload again and again until all bytes are confirmed.
+fn watched(watcher: Watcher, size: u64) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let start = std::time::Instant::now();
+        let mut now = watcher.progress();
+        while now.confirmed < size {
+            assert!(start.elapsed() < Duration::from_secs(120), "{now:?}");
+            std::thread::sleep(Duration::from_micros(200));
+            now = watcher.progress();
+            let in_order = now.confirmed <= now.sent && now.sent <= now.total;
+            assert!(in_order && now.bytes_resent <= now.bytes_sent, "{now:?}");
+        }
+    })
+}
+
 #[tokio::test]
 async fn progress_never_tells_more_confirmed_than_sent_or_sent_than_there_is() {
-    let lost = ["progress_header=never", "status_bytes=exact"];
     let stage = Stage::new(
-        &lost,
+        &["progress_header=never"],
         &[
             "put chunk=1 nth=1 lose",
             "put chunk=2 nth=1 drop_session",
@@ -268,27 +282,16 @@ async fn progress_never_tells_more_confirmed_than_sent_or_sent_than_there_is() {
     );
     let size = 3 * CHUNK + 123;
     let file = stage.video("clip.mp4", size);
-    let engine = stage.options().bandwidth(30_000_000).open().unwrap();
+    let engine = stage.engine();
+    // The next run adopts a chunk whose answer this one has lost.
+    let mut first = engine.submit(job(&file));
+    while !matches!(first.event().await, Some(Event::Retry { .. })) {}
+    drop(first);
     for outcome in [Outcome::Delivered, Outcome::AlreadyDelivered] {
         let (upload, watcher) = engine.submit(job(&file)).split();
-        let watch = tokio::task::spawn_blocking(move || {
-            let mut seen = 0;
-            loop {
-                let now = watcher.progress();
-                assert!(
-                    now.confirmed <= now.sent && now.sent <= now.total,
-                    "{now:?}"
-                );
-                assert!(now.bytes_resent <= now.bytes_sent, "{now:?}");
-                seen += 1;
-                if now.confirmed == size {
-                    return seen;
-                }
-                std::thread::sleep(Duration::from_micros(200));
-            }
-        });
+        let watched = watched(watcher, size);
         assert_eq!(upload.await.unwrap().outcome, outcome);
-        assert!(watch.await.unwrap() > 0);
+        watched.join().unwrap();
     }
     stage.assert_one_draft_of(&file);
 }
