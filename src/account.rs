@@ -1,5 +1,6 @@
 //! Who uploads: a name of the user's own and the source of its access tokens.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,39 +11,155 @@ use crate::secret::Secret;
 /// Where an access token comes from; asked before each call of the API.
 ///
 /// Tokens rotate every few hours, so a long upload outlives its first one. The engine never stores a token and derives
-/// nothing from it. After the service has refused a token, the source is asked once more: return a fresh one then.
+/// nothing from it. A plain [`Secret`], `String` or `&str` is a source that always gives the same token.
 ///
-/// A plain [`Secret`], `String` or `&str` is a source that always gives the same token.
+/// Each call runs in a task of its own, to its end: the engine stops waiting for it after 60 seconds, or when the upload
+/// is dropped, and never interrupts it. A refresh token that was spent is therefore never lost half way. Calls for several
+/// uploads can overlap, so a source that refreshes keeps a lock while it does:
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// use chunkferry::{Secret, TokenError, TokenSource};
+/// use futures::future::BoxFuture;
+/// use tokio::sync::Mutex;
+///
+/// /// What the service's token endpoint answers.
+/// struct Granted {
+///     access: Secret,
+///     refresh: Secret,
+///     expires: Instant,
+/// }
+///
+/// /// Caches the access token until it expires, or until the service refuses it.
+/// struct OAuth(Mutex<Granted>);
+///
+/// impl TokenSource for OAuth {
+///     fn token<'a>(
+///         &'a self,
+///         refused: Option<&'a Secret>,
+///     ) -> BoxFuture<'a, Result<Secret, TokenError>> {
+///         Box::pin(async move {
+///             let mut granted = self.0.lock().await;
+///             let expires_soon = granted.expires < Instant::now() + Duration::from_secs(60);
+///             if expires_soon || refused == Some(&granted.access) {
+///                 *granted = refresh(&granted.refresh).await?;
+///             }
+///             Ok(granted.access.clone())
+///         })
+///     }
+/// }
+///
+/// /// Asks the token endpoint, and stores the new refresh token: the old one is worth nothing any more.
+/// async fn refresh(refresh: &Secret) -> Result<Granted, TokenError> {
+/// #   let post = async |_: &str, _: &Secret| Ok::<_, std::io::Error>((200, ("act.lena.2", "rft.lena.2")));
+/// #   let store = async |_: &str| Ok::<_, std::io::Error>(());
+///     let (status, (access, new)) = post("/v2/oauth/token/", refresh)
+///         .await
+///         .map_err(TokenError::temporary)?;
+///     match status {
+///         200 => {}
+///         500.. => return Err(TokenError::temporary("the token endpoint is down")),
+///         _ => return Err("Lena must log in again: https://app.example/login".into()),
+///     }
+///     store(new).await?;
+///     Ok(Granted {
+///         access: access.into(),
+///         refresh: new.into(),
+///         expires: Instant::now() + Duration::from_secs(24 * 3600),
+///     })
+/// }
+/// # let granted = Granted { access: "act.lena.1".into(), refresh: "rft.lena.1".into(), expires: Instant::now() };
+/// # let token = futures::FutureExt::now_or_never(OAuth(Mutex::new(granted)).token(None)).unwrap();
+/// # assert_eq!(token.unwrap().expose(), "act.lena.2");
+/// ```
 pub trait TokenSource: Send + Sync + 'static {
     /// The token to use now, without `Bearer`.
     ///
+    /// `refused` is a token that this source gave and that the service has just refused (`access_token_invalid`): a source
+    /// that keeps tokens drops that one and gets another. If it returns the same token again, the upload stops and a
+    /// person must act.
+    ///
     /// # Errors
     ///
-    /// Any error that says to a person why there is none and what to do; the upload stops and keeps its place.
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>>;
+    /// [`TokenError::temporary`] if the same call can succeed later: it is repeated up to 6 times with waits of up to 20
+    /// seconds, and then the upload ends as [`ErrorKind::Temporary`](crate::ErrorKind::Temporary). A call that takes
+    /// longer than 60 seconds counts as one of these. Any other error says to a person why there is no token and what to
+    /// do; the upload ends at once as [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson). Either way the same job
+    /// carries on later.
+    fn token<'a>(
+        &'a self,
+        refused: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Secret, TokenError>>;
 }
 
 impl TokenSource for Secret {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async { Ok(self.clone()) })
     }
 }
 
 impl TokenSource for String {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async { Ok(Secret::new(self)) })
     }
 }
 
 impl TokenSource for &'static str {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async { Ok(Secret::new(self)) })
     }
 }
 
 impl<T: TokenSource> TokenSource for Arc<T> {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
-        (**self).token()
+    fn token<'a>(
+        &'a self,
+        refused: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Secret, TokenError>> {
+        (**self).token(refused)
+    }
+}
+
+/// Why a [`TokenSource`] has no token now.
+///
+/// Any error, and any text, turns into one that a person must see to; [`temporary`](Self::temporary) marks those that
+/// pass by themselves. What it says is shown, so it must hold no secret.
+#[derive(Debug)]
+pub struct TokenError {
+    cause: Box<dyn Error + Send + Sync>,
+    temporary: bool,
+}
+
+impl TokenError {
+    /// The same call can succeed later, without anybody doing anything: a timeout, a 503, a lost connection.
+    pub fn temporary(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            cause: cause.into(),
+            temporary: true,
+        }
+    }
+
+    pub(crate) const fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    pub(crate) fn into_cause(self) -> Box<dyn Error + Send + Sync> {
+        self.cause
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for TokenError {
+    fn from(cause: E) -> Self {
+        Self {
+            cause: cause.into(),
+            temporary: false,
+        }
     }
 }
 
@@ -73,8 +190,8 @@ impl Account {
         &self.name
     }
 
-    pub(crate) fn tokens(&self) -> &dyn TokenSource {
-        &*self.tokens
+    pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {
+        Arc::clone(&self.tokens)
     }
 }
 

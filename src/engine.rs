@@ -3,19 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
 use crate::account::Account;
 use crate::client::Client;
 use crate::draft::Draft;
 use crate::error::Error;
-use crate::event::{Event, Progress, Tally};
-use crate::governor::Governor;
+use crate::event::Tally;
+use crate::governor::{Governor, Line};
 use crate::host::{API_BASE, HostPolicy};
 use crate::job::Job;
 use crate::journal::{ProgressStore, SledStore};
@@ -29,6 +27,8 @@ mod authorised;
 mod cargo;
 mod carry;
 mod drive;
+mod handle;
+mod init;
 mod look;
 mod place;
 mod rehash;
@@ -36,6 +36,8 @@ mod sending;
 mod stop;
 mod transfer;
 mod vouch;
+
+pub use handle::{Handle, Watcher};
 
 /// Settings of an [`Engine`]; the defaults are right for the live service.
 #[derive(Debug, Clone)]
@@ -136,18 +138,18 @@ impl Options {
         })))
     }
 
-    /// Asks the service how far an upload is, without opening the journal.
+    /// As [`Engine::status`], while another process owns the state directory. Each call has a connection and a window of
+    /// its own, so it is for a single question.
     ///
     /// # Errors
     ///
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn ask_status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
         let client = self.client()?;
-        authorised::ask(&client, account, publish_id).await
+        authorised::ask(&client, &Line::default(), account, publish_id).await
     }
 
-    /// Asks the service to end a pull that is under way, without opening the journal. It does its best, and refuses for
-    /// one that is nearly done. The next run of the job then tells how the pull ended.
+    /// As [`Engine::cancel`], while another process owns the state directory.
     ///
     /// # Errors
     ///
@@ -228,27 +230,53 @@ impl Engine {
     /// # Errors
     ///
     /// See [`ErrorKind`](crate::ErrorKind). Whatever the error, what the service has acknowledged is in the journal.
+    /// After the service has said that too many drafts wait in the creator's inbox, other jobs of the account get the
+    /// same error without a request; the service is asked again at most once in 5 minutes.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops at once and loses at most the chunk in flight; the same call carries on.
+    /// Dropping the future stops at once and loses at most the chunk in flight; the same call carries on. Only an init
+    /// that was asked for and a call for a token go on in tasks of their own until they are answered, two minutes at
+    /// most: the same call waits for them and uses what came of them.
     pub async fn upload(&self, job: Job) -> Result<Draft, Error> {
         let (events, _) = mpsc::unbounded_channel();
-        carry::carry(&self.0, &job, Arc::default(), events).await
+        let span = span(&job);
+        carry::carry(&self.0, &job, Arc::default(), events)
+            .instrument(span)
+            .await
     }
 
     /// Starts an upload as a task of its own, to be watched and awaited through its [`Handle`]. Call it within a tokio
-    /// runtime. Jobs beyond the limit wait their turn.
+    /// runtime. Jobs beyond the limit wait their turn, and say so by [`Event::Queued`](crate::Event::Queued).
     pub fn submit(&self, job: Job) -> Handle {
         let (sender, events) = mpsc::unbounded_channel();
         let tally = Arc::new(Tally::default());
         let (shared, watched) = (Arc::clone(&self.0), Arc::clone(&tally));
-        let task = tokio::spawn(async move { carry::carry(&shared, &job, watched, sender).await });
-        Handle {
-            task,
-            events,
-            tally,
-        }
+        let span = span(&job);
+        let upload = async move { carry::carry(&shared, &job, watched, sender).await };
+        Handle::new(tokio::spawn(upload.instrument(span)), events, tally)
+    }
+
+    /// Asks the service how far an upload is, by the service's name of it. Waits as long as the account's window of 30
+    /// questions a minute is full.
+    ///
+    /// # Errors
+    ///
+    /// What the service answers, [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not or there is no
+    /// token now, and [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) without a token.
+    pub async fn status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
+        let line = self.0.governor.line(account.name());
+        authorised::ask(&self.0.client, &line, account, publish_id).await
+    }
+
+    /// Asks the service to end a pull that is under way. It does its best, and refuses for one that is nearly done. The
+    /// next run of the job then tells how the pull ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`status`](Self::status).
+    pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
+        authorised::cancel(&self.0.client, account, publish_id).await
     }
 
     /// Drops what the journal knows of an upload, by its id. The same file can then be sent again as if it were new.
@@ -259,6 +287,12 @@ impl Engine {
     pub async fn forget(&self, id: &str) -> Result<(), Error> {
         self.0.journal.remove(id.to_owned()).await
     }
+}
+
+/// What an upload logs carries its id, once it is known, and its account.
+fn span(job: &Job) -> Span {
+    let account = job.account.as_ref().map(Account::name);
+    tracing::info_span!("upload", id = tracing::field::Empty, account)
 }
 
 /// What only one upload at a time may be about. Whoever needs both takes the path first.
@@ -276,52 +310,5 @@ impl Shared {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         Arc::clone(locks.entry(of).or_default())
-    }
-}
-
-/// A running upload: a future of its [`Draft`], a queue of its events, and its progress.
-///
-/// # Cancellation
-///
-/// Dropping it stops the upload at once; the same job carries on.
-#[derive(Debug)]
-pub struct Handle {
-    task: JoinHandle<Result<Draft, Error>>,
-    events: mpsc::UnboundedReceiver<Event>,
-    tally: Arc<Tally>,
-}
-
-impl Handle {
-    /// The next event; `None` when the upload has ended. Safe to drop between polls.
-    pub async fn event(&mut self) -> Option<Event> {
-        self.events.recv().await
-    }
-
-    /// How far it is now.
-    pub fn progress(&self) -> Progress {
-        self.tally.snapshot()
-    }
-
-    /// Stops it; awaiting it then gives [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
-    pub fn cancel(&self) {
-        self.task.abort();
-    }
-}
-
-impl Future for Handle {
-    type Output = Result<Draft, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.task).poll(cx).map(|ended| match ended {
-            Ok(ended) => ended,
-            Err(error) if error.is_cancelled() => Err(Error::cancelled()),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        })
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }

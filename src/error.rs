@@ -97,7 +97,8 @@ impl Error {
         )
     }
 
-    /// When another try makes sense at the earliest, where that is known.
+    /// When another try makes sense at the earliest, where that is known. While too many drafts wait, it is when the
+    /// oldest of them no longer counts; a try before that makes sense once the creator has posted one.
     pub fn retry_at(&self) -> Option<SystemTime> {
         self.0.retry_at
     }

@@ -1,6 +1,6 @@
 //! What happens while an upload runs: changes as events, quantities as a snapshot. The library never prints.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::plan::Plan;
@@ -11,6 +11,11 @@ use crate::plan::Plan;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// Other jobs of this engine go first. Nothing of the video was looked at yet, unless an earlier session was lost.
+    Queued {
+        /// What it waits for.
+        behind: Behind,
+    },
     /// The file is read and its bytes are compared with those of earlier uploads of the same size.
     Comparing,
     /// What is to be done is fixed; nothing was asked of the service yet.
@@ -72,16 +77,31 @@ pub enum Event {
     },
 }
 
+/// What a job waits for before its turn comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Behind {
+    /// Other jobs of its account: their inits go one after another.
+    Account,
+    /// Other uploads: as many are in flight as [`Options::jobs`](crate::Options::jobs) allows.
+    Jobs,
+    /// Another upload that may be of the same video.
+    Video,
+}
+
 /// How far an upload is, in bytes. A snapshot; take it as often as you draw.
+///
+/// In each snapshot `confirmed <= sent <= total` and `bytes_resent <= bytes_sent`. Where a session is lost, `sent` and
+/// `confirmed` go back to 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Size of the video; 0 until it is known.
+    /// Size of the video; 0 until it is known. Of a URL whose host does not tell its size: as `sent`.
     pub total: u64,
     /// Handed to the socket, of the file from its start: acknowledged ones and those on their way. Of a URL, as
     /// `confirmed`.
     pub sent: u64,
-    /// Acknowledged by the service and recorded; of a URL, fetched by the service.
+    /// Acknowledged by the service and recorded, in this run or before; of a URL, fetched by the service.
     pub confirmed: u64,
     /// Put on the wire by this run, repeats included.
     pub bytes_sent: u64,
@@ -91,47 +111,73 @@ pub struct Progress {
     pub inits: u32,
 }
 
-/// The counters behind [`Progress`]: written by the engine and the body on the wire, read by whoever draws.
+/// The [`Progress`] of an upload: written by the engine and the body on the wire, read by whoever draws.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) total: AtomicU64,
-    pub(crate) sent: AtomicU64,
-    pub(crate) confirmed: AtomicU64,
-    pub(crate) bytes_sent: AtomicU64,
-    pub(crate) bytes_resent: AtomicU64,
-    pub(crate) inits: AtomicU32,
+pub(crate) struct Tally(Mutex<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    progress: Progress,
     /// Bytes of this session that were on the wire at some time: what lies below is a repeat.
-    pub(crate) high_water: AtomicU64,
+    high_water: u64,
 }
 
 impl Tally {
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The video has `bytes`.
+    pub(crate) fn set_total(&self, bytes: u64) {
+        let progress = &mut self.counters().progress;
+        progress.total = bytes.max(progress.sent);
+    }
+
+    /// So many inits were asked for.
+    pub(crate) fn set_inits(&self, inits: u32) {
+        self.counters().progress.inits = inits;
+    }
+
+    /// The service has `confirmed` bytes of the video, and this run has sent none behind these yet.
+    pub(crate) fn start_at(&self, confirmed: u64) {
+        let mut counters = self.counters();
+        counters.high_water = confirmed;
+        counters.progress.sent = confirmed;
+        counters.progress.confirmed = confirmed;
+        counters.progress.total = counters.progress.total.max(confirmed);
+    }
+
     /// `bytes` of the file from `offset` on were handed to the socket.
     pub(crate) fn count(&self, offset: u64, bytes: u64) {
+        let mut counters = self.counters();
         let end = offset + bytes;
-        let before = self.high_water.fetch_max(end, Ordering::Relaxed);
-        self.bytes_sent.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes_resent.fetch_add(
-            bytes - end.saturating_sub(before).min(bytes),
-            Ordering::Relaxed,
-        );
-        self.sent.store(end, Ordering::Relaxed);
+        let new = end.saturating_sub(counters.high_water).min(bytes);
+        counters.high_water = counters.high_water.max(end);
+        let progress = &mut counters.progress;
+        progress.bytes_sent += bytes;
+        progress.bytes_resent += bytes - new;
+        // A body that outlives its request may count late.
+        progress.sent = end.max(progress.confirmed);
+        progress.total = progress.total.max(progress.sent);
+    }
+
+    /// The service has `bytes` of the video from its start on.
+    pub(crate) fn confirm(&self, bytes: u64) {
+        let progress = &mut self.counters().progress;
+        progress.confirmed = bytes;
+        progress.sent = progress.sent.max(bytes);
+        progress.total = progress.total.max(progress.sent);
     }
 
     pub(crate) fn snapshot(&self) -> Progress {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Progress {
-            total: read(&self.total),
-            sent: read(&self.sent),
-            confirmed: read(&self.confirmed),
-            bytes_sent: read(&self.bytes_sent),
-            bytes_resent: read(&self.bytes_resent),
-            inits: self.inits.load(Ordering::Relaxed),
-        }
+        self.counters().progress
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -146,5 +192,25 @@ mod tests {
             (progress.bytes_sent, progress.bytes_resent, progress.sent),
             (230, 50, 180)
         );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_in_whatever_order_no_more_is_confirmed_than_sent_or_sent_than_there_is(
+            steps in prop::collection::vec((0..4_u8, 0..1000_u64, 0..1000_u64), 0..50)
+        ) {
+            let tally = Tally::default();
+            for (step, one, other) in steps {
+                match step {
+                    0 => tally.set_total(one),
+                    1 => tally.start_at(one),
+                    2 => tally.count(one, other),
+                    _ => tally.confirm(one),
+                }
+                let now = tally.snapshot();
+                prop_assert!(now.confirmed <= now.sent && now.sent <= now.total, "{now:?}");
+                prop_assert!(now.bytes_resent <= now.bytes_sent, "{now:?}");
+            }
+        }
     }
 }

@@ -2,17 +2,26 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use crate::clock;
+use crate::clock::{self, Now};
+use crate::event::Behind;
 use crate::retry::WINDOW;
 
 /// Status questions that one account may ask within a minute. Source: Get Video Status.
 const STATUS_A_MINUTE: usize = 30;
+
+/// After the service has said that too many drafts wait, it is asked again at most this often: the creator may post one at
+/// any time.
+const ASK_AGAIN: Duration = Duration::from_secs(5 * 60);
+
+/// Waits shorter than this keep their room.
+const SHORT: Duration = Duration::from_secs(1);
 
 /// The accounts of one engine, and how many of its jobs are in flight.
 #[derive(Debug)]
@@ -26,14 +35,15 @@ pub(crate) struct Governor {
 pub(crate) struct Line {
     first: Arc<FairMutex<()>>,
     status: FairMutex<VecDeque<Instant>>,
-    pending_cap: Mutex<Option<PendingCap>>,
+    pending_cap: Mutex<Option<(PendingCap, Duration)>>,
 }
 
 /// The service has said that too many drafts of this account wait.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingCap {
     pub(crate) error: crate::wire::ServiceError,
-    pub(crate) retry_at: Option<SystemTime>,
+    /// When the oldest of these drafts no longer counts, at the latest.
+    pub(crate) retry_at: SystemTime,
 }
 
 impl Governor {
@@ -47,19 +57,22 @@ impl Governor {
     /// Waits until a job of this account is the first in its line, and then until there is room for it.
     ///
     /// Only the first of each line waits for room, so an account with a thousand jobs waits no less than one with two.
-    pub(crate) async fn enter(&self, account: &str) -> Turn {
-        let line = {
-            let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(accounts.entry(account.to_owned()).or_default())
-        };
+    /// `tell` is called if there is anything to wait for.
+    pub(crate) async fn enter(&self, account: &str, tell: impl Fn(Behind)) -> Turn {
         let mut turn = Turn {
-            line,
+            line: self.line(account),
             in_flight: Arc::clone(&self.in_flight),
             first: None,
             room: None,
         };
-        turn.line_up().await;
+        turn.line_up(tell).await;
         turn
+    }
+
+    /// The windows of an account.
+    pub(crate) fn line(&self, account: &str) -> Arc<Line> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(accounts.entry(account.to_owned()).or_default())
     }
 }
 
@@ -67,9 +80,12 @@ impl Governor {
 pub(crate) struct Turn {
     line: Arc<Line>,
     in_flight: Arc<Semaphore>,
-    first: Option<OwnedMutexGuard<()>>,
+    first: Option<First>,
     room: Option<OwnedSemaphorePermit>,
 }
+
+/// The first place in the line of an account, until the last clone is dropped.
+pub(crate) type First = Arc<OwnedMutexGuard<()>>;
 
 impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -89,19 +105,45 @@ impl Turn {
     ///
     /// Who comes back to the line gives its room up first. Waiting for one while holding the other could go round in a
     /// circle.
-    pub(crate) async fn line_up(&mut self) {
+    pub(crate) async fn line_up(&mut self, tell: impl Fn(Behind)) {
         if self.first.is_none() {
             self.room = None;
-            self.first = Some(Arc::clone(&self.line.first).lock_owned().await);
+            let first = Arc::clone(&self.line.first);
+            let place = match Arc::clone(&first).try_lock_owned() {
+                Ok(place) => place,
+                Err(_) => {
+                    tell(Behind::Account);
+                    first.lock_owned().await
+                }
+            };
+            self.first = Some(Arc::new(place));
         }
-        self.make_room().await;
+        if self.room.is_none() {
+            self.room = Arc::clone(&self.in_flight).try_acquire_owned().ok();
+            if self.room.is_none() {
+                tell(Behind::Jobs);
+                self.make_room().await;
+            }
+        }
     }
 
-    /// Waits as the first in line, and leaves the room to others meanwhile.
-    pub(crate) async fn stand_by(&mut self, wait: Duration) {
-        self.room = None;
-        clock::sleep(wait).await;
-        self.make_room().await;
+    /// Waits for something, and leaves the room to others meanwhile unless that is short.
+    pub(crate) async fn aside<T>(&mut self, what: impl Future<Output = T>) -> T {
+        let mut what = pin!(what);
+        if let Ok(done) = tokio::time::timeout(clock::real(SHORT), &mut what).await {
+            return done;
+        }
+        let had_room = self.room.take().is_some();
+        let done = what.await;
+        if had_room {
+            self.make_room().await;
+        }
+        done
+    }
+
+    /// The place of who is the first in line.
+    pub(crate) fn first(&self) -> Option<First> {
+        self.first.clone()
     }
 
     /// Lets the next one of the account be first.
@@ -152,19 +194,25 @@ impl Line {
         fits
     }
 
-    /// Only the service knows which drafts wait; after it has said so, this run's other jobs ask for no init.
-    pub(crate) fn set_pending_cap(&self, cap: PendingCap) {
-        *self
-            .pending_cap
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(cap);
+    /// Only the service knows which drafts wait. After it has said that they are too many, jobs of this account ask for no
+    /// init until the oldest one no longer counts, or for some minutes.
+    pub(crate) fn set_pending_cap(&self, cap: PendingCap, now: Now) {
+        let left = cap.retry_at.duration_since(now.wall.into());
+        let until = now.boot + left.unwrap_or_default().min(ASK_AGAIN);
+        *self.lock_cap() = Some((cap, until));
     }
 
-    pub(crate) fn pending_cap(&self) -> Option<PendingCap> {
+    /// What the service has said, if it is not to be asked again yet.
+    pub(crate) fn pending_cap(&self, now: Now) -> Option<PendingCap> {
+        let cap = self.lock_cap();
+        let (cap, until) = cap.as_ref()?;
+        (now.boot < *until).then(|| cap.clone())
+    }
+
+    fn lock_cap(&self) -> MutexGuard<'_, Option<(PendingCap, Duration)>> {
         self.pending_cap
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 }
 
@@ -191,6 +239,50 @@ mod tests {
         assert_eq!(turns.status.lock().await.len(), STATUS_A_MINUTE);
     }
 
+    #[test]
+    fn a_cap_ends_after_some_minutes_or_when_the_oldest_draft_no_longer_counts() {
+        let now = Now::read();
+        for (draft_counts_for, ends_after) in [(0, 0), (60, 60), (24 * 3600, 300)] {
+            let (counts_for, line) = (Duration::from_secs(draft_counts_for), Line::default());
+            let error = crate::wire::ServiceError {
+                http_status: 403,
+                code: "spam_risk_too_many_pending_share".into(),
+                message: String::new(),
+                log_id: None,
+                retry_after: None,
+            };
+            let retry_at = now.wall.plus(counts_for).into();
+            line.set_pending_cap(PendingCap { error, retry_at }, now);
+            let stands = |seconds| {
+                let boot = now.boot + Duration::from_secs(seconds);
+                line.pending_cap(Now { boot, ..now }).is_some()
+            };
+            assert!(
+                ends_after == 0 || stands(ends_after - 1),
+                "{draft_counts_for}"
+            );
+            assert!(!stands(ends_after + 1), "{draft_counts_for}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_long_leaves_its_room_and_who_waits_for_a_moment_keeps_it() {
+        let governor = Governor::new(1);
+        let mut turn = governor.enter("lena", |_| {}).await;
+        let free = || governor.in_flight.available_permits();
+        turn.aside(async {
+            tokio::time::sleep(Duration::from_millis(900)).await;
+            assert_eq!(free(), 0);
+        })
+        .await;
+        turn.aside(async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(free(), 1);
+        })
+        .await;
+        assert_eq!(free(), 0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_account_with_many_jobs_takes_no_room_from_one_with_few() {
         let governor = Arc::new(Governor::new(2));
@@ -199,8 +291,8 @@ mod tests {
         for account in ["many"; 50].into_iter().chain(["few"; 2]) {
             let (governor, order) = (Arc::clone(&governor), Arc::clone(&order));
             jobs.push(tokio::spawn(async move {
-                let mut turn = governor.enter(account).await;
-                turn.stand_by(Duration::from_secs(10)).await;
+                let mut turn = governor.enter(account, |_| {}).await;
+                turn.aside(clock::sleep(Duration::from_secs(10))).await;
                 turn.leave_line();
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 order.lock().unwrap().push(account);
@@ -221,11 +313,11 @@ mod tests {
         for _ in 0..20 {
             let governor = Arc::clone(&governor);
             jobs.push(tokio::spawn(async move {
-                let mut turn = governor.enter("lena").await;
+                let mut turn = governor.enter("lena", |_| {}).await;
                 for _ in 0..3 {
                     turn.leave_line();
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    turn.line_up().await;
+                    turn.line_up(|_| {}).await;
                 }
             }));
         }

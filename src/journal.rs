@@ -49,7 +49,7 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
     fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>>;
 
     /// Makes the caller the row's only owner: its epoch rises, and saves by an earlier owner are fenced off. One that has
-    /// ended is taken up again.
+    /// ended is taken up again. If the future is dropped, that happens now or not at all.
     fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>>;
 
     /// Records the intent of an init and takes a slot of the account's window, or does neither.

@@ -84,11 +84,11 @@ pub mod fuzz;
 #[doc(hidden)]
 pub mod parts;
 
-pub use account::{Account, TokenSource};
+pub use account::{Account, TokenError, TokenSource};
 pub use draft::{Draft, Outcome};
-pub use engine::{Engine, Handle, Options, Status};
+pub use engine::{Engine, Handle, Options, Status, Watcher};
 pub use error::{Error, ErrorKind, Who};
-pub use event::{Event, Progress};
+pub use event::{Behind, Event, Progress};
 pub use job::{Job, Ledger};
 pub use journal::{Record, default_state_dir, fragile_state_dir, records};
 pub use plan::{Chunk, Limits, Plan, PlanError};

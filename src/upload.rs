@@ -25,7 +25,7 @@ mod put;
 mod run;
 mod state;
 
-pub(crate) use apply::Reply;
+pub(crate) use apply::{Applied, Reply};
 pub(crate) use origin::{Destination, Identity, Key, Origin, Video};
 pub(crate) use pace::Shortfall;
 pub(crate) use run::{RunLimits, Stop};
@@ -261,6 +261,14 @@ impl Upload {
     pub(crate) fn due(&self) -> Option<Chunk> {
         let (plan, confirmed) = (self.plan()?, self.confirmed());
         (confirmed < plan.chunk_count()).then(|| plan.chunk(confirmed))
+    }
+
+    /// Number of the attempt at the init or the chunk that is due, from 1.
+    pub(crate) const fn attempt(&self) -> u32 {
+        match self.state {
+            State::Queued | State::InitIntent => self.run.failed + self.run.lost_inits + 1,
+            _ => self.run.failed + 1,
+        }
     }
 
     /// Chunks acknowledged and recorded.

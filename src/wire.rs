@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::account::TokenError;
 use crate::plan::Plan;
 use crate::secret::Secret;
 
@@ -178,8 +179,8 @@ pub(crate) enum CallError {
     #[error("cannot read the file on")]
     Source(#[source] io::Error),
     /// There was no token to send.
-    #[error("no token")]
-    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("no access token: {0}")]
+    Token(TokenError),
     /// The URL the service gave for the chunks is not one we send bytes to.
     #[error("upload host refused: {0}")]
     Host(String),
@@ -188,6 +189,15 @@ pub(crate) enum CallError {
 impl CallError {
     pub(crate) fn is_code(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused(error) if error.code == wanted)
+    }
+
+    /// Whether the same call can succeed later, as far as the connection and the source of tokens can tell.
+    pub(crate) const fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unsent(_) | Self::Lost(_) => true,
+            Self::Token(error) => error.is_temporary(),
+            Self::Refused(_) | Self::Source(_) | Self::Host(_) => false,
+        }
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use chunkferry::{Secret, TokenSource};
+use chunkferry::{Secret, TokenError, TokenSource};
 use futures::future::BoxFuture;
 use tokio::process::Command;
 
-type Token = Result<Secret, Box<dyn std::error::Error + Send + Sync>>;
+type Token = Result<Secret, TokenError>;
 
 /// Asked anew at each call: a file may be rewritten, a command may fetch a fresh token.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ impl Tokens {
 }
 
 impl TokenSource for Tokens {
-    fn token(&self) -> BoxFuture<'_, Token> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Token> {
         Box::pin(self.ask())
     }
 }
@@ -73,7 +73,10 @@ async fn run(command: &str) -> Token {
         .output();
     let output = match tokio::time::timeout(Duration::from_secs(60), output).await {
         Ok(output) => output?,
-        Err(_) => return Err("No access token: --token-command did not end within 60 s.".into()),
+        Err(_) => {
+            let text = "--token-command did not end within 60 s";
+            return Err(TokenError::temporary(text));
+        }
     };
     if !output.status.success() {
         return Err(format!(

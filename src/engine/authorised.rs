@@ -1,18 +1,29 @@
 //! Calls that need an access token.
 
+use std::time::Duration;
+
+use tracing::Instrument;
+
 use super::Status;
-use crate::account::Account;
+use crate::account::{Account, TokenError};
 use crate::client::Client;
+use crate::clock;
 use crate::error::Error;
+use crate::governor::Line;
 use crate::secret::Secret;
 use crate::wire::{Call, CallError, Stage};
 
-/// One question outside any upload.
+/// How long the source of a token may take before nobody waits for it any more.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One question outside any upload, within the account's window of questions.
 pub(super) async fn ask(
     client: &Client,
+    line: &Line,
     account: &Account,
     publish_id: &str,
 ) -> Result<Status, Error> {
+    line.status().await;
     let asked = |token| async move { client.status(&token, publish_id).await };
     let status = authorised(account, asked)
         .await
@@ -42,7 +53,7 @@ pub(super) async fn cancel(
 fn for_people(call: Call, account: &Account, error: CallError) -> Error {
     match error {
         CallError::Refused(error) => Error::refused(call, account.name(), error),
-        CallError::Token(error) => Error::no_token(error),
+        CallError::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
         error => Error::temporary(format!(
             "The {} was not answered ({error}). Ask again later.",
             call.name()
@@ -50,15 +61,30 @@ fn for_people(call: Call, account: &Account, error: CallError) -> Error {
     }
 }
 
-/// The token to use now.
-pub(super) async fn token(account: &Account) -> Result<Secret, CallError> {
-    let token = account.tokens().token().await.map_err(CallError::Token)?;
-    if token.is_empty() {
-        return Err(CallError::Token(
+/// The token to use now, after the service has `refused` one. The source is asked in a task of its own, which goes on to
+/// its end if nobody waits any more: a refresh token that it spends is not lost half way.
+pub(super) async fn token(
+    account: &Account,
+    refused: Option<&Secret>,
+) -> Result<Secret, CallError> {
+    let (tokens, refused) = (account.tokens(), refused.cloned());
+    let call = async move { tokens.token(refused.as_ref()).await };
+    let call = tokio::spawn(call.in_current_span());
+    let token = match tokio::time::timeout(clock::real(PATIENCE), call).await {
+        Ok(Ok(token)) => token,
+        Ok(Err(error)) if error.is_panic() => Err("No access token: its source panicked.".into()),
+        Ok(Err(_)) => Err(TokenError::temporary("this program is ending")),
+        Err(_) => Err(TokenError::temporary(format!(
+            "its source did not answer within {} s",
+            PATIENCE.as_secs()
+        ))),
+    };
+    match token {
+        Ok(token) if token.is_empty() => Err(CallError::Token(
             "No access token: the one given is empty.".into(),
-        ));
+        )),
+        token => token.map_err(CallError::Token),
     }
-    Ok(token)
 }
 
 /// Makes a call with `token`; once more with a fresh one if that is refused and its source has another.
@@ -74,7 +100,7 @@ where
     if !matches!(&answer, Err(error) if error.is_code("access_token_invalid")) {
         return answer;
     }
-    let fresh = self::token(account).await?;
+    let fresh = self::token(account, Some(&token)).await?;
     if fresh == token {
         answer
     } else {
@@ -90,5 +116,5 @@ pub(super) async fn authorised<T, F>(
 where
     F: Future<Output = Result<T, CallError>>,
 {
-    with_token(account, token(account).await?, call).await
+    with_token(account, token(account, None).await?, call).await
 }

@@ -1,24 +1,24 @@
 //! From a job to its end: what is known of the video decides what happens to it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
+use super::authorised::authorised;
 use super::cargo::Cargo;
 use super::place::Placed;
 use super::transfer::{Transfer, draft};
 use super::{Exclusive, Shared};
 use crate::account::Account;
-use crate::clock::Now;
+use crate::clock::{self, Now};
 use crate::draft::{Draft, Outcome};
 use crate::error::{Error, ErrorKind};
-use crate::event::{Event, Tally};
+use crate::event::{Behind, Event, Tally};
 use crate::governor::Turn;
 use crate::job::Job;
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload};
-use crate::wire::{CallError, Stage};
+use crate::wire::Stage;
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
@@ -43,17 +43,20 @@ pub(super) async fn carry(
         turn,
         mut cargo,
         key,
-        _alone,
+        alone,
     } = begin(shared, job, account, tell).await?;
-    tally
-        .total
-        .store(cargo.size().unwrap_or(0), Ordering::Relaxed);
+    tally.set_total(cargo.size().unwrap_or(0));
     for text in cargo.remarks() {
         tell(Event::Notice { text });
     }
     let placed = cargo.place(shared, &key, job.again, tell).await?;
     let (mut upload, compared) = match placed {
-        Placed::Ended(row) => return ended(shared, account, turn, &row).await,
+        Placed::Ended(row) => {
+            let draft = ended(shared, account, turn, &row).await?;
+            tally.start_at(row.size().unwrap_or(0));
+            tally.set_inits(row.totals.inits);
+            return Ok(draft);
+        }
         Placed::Unfinished { row, compared } => {
             if row.state.publish_id().is_none() {
                 cargo.preflight(shared, job, tell).await?;
@@ -76,6 +79,7 @@ pub(super) async fn carry(
             (row, false)
         }
     };
+    tracing::Span::current().record("id", &*upload.id);
     upload.run.limits = RunLimits {
         processing: job.processing,
         hand_over: job.hand_over,
@@ -83,6 +87,7 @@ pub(super) async fn carry(
     let transfer = Transfer {
         shared: Arc::clone(shared),
         turn,
+        alone: Arc::new(alone),
         account: account.clone(),
         upload,
         tally,
@@ -96,9 +101,11 @@ struct Begun {
     turn: Turn,
     cargo: Cargo,
     key: Key,
-    /// Jobs of one path, and then those of one video, go one after another.
-    _alone: (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>),
+    alone: Alone,
 }
+
+/// Jobs of one path, and then those of one video, go one after another.
+pub(super) type Alone = (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>);
 
 /// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
 /// else is kept waiting for it, and no file is held open.
@@ -108,17 +115,19 @@ async fn begin(
     account: &Account,
     tell: impl Fn(Event) + Copy,
 ) -> Result<Begun, Error> {
+    let queued = |behind| tell(Event::Queued { behind });
     let path = match job.path() {
         Some(path) => {
             let lock = shared.lock(Exclusive::Path(account.name().to_owned(), path));
-            Some(lock.lock_owned().await)
+            Some(one_by_one(lock, queued).await)
         }
         None => None,
     };
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
     loop {
-        let turn = shared.governor.enter(account.name()).await;
-        let cargo = Cargo::open(shared, job, tell).await?;
+        let mut turn = shared.governor.enter(account.name(), queued).await;
+        // A file system that does not answer takes no room from others.
+        let cargo = turn.aside(Cargo::open(shared, job, tell)).await?;
         let key = Key {
             account: account.name().to_owned(),
             api_base: shared.api_base.clone(),
@@ -136,11 +145,22 @@ async fn begin(
                 turn,
                 cargo,
                 key,
-                _alone: (path, alone),
+                alone: (path, alone),
             });
         }
         drop((turn, cargo));
-        waited = Some((video, lock.lock_owned().await));
+        waited = Some((video, one_by_one(lock, queued).await));
+    }
+}
+
+/// Waits until nobody else holds this lock.
+async fn one_by_one(lock: Arc<Mutex<()>>, queued: impl Fn(Behind)) -> OwnedMutexGuard<()> {
+    match Arc::clone(&lock).try_lock_owned() {
+        Ok(guard) => guard,
+        Err(_) => {
+            queued(Behind::Video);
+            lock.lock_owned().await
+        }
     }
 }
 
@@ -160,7 +180,7 @@ fn keeps_its_plan(job: &Job, row: &Upload) -> Option<String> {
 async fn ended(
     shared: &Shared,
     account: &Account,
-    mut turn: Turn,
+    turn: Turn,
     row: &Upload,
 ) -> Result<Draft, Error> {
     let end = match row.final_error() {
@@ -168,18 +188,18 @@ async fn ended(
         Some(error) => Err(error),
         None => Ok(draft(row, Outcome::AlreadyDelivered)),
     };
-    turn.leave_line();
+    // Others need not wait for this question.
+    drop(turn);
     let Some(publish_id) = row.state.publish_id() else {
         return end;
     };
-    if !turn.line().status_now() {
+    if !shared.governor.line(account.name()).status_now() {
         return end;
     }
-    let glance = async {
-        let token = account.tokens().token().await.map_err(CallError::Token)?;
-        shared.client.status(&token, publish_id).await
-    };
-    match tokio::time::timeout(GLANCE, glance).await {
+    let client = &shared.client;
+    let glance = |token| async move { client.status(&token, publish_id).await };
+    let glance = authorised(account, glance);
+    match tokio::time::timeout(clock::real(GLANCE), glance).await {
         Ok(Err(error)) if error.is_code("token_not_authorized_for_specified_publish_id") => {
             Err(Error::foreign_token(account.name()))
         }

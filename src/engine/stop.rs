@@ -16,16 +16,15 @@ impl Transfer {
     pub(super) async fn stopped(&self, stop: Stop) -> Error {
         match stop {
             Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
-                let retry_at = self.oldest_pending().await.map(|at| at.plus(DAY).into());
-                self.turn.line().set_pending_cap(PendingCap {
+                let oldest = self.oldest_pending().await;
+                let now = Now::read();
+                let retry_at = oldest.unwrap_or(now.wall).plus(DAY).into();
+                let cap = PendingCap {
                     error: error.clone(),
                     retry_at,
-                });
-                let error = Error::refused(call, self.account.name(), error);
-                match retry_at {
-                    Some(retry_at) => error.at(retry_at),
-                    None => error,
-                }
+                };
+                self.turn.line().set_pending_cap(cap, now);
+                Error::refused(call, self.account.name(), error).at(retry_at)
             }
             Stop::Failed { publish_id, reason } => {
                 Error::failed(&self.upload.name(), &reason, &publish_id)

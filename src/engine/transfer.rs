@@ -1,12 +1,12 @@
 //! One upload on its way: what it is, for whom it is, and how it is told and recorded.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
 use super::Shared;
 use super::authorised::authorised;
+use super::carry::Alone;
 use crate::account::Account;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
@@ -22,6 +22,7 @@ use crate::upload::{Reply, State, Upload};
 pub(super) struct Transfer {
     pub(super) shared: Arc<Shared>,
     pub(super) turn: Turn,
+    pub(super) alone: Arc<Alone>,
     pub(super) account: Account,
     pub(super) upload: Upload,
     pub(super) tally: Arc<Tally>,
@@ -33,14 +34,9 @@ impl Transfer {
     pub(super) fn announce(&self) {
         let upload = &self.upload;
         let confirmed = upload.confirmed_bytes();
-        let show = |counter: &AtomicU64, value| counter.store(value, Ordering::Relaxed);
-        show(&self.tally.total, upload.size().unwrap_or(0));
-        show(&self.tally.confirmed, confirmed);
-        show(&self.tally.sent, confirmed);
-        show(&self.tally.high_water, confirmed);
-        self.tally
-            .inits
-            .store(upload.totals.inits, Ordering::Relaxed);
+        self.tally.set_total(upload.size().unwrap_or(0));
+        self.tally.start_at(confirmed);
+        self.tally.set_inits(upload.totals.inits);
         self.tell(Event::Planned {
             id: upload.id.clone(),
             publish_id: upload.state.publish_id().map(str::to_owned),
@@ -63,12 +59,18 @@ impl Transfer {
             let confirmed = self.upload.confirmed() > due;
             self.record(entry.filter(|_| confirmed)).await?;
         }
-        let confirmed = self.upload.confirmed_bytes();
-        self.tally.confirmed.store(confirmed, Ordering::Relaxed);
-        if confirmed == 0 || self.upload.url().is_some() {
-            self.tally.sent.store(confirmed, Ordering::Relaxed);
+        self.show(applied.event).await;
+        Ok(())
+    }
+
+    /// Shows how far it is after a reply was taken in.
+    pub(super) async fn show(&mut self, event: Option<Event>) {
+        if self.upload.state.publish_id().is_none() {
+            self.tally.start_at(0);
+        } else {
+            self.tally.confirm(self.upload.confirmed_bytes());
         }
-        if let Some(event) = applied.event {
+        if let Some(event) = event {
             if matches!(event, Event::Processing { .. }) {
                 self.remember_rate().await;
             }
@@ -79,7 +81,15 @@ impl Transfer {
                 text: format!("by its rate it will not end in time. {shortfall}"),
             });
         }
-        Ok(())
+    }
+
+    /// Waits for something. While no session is open, whose hour would run, the room is left to others meanwhile.
+    pub(super) async fn aside<T>(&mut self, what: impl Future<Output = T>) -> T {
+        if self.upload.state.publish_id().is_none() {
+            self.turn.aside(what).await
+        } else {
+            what.await
+        }
     }
 
     /// Makes the upload durable as it is now, with the ledger entry of the chunk that was just confirmed.

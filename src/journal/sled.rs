@@ -292,9 +292,13 @@ impl ProgressStore for SledStore {
     }
 
     fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
-        self.run(move |store| {
+        let caller = Arc::new(());
+        let called = Arc::downgrade(&caller);
+        let step = self.run(move |store| {
             let _writing = lock(&store.writing);
-            let Some(mut row) = store.get(&key, &id)? else {
+            // A job that gave up waiting may be back and own the row by now.
+            let found = (called.strong_count() > 0).then(|| store.get(&key, &id));
+            let Some(mut row) = found.transpose()?.flatten() else {
                 return Err(Error::temporary(format!(
                     "The upload {id} is no longer in the journal."
                 )));
@@ -307,6 +311,10 @@ impl ProgressStore for SledStore {
             store.sync()?;
             reach("claim", "after");
             Ok(row)
+        });
+        Box::pin(async move {
+            let _caller = caller;
+            step.await
         })
     }
 

@@ -259,7 +259,7 @@ impl Upload {
                     now,
                     random,
                 ),
-                error @ (CallError::Unsent(_) | CallError::Lost(_)) => self.try_again(
+                error if error.is_temporary() => self.try_again(
                     Backoff::STATUS,
                     Call::Status,
                     error.to_string(),

@@ -35,12 +35,9 @@ impl Upload {
                 };
                 Applied::saved(Event::Pulling { publish_id })
             }
-            Err(CallError::Unsent(reason)) => {
-                self.state = State::Queued;
-                Applied {
-                    save: true,
-                    ..self.try_again(Backoff::INIT, Call::Init, reason, now, random)
-                }
+            Err(CallError::Unsent(reason)) => self.init_unsent(reason, now, random),
+            Err(error @ CallError::Token(_)) if error.is_temporary() => {
+                self.init_unsent(error.to_string(), now, random)
             }
             Err(CallError::Lost(reason)) => self.lose_init(reason, now, random),
             // A gateway's 408 is as silent as a fault about what became of the request.
@@ -69,6 +66,14 @@ impl Upload {
                     ..self.stop(stop_for(Call::Init, error))
                 }
             }
+        }
+    }
+
+    fn init_unsent(&mut self, reason: String, now: Now, random: u64) -> Applied {
+        self.state = State::Queued;
+        Applied {
+            save: true,
+            ..self.try_again(Backoff::INIT, Call::Init, reason, now, random)
         }
     }
 

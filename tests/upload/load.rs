@@ -4,7 +4,6 @@
 #![cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 
 use std::collections::HashMap;
-use std::process::Command;
 
 use chunkferry::{Engine, Job, Options};
 use futures::StreamExt;
@@ -26,11 +25,7 @@ fn sizes() -> (usize, usize, usize) {
 
 #[test]
 fn queued_uploads_of_many_accounts_all_arrive_within_the_windows_and_none_starves() {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["load::fleet", "--exact", "--ignored", "--nocapture"])
-        .env("CHUNKFERRY_HASTE", HASTE.to_string())
-        .status();
-    assert!(child.unwrap().success());
+    crate::stage::in_haste("load::fleet", HASTE);
 }
 
 /// The memory this process holds, in KiB.

@@ -2,11 +2,15 @@
 
 #![cfg(feature = "emulator")]
 
+#[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
+mod drops;
 mod faults;
 mod load;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 #[path = "../cli/process.rs"]
 mod process;
+#[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
+mod service;
 mod stage;
 mod surface;
 #[path = "../cli/video.rs"]

@@ -1,7 +1,10 @@
 //! What every test plays on: an emulator in this process, a directory, and an engine.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chunkferry::emulator::{Emulator, Log, SessionLog, Settings};
 use chunkferry::{Draft, Engine, Error, Event, Job, Options};
@@ -71,6 +74,18 @@ impl Stage {
         puts.collect()
     }
 
+    /// The creator posts a draft that waits.
+    pub(crate) fn post(&self, publish_id: &str) {
+        let mut stream = TcpStream::connect(self.emulator.address()).unwrap();
+        let body = format!("{{\"publish_id\":\"{publish_id}\"}}");
+        let head = "POST /_emulator/post HTTP/1.1\r\nhost: emulator\r\nconnection: close";
+        let length = body.len();
+        write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     #[track_caller]
     pub(crate) fn assert_one_draft_of(&self, file: &Path) -> SessionLog {
         let log = self.log();
@@ -105,6 +120,28 @@ pub(crate) async fn until_confirmed(handle: &mut chunkferry::Handle, bytes: u64)
         }
     }
     panic!("it ended before");
+}
+
+/// Runs an ignored test of this binary in a process of its own whose time passes faster.
+#[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
+pub(crate) fn in_haste(test: &str, times: u32) {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .env("CHUNKFERRY_HASTE", times.to_string())
+        .status();
+    assert!(child.unwrap().success());
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is() {
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{what} never came"
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// What a directory holds, as one text.

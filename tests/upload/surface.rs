@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chunkferry::{Engine, ErrorKind, Event, Job, Outcome, Secret, TokenSource, Who};
+use chunkferry::{Engine, ErrorKind, Event, Job, Outcome, Secret, TokenError, TokenSource, Who};
 use futures::future::BoxFuture;
 
 use crate::stage::{CHUNK, Stage, TOKEN, job, run, text_of, until_confirmed};
@@ -156,7 +156,7 @@ async fn many_files_at_once_all_arrive() {
 struct Rotating(AtomicUsize);
 
 impl TokenSource for Rotating {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async move { Ok(Secret::new(&format!("act.lena.{number}"))) })
     }
@@ -179,7 +179,7 @@ async fn a_refused_token_is_asked_for_once_more() {
 struct NoToken;
 
 impl TokenSource for NoToken {
-    fn token(&self) -> BoxFuture<'_, Result<Secret, Box<dyn std::error::Error + Send + Sync>>> {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async { Err("the vault is sealed: ask Otto".into()) })
     }
 }
@@ -242,6 +242,8 @@ async fn an_error_says_what_it_means_who_acts_and_when() {
         assert!(!error.is_retryable(), "{fault}");
         assert!(error.log_id().is_some(), "{fault}");
         assert_eq!(error.code(), fault.split("code=").nth(1));
+        let capped = error.code() == Some("spam_risk_too_many_pending_share");
+        assert_eq!(error.retry_at().is_some(), capped, "{fault}");
         assert_eq!(stage.log().requests.init, 1, "{fault}: never repeated");
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains(TOKEN), "{shown}");
@@ -405,4 +407,48 @@ async fn different_files_of_one_size_do_not_wait_for_each_other() {
     sent.sort_unstable();
     wanted.sort_unstable();
     assert_eq!((log.inits, sent), (3, wanted));
+}
+
+/// A lease makes every open of the file block until its holder gives way, as a dead file server would.
+const HOLDER: &str = "
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()
+";
+
+#[tokio::test]
+async fn a_file_whose_opening_blocks_keeps_nobody_else_waiting() {
+    use std::io::BufRead;
+    let stage = Stage::new(&[], &[]);
+    let (blocked, free) = (stage.video("a.mp4", CHUNK), stage.video("b.mp4", CHUNK + 1));
+    let holder = std::process::Command::new("python3")
+        .args(["-c", HOLDER])
+        .arg(&blocked)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let Ok(mut holder) = holder else {
+        println!("NOT TESTED: a file whose opening blocks needs python3");
+        return;
+    };
+    let mut line = String::new();
+    let stdout = holder.stdout.take().unwrap();
+    std::io::BufReader::new(stdout)
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "held\n");
+    let engine = stage.options().jobs(1).open().unwrap();
+    let waiting = engine.submit(job(&blocked));
+    let mia = Job::file(&free)
+        .account("mia", "act.mia.1")
+        .chunk_size(CHUNK);
+    let draft = engine.upload(mia).await.unwrap();
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    assert_eq!(stage.log().inits, 1, "the other one still waits");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!(waiting.await.unwrap().outcome, Outcome::Delivered);
 }

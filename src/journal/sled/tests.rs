@@ -206,6 +206,25 @@ async fn a_row_whose_job_was_dropped_does_not_come_late_beside_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_claim_whose_job_was_dropped_does_not_take_the_row_from_the_next_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let row = upload("lena", 10);
+    store.submit(row.clone()).await.expect("submitted");
+    let writing = lock(&store.0.writing);
+    let mut claimed = store.claim(row.key.clone(), row.id.clone());
+    let mut nobody = Context::from_waker(Waker::noop());
+    assert!(claimed.as_mut().poll(&mut nobody).is_pending());
+    drop(claimed);
+    let next = store.claim(row.key.clone(), row.id.clone());
+    drop(writing);
+    assert_eq!(next.await.expect("claimed").epoch, 1);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let rows = store.unfinished().await.expect("rows");
+    assert_eq!(rows[0].epoch, 1, "the one that was dropped came late");
+}
+
+#[tokio::test]
 async fn a_save_that_comes_late_does_not_turn_an_upload_back() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());

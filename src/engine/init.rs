@@ -1,0 +1,124 @@
+//! An init, from its intent to the record of its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tracing::Instrument;
+
+use super::Shared;
+use super::authorised::{token, with_token};
+use super::cargo::Cargo;
+use super::transfer::Transfer;
+use crate::account::Account;
+use crate::clock::Now;
+use crate::error::Error;
+use crate::event::Event;
+use crate::governor::PendingCap;
+use crate::journal::Grant;
+use crate::killpoint::reach;
+use crate::secret::Secret;
+use crate::upload::{Applied, Reply, Upload};
+use crate::wire::{Call, SourceInfo};
+
+/// What came of asking for an init.
+enum Asked {
+    /// Nothing was recorded or sent: the window is full for this long.
+    Wait(Duration),
+    /// The upload with the answer taken in and recorded.
+    Answered(Box<Upload>, Applied),
+}
+
+impl Transfer {
+    /// Asks for a session, or for a URL to be fetched, as the first in the line of its account.
+    pub(super) async fn init(&mut self, cargo: &mut Cargo) -> Result<(), Error> {
+        let events = self.events.clone();
+        let tell = |behind| drop(events.send(Event::Queued { behind }));
+        self.turn.line_up(tell).await;
+        if let Some(PendingCap { error, retry_at }) = self.turn.line().pending_cap(Now::read()) {
+            return Err(Error::refused(Call::Init, self.account.name(), error).at(retry_at));
+        }
+        let account = self.account.clone();
+        let token = match self.aside(token(&account, None)).await {
+            Ok(token) => token,
+            Err(error) => return self.take_in(Reply::Init(Err(error))).await,
+        };
+        loop {
+            let as_of = cargo.as_of(self).await?;
+            let mut next = self.upload.clone();
+            next.intend(as_of, Now::read());
+            next.revision += 1;
+            let source = cargo.source_info(&next);
+            match self.ask_for_init(next, token.clone(), source).await? {
+                Asked::Wait(wait) => {
+                    let reason =
+                        format!("TikTok takes 6 inits a minute for {}", self.account.name());
+                    self.tell(Event::Waiting { reason, wait });
+                    self.aside(crate::clock::sleep(wait)).await;
+                }
+                Asked::Answered(upload, applied) => {
+                    self.upload = *upload;
+                    cargo.begin(as_of);
+                    if self.upload.state.publish_id().is_some() {
+                        self.turn.leave_line();
+                    }
+                    self.tally.set_inits(self.upload.totals.inits);
+                    self.tally.start_at(0);
+                    self.show(applied.event).await;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// In a task of its own, which goes on if nobody waits any more: an answer that nobody records is a session that
+    /// nobody uses, and the service counts it among the pending drafts. Until that is recorded, the task keeps other jobs
+    /// of this video waiting, and other inits of this account.
+    async fn ask_for_init(
+        &self,
+        upload: Upload,
+        token: Secret,
+        source: SourceInfo,
+    ) -> Result<Asked, Error> {
+        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
+        let places = (Arc::clone(&self.alone), self.turn.first());
+        let asking = async move {
+            let asked = ask(&shared, &account, upload, token, &source).await;
+            drop(places);
+            asked
+        };
+        finished(tokio::spawn(asking.in_current_span())).await
+    }
+}
+
+async fn ask(
+    shared: &Shared,
+    account: &Account,
+    mut upload: Upload,
+    token: Secret,
+    source: &SourceInfo,
+) -> Result<Asked, Error> {
+    let begun = shared.journal.begin(upload.clone(), upload.updated).await?;
+    if let Grant::Wait(wait) = begun {
+        return Ok(Asked::Wait(wait));
+    }
+    let init = |token| async move { shared.client.init(&token, source).await };
+    reach("init", "before");
+    let answer = with_token(account, token, init).await;
+    reach("init", "answered");
+    let applied = upload.apply(Reply::Init(answer), Now::read(), fastrand::u64(..));
+    if applied.save {
+        upload.revision += 1;
+        shared.journal.save(upload.clone(), None).await?;
+    }
+    Ok(Asked::Answered(Box::new(upload), applied))
+}
+
+/// What a task has come to.
+async fn finished<T>(task: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    match task.await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(Error::cancelled()),
+    }
+}
