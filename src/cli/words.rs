@@ -22,13 +22,11 @@ pub(super) fn numbers(progress: &Progress, pace: &Pace) -> String {
 /// The numbers of a URL that the service fetches. Its size may be unknown.
 pub(super) fn fetched(progress: &Progress, pace: &Pace) -> String {
     let sent = humane(progress.sent);
-    match progress.total {
-        0 => format!("{sent} fetched"),
-        total => {
-            let left = outlook(progress, pace);
-            format!("{sent} fetched of {}{left}", humane(total))
-        }
+    if progress.total == progress.sent {
+        return format!("{sent} fetched");
     }
+    let left = outlook(progress, pace);
+    format!("{sent} fetched of {}{left}", humane(progress.total))
 }
 
 fn outlook(progress: &Progress, pace: &Pace) -> String {

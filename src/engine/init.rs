@@ -11,7 +11,7 @@ use super::authorised::{token, with_token};
 use super::cargo::Cargo;
 use super::transfer::Transfer;
 use crate::account::Account;
-use crate::clock::Now;
+use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
 use crate::governor::PendingCap;
@@ -54,7 +54,7 @@ impl Transfer {
                     let reason =
                         format!("TikTok takes 6 inits a minute for {}", self.account.name());
                     self.tell(Event::Waiting { reason, wait });
-                    self.aside(crate::clock::sleep(wait)).await;
+                    self.aside(clock::sleep(wait)).await;
                 }
                 Asked::Answered(upload, applied) => {
                     self.upload = *upload;

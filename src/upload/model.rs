@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Destination, Identity, Key, Origin, Reply, State, Step, Upload, Video};
+use crate::account::TokenError;
 use crate::clock::{Now, Timestamp};
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
@@ -60,6 +61,8 @@ impl Whims<'_> {
             0..80 => CallError::Lost("reset".into()),
             80..100 => CallError::Unsent("refused".into()),
             100..104 => CallError::Host("elsewhere".into()),
+            104..108 => CallError::Token(TokenError::temporary("503")),
+            108..110 => CallError::Token("log in again".into()),
             pick => {
                 let (http_status, code) = CODES[usize::from(pick) % CODES.len()];
                 CallError::Refused(ServiceError {

@@ -17,6 +17,9 @@ use crate::video;
 /// How many times faster an hour passes.
 const HASTE: u32 = 20;
 
+/// More awaits than an upload of these files has.
+const AWAITS: usize = 64;
+
 /// Files of one account: fewer than the drafts that may wait, by the sessions that the service loses.
 const FILES: usize = 4;
 
@@ -32,7 +35,7 @@ fn uploads_dropped_at_any_await_leave_no_session_behind_and_make_one_draft_each(
     crate::stage::in_haste("drops::dropped", HASTE);
 }
 
-/// Drops `future` at its await number `polls`, after a pause; what it has come to, if it ended before.
+/// Drops `future` at its await number `polls`, counted from 0, after a pause; what it has come to, if it ended before.
 async fn drop_at<F: Future>(polls: usize, pause: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
@@ -65,7 +68,7 @@ async fn dropped() {
     let files: Vec<_> = (0..FILES as u64)
         .map(|number| {
             let path = dir.path().join(format!("{number}.mp4"));
-            video::write(&path, 6_000_000 + number, number);
+            video::write(&path, 10_600_000 + number, number);
             path
         })
         .collect();
@@ -85,15 +88,18 @@ async fn dropped() {
                     .chunk_size(5_242_880);
                 let mut ended = None;
                 for drop in 0..20 {
-                    // Every await is one at which some upload is dropped first of all.
-                    let polls = if drop == 0 {
-                        number % 64
-                    } else {
-                        random.usize(0..64)
+                    let (polls, pause) = match drop {
+                        // Every await is one at which some upload is dropped first of all.
+                        0 => (number % AWAITS, 0),
+                        _ => (random.usize(0..AWAITS), random.u64(0..150)),
                     };
-                    let pause = random.u64(0..40);
-                    let pause = Duration::from_millis(pause.saturating_sub(20));
-                    ended = drop_at(polls, pause, engine.upload(job.clone())).await;
+                    let pause = Duration::from_millis(pause);
+                    ended = if drop % 4 == 3 {
+                        // Its task goes on while nobody polls the handle.
+                        drop_at(0, pause, engine.submit(job.clone())).await
+                    } else {
+                        drop_at(polls, pause / 8, engine.upload(job.clone())).await
+                    };
                     if ended.is_some() {
                         break;
                     }

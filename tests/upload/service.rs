@@ -45,6 +45,26 @@ async fn an_upload_dropped_while_its_init_is_on_its_way_leaves_no_session_behind
 }
 
 #[tokio::test]
+async fn an_engine_dropped_while_an_init_is_on_its_way_leaves_no_session_behind() {
+    let stage = Stage::new(&[], &["inbox_init delay=300ms"]);
+    let file = stage.video("clip.mp4", CHUNK);
+    let engine = stage.engine();
+    let handle = engine.submit(job(&file));
+    eventually("an init", || stage.log().requests.init == 1).await;
+    drop(handle);
+    drop(engine);
+    let mut next = None;
+    eventually("the state directory", || {
+        next = stage.options().open().ok();
+        next.is_some()
+    })
+    .await;
+    next.unwrap().upload(job(&file)).await.unwrap();
+    assert_eq!(stage.log().inits, 1);
+    stage.assert_one_draft_of(&file);
+}
+
+#[tokio::test]
 async fn a_pull_dropped_while_its_init_is_on_its_way_is_not_unknown() {
     let stage = Stage::new(&["pull_allow_http=true"], &["inbox_init delay=300ms"]);
     let engine = stage.engine();

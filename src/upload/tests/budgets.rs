@@ -1,6 +1,7 @@
 //! How often is often enough: questions about one doubt, attempts at one thing, and how long each waits.
 
 use super::*;
+use crate::account::TokenError;
 use crate::retry::{Backoff, WINDOW};
 
 const RANDOM: u64 = u64::MAX;
@@ -377,10 +378,38 @@ fn who_waits_in_vain_is_told_for_what() {
 }
 
 #[test]
+fn an_init_that_lacks_a_token_for_now_is_tried_seven_times_and_one_that_lacks_it_for_good_once() {
+    for (temporary, tries) in [(true, 7), (false, 1)] {
+        let mut upload = queued();
+        for tried in 1..=tries {
+            let error = match temporary {
+                true => TokenError::temporary("the endpoint answered 503"),
+                false => "log in again".into(),
+            };
+            assert!(
+                upload
+                    .apply(Reply::Init(Err(CallError::Token(error))), at(tried), 0)
+                    .save
+            );
+            assert_eq!(upload.state.name(), "queued");
+            assert_eq!(next(&upload, 300) == "stop", tried == tries, "{tried}");
+        }
+        match upload.step(at(300)) {
+            Step::Stop(Stop::Spent(text)) => assert!(temporary && text.contains("503"), "{text}"),
+            Step::Stop(Stop::NoToken(text)) => {
+                assert_eq!((temporary, &*text), (false, "log in again"))
+            }
+            step => panic!("{step:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_status_that_is_not_answered_is_asked_for_so_often_and_an_answer_refills_that() {
-    let errors: [(fn() -> CallError, u64); 4] = [
+    let errors: [(fn() -> CallError, u64); 5] = [
         (|| CallError::Lost("timeout".into()), 7),
         (|| CallError::Unsent("refused".into()), 7),
+        (|| CallError::Token(TokenError::temporary("503")), 7),
         (|| refusal(500, "internal_error"), 7),
         (|| refusal(429, "rate_limit_exceeded"), 6),
     ];
