@@ -18,12 +18,15 @@
 //! # }
 //! ```
 
+mod admission;
 mod answer;
 mod api;
+mod bounded;
 mod call;
 mod canned;
 mod caps;
 mod clock;
+mod connections;
 mod consent;
 mod control;
 mod creator;
@@ -36,12 +39,12 @@ mod keeper;
 mod log;
 mod media;
 mod oauth;
-mod origin;
 mod outgoing;
 mod page;
 mod people;
 mod publish;
 mod pull;
+mod reach;
 mod receive;
 mod reply;
 mod review;
@@ -73,6 +76,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use admission::Hosts;
 use keep::Shelf;
 use server::Server;
 use shared::Shared;
@@ -103,6 +107,7 @@ pub struct EmulatorBuilder {
     dir: Option<PathBuf>,
     keep: u64,
     upload_origin: Option<String>,
+    allow_hosts: Vec<String>,
     ca_file: Option<PathBuf>,
     sink: bool,
 }
@@ -162,7 +167,7 @@ impl Emulator {
         self.shared.world().faults.arm(fault, None);
     }
 
-    /// Pushes the server's clock forward, past a URL's hour or a window's minute.
+    /// Pushes the server's clock forward, past a URL's hour or a window's minute. It stops at the end of the year 9999.
     pub fn advance(&self, by: Duration) {
         self.shared.world().clock.advance(by);
     }
@@ -237,6 +242,16 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Serves requests that name this host, too (`emulator.test`, without scheme and port).
+    ///
+    /// IP addresses, names without a dot, `*.localhost`, the service's own hosts and the one of the upload origin are
+    /// always served; a request that names any other host is answered 421, as it may come from a page whose name was
+    /// made to lead here.
+    pub fn allow_host(mut self, name: impl Into<String>) -> Self {
+        self.allow_hosts.push(name.into());
+        self
+    }
+
     /// Speaks TLS, with a certificate for the service's hosts, `localhost` and 127.0.0.1; the authority
     /// that a client must trust is written to this file, in PEM, anew at each start.
     pub fn tls(mut self, ca_file: impl Into<PathBuf>) -> Self {
@@ -255,7 +270,7 @@ impl EmulatorBuilder {
     ///
     /// # Errors
     ///
-    /// When the address is taken, or no thread is to be had.
+    /// When the address is taken, a host to allow is no host name, or no thread is to be had.
     pub async fn start(self) -> io::Result<Emulator> {
         self.start_blocking()
     }
@@ -275,9 +290,11 @@ impl EmulatorBuilder {
             (None, 0) => None,
             (None, most) => Some(Shelf::passing(most)),
         };
+        let hosts = Hosts::new(&self.allow_hosts, self.upload_origin.as_deref())?;
         let shared = Arc::new(Shared::new(
             self.settings,
             shelf,
+            hosts,
             self.upload_origin,
             self.sink,
         ));

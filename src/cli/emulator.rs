@@ -59,6 +59,9 @@ pub(super) struct EmulatorArgs {
     /// The origin of upload URLs, if not what the client called
     #[arg(long, value_name = "URL")]
     upload_origin: Option<String>,
+    /// Answer requests for host NAME, too (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    allow_host: Vec<String>,
     /// With COMMAND: exit 1 if the review finds anything
     #[arg(long, requires = "command")]
     strict: bool,
@@ -124,10 +127,33 @@ fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
     if let Some(file) = args.tls {
         builder = builder.tls(file);
     }
+    builder = args
+        .allow_host
+        .into_iter()
+        .fold(builder, EmulatorBuilder::allow_host);
     if let Some(origin) = args.upload_origin {
         builder = builder.upload_origin(origin.trim_end_matches('/'));
     }
     Ok(builder)
+}
+
+fn host_name(text: &str) -> Result<String, String> {
+    let host = url::Host::parse(text);
+    host.map(|host| host.to_string())
+        .map_err(|_| "give the name alone, without scheme and port".to_owned())
+}
+
+/// Starts it, and warns if others can reach it.
+async fn start(builder: EmulatorBuilder) -> io::Result<Emulator> {
+    let emulator = builder.start().await?;
+    let address = emulator.address();
+    if !address.ip().is_loopback() {
+        eprintln!(
+            "warning: {address} is not loopback: whoever reaches it uses this server and sees what it received; it has \
+             no sign-in"
+        );
+    }
+    Ok(emulator)
 }
 
 fn usage(error: impl Display) -> Failure {
@@ -141,7 +167,7 @@ fn read(file: &Path) -> Result<String, Failure> {
 
 /// Serves until it is told to stop.
 async fn serve(builder: EmulatorBuilder, signals: &mut Signals) -> io::Result<Exit> {
-    let emulator = builder.start().await?;
+    let emulator = start(builder).await?;
     let mut stdout = io::stdout();
     // Whoever started this server may be gone already; then nobody reads the line.
     let _ = writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush());
@@ -157,7 +183,7 @@ async fn attend(
     strict: bool,
     signals: &mut Signals,
 ) -> io::Result<Exit> {
-    let emulator = builder.start().await?;
+    let emulator = start(builder).await?;
     let mut child = tokio::process::Command::new(program)
         .args(args)
         .env("CHUNKFERRY_EMULATOR_URL", emulator.url())

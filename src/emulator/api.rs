@@ -57,6 +57,8 @@ async fn handle(shared: Arc<Shared>, mut call: Call, body: Body, strike: Strike)
     }
     let read = call.read(body, settings.body_timeout).await;
 
+    // Dropped after the lock is free: what gave way takes its files along.
+    let _gone;
     let mut world = shared.world();
     if !world.performs(endpoint, &strike, &settings) {
         return Reply::Reset;
@@ -66,6 +68,7 @@ async fn handle(shared: Arc<Shared>, mut call: Call, body: Body, strike: Strike)
         Ok(()) => perform(&mut world, &call, &settings),
         Err(refusal) => refuse(&mut world, refusal, &settings),
     };
+    _gone = world.forget_surplus();
     for order in std::mem::take(&mut world.orders) {
         let fetched = pull::fetch(Arc::clone(&shared), order);
         tokio::spawn(Arc::clone(&shared).guard(fetched));

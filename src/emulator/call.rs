@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Body as _;
 use hyper::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST};
 use hyper::http::request::Parts;
 use serde_json::Value;
@@ -13,8 +14,8 @@ use super::creator::{bearer, creator_of, public_name};
 use super::endpoint::Endpoint;
 use super::settings::{MissingContentType, Settings};
 
-/// More than any documented body needs.
-const MOST_BYTES: usize = 1 << 20;
+/// The largest body of a call or a page, in bytes: more than any documented one needs. A longer one is refused unread.
+pub(crate) const MOST_BYTES: usize = 256 << 10;
 
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -54,6 +55,11 @@ impl Call {
 
     /// Takes in the body; one that is too long or never ends is refused.
     pub(crate) async fn read(&mut self, body: Body, patience: Duration) -> Result<(), Refusal> {
+        let declared = body.size_hint().lower();
+        if declared > MOST_BYTES as u64 {
+            let why = format!("the body is longer than {MOST_BYTES} bytes");
+            return Err(Refusal::param(why));
+        }
         let body = Limited::new(body, MOST_BYTES).collect();
         match tokio::time::timeout(patience, body).await {
             Ok(Ok(collected)) => {

@@ -5,6 +5,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+/// Unix seconds of the last moment that an HTTP date can name: the end of the year 9999.
+const LAST: u64 = 253_402_300_799;
+
 /// A point of the server's time, counted from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(pub(crate) Duration);
@@ -20,7 +23,7 @@ impl Moment {
     }
 }
 
-/// Invariant: never goes back, whatever is set.
+/// Invariant: never goes back, whatever is set, and stops at the end of the year 9999.
 #[derive(Debug)]
 pub(crate) struct Clock {
     epoch: SystemTime,
@@ -45,7 +48,8 @@ impl Clock {
 
     fn at(&self, instant: Instant) -> Moment {
         let passed = instant.saturating_duration_since(self.anchor);
-        Moment(self.at_anchor.saturating_add(passed.mul_f64(self.scale)))
+        let now = self.at_anchor.saturating_add(passed.mul_f64(self.scale));
+        Moment(now.min(self.end()))
     }
 
     /// Lets the clock run at another speed from now on.
@@ -56,9 +60,19 @@ impl Clock {
         self.scale = scale;
     }
 
-    /// Jumps forward.
+    /// How far it may still go.
+    pub(crate) fn left(&self) -> Duration {
+        self.end().saturating_sub(self.now().0)
+    }
+
+    fn end(&self) -> Duration {
+        let since = self.epoch.duration_since(SystemTime::UNIX_EPOCH);
+        Duration::from_secs(LAST).saturating_sub(since.unwrap_or_default())
+    }
+
+    /// Jumps forward, at most to its end.
     pub(crate) fn advance(&mut self, by: Duration) {
-        self.at_anchor = self.at_anchor.saturating_add(by);
+        self.at_anchor = self.at_anchor.saturating_add(by).min(self.end());
     }
 
     /// Seconds since the Unix epoch, as the server believes them.
@@ -67,10 +81,10 @@ impl Clock {
         since.unwrap_or_default().saturating_add(moment.0).as_secs()
     }
 
-    /// The wall-clock time a moment stands for, for HTTP dates.
+    /// The wall-clock time a moment stands for, for HTTP dates: never past the year 9999.
     pub(crate) fn wall(&self, moment: Moment) -> SystemTime {
         self.epoch
-            .checked_add(moment.0)
+            .checked_add(moment.0.min(self.end()))
             .unwrap_or_else(SystemTime::now)
     }
 }

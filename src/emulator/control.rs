@@ -15,18 +15,23 @@ use url::{Url, form_urlencoded};
 use super::answer::json_answer;
 use super::creator::{bearer, creator_of, public_name};
 use super::faults::Fault;
-use super::settings::Settings;
+use super::reach::Sender;
 use super::settings::value::{Codec, Scale, duration};
+use super::settings::{Settings, check_reach};
 use super::shared::Shared;
 use super::sink::usage;
 use super::webhooks::Hook;
 use super::world::World;
+
+/// The longest field of a webhook's registration, in bytes.
+const LONGEST_FIELD: usize = 2048;
 
 /// Answers a request to one of these pages; `None`: there is no such page.
 pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option<Response> {
     let page = parts.uri.path().strip_prefix("/_emulator/")?;
     let desk = Desk {
         shared,
+        sender: Sender::of(parts),
         token: bearer(&parts.headers),
         query: parts.uri.query().unwrap_or_default(),
     };
@@ -59,6 +64,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
 
 struct Desk<'a> {
     shared: &'a Arc<Shared>,
+    sender: Sender,
     token: Option<&'a str>,
     query: &'a str,
 }
@@ -67,23 +73,27 @@ fn tell(value: &impl Serialize) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
-impl Desk<'_> {
-    fn query(&self, key: &str) -> Option<String> {
-        let mut pairs = form_urlencoded::parse(self.query.as_bytes());
-        pairs.find_map(|(known, value)| (known == key).then(|| value.into_owned()))
-    }
+/// Whom a request to one of the server's own pages concerns: the bearer's creator, or else the one in `?creator=NAME`;
+/// `None`: everyone.
+pub(crate) fn concerned(token: Option<&str>, query: &str) -> Option<String> {
+    let bearers = token.map(|token| public_name(creator_of(token), token));
+    let named = || self::query(query, "creator").filter(|name| !name.is_empty());
+    bearers.or_else(named)
+}
 
-    /// Whom the request concerns: the bearer's creator, or the one in `?creator=NAME`.
+fn query(query: &str, key: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find_map(|(known, value)| (known == key).then(|| value.into_owned()))
+}
+
+impl Desk<'_> {
     fn creator(&self) -> Option<String> {
-        let bearers = self
-            .token
-            .map(|token| public_name(creator_of(token), token));
-        bearers.or_else(|| self.query("creator"))
+        concerned(self.token, self.query)
     }
 
     /// `?over=1`: the clients are done, what is unfinished counts as abandoned.
     fn review(&self) -> Result<Value, String> {
-        let over = self.query("over").is_some_and(|over| over == "1");
+        let over = query(self.query, "over").is_some_and(|over| over == "1");
         let findings = self
             .shared
             .world()
@@ -115,6 +125,11 @@ impl Desk<'_> {
                 })
                 .collect::<Result<Vec<_>, _>>()?,
         };
+        if self.sender != Sender::Local {
+            let mut keys = pairs.iter().map(|(key, _)| key);
+            keys.try_for_each(|key| check_reach(key))
+                .map_err(|error| error.to_string())?;
+        }
         let set = self.shared.world().set(self.token, &pairs);
         set.map_err(|error| error.to_string())?;
         Ok(self.settings())
@@ -131,6 +146,7 @@ impl Desk<'_> {
             .collect::<Result<_, _>>()
             .map_err(|error| error.to_string())?;
         let mut world = self.shared.world();
+        world.faults.check_room(faults.len())?;
         for fault in faults {
             world.faults.arm(fault, self.token);
         }
@@ -156,6 +172,9 @@ impl Desk<'_> {
             }
         }
         let mut world = self.shared.world();
+        if advance > world.clock.left() {
+            return Err("the clock ends with the year 9999; a reset does not turn it back, a new server does".to_owned());
+        }
         if let Some(scale) = scale {
             world.clock.set_scale(scale);
         }
@@ -169,14 +188,30 @@ impl Desk<'_> {
         let field = |key: &str| wish.get(key).and_then(Value::as_str);
         let url = field("url").ok_or("url is required")?;
         let secret = field("client_secret").ok_or("client_secret is required")?;
+        let only = match self.sender {
+            Sender::Local => None,
+            Sender::Remote(address) => Some(address),
+            Sender::Proxied => {
+                return Err("a receiver cannot be registered through a proxy".to_owned());
+            }
+        };
+        let longest = [url, secret]
+            .into_iter()
+            .chain(field("client_key"))
+            .map(str::len)
+            .max();
+        if longest > Some(LONGEST_FIELD) {
+            return Err(format!("a field is longer than {LONGEST_FIELD} bytes"));
+        }
         let hook = Hook {
             url: Url::parse(url).map_err(|error| format!("{url}: {error}"))?,
             client_key: field("client_key").unwrap_or("client").to_owned(),
             client_secret: secret.to_owned(),
             owner: self.token.map(str::to_owned),
+            only,
         };
         match matches!(hook.url.scheme(), "http" | "https") && hook.url.has_host() {
-            true => self.shared.register(hook),
+            true => self.shared.register(hook)?,
             false => return Err(format!("{url} is neither http nor https")),
         }
         Ok(json!({}))

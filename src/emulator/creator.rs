@@ -1,14 +1,16 @@
 //! Whose token it is, and how often it may call.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
+use super::bounded::LastKeys;
 use super::clock::Moment;
 use super::endpoint::Endpoint;
+use super::world::MOST_KEYS;
 
 /// The token in `Authorization: Bearer …`, if there is one that is not empty.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -51,9 +53,17 @@ pub(crate) fn short_hash(text: &str) -> u32 {
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// One-minute sliding windows, one for each token and endpoint (D RL).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Windows {
-    calls: HashMap<(String, Endpoint), VecDeque<Moment>>,
+    calls: LastKeys<(String, Endpoint), VecDeque<Moment>>,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self {
+            calls: LastKeys::new(MOST_KEYS),
+        }
+    }
 }
 
 impl Windows {
@@ -65,21 +75,28 @@ impl Windows {
         most: u64,
         now: Moment,
     ) -> Result<(), Duration> {
-        let calls = self.calls.entry((token.to_owned(), endpoint)).or_default();
+        let key = (token.to_owned(), endpoint);
+        let mut calls = self.calls.remove(&key).unwrap_or_default();
         while calls.front().is_some_and(|call| now.since(*call) >= WINDOW) {
             calls.pop_front();
         }
-        if calls.len() as u64 >= most {
-            let oldest = calls.front().copied().unwrap_or(now);
-            return Err(WINDOW.saturating_sub(now.since(oldest)));
-        }
-        calls.push_back(now);
-        Ok(())
+        let entered = match calls.len() as u64 >= most {
+            true => {
+                let oldest = calls.front().copied().unwrap_or(now);
+                Err(WINDOW.saturating_sub(now.since(oldest)))
+            }
+            false => {
+                calls.push_back(now);
+                Ok(())
+            }
+        };
+        self.calls.insert(key, calls);
+        entered
     }
 
     pub(crate) fn forget(&mut self, token: Option<&str>) {
         self.calls
-            .retain(|(known, _), _| token.is_some_and(|token| token != known));
+            .retain(|(known, _)| token.is_some_and(|token| token != known));
     }
 }
 

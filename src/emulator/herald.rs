@@ -56,7 +56,9 @@ async fn deliver_one(shared: &Shared, message: Message) {
     let answered = match request {
         Ok(request) => {
             let ca = settings.pull_ca_file.as_deref();
-            outgoing::send(&message.hook.url, request, ca).await.ok()
+            let _turn = shared.deliveries.acquire().await;
+            let hook = &message.hook;
+            outgoing::send(&hook.url, request, ca, hook.only).await.ok()
         }
         Err(_) => None,
     };
@@ -68,11 +70,12 @@ async fn deliver_one(shared: &Shared, message: Message) {
 
 impl Shared {
     /// Sends events there from now on. What has happened before is news to nobody.
-    pub(crate) fn register(&self, hook: Hook) {
+    pub(crate) fn register(&self, hook: Hook) -> Result<(), String> {
         let mut world = self.world();
         world.gather_news();
-        world.webhooks.register(hook);
+        world.webhooks.register(hook)?;
         self.registered.notify_one();
+        Ok(())
     }
 }
 

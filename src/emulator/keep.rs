@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
-use tokio::fs::{self, File, OpenOptions};
+use tokio::fs::{self, DirBuilder, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 /// Where received files are kept.
@@ -32,7 +32,7 @@ impl Passing {
     fn new() -> io::Result<Self> {
         sweep(&std::env::temp_dir());
         loop {
-            let dir = TempDir::with_prefix(PREFIX)?;
+            let dir = private_dir()?;
             let lock = std::fs::File::open(dir.path())?;
             // Where a file system knows no locks, nobody takes it for one that was left, either.
             let _ = lock.lock();
@@ -42,6 +42,19 @@ impl Passing {
             }
         }
     }
+}
+
+#[cfg(unix)]
+fn private_dir() -> io::Result<TempDir> {
+    use std::os::unix::fs::PermissionsExt;
+    let private = std::fs::Permissions::from_mode(0o700);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(PREFIX).permissions(private).tempdir()
+}
+
+#[cfg(not(unix))]
+fn private_dir() -> io::Result<TempDir> {
+    TempDir::with_prefix(PREFIX)
 }
 
 /// Removes what killed servers have left in `temp`, as far as that is allowed.
@@ -174,9 +187,17 @@ pub(crate) struct Keep {
 impl Keep {
     pub(crate) async fn open(place: Place, first: u64) -> io::Result<Self> {
         let path = &place.file.part;
-        fs::create_dir_all(path.parent().unwrap_or_else(|| Path::new("."))).await?;
+        let mut dir = DirBuilder::new();
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
+        // Videos are nobody else's business.
+        #[cfg(unix)]
+        {
+            dir.mode(0o700);
+            options.mode(0o600);
+        }
+        let parent = path.parent().unwrap_or_else(|| Path::new("."));
+        dir.recursive(true).create(parent).await?;
         let mut file = options.open(path).await?;
         file.seek(SeekFrom::Start(first)).await?;
         Ok(Self {

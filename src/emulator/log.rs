@@ -20,13 +20,17 @@ pub struct Log {
     pub connections: u64,
     /// How many drafts reached an inbox.
     pub drafts: u64,
-    /// Every upload, in the order of its init.
+    /// How many uploads, of all creators, are no longer in `sessions`, which holds the last 10,000 (fewer if they had
+    /// more than 200,000 PUTs). They still count in `inits` and `drafts`, unless the log is one creator's.
+    #[serde(default)]
+    pub forgotten: u64,
+    /// The last uploads, in the order of their inits.
     pub sessions: Vec<SessionLog>,
-    /// Every fault that fired.
+    /// The last 10,000 faults that fired.
     pub faults: Vec<FaultLog>,
-    /// What a person should know to make sense of a refusal.
+    /// What a person should know to make sense of a refusal: the last 10,000 remarks.
     pub notes: Vec<NoteLog>,
-    /// Every attempt to deliver a webhook.
+    /// The last 10,000 attempts to deliver a webhook.
     pub webhooks: Vec<WebhookLog>,
     /// The last 200 requests, whatever became of them.
     pub recent: Vec<RequestLog>,
@@ -103,7 +107,7 @@ pub struct SessionLog {
     pub expires_at: u64,
     /// Unix seconds at which its bytes were whole, in the server's time.
     pub completed_at: Option<u64>,
-    /// Every PUT, in the order they came.
+    /// The last 2,000 PUTs, in the order they came.
     pub puts: Vec<PutLog>,
 }
 
@@ -147,7 +151,7 @@ pub struct FaultLog {
     pub publish_id: Option<String>,
     /// The chunk it hit, counted from 0.
     pub chunk: Option<u64>,
-    /// The script.
+    /// The script, or its first 200 characters.
     pub fault: String,
 }
 

@@ -14,6 +14,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::answer::{empty_answer, text_answer};
+use super::control::concerned;
+use super::creator::bearer;
 use super::keep::Place;
 use super::session::Kept;
 use super::shared::Shared;
@@ -35,7 +37,11 @@ struct Medium {
 pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts) -> Option<Response> {
     let path = parts.uri.path().strip_prefix("/_emulator/media/")?;
     let (publish_id, index) = path.split_once('/')?;
-    let medium = shared.world().medium(publish_id, index.parse().ok()?)?;
+    let medium = {
+        let owner = concerned(bearer(&parts.headers), "");
+        let world = shared.world();
+        world.medium(publish_id, index.parse().ok()?, owner.as_deref())?
+    };
     let mut file = File::open(&medium.path).await.ok()?;
     let size = medium.end - medium.first;
     let asked = parts
@@ -149,9 +155,11 @@ fn stream_of(file: File, medium: Medium, length: u64) -> Body {
 }
 
 impl World {
-    fn medium(&self, publish_id: &str, index: usize) -> Option<Medium> {
+    /// `owner`: only an upload of this creator.
+    fn medium(&self, publish_id: &str, index: usize, owner: Option<&str>) -> Option<Medium> {
         let number = self.by_publish_id(publish_id)?;
         let session = self.sessions.get(&number)?;
+        let session = Some(session).filter(|session| session.is_of(owner))?;
         let Kept::At(place) = &session.kept else {
             return None;
         };

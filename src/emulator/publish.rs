@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::{Outcome, Refusal};
+use super::bounded::short;
 use super::call::Call;
 use super::caps::{check_daily_posts, check_pending};
 use super::creator::public_name;
@@ -12,6 +13,12 @@ use super::session::{Session, Source, State};
 use super::settings::{InboxPostInfo, RefusedInit, Settings};
 use super::world::{Order, World};
 
+/// The longest URL that is pulled, in bytes.
+const LONGEST_URL: usize = 2048;
+
+/// Pulls that may run or wait for their turn at a time.
+const MOST_PULLS: usize = 1_000;
+
 /// An inbox draft: `/v2/post/publish/inbox/video/init/` (D UP).
 pub(crate) fn inbox_init(
     world: &mut World,
@@ -20,12 +27,13 @@ pub(crate) fn inbox_init(
     settings: &Settings,
 ) -> Outcome {
     let body = call.json(settings)?;
-    let (source, urls) = source(&body, settings)?;
+    let (source, urls) = source(world, &body, settings)?;
     check_pending(world, call, settings)?;
     let mut session = Session::new(call.endpoint, source, world.now(), settings);
     if settings.inbox_post_info == InboxPostInfo::ApplyTitle {
         let title = body.pointer("/post_info/title").and_then(Value::as_str);
-        session.title = title.map(str::to_owned);
+        // A direct post may have no longer one.
+        session.title = title.map(|title| short(title, 2200));
     }
     Ok(open(world, call, token, session, urls))
 }
@@ -39,7 +47,7 @@ pub(crate) fn direct_init(
 ) -> Outcome {
     let body = call.json(settings)?;
     let post = judge_video_post(&body, settings)?;
-    let (source, urls) = source(&body, settings)?;
+    let (source, urls) = source(world, &body, settings)?;
     check_daily_posts(world, call, settings)?;
     let mut session = Session::new(call.endpoint, source, world.now(), settings);
     session.title = post.title;
@@ -60,6 +68,7 @@ pub(crate) fn photo_init(
     for url in &post.images {
         check_url(url, settings)?;
     }
+    check_pulls(world)?;
     match post.direct {
         true => check_daily_posts(world, call, settings)?,
         false => check_pending(world, call, settings)?,
@@ -129,7 +138,11 @@ fn owned(world: &World, call: &Call, body: &Value, settings: &Settings) -> Resul
 }
 
 /// Where the video comes from, and the URLs to fetch it from.
-fn source(body: &Value, settings: &Settings) -> Result<(Source, Vec<String>), Refusal> {
+fn source(
+    world: &World,
+    body: &Value,
+    settings: &Settings,
+) -> Result<(Source, Vec<String>), Refusal> {
     let info = body.get("source_info").filter(|info| info.is_object());
     let info = info.ok_or_else(|| Refusal::param("source_info is required"))?;
     match info.get("source").and_then(Value::as_str) {
@@ -140,6 +153,7 @@ fn source(body: &Value, settings: &Settings) -> Result<(Source, Vec<String>), Re
         Some("PULL_FROM_URL") => match info.get("video_url").and_then(Value::as_str) {
             Some(url) => {
                 check_url(url, settings)?;
+                check_pulls(world)?;
                 Ok((Source::Pull, vec![url.to_owned()]))
             }
             None => Err(Refusal::param("video_url is required")),
@@ -153,6 +167,10 @@ fn source(body: &Value, settings: &Settings) -> Result<(Source, Vec<String>), Re
 
 /// A pull URL must be https, name a host, and lie below the verified prefix (D MTG).
 fn check_url(text: &str, settings: &Settings) -> Result<(), Refusal> {
+    if text.len() > LONGEST_URL {
+        let why = format!("the URL is longer than {LONGEST_URL} bytes");
+        return Err(Refusal::param(why));
+    }
     let Ok(url) = url::Url::parse(text) else {
         return Err(Refusal::param("the URL cannot be read"));
     };
@@ -171,6 +189,21 @@ fn check_url(text: &str, settings: &Settings) -> Result<(), Refusal> {
         false => Err(Refusal::new(
             "url_ownership_unverified",
             "The URL is not below a verified prefix",
+        )),
+    }
+}
+
+/// More pulls than this at a time are refused: each holds its URLs, and in its turn a connection.
+fn check_pulls(world: &World) -> Result<(), Refusal> {
+    let runs = |session: &&Session| {
+        let ended = session.completed.is_some() || session.failed.is_some();
+        matches!(session.source, Source::Pull) && !session.orphan && !ended
+    };
+    match world.sessions.values().filter(runs).count() < MOST_PULLS {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            "internal_error",
+            format!("{MOST_PULLS} pulls are under way; this server takes no more at a time"),
         )),
     }
 }

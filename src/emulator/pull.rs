@@ -27,8 +27,9 @@ const LARGEST_PHOTO: u64 = 20_000_000;
 /// How often a pull looks up while nothing comes, in real time.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Fetches all that is ordered and brings the upload to its end.
+/// Waits for its turn, fetches all that is ordered, and brings the upload to its end.
 pub(crate) async fn fetch(shared: Arc<Shared>, order: Order) {
+    let _turn = shared.pulls.acquire().await;
     let Some(mut pull) = Pull::start(&shared, order.session) else {
         return;
     };
@@ -70,10 +71,11 @@ impl Pull {
     }
 
     async fn one(&mut self, url: &str) -> io::Result<()> {
+        self.tell()?;
         let url = Url::parse(url).map_err(io::Error::other)?;
         let request = Request::new(Full::new(Bytes::new()));
         let ca = self.settings.pull_ca_file.as_deref();
-        let response = outgoing::send(&url, request, ca).await?;
+        let response = outgoing::send(&url, request, ca, None).await?;
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!(
                 "the host answered {}",

@@ -78,10 +78,12 @@ impl Put {
                 review.put_came(number, session, (range.first, range.last));
             }
         }
-        let entry = world.sessions.get_mut(&number).map_or(0, |session| {
+        let (mut entry, mut more) = (0, 0);
+        if let Some(session) = sessions.get_mut(&number) {
             session.open_puts += 1;
             session.last_put = Some(now);
-            session.puts.push(PutLog {
+            let before = session.puts.len();
+            entry = session.puts.push(PutLog {
                 first: range.map(|range| range.first),
                 last: range.map(|range| range.last),
                 open: true,
@@ -89,9 +91,12 @@ impl Put {
                 fault: strike.told(),
                 ..PutLog::default()
             });
-            session.puts.len() - 1
-        });
+            more = session.puts.len() - before;
+        }
+        world.puts += more;
+        let gone = world.forget_surplus();
         drop(world);
+        drop(gone);
         let put = Self {
             shared: Arc::clone(shared),
             session: number,

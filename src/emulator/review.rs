@@ -1,12 +1,15 @@
 //! What a client did wrong though it got through, each with the fact it offends against.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use super::bounded::{Last, LastKeys};
 use super::clock::Moment;
 use super::session::{Session, Source};
+use super::world::{MOST_KEYS, MOST_RECORDS};
 
 /// One thing a client should not do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,13 +75,25 @@ const ABANDONED: Rule = Rule {
 const REST: Duration = Duration::from_secs(60);
 
 /// What was noticed so far, and what must be remembered to notice more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Review {
-    findings: Vec<Finding>,
-    once: HashSet<(&'static str, u64)>,
+    findings: Last<Finding>,
+    once: LastKeys<(&'static str, u64), ()>,
     /// The range each upload was last refused with 416.
-    refused: HashMap<u64, (u64, u64)>,
-    refused_inits: HashMap<String, HashSet<Vec<u8>>>,
+    refused: LastKeys<u64, (u64, u64)>,
+    /// SHA-256 of the token and the body of inits that were refused.
+    refused_inits: LastKeys<[u8; 32], ()>,
+}
+
+impl Default for Review {
+    fn default() -> Self {
+        Self {
+            findings: Last::new(MOST_RECORDS),
+            once: LastKeys::new(MOST_KEYS),
+            refused: LastKeys::new(MOST_KEYS),
+            refused_inits: LastKeys::new(MOST_KEYS),
+        }
+    }
 }
 
 impl Review {
@@ -100,7 +115,7 @@ impl Review {
 
     /// A PUT carried an Authorization header; told once an upload.
     pub(crate) fn bearer_on_put(&mut self, number: u64, session: &Session) {
-        if self.once.insert((BEARER_ON_PUT.name, number)) {
+        if self.once.insert((BEARER_ON_PUT.name, number), ()) {
             let what = "Authorization was sent to the upload host".to_owned();
             self.add(
                 &BEARER_ON_PUT,
@@ -132,9 +147,13 @@ impl Review {
     /// How that PUT was answered; anything but 416 clears the slate.
     pub(crate) fn put_answered(&mut self, number: u64, status: u16, range: Option<(u64, u64)>) {
         match (status, range) {
-            (416, Some(range)) => self.refused.insert(number, range),
-            _ => self.refused.remove(&number),
-        };
+            (416, Some(range)) => {
+                self.refused.insert(number, range);
+            }
+            _ => {
+                self.refused.remove(&number);
+            }
+        }
     }
 
     /// Who asks is not blind any more.
@@ -144,8 +163,8 @@ impl Review {
 
     /// An init was refused for its parameters.
     pub(crate) fn init_refused(&mut self, token: &str, creator: &str, body: &[u8]) {
-        let seen = self.refused_inits.entry(token.to_owned()).or_default();
-        if !seen.insert(body.to_vec()) {
+        let digest = Sha256::new_with_prefix(Sha256::digest(token)).chain_update(body);
+        if !self.refused_inits.insert(digest.finalize().into(), ()) {
             let what = "the same init was refused for the same reason before".to_owned();
             self.add(&REPEATED_400, creator, None, what);
         }
@@ -200,7 +219,7 @@ impl Review {
                 known.push(session);
             }
         }
-        review.findings
+        review.findings.iter().cloned().collect()
     }
 }
 
@@ -211,7 +230,7 @@ impl Session {
             return false;
         }
         // Who was told that the URL is dead could not have gone on.
-        let told = self.puts.last().and_then(|put| put.http_status);
+        let told = self.puts.iter().next_back().and_then(|put| put.http_status);
         if matches!(told, Some(403..=405)) {
             return false;
         }

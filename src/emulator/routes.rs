@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodFilter, any, get, on};
 use http_body_util::{BodyExt, Limited};
@@ -12,12 +13,12 @@ use hyper::Method;
 use serde_json::json;
 
 use super::answer::{closing, empty_answer, json_answer};
+use super::call::MOST_BYTES;
 use super::endpoint::Endpoint;
-use super::origin::is_foreign;
 use super::reply::{Reply, SILENCE};
 use super::shared::Shared;
 use super::wire::Line;
-use super::{api, consent, control, media, page, receive};
+use super::{admission, api, consent, control, media, page, receive};
 
 /// The calls that are POST, by path.
 const POSTS: [(&str, Endpoint); 8] = [
@@ -43,9 +44,6 @@ const GETS: [(&str, Endpoint); 2] = [
 /// The paths upload URLs were seen with (D MTG, F protocol 7.3).
 pub(crate) const UPLOADS: [&str; 4] = ["/video/", "/video", "/upload/", "/upload"];
 
-/// More than any page of `/_emulator` takes in.
-const MOST_BYTES: usize = 1 << 20;
-
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new()
         .route("/", get(page))
@@ -61,7 +59,17 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     for path in UPLOADS {
         router = router.route(path, any(put));
     }
-    router.with_state(shared)
+    let admitted = middleware::from_fn_with_state(Arc::clone(&shared), admit);
+    router.layer(admitted).with_state(shared)
+}
+
+/// Lets a request pass to its route, whichever that is, or to none.
+async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    match admission::refuse(&parts, &shared.hosts) {
+        Some(refused) => refused,
+        None => next.run(Request::from_parts(parts, body)).await,
+    }
 }
 
 async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Response {
@@ -114,10 +122,6 @@ fn line(shared: &Shared, request: &Request) -> Option<Arc<Line>> {
 /// The server's own pages: for people, for test suites, and what was received.
 async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    if is_foreign(&parts) {
-        let why = "a page of another site must not do this";
-        return closing(json_answer(403, &json!({ "error": why })));
-    }
     let Ok(body) = Limited::new(body, MOST_BYTES).collect().await else {
         return closing(empty_answer(413));
     };

@@ -6,15 +6,20 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use axum::Router;
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
+use super::connections::{BLOCKING_THREADS, Client, Connections};
 use super::routes::router;
 use super::shared::Shared;
 use super::{herald, sink, wire};
+
+/// How long a closed connection is given to free its descriptor.
+const ROOM: Duration = Duration::from_millis(10);
 
 /// A running server; dropping it stops it.
 #[derive(Debug)]
@@ -34,6 +39,7 @@ impl Server {
         listener.set_nonblocking(true)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
+            .max_blocking_threads(BLOCKING_THREADS)
             .thread_name("emulator")
             .enable_all()
             .build()?;
@@ -83,24 +89,47 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
         return;
     };
     let router = router(Arc::clone(&shared));
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::new(shared.sink);
     tokio::spawn(Arc::clone(&shared).guard(herald::announce(Arc::clone(&shared))));
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if shared.sink => {
-                    let served = sink::serve(stream, tls.clone(), Arc::clone(&shared), router.clone());
-                    connections.spawn(Arc::clone(&shared).guard(served));
+                Ok((stream, from)) => {
+                    let client = Client::new(from.ip());
+                    let (tls, shared, router) = (tls.clone(), Arc::clone(&shared), router.clone());
+                    let served = serve(stream, Arc::clone(&client), tls, shared, router);
+                    connections.add(client, served);
                 }
-                Ok((stream, _)) => {
-                    let tls = tls.clone().map(TlsAcceptor::from);
-                    let served = wire::serve(stream, tls, Arc::clone(&shared), router.clone());
-                    connections.spawn(Arc::clone(&shared).guard(served));
+                // Out of descriptors, mostly, which others of this process may hold, too.
+                Err(_) => {
+                    connections.close_oldest_idle();
+                    tokio::time::sleep(ROOM).await;
                 }
-                // Out of file descriptors, mostly: others must close theirs first.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
             },
-            Some(_) = connections.join_next() => {}
+            Some(()) = connections.ended() => {}
         }
     }
+}
+
+async fn serve(
+    stream: TcpStream,
+    client: Arc<Client>,
+    tls: Option<Arc<ServerConfig>>,
+    shared: Arc<Shared>,
+    router: Router,
+) {
+    let guarded = Arc::clone(&shared);
+    match shared.sink {
+        true => {
+            guarded
+                .guard(sink::serve(stream, client, tls, shared, router))
+                .await
+        }
+        false => {
+            let tls = tls.map(TlsAcceptor::from);
+            guarded
+                .guard(wire::serve(stream, client, tls, shared, router))
+                .await
+        }
+    };
 }

@@ -1,10 +1,12 @@
 //! One upload as the service knows it, from its init to its end.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::bounded::Last;
 use super::clock::{Clock, Moment};
 use super::endpoint::Endpoint;
 use super::keep::Place;
@@ -14,8 +16,11 @@ use super::settings::{
     FinalStatus, OrphanCounts, ProgressHeader, ProgressUnit, Settings, StatusBytes,
 };
 
-/// How late `uploaded_bytes` follows when it lags.
+/// How late `uploaded_bytes` is where it lags.
 const LAG: Duration = Duration::from_secs(2);
+
+/// PUTs of one upload that are remembered: twice the chunks of the largest plan.
+const MOST_PUTS: usize = 2_000;
 
 /// Where the bytes come from.
 #[derive(Debug)]
@@ -54,7 +59,7 @@ pub(crate) struct Session {
     pub(crate) attempt: u64,
     pub(crate) open_puts: u64,
     pub(crate) last_put: Option<Moment>,
-    pub(crate) puts: Vec<PutLog>,
+    pub(crate) puts: Last<PutLog>,
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) public: bool,
@@ -69,7 +74,7 @@ pub(crate) struct Session {
     /// Where each fetched file ends among the bytes.
     pub(crate) ends: Vec<u64>,
     /// What was received when; what a lagging status reads.
-    history: Vec<(Moment, u64)>,
+    history: VecDeque<(Moment, u64)>,
 }
 
 /// What a creator does with a draft.
@@ -143,7 +148,7 @@ impl Session {
             attempt: 0,
             open_puts: 0,
             last_put: None,
-            puts: Vec::new(),
+            puts: Last::new(MOST_PUTS),
             title: None,
             description: None,
             public: true,
@@ -152,25 +157,31 @@ impl Session {
             announced: None,
             kept: Kept::Nothing,
             ends: Vec::new(),
-            history: vec![(issued, 0)],
+            history: VecDeque::from([(issued, 0)]),
         }
     }
 
     pub(crate) fn progress(&self) -> Option<Progress> {
-        match self.source {
-            Source::Upload(plan) => Some(Progress {
-                plan,
-                received: self.received,
-            }),
-            Source::Pull => None,
-        }
+        let Source::Upload(plan) = self.source else {
+            return None;
+        };
+        let received = self.received;
+        Some(Progress { plan, received })
     }
 
     /// Counts bytes that arrived; `hasher` has seen every byte up to `received`.
     pub(crate) fn advance(&mut self, received: u64, hasher: Option<Sha256>, now: Moment) {
         self.received = received;
         self.hasher = hasher;
-        self.history.push((now, received));
+        self.history.push_back((now, received));
+        // Nobody asks for what was true before the last number that is old enough.
+        while self
+            .history
+            .get(1)
+            .is_some_and(|(at, _)| now.since(*at) >= LAG)
+        {
+            self.history.pop_front();
+        }
         let Source::Upload(plan) = self.source else {
             return;
         };
@@ -358,7 +369,7 @@ impl Session {
             issued_at: clock.unix(self.issued),
             expires_at: clock.unix(self.expires),
             completed_at: self.completed.map(|completed| clock.unix(completed)),
-            puts: self.puts.clone(),
+            puts: self.puts.iter().cloned().collect(),
         }
     }
 

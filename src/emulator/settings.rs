@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub use choices::*;
 use value::{
-    Choice, Codec, Count, Flag, Forever, NoneOr, Scale, Size, SizeOrOff, Time, TimeOrNone,
+    Choice, Codec, Count, Few, Flag, Forever, NoneOr, Scale, Size, SizeOrOff, Time, TimeOrNone,
 };
 
 /// One setting as `--list-settings` prints it.
@@ -44,6 +44,11 @@ pub enum SettingError {
         /// What is wrong with the value.
         why: String,
     },
+    /// No further token may have settings of its own.
+    #[error(
+        "1,000 tokens have settings of their own; POST /_emulator/reset with one of them frees its place"
+    )]
+    TooManyTokens,
     /// Not of the form `KEY=VALUE`.
     #[error("`{0}` is not KEY=VALUE")]
     NoPair(String),
@@ -103,19 +108,19 @@ settings! {
         "Whether a PUT may start inside a chunk and carry its rest.";
     status_bytes: StatusBytes as Choice("") = StatusBytes::Exact, "O-5",
         "Whether uploaded_bytes follows at once, two seconds late, or is missing.";
-    min_chunk: u64 as Size("5242880, 5000000, or a size") = 5_242_880, "O-6",
+    min_chunk: u64 as Size("5242880, 5000000, or a size from 0 to 1000GB") = 5_242_880, "O-6",
         "Smallest chunk_size of a split file.";
-    max_chunk: u64 as Size("64000000, 67108864, or a size") = 64_000_000, "O-7",
+    max_chunk: u64 as Size("64000000, 67108864, or a size from 0 to 1000GB") = 64_000_000, "O-7",
         "Largest chunk_size, and the largest file that may be sent whole.";
-    max_last_chunk: u64 as Size("128000000, 134217728, 64000000, or a size") = 128_000_000, "O-8",
+    max_last_chunk: u64 as Size("128000000, 134217728, 64000000, or a size from 0 to 1000GB") = 128_000_000, "O-8",
         "Largest last chunk.";
-    max_file: u64 as Size("4000000000, 4294967296, or a size") = 4_000_000_000, "O-9",
+    max_file: u64 as Size("4000000000, 4294967296, or a size from 0 to 1000GB") = 4_000_000_000, "O-9",
         "Largest file.";
     short_single: ShortSingle as Choice("") = ShortSingle::ChunkSizeInvalid, "O-10",
         "The answer to one chunk with a chunk_size below the video_size.";
-    publish_id_ttl: Option<Duration> as Forever("forever, 24h, or a duration") = None, "O-11",
+    publish_id_ttl: Option<Duration> as Forever("forever, 24h, or a duration from 0s to 3650d") = None, "O-11",
         "How long a publish_id can be queried, from its init.";
-    draft_ttl: Option<Duration> as Forever("forever, 24h, or a duration") = None, "O-11",
+    draft_ttl: Option<Duration> as Forever("forever, 24h, or a duration from 0s to 3650d") = None, "O-11",
         "How long a delivered draft stays in the inbox.";
     orphan_counts: OrphanCounts as Choice("") = OrphanCounts::Yes, "O-12",
         "Whether an init without a delivered draft takes a pending place.";
@@ -145,7 +150,7 @@ settings! {
         "How long issued access and refresh tokens live.";
     refresh_rotation: RefreshRotation as Choice("") = RefreshRotation::Always, "O-19",
         "Whether each refresh replaces the refresh token, or every second one.";
-    refresh_grace: Option<Duration> as TimeOrNone("none, or a duration") = None, "O-19",
+    refresh_grace: Option<Duration> as TimeOrNone("none, or a duration from 0s to 3650d") = None, "O-19",
         "How long a replaced refresh token still works.";
     oauth_error_status: OauthErrorStatus as Choice("") = OauthErrorStatus::Fails, "O-19",
         "HTTP status of an OAuth failure.";
@@ -153,11 +158,11 @@ settings! {
         "Spelling of the parameter error.";
     log_id_key: LogIdKey as Choice("") = LogIdKey::Underscore, "O-20",
         "Key of the log id in error objects.";
-    extra_status: Option<String> as NoneOr("none, or any text") = None, "O-21",
+    extra_status: Option<String> as NoneOr("none, or any text up to 1000 bytes") = None, "O-21",
         "A status nobody listed, told while an upload is processed.";
-    extra_fail_reason: Option<String> as NoneOr("none, or any text") = None, "O-21",
+    extra_fail_reason: Option<String> as NoneOr("none, or any text up to 1000 bytes") = None, "O-21",
         "A fail_reason nobody listed; every upload then ends FAILED with it.";
-    daily_posts: u64 as Count("15, 25, or a number") = 15, "O-22",
+    daily_posts: u64 as Count("15, 25, or a number from 0 to 10,000") = 15, "O-22",
         "Direct posts a creator may make in 24 hours.";
     inbox_post_info: InboxPostInfo as Choice("") = InboxPostInfo::Ignore, "O-23",
         "What post_info does on an inbox video.";
@@ -169,23 +174,23 @@ settings! {
         "Whether a JSON body may come without the documented Content-Type.";
     limits: Limits as Choice("") = Limits::Documented, "dial",
         "Rate windows and caps; off lifts all of them.";
-    init_per_minute: u64 as Count("6, or a number") = 6, "D",
+    init_per_minute: u64 as Count("6, or a number from 0 to 10,000") = 6, "D",
         "Calls of one init endpoint a token may make in a minute.";
-    status_per_minute: u64 as Count("30, or a number") = 30, "D",
+    status_per_minute: u64 as Count("30, or a number from 0 to 10,000") = 30, "D",
         "Status calls a token may make in a minute.";
-    creator_info_per_minute: u64 as Count("20, or a number") = 20, "D",
+    creator_info_per_minute: u64 as Count("20, or a number from 0 to 10,000") = 20, "D",
         "Creator info calls a token may make in a minute.";
-    user_info_per_minute: u64 as Count("600, or a number") = 600, "D",
+    user_info_per_minute: u64 as Count("600, or a number from 0 to 10,000") = 600, "D",
         "User info calls a token may make in a minute.";
-    pending_cap: u64 as Count("5, or a number") = 5, "D",
+    pending_cap: u64 as Count("5, or a number from 0 to 10,000") = 5, "D",
         "Shares of one creator that may wait un-posted within 24 hours.";
-    url_lifetime: Duration as Time("1h, or a duration") = Duration::from_secs(3600), "D",
+    url_lifetime: Duration as Time("1h, or a duration from 0s to 3650d") = Duration::from_secs(3600), "D",
         "How long an upload_url lives; the upload must end inside it.";
-    processing_time: Duration as Time("1s, or a duration") = Duration::from_secs(1), "dial",
+    processing_time: Duration as Time("1s, or a duration from 0s to 3650d") = Duration::from_secs(1), "dial",
         "How long a complete upload is processed.";
-    body_timeout: Duration as Time("10s, or a duration") = Duration::from_secs(10), "dial",
+    body_timeout: Duration as Time("10s, or a duration from 0s to 3650d") = Duration::from_secs(10), "dial",
         "How long a request body may stand still, in real time.";
-    receive_rate: Option<u64> as SizeOrOff("off, or a size a second") = None, "dial",
+    receive_rate: Option<u64> as SizeOrOff("off, or a size from 1 to 1000GB a second") = None, "dial",
         "How fast the whole server takes in PUT bodies.";
     consent: Consent as Choice("") = Consent::Ask, "dial",
         "Who decides at the authorize page: a person (programs, which show no pages, are granted at once), or nobody.";
@@ -193,21 +198,21 @@ settings! {
         "Which bearer tokens are taken: any (act.NAME.x is creator NAME's, others are their own creator), or issued ones.";
     final_status: FinalStatus as Choice("") = FinalStatus::ByEndpoint, "dial",
         "The end every upload comes to.";
-    fail_reason: Option<String> as NoneOr("none, or a reason") = None, "dial",
+    fail_reason: Option<String> as NoneOr("none, or a reason up to 1000 bytes") = None, "dial",
         "If set, every upload ends FAILED with it.";
     pull_allow_http: bool as Flag("false, true") = false, "dial",
         "Whether a pull may use http and an IP address.";
-    pull_ca_file: Option<String> as NoneOr("none, or a file") = None, "dial",
+    pull_ca_file: Option<String> as NoneOr("none, or a file of up to 1 MiB") = None, "dial",
         "PEM certificates a pull trusts besides the system's.";
-    verified_prefix: Option<String> as NoneOr("none (any URL), or a URL prefix") = None, "dial",
+    verified_prefix: Option<String> as NoneOr("none (any URL), or a URL prefix up to 1000 bytes") = None, "dial",
         "Only pull URLs below it are verified.";
-    webhook_delay: Duration as Time("0s, or a duration") = Duration::ZERO, "dial",
+    webhook_delay: Duration as Time("0s, or a duration from 0s to 3650d") = Duration::ZERO, "dial",
         "How long a webhook is held back.";
-    webhook_repeat: u64 as Count("1, or a number") = 1, "dial",
+    webhook_repeat: u64 as Few("1, or a number from 0 to 100") = 1, "dial",
         "How often each webhook is delivered.";
     webhook_order: WebhookOrder as Choice("") = WebhookOrder::InOrder, "dial",
         "The order of webhooks that are due together.";
-    clock: f64 as Scale("real, or a factor like 60x") = 1.0, "dial",
+    clock: f64 as Scale("real, or a factor like 60x, from 0.001x to 1000000x") = 1.0, "dial",
         "How fast the server's clock runs: windows, lifetimes, processing. Whole server.";
 }
 
@@ -281,6 +286,21 @@ fn row(key: &str) -> Result<&'static Row, SettingError> {
 fn split(pair: &str) -> Result<(&str, &str), SettingError> {
     pair.split_once('=')
         .ok_or_else(|| SettingError::NoPair(pair.to_owned()))
+}
+
+/// Settings that name files or widen what this server fetches.
+const REACH: [&str; 3] = ["pull_allow_http", "pull_ca_file", "verified_prefix"];
+
+/// Refuses such a setting; for requests from other machines.
+pub(crate) fn check_reach(key: &str) -> Result<(), SettingError> {
+    let row = row(key)?;
+    match REACH.contains(&row.key) {
+        true => Err(SettingError::BadValue {
+            key: row.key,
+            why: "can only be set at the start of the server, or from loopback".to_owned(),
+        }),
+        false => Ok(()),
+    }
 }
 
 /// Refuses to give one bearer token a setting of the whole server.

@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
+use super::admission::Hosts;
 use super::keep::Shelf;
 use super::settings::Settings;
 use super::world::World;
+
+/// Pulls that run at a time, and webhooks that are delivered at a time.
+const AT_A_TIME: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -21,12 +25,18 @@ pub(crate) struct Shared {
     pub(crate) pace: Pace,
     /// Where received files are kept; without it nothing is kept.
     pub(crate) shelf: Option<Shelf>,
+    /// The names under which requests may reach this server.
+    pub(crate) hosts: Hosts,
     /// The origin of upload URLs, where it cannot be told from the request.
     pub(crate) upload_origin: Option<String>,
     /// Whether bodies are thrown away unseen.
     pub(crate) sink: bool,
     /// Told when a webhook's receiver is registered.
     pub(crate) registered: Notify,
+    /// Turns to fetch: so many pulls run at a time.
+    pub(crate) pulls: Semaphore,
+    /// Turns to call a webhook's receiver.
+    pub(crate) deliveries: Semaphore,
     panic: Mutex<Option<String>>,
     started: std::time::Instant,
 }
@@ -35,6 +45,7 @@ impl Shared {
     pub(crate) fn new(
         settings: Settings,
         shelf: Option<Shelf>,
+        hosts: Hosts,
         origin: Option<String>,
         sink: bool,
     ) -> Self {
@@ -42,9 +53,12 @@ impl Shared {
             world: Mutex::new(World::new(settings)),
             pace: Pace::default(),
             shelf,
+            hosts,
             upload_origin: origin,
             sink,
             registered: Notify::new(),
+            pulls: Semaphore::new(AT_A_TIME),
+            deliveries: Semaphore::new(AT_A_TIME),
             panic: Mutex::default(),
             started: std::time::Instant::now(),
         }
@@ -121,7 +135,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_kept_for_the_owner_and_only_once() {
-        let shared = Arc::new(Shared::new(Settings::default(), None, None, false));
+        let shared = Arc::new(Shared::new(
+            Settings::default(),
+            None,
+            Hosts::default(),
+            None,
+            false,
+        ));
         let guarded = Arc::clone(&shared).guard(async { panic!("it broke") });
         assert_eq!(guarded.await, None::<()>);
         assert_eq!(shared.take_panic().as_deref(), Some("it broke"));

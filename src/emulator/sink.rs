@@ -26,20 +26,19 @@ use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Handle;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::answer::empty_answer;
-use super::receive;
+use super::answer::{empty_answer, text_answer};
+use super::call::MOST_BYTES;
+use super::connections::Client;
 use super::routes::UPLOADS;
 use super::shared::Shared;
-use super::wire::Line;
+use super::wire::{Line, is_event_stream};
+use super::{admission, receive};
 use pipe::Pipe;
 pub(crate) use usage::usage;
 
 /// Longest head that is read, in bytes, and most of its fields.
 const LONGEST_HEAD: usize = 64 << 10;
 const MOST_FIELDS: usize = 64;
-
-/// Longest body that is passed on to a page or an API call.
-const LONGEST_BODY: u64 = 1 << 20;
 
 /// Takes a body of any length, for what a client is compared with: `curl -T FILE URL/_emulator/hole`.
 const HOLE: &str = "/_emulator/hole";
@@ -50,6 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Serves one connection until it ends or this future is dropped.
 pub(crate) async fn serve(
     stream: tokio::net::TcpStream,
+    client: Arc<Client>,
     tls: Option<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     router: Router,
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
         return;
     };
     let runtime = Handle::current();
-    let served = move || block(stream, tls, &shared, router, &runtime);
+    let served = move || block(stream, client, tls, &shared, router, &runtime);
     let served = tokio::task::spawn_blocking(served).await;
     drop(end);
     if let Err(error) = served
@@ -84,13 +84,14 @@ impl Drop for HangUp {
 /// Serves it on this thread.
 fn block(
     stream: TcpStream,
+    client: Arc<Client>,
     tls: Option<Arc<ServerConfig>>,
     shared: &Arc<Shared>,
     router: Router,
     runtime: &Handle,
 ) {
     let tls = tls.filter(|_| opens_tls(&stream));
-    let line = Arc::new(Line::new(tls.is_some()));
+    let line = Arc::new(Line::new(client, tls.is_some()));
     let served = Pipe::open(stream, tls, PATIENCE).and_then(|pipe| {
         let mut connection = Connection {
             pipe,
@@ -134,10 +135,20 @@ impl Connection<'_> {
             self.answer(empty_answer(400), false)?;
             return Ok(false);
         };
+        let served = self.line.client.serve();
+        let mut unread = match content_length(&parts.headers) {
+            Ok(length) => length,
+            Err(why) => {
+                self.answer(text_answer(400, "text/plain", why), false)?;
+                return Ok(false);
+            }
+        };
+        if let Some(refused) = admission::refuse(&parts, &self.shared.hosts) {
+            return self.answer(refused, false);
+        }
         if parts.headers.contains_key(EXPECT) {
             self.pipe.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        let mut unread = content_length(&parts.headers);
         let last = closes(&parts.headers) || parts.version == Version::HTTP_10;
         let response = if parts.method == Method::PUT && parts.uri.path() == HOLE {
             self.pipe.discard(unread)?;
@@ -151,13 +162,14 @@ impl Connection<'_> {
                 pipe.discard(wanted)
             })?
         } else {
-            let body = self.pipe.take(unread.min(LONGEST_BODY))?;
+            let body = self.pipe.take(unread.min(MOST_BYTES as u64 + 1))?;
             unread -= body.len() as u64;
             let mut request = Request::from_parts(parts, Body::from(body));
             request.extensions_mut().insert(Arc::clone(&self.line));
             let answered = self.service.call(request);
             self.runtime.block_on(answered).map_err(io::Error::other)?
         };
+        let _served = (!is_event_stream(&response)).then_some(served);
         self.answer(response, unread == 0 && !last)
     }
 
@@ -205,11 +217,22 @@ fn closes(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-fn content_length(headers: &HeaderMap) -> u64 {
-    let text = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok());
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+/// The length of the body, or why it cannot be told: whatever can be read in two ways would let a client slip a request
+/// of its own between those of others.
+fn content_length(headers: &HeaderMap) -> Result<u64, &'static str> {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return Err("The sink takes no Transfer-Encoding; send a Content-Length.");
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = match (lengths.next(), lengths.next()) {
+        (None, _) => return Ok(0),
+        (Some(length), None) => length.as_bytes(),
+        (Some(_), Some(_)) => return Err("There is more than one Content-Length."),
+    };
+    let digits = length.iter().all(u8::is_ascii_digit);
+    let length = std::str::from_utf8(length).ok().filter(|_| digits);
+    let length = length.and_then(|length| length.parse().ok());
+    length.ok_or("The Content-Length is no number of bytes.")
 }
 
 /// The head of a request, if it is one of HTTP/1.
@@ -217,7 +240,12 @@ fn parse(head: &[u8]) -> Option<Parts> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut fields);
     parsed.parse(head).ok()?;
-    let mut request = Request::builder().method(parsed.method?).uri(parsed.path?);
+    let version = match parsed.version? {
+        0 => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let request = Request::builder().method(parsed.method?).uri(parsed.path?);
+    let mut request = request.version(version);
     for field in parsed.headers.iter() {
         request = request.header(field.name, field.value);
     }
@@ -229,21 +257,30 @@ mod tests {
     use std::io::{Read, Write};
 
     use super::*;
+    use crate::emulator::admission::Hosts;
     use crate::emulator::settings::Settings;
 
     #[tokio::test]
     async fn a_panic_while_a_request_is_answered_is_remembered() {
         let settings = Settings::default();
-        let shared = Arc::new(Shared::new(settings, None, None, true));
+        let shared = Arc::new(Shared::new(settings, None, Hosts::default(), None, true));
         async fn broken() {
             panic!("it broke")
         }
         let router = Router::new().route("/", axum::routing::get(broken));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let served = serve(stream, None, Arc::clone(&shared), router);
+        client
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
+        let (stream, from) = listener.accept().await.unwrap();
+        let served = serve(
+            stream,
+            Client::new(from.ip()),
+            None,
+            Arc::clone(&shared),
+            router,
+        );
         Arc::clone(&shared).guard(served).await;
         assert_eq!(shared.take_panic().as_deref(), Some("it broke"));
         assert_eq!(client.read(&mut [0]).unwrap(), 0, "and nobody waits");

@@ -1,6 +1,6 @@
 //! TLS on both sides: the server's own certificate, and the trust of a pull.
 
-use std::io;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// The names a client may know this server by; the first three are the service's, for clients whose
 /// hosts cannot be changed and that are sent here by a hosts entry.
-const NAMES: [&str; 5] = [
+pub(crate) const NAMES: [&str; 5] = [
     "open.tiktokapis.com",
     "open-upload.tiktokapis.com",
     "www.tiktok.com",
@@ -64,6 +64,25 @@ pub(crate) fn config(ca_file: &Path, http2: bool) -> io::Result<Arc<ServerConfig
     Ok(Arc::new(config))
 }
 
+/// The largest file of certificates, in bytes.
+const MOST_CERTIFICATES: u64 = 1 << 20;
+
+/// Reads a file that a setting names: nothing that blocks, and nothing without an end.
+fn read_certificates(file: &str) -> io::Result<Vec<u8>> {
+    let wrong = |what: &str| io::Error::other(format!("{file} {what}"));
+    // Looked at before it is opened: opening a pipe waits for its writer.
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(wrong("is no regular file"));
+    }
+    let mut text = Vec::new();
+    let opened = std::fs::File::open(file)?;
+    opened.take(MOST_CERTIFICATES + 1).read_to_end(&mut text)?;
+    match text.len() as u64 > MOST_CERTIFICATES {
+        true => Err(wrong("is larger than 1 MiB")),
+        false => Ok(text),
+    }
+}
+
 /// Connects to a host that a pull fetches from; trusts the system's roots and those in `ca_file`.
 pub(crate) async fn connect(
     stream: TcpStream,
@@ -74,7 +93,8 @@ pub(crate) async fn connect(
     // A system without roots is one where only the file counts.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = ca_file {
-        for certificate in CertificateDer::pem_file_iter(file).map_err(io::Error::other)? {
+        let text = read_certificates(file)?;
+        for certificate in CertificateDer::pem_slice_iter(&text) {
             let certificate = certificate.map_err(io::Error::other)?;
             roots.add(certificate).map_err(io::Error::other)?;
         }

@@ -1,10 +1,11 @@
 //! Codes and tokens this server gave out, and how long they hold.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use super::bounded::LastKeys;
 use super::clock::Moment;
 use super::settings::{Auth, RefreshRotation, Settings, TokenLifetimes};
+use super::world::MOST_KEYS;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -12,15 +13,28 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) const ALL_SCOPES: &str =
     "user.info.basic,user.info.profile,user.info.stats,video.list,video.publish,video.upload";
 
-#[derive(Debug, Default)]
+/// The last 10,000 of each kind.
+#[derive(Debug)]
 pub(crate) struct Tokens {
-    codes: HashMap<String, Code>,
+    codes: LastKeys<String, Code>,
     /// Scopes by client and creator: what need not be asked again.
-    consents: HashMap<(String, String), String>,
-    access: HashMap<String, Access>,
-    refresh: HashMap<String, Refresh>,
+    consents: LastKeys<(String, String), String>,
+    access: LastKeys<String, Access>,
+    refresh: LastKeys<String, Refresh>,
     /// Tokens that a fault or a revocation made invalid.
-    dead: HashSet<String>,
+    dead: LastKeys<String, ()>,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            codes: LastKeys::new(MOST_KEYS),
+            consents: LastKeys::new(MOST_KEYS),
+            access: LastKeys::new(MOST_KEYS),
+            refresh: LastKeys::new(MOST_KEYS),
+            dead: LastKeys::new(MOST_KEYS),
+        }
+    }
 }
 
 /// What a creator consented to.
@@ -111,7 +125,8 @@ impl Tokens {
 
     /// Everyone who agreed to something.
     pub(crate) fn consenting(&self) -> impl Iterator<Item = &str> {
-        self.consents.keys().map(|(_, creator)| creator.as_str())
+        let keys = self.consents.iter().map(|(key, _)| key);
+        keys.map(|(_, creator)| creator.as_str())
     }
 
     pub(crate) fn keep_code(&mut self, text: String, code: Code) {
@@ -207,7 +222,7 @@ impl Tokens {
 
     /// Makes one token invalid.
     pub(crate) fn kill(&mut self, token: &str) {
-        self.dead.insert(token.to_owned());
+        self.dead.insert(token.to_owned(), ());
     }
 
     /// Takes everything back that the creator of this token gave to its client; names the creator.
@@ -215,18 +230,21 @@ impl Tokens {
         let held = self.access.get(token).map(|access| &access.consent);
         let held = held.or_else(|| self.refresh.get(token).map(|refresh| &refresh.consent));
         let creator = held.map_or_else(|| creator.to_owned(), |held| held.creator.clone());
-        self.dead.insert(token.to_owned());
         let access = self
             .access
             .iter()
-            .filter(|(_, held)| held.consent.creator == creator);
-        self.dead.extend(access.map(|(token, _)| token.clone()));
+            .map(|(token, held)| (token, &held.consent));
         let refresh = self
             .refresh
             .iter()
-            .filter(|(_, held)| held.consent.creator == creator);
-        self.dead.extend(refresh.map(|(token, _)| token.clone()));
-        self.consents.retain(|(_, known), _| *known != creator);
+            .map(|(token, held)| (token, &held.consent));
+        let theirs = access
+            .chain(refresh)
+            .filter(|(_, held)| held.creator == creator);
+        for token in theirs.map(|(token, _)| &**token).chain([token]) {
+            self.dead.insert(token.to_owned(), ());
+        }
+        self.consents.retain(|(_, known)| *known != creator);
         creator
     }
 

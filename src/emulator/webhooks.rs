@@ -3,21 +3,29 @@
 //! At least once, signed, and again with growing pauses until a 200 or for 72 hours of the server's
 //! time. What happens while nobody is registered is not told later.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use url::{Position, Url};
 
+use super::bounded::Last;
 use super::clock::Moment;
 use super::creator::open_id;
 use super::log::WebhookLog;
 use super::session::{Session, State};
 use super::settings::{Settings, WebhookOrder};
+use super::world::MOST_RECORDS;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// After so long a message is dropped (D WHO).
 const LONGEST: Duration = Duration::from_secs(72 * 3600);
+
+/// Receivers that may be registered at a time.
+const MOST_HOOKS: usize = 1_000;
+/// Messages that may be on their way at a time; what happens beyond is not told.
+const MOST_MESSAGES: usize = 10_000;
 
 /// Where events are sent.
 #[derive(Clone, Debug)]
@@ -27,6 +35,8 @@ pub(crate) struct Hook {
     pub(crate) client_secret: String,
     /// Registered with a bearer: hears of that token's uploads only.
     pub(crate) owner: Option<String>,
+    /// The one address that may be called: that of the machine which registered it.
+    pub(crate) only: Option<IpAddr>,
 }
 
 /// One event on its way to one receiver.
@@ -44,11 +54,24 @@ pub(crate) struct Message {
 }
 
 /// Receivers, and what is on its way to them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Webhooks {
     hooks: Vec<Hook>,
     queue: Vec<Message>,
-    pub(crate) sent: Vec<WebhookLog>,
+    /// Messages that are being sent.
+    leaving: usize,
+    pub(crate) sent: Last<WebhookLog>,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self {
+            hooks: Vec::new(),
+            queue: Vec::new(),
+            leaving: 0,
+            sent: Last::new(MOST_RECORDS),
+        }
+    }
 }
 
 impl Webhooks {
@@ -58,9 +81,13 @@ impl Webhooks {
     }
 
     /// Each owner has one receiver, as each app has one callback.
-    pub(crate) fn register(&mut self, hook: Hook) {
+    pub(crate) fn register(&mut self, hook: Hook) -> Result<(), String> {
         self.forget(hook.owner.as_deref());
+        if self.hooks.len() >= MOST_HOOKS {
+            return Err("there are 1,000 receivers; DELETE one of them first".to_owned());
+        }
         self.hooks.push(hook);
+        Ok(())
     }
 
     pub(crate) fn forget(&mut self, owner: Option<&str>) {
@@ -97,6 +124,9 @@ impl Webhooks {
                 pause: FIRST_PAUSE,
             };
             for _ in 0..settings.webhook_repeat {
+                if self.queue.len() + self.leaving >= MOST_MESSAGES {
+                    break;
+                }
                 match settings.webhook_order {
                     WebhookOrder::InOrder => self.queue.push(message.clone()),
                     WebhookOrder::Reversed => self.queue.insert(0, message.clone()),
@@ -114,6 +144,7 @@ impl Webhooks {
         at: u64,
     ) {
         message.attempts += 1;
+        self.leaving = self.leaving.saturating_sub(1);
         self.sent.push(WebhookLog {
             at,
             event: message.event.to_owned(),
@@ -127,7 +158,7 @@ impl Webhooks {
         let still = self.hooks.iter().any(wanted);
         if status != Some(200) && still && now.since(message.since) < LONGEST {
             message.due = now.plus(message.pause);
-            message.pause *= 2;
+            message.pause = message.pause.saturating_mul(2);
             self.queue.push(message);
         }
     }
@@ -136,6 +167,7 @@ impl Webhooks {
     pub(crate) fn take_due(&mut self, now: Moment) -> Vec<Vec<Message>> {
         let mut batches: Vec<Vec<Message>> = Vec::new();
         for message in self.queue.extract_if(.., |message| message.due <= now) {
+            self.leaving += 1;
             let same = |batch: &&mut Vec<Message>| batch[0].hook.url == message.hook.url;
             match batches.iter_mut().find(same) {
                 Some(batch) => batch.push(message),

@@ -1,5 +1,6 @@
 //! Connections: HTTP over a socket that can be broken on purpose.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,8 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
+use axum::response::Response;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,6 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
+use super::connections::Client;
 use super::settings::Http2;
 use super::shared::Shared;
 
@@ -33,15 +39,17 @@ const LINGER_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) tls: bool,
+    pub(crate) client: Arc<Client>,
     used: AtomicBool,
     broken: AtomicBool,
     reset: Notify,
 }
 
 impl Line {
-    pub(crate) fn new(tls: bool) -> Self {
+    pub(crate) fn new(client: Arc<Client>, tls: bool) -> Self {
         Self {
             tls,
+            client,
             used: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             reset: Notify::new(),
@@ -81,13 +89,14 @@ impl Drop for Wire {
 /// Serves one connection until it ends or is broken off.
 pub(crate) async fn serve(
     stream: TcpStream,
+    client: Arc<Client>,
     tls: Option<TlsAcceptor>,
     shared: Arc<Shared>,
     router: Router,
 ) {
     // Answers are small and wanted at once; where it cannot be set they are only later.
     let _ = stream.set_nodelay(true);
-    let line = Arc::new(Line::new(tls.is_some()));
+    let line = Arc::new(Line::new(client, tls.is_some()));
     let wire = Wire {
         stream,
         line: Arc::clone(&line),
@@ -129,8 +138,20 @@ where
 {
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let served = line.client.serve();
         request.extensions_mut().insert(Arc::clone(&line));
-        service.call(request)
+        let answered = service.call(request);
+        async move {
+            let response = answered.await?;
+            // An open page is idle between two events; its browser comes back by itself.
+            let served = (!is_event_stream(&response)).then_some(served);
+            // The connection is in use until the body has been sent, too.
+            let held = move |frame| {
+                let _served = &served;
+                frame
+            };
+            Ok::<_, Infallible>(response.map(|body| Body::new(body.map_frame(held))))
+        }
     });
     if two {
         let http2 = http2::Builder::new(TokioExecutor::new());
@@ -147,6 +168,11 @@ where
     if let Ok(parts) = connection.without_shutdown().await {
         linger(parts.io.into_inner()).await;
     }
+}
+
+pub(crate) fn is_event_stream(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
 /// Ends a connection so that the last answer arrives: closing while the client is still sending would

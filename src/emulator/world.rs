@@ -4,6 +4,7 @@
 //! and handed in when they are whole.
 
 mod entry;
+mod forget;
 mod scopes;
 mod witness;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Refusal;
+use super::bounded::Last;
 use super::clock::{Clock, Moment};
 use super::creator::{Windows, creator_of, public_name};
 use super::endpoint::Endpoint;
@@ -23,7 +25,14 @@ use super::settings::{LostInit, RetryAfter, SettingError, Settings};
 use super::tokens::Tokens;
 use super::traffic::Traffic;
 use super::webhooks::{News, Webhooks};
+pub(crate) use forget::Forgotten;
 pub(crate) use scopes::Scopes;
+
+/// Entries that each list of what happened keeps: faults, remarks, webhooks, findings.
+pub(crate) const MOST_RECORDS: usize = 10_000;
+
+/// Keys that each list of tokens keeps.
+pub(crate) const MOST_KEYS: usize = 10_000;
 
 /// A pull that was accepted: the URLs to fetch for an upload.
 #[derive(Debug)]
@@ -40,6 +49,10 @@ pub(crate) struct World {
     pub(crate) windows: Windows,
     /// By number. Numbers are never used twice, so that a PUT which outlives a reset finds nothing.
     pub(crate) sessions: BTreeMap<u64, Session>,
+    /// What is known of uploads that were forgotten for newer ones.
+    pub(crate) forgotten: Forgotten,
+    /// PUTs that are remembered, of all uploads together.
+    pub(crate) puts: usize,
     next_session: u64,
     first_session: u64,
     by_upload_id: HashMap<String, u64>,
@@ -56,8 +69,8 @@ pub(crate) struct World {
     inits: u64,
     /// By which calls or chunks came.
     pub(crate) connections: u64,
-    fired: Vec<FaultLog>,
-    notes: Vec<NoteLog>,
+    fired: Last<FaultLog>,
+    notes: Last<NoteLog>,
 }
 
 impl World {
@@ -68,6 +81,8 @@ impl World {
             faults: Faults::default(),
             windows: Windows::default(),
             sessions: BTreeMap::new(),
+            forgotten: Forgotten::default(),
+            puts: 0,
             next_session: 0,
             first_session: 0,
             by_upload_id: HashMap::new(),
@@ -81,8 +96,8 @@ impl World {
             traffic: Traffic::default(),
             inits: 0,
             connections: 0,
-            fired: Vec::new(),
-            notes: Vec::new(),
+            fired: Last::new(MOST_RECORDS),
+            notes: Last::new(MOST_RECORDS),
         }
     }
 
@@ -240,14 +255,16 @@ impl World {
                 self.traffic.forget(None);
                 self.inits = 0;
                 self.connections = 0;
-                self.fired.clear();
-                self.notes.clear();
+                self.fired = Last::new(MOST_RECORDS);
+                self.notes = Last::new(MOST_RECORDS);
+                self.forgotten = Forgotten::default();
                 let scale = self.scopes.of(None).clock;
                 self.clock.set_scale(scale);
                 std::mem::take(&mut self.sessions).into_values().collect()
             }
         };
         let sessions = &self.sessions;
+        self.puts = sessions.values().map(|session| session.puts.len()).sum();
         self.by_upload_id
             .retain(|_, number| sessions.contains_key(number));
         self.by_publish_id

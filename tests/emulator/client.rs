@@ -48,6 +48,8 @@ impl Line {
 
     pub(crate) fn to(address: impl ToSocketAddrs) -> Self {
         let stream = TcpStream::connect(address).unwrap();
+        // Head and body are two small writes, of which the second would wait for the first one's acknowledgement.
+        stream.set_nodelay(true).unwrap();
         // A server that never answers must fail the test, not hang it.
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))

@@ -54,12 +54,13 @@ fn the_exit_code_is_the_commands_unless_strict_finds_something() {
 
 #[test]
 fn what_it_does_not_understand_is_a_usage_error() {
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 7] = [
         &["--set", "nonsense=1"],
         &["--set", "max_chunk=64M"],
         &["--fault", "put nonsense"],
         &["--chaos", "1"],
         &["--strict"],
+        &["--allow-host", "a.test:80"],
         &["--settings", "/nonexistent"],
     ];
     for args in wrong {

@@ -189,7 +189,8 @@ fn a_refused_init_takes_a_place_only_if_the_switch_says_so() {
 
 #[test]
 fn upload_urls_lead_back_the_way_the_client_came() {
-    let emulator = started(&[], &[]);
+    let proxied = Emulator::builder().allow_host("proxy.example");
+    let emulator = proxied.start_blocking().unwrap();
     let origin = |host: &str, proto: Option<&str>| {
         let body = plan(1000, 1000, 1).to_string();
         let mut line = Line::open(&emulator);

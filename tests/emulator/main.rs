@@ -2,6 +2,7 @@
 
 #![cfg(feature = "emulator")]
 
+mod bounds;
 mod browser;
 mod client;
 mod command;
@@ -9,13 +10,16 @@ mod conformance;
 mod consent;
 mod control;
 mod faults;
+mod hosts;
 mod inbox;
+mod isolation;
 mod load;
 mod page;
 mod pictures;
 #[cfg(all(unix, feature = "cli"))]
 #[path = "../cli/process.rs"]
 mod process;
+mod reach;
 mod recipes;
 mod review;
 mod sink;

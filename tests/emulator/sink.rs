@@ -209,6 +209,49 @@ fn a_head_that_is_endless_or_no_head_ends_its_connection_and_not_the_server() {
 }
 
 #[test]
+fn a_body_whose_length_can_be_read_in_two_ways_is_refused() {
+    let emulator = started();
+    let upload = Upload::init(&emulator, 10, 10, 1);
+    let lengths = [
+        "transfer-encoding: chunked",
+        "transfer-encoding: identity\r\ncontent-length: 10",
+        "content-length: 10\r\ncontent-length: 10",
+        "content-length: 10\r\ncontent-length: 0",
+        "content-length: 10, 10",
+        "content-length: +10",
+        "content-length: -1",
+        "content-length: ten",
+        "content-length: ",
+        "content-length: 99999999999999999999",
+    ];
+    for length in lengths {
+        for target in [upload.target(), "/_emulator/hole", "/_emulator/settings"] {
+            let mut line = Line::open(&emulator);
+            let head = format!(
+                "PUT {target} HTTP/1.1\r\nhost: localhost\r\ncontent-range: bytes 0-9/10\r\n\
+                 content-type: video/mp4\r\n{length}\r\n\r\n0123456789"
+            );
+            line.send(head.as_bytes()).unwrap();
+            let refused = line.answer().unwrap();
+            assert_eq!(refused.status, 400, "{length}");
+            assert!(!refused.body.is_empty(), "it says why");
+            assert!(ends(&mut line), "what follows is no request: {length}");
+        }
+    }
+    assert_eq!(upload.received(&emulator), 0);
+    assert_eq!(upload.put(&emulator, 0, 10).status, 201);
+}
+
+#[test]
+fn a_client_of_http_1_0_is_answered_and_closed() {
+    let emulator = started();
+    let mut line = Line::open(&emulator);
+    line.send(b"GET /_emulator/usage HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!(line.answer().unwrap().status, 200);
+    assert!(ends(&mut line));
+}
+
+#[test]
 fn a_stopped_sink_frees_its_port_and_its_clients() {
     let emulator = started();
     let address = emulator.address();

@@ -3,7 +3,13 @@
 use std::time::Duration;
 
 use super::{Action, Chaos, Fault};
+use crate::emulator::bounded::short;
 use crate::emulator::endpoint::Endpoint;
+
+/// Faults that may be armed at a time.
+const MOST: usize = 1_000;
+/// Characters of a script that the log shows.
+const LONGEST: usize = 200;
 
 /// A request, as far as faults can tell it from others.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +57,14 @@ impl Faults {
             seen: 0,
             owner: owner.map(str::to_owned),
         });
+    }
+
+    /// Whether so many more may be armed.
+    pub(crate) fn check_room(&self, more: usize) -> Result<(), String> {
+        match self.armed.len() + more <= MOST {
+            true => Ok(()),
+            false => Err("no more than 1,000 faults can be armed; disarm some first".to_owned()),
+        }
     }
 
     /// Disarms all faults, or those of one owner.
@@ -101,11 +115,11 @@ impl Strike {
         if self.action.is_none() {
             self.action.clone_from(&fault.action);
         }
-        self.scripts.push(fault.to_string());
+        self.scripts.push(short(&fault.to_string(), LONGEST));
     }
 
     /// What fired, as one line.
     pub(crate) fn told(&self) -> Option<String> {
-        (!self.scripts.is_empty()).then(|| self.scripts.join("; "))
+        (!self.scripts.is_empty()).then(|| short(&self.scripts.join("; "), LONGEST))
     }
 }

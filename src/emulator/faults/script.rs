@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use super::{Action, Canned, CannedBody, Chaos, Fault, Target, Upload};
 use crate::emulator::answer::{Refusal, status_of};
+use crate::emulator::bounded::short;
 use crate::emulator::endpoint::Endpoint;
 use crate::emulator::settings::value::{duration, print_duration, size};
+
+/// The longest script, in bytes.
+const LONGEST: usize = 4096;
 
 /// Why a fault script was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +27,7 @@ impl FromStr for Fault {
 
     fn from_str(script: &str) -> Result<Self, FaultError> {
         parse(script).map_err(|why| FaultError {
-            script: script.to_owned(),
+            script: short(script, 200),
             why,
         })
     }
@@ -31,6 +35,9 @@ impl FromStr for Fault {
 
 fn parse(script: &str) -> Result<Fault, String> {
     let script = script.trim();
+    if script.len() > LONGEST {
+        return Err(format!("longer than {LONGEST} bytes"));
+    }
     let (target, rest) = script
         .split_once(char::is_whitespace)
         .unwrap_or((script, ""));

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use hyper::http::request::Parts;
-use url::form_urlencoded;
 
 use crate::emulator::call::address;
+use crate::emulator::control::concerned;
+use crate::emulator::creator::bearer;
 use crate::emulator::log::Log;
 use crate::emulator::review::Finding;
 use crate::emulator::settings::Settings;
@@ -18,6 +19,8 @@ const MOST_UPLOADS: usize = 60;
 pub(super) struct View {
     /// Where clients reach this server.
     pub(super) origin: String,
+    /// The bearer that asked: settings and faults are its own. It is never shown.
+    token: Option<String>,
     /// Shown alone, if one was asked for.
     pub(super) creator: Option<String>,
     pub(super) log: Log,
@@ -29,33 +32,38 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Of the creator in `?creator=NAME`, or of all.
+    /// Of the bearer's creator, of the one in `?creator=NAME`, or of all.
     pub(super) fn ask(shared: &Shared, parts: &Parts) -> Self {
-        let query = parts.uri.query().unwrap_or_default();
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        let creator = pairs.find_map(|(key, value)| (key == "creator").then_some(value));
-        let creator = creator.filter(|name| !name.is_empty());
+        let token = bearer(&parts.headers);
+        let creator = concerned(token, parts.uri.query().unwrap_or_default());
         let line = parts.extensions.get::<Arc<Line>>();
         let (scheme, host) = address(parts, line.is_some_and(|line| line.tls));
-        let creator = creator.map(|name| name.into_owned());
-        Self::take(shared, format!("{scheme}://{host}"), creator)
+        let origin = format!("{scheme}://{host}");
+        Self::take(shared, origin, token.map(str::to_owned), creator)
     }
 
     /// The same view, as it is now.
     pub(super) fn again(&self, shared: &Shared) -> Self {
-        Self::take(shared, self.origin.clone(), self.creator.clone())
+        let (origin, token) = (self.origin.clone(), self.token.clone());
+        Self::take(shared, origin, token, self.creator.clone())
     }
 
-    fn take(shared: &Shared, origin: String, creator: Option<String>) -> Self {
+    fn take(
+        shared: &Shared,
+        origin: String,
+        token: Option<String>,
+        creator: Option<String>,
+    ) -> Self {
         let world = shared.world();
         let whose = creator.as_deref();
         Self {
             origin,
             log: world.log_of_last(MOST_UPLOADS, whose),
             findings: world.findings(whose, false),
-            faults: world.faults.scripts(None),
-            settings: world.settings(None),
-            own: world.scopes.chosen(),
+            faults: world.faults.scripts(token.as_deref()),
+            settings: world.settings(token.as_deref()),
+            own: world.scopes.chosen(token.as_deref()),
+            token,
             creator,
         }
     }

@@ -48,6 +48,37 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     ))
 }
 
+/// What a setting may be at most; far beyond anything the service knows.
+const MOST_COUNT: u64 = 10_000;
+const MOST_FEW: u64 = 100;
+const MOST_SIZE: u64 = 1_000_000_000_000;
+const MOST_TIME: Duration = Duration::from_secs(3650 * 24 * 3600);
+const MOST_TEXT: usize = 1000;
+
+fn count(text: &str, most: u64) -> Result<u64, String> {
+    let number: u64 = text
+        .parse()
+        .map_err(|_| format!("`{text}` is no whole number"))?;
+    match number <= most {
+        true => Ok(number),
+        false => Err(format!("{text} is more than {most}")),
+    }
+}
+
+fn bounded_size(text: &str) -> Result<u64, String> {
+    match size(text)? {
+        size if size > MOST_SIZE => Err(format!("{text} is more than 1000GB")),
+        size => Ok(size),
+    }
+}
+
+fn bounded_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time > MOST_TIME => Err(format!("{text} is more than 3650d")),
+        time => Ok(time),
+    }
+}
+
 /// Writes a duration in the largest unit that divides it.
 pub(crate) fn print_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
@@ -77,6 +108,7 @@ pub(crate) trait Words: Copy + PartialEq + 'static {
 pub(crate) struct Choice;
 pub(crate) struct Size;
 pub(crate) struct Count;
+pub(crate) struct Few;
 pub(crate) struct Time;
 pub(crate) struct Forever;
 pub(crate) struct NoneOr;
@@ -106,7 +138,7 @@ impl<T: Words> Codec<T> for Choice {
 
 impl Codec<u64> for Size {
     fn read(text: &str) -> Result<u64, String> {
-        size(text)
+        bounded_size(text)
     }
 
     fn write(value: &u64) -> String {
@@ -116,8 +148,17 @@ impl Codec<u64> for Size {
 
 impl Codec<u64> for Count {
     fn read(text: &str) -> Result<u64, String> {
-        text.parse()
-            .map_err(|_| format!("`{text}` is no whole number"))
+        count(text, MOST_COUNT)
+    }
+
+    fn write(value: &u64) -> String {
+        value.to_string()
+    }
+}
+
+impl Codec<u64> for Few {
+    fn read(text: &str) -> Result<u64, String> {
+        count(text, MOST_FEW)
     }
 
     fn write(value: &u64) -> String {
@@ -127,7 +168,7 @@ impl Codec<u64> for Count {
 
 impl Codec<Duration> for Time {
     fn read(text: &str) -> Result<Duration, String> {
-        duration(text)
+        bounded_duration(text)
     }
 
     fn write(value: &Duration) -> String {
@@ -149,7 +190,7 @@ fn optional<T>(
 
 impl Codec<Option<Duration>> for Forever {
     fn read(text: &str) -> Result<Option<Duration>, String> {
-        optional("forever", text, duration)
+        optional("forever", text, bounded_duration)
     }
 
     fn write(value: &Option<Duration>) -> String {
@@ -159,7 +200,7 @@ impl Codec<Option<Duration>> for Forever {
 
 impl Codec<Option<Duration>> for TimeOrNone {
     fn read(text: &str) -> Result<Option<Duration>, String> {
-        optional("none", text, duration)
+        optional("none", text, bounded_duration)
     }
 
     fn write(value: &Option<Duration>) -> String {
@@ -169,7 +210,7 @@ impl Codec<Option<Duration>> for TimeOrNone {
 
 impl Codec<Option<u64>> for SizeOrOff {
     fn read(text: &str) -> Result<Option<u64>, String> {
-        match optional("off", text, size)? {
+        match optional("off", text, bounded_size)? {
             Some(0) => Err("a rate of 0 bytes a second never ends; write off".to_owned()),
             rate => Ok(rate),
         }
@@ -184,6 +225,7 @@ impl Codec<Option<String>> for NoneOr {
     fn read(text: &str) -> Result<Option<String>, String> {
         optional("none", text, |text| match text {
             "" => Err("an empty text; write none".to_owned()),
+            text if text.len() > MOST_TEXT => Err(format!("longer than {MOST_TEXT} bytes")),
             text => Ok(text.to_owned()),
         })
     }

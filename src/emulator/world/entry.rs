@@ -2,7 +2,7 @@
 
 use hyper::http::request::Parts;
 
-use super::World;
+use super::{MOST_KEYS, World};
 use crate::emulator::creator::{creator_of, public_name};
 use crate::emulator::endpoint::Endpoint;
 use crate::emulator::faults::{Action, Occasion, Strike};
@@ -96,14 +96,19 @@ impl World {
             chunk: request.chunk,
             fault: script.clone(),
         });
-        self.fired.extend(fired);
+        for fault in fired {
+            self.fired.push(fault);
+        }
         request.fault = strike.told();
         self.traffic.begin(request)
     }
 
     fn count(&mut self, endpoint: Option<Endpoint>, creator: Option<&str>) {
-        let whose = creator.unwrap_or_default().to_owned();
-        let requests = self.requests.entry(whose).or_default();
+        let creator = creator.unwrap_or_default();
+        // Beyond so many creators, requests count as nobody's.
+        let known = self.requests.len() < MOST_KEYS || self.requests.contains_key(creator);
+        let whose = if known { creator } else { "" };
+        let requests = self.requests.entry(whose.to_owned()).or_default();
         match endpoint {
             Some(endpoint) if endpoint.is_init() => requests.init += 1,
             Some(Endpoint::Put) => requests.put += 1,

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::emulator::creator::{creator_of, public_name};
 use crate::emulator::settings::{SettingError, Settings, check_scope};
 
+/// Tokens that may have settings of their own at a time.
+const MOST_OWN: usize = 1_000;
+
 #[derive(Debug)]
 pub(crate) struct Scopes {
     /// As the server was started; what a reset goes back to.
@@ -16,7 +19,7 @@ pub(crate) struct Scopes {
 
 #[derive(Debug, Default)]
 struct Own {
-    pairs: Vec<(String, String)>,
+    pairs: BTreeMap<String, String>,
     effective: Arc<Settings>,
 }
 
@@ -34,15 +37,15 @@ impl Scopes {
         Arc::clone(own.map_or(&self.base, |own| &own.effective))
     }
 
-    /// What single tokens chose: whose, key, value. The tokens themselves stay here.
-    pub(crate) fn chosen(&self) -> Vec<(String, String, String)> {
+    /// What single tokens chose, or only this one: whose, key, value. The tokens themselves stay here.
+    pub(crate) fn chosen(&self, only: Option<&str>) -> Vec<(String, String, String)> {
         let mut chosen = Vec::new();
-        for (token, own) in &self.own {
+        let wanted = |(token, _): &(&String, &Own)| only.is_none_or(|only| only == *token);
+        for (token, own) in self.own.iter().filter(wanted) {
             let whose = public_name(creator_of(token), token);
-            let last: BTreeMap<_, _> = own.pairs.iter().map(|(key, value)| (key, value)).collect();
             let told =
                 |(key, value): (&String, &String)| (whose.clone(), key.clone(), value.clone());
-            chosen.extend(last.into_iter().map(told));
+            chosen.extend(own.pairs.iter().map(told));
         }
         chosen.sort_unstable();
         chosen
@@ -54,6 +57,10 @@ impl Scopes {
         token: Option<&str>,
         pairs: &[(String, String)],
     ) -> Result<(), SettingError> {
+        let more = token.is_some_and(|token| !self.own.contains_key(token));
+        if more && self.own.len() >= MOST_OWN {
+            return Err(SettingError::TooManyTokens);
+        }
         let mut settings = Settings::clone(&self.of(token));
         for (key, value) in pairs {
             if token.is_some() {
@@ -64,7 +71,7 @@ impl Scopes {
         match token {
             Some(token) => {
                 let own = self.own.entry(token.to_owned()).or_default();
-                own.pairs.extend_from_slice(pairs);
+                own.pairs.extend(pairs.iter().cloned());
                 own.effective = Arc::new(settings);
             }
             None => {

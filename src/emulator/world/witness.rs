@@ -44,14 +44,22 @@ impl World {
                 Some(_) => sessions.clone().filter(told).count() as u64,
             },
             connections: self.connections,
-            drafts: sessions.clone().filter(is_draft).count() as u64,
+            drafts: match creator {
+                None => self.forgotten.drafts,
+                Some(_) => 0,
+            } + sessions.clone().filter(is_draft).count() as u64,
+            forgotten: self.forgotten.sessions,
             sessions: sessions
                 .skip(earlier)
                 .map(|session| session.log(&self.clock, &self.settings(Some(&session.token))))
                 .collect(),
-            faults: last(most, &self.fired, |fault| perhaps_theirs(&fault.creator)),
-            notes: last(most, &self.notes, |note| theirs(&note.creator)),
-            webhooks: last(most, &self.webhooks.sent, |sent| theirs(&sent.creator)),
+            faults: last(most, self.fired.iter(), |fault| {
+                perhaps_theirs(&fault.creator)
+            }),
+            notes: last(most, self.notes.iter(), |note| theirs(&note.creator)),
+            webhooks: last(most, self.webhooks.sent.iter(), |sent| {
+                theirs(&sent.creator)
+            }),
             recent: last(usize::MAX, self.traffic.recent(), |request| {
                 perhaps_theirs(&request.creator)
             }),
