@@ -105,23 +105,22 @@ pub(crate) struct Rate {
     pub(crate) at: Timestamp,
 }
 
-/// Where state is kept unless the caller says otherwise: `CHUNKFERRY_STATE_DIR`, systemd's `STATE_DIRECTORY`, then
-/// `chunkferry` in the XDG state directory (`~/.local/state`).
+/// Where state is kept unless the caller says otherwise: `CHUNKFERRY_STATE_DIR`, the first directory in systemd's
+/// `STATE_DIRECTORY`, then `chunkferry` in the XDG state directory (`~/.local/state`).
 ///
 /// `None` if none of these can be told, as for a user without a home.
 pub fn default_state_dir() -> Option<PathBuf> {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    set("CHUNKFERRY_STATE_DIR")
-        .or_else(|| set("STATE_DIRECTORY"))
-        .or_else(|| {
-            let state = set("XDG_STATE_HOME")
-                .or_else(|| set("HOME").map(|home| home.join(".local/state")))?;
-            Some(state.join("chunkferry"))
-        })
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let absolute = |name| set(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    if let Some(dir) = set("CHUNKFERRY_STATE_DIR") {
+        return Some(dir.into());
+    }
+    let of_systemd = set("STATE_DIRECTORY").and_then(|dirs| std::env::split_paths(&dirs).next());
+    of_systemd.filter(|dir| dir.is_absolute()).or_else(|| {
+        let state = absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+        Some(state.join("chunkferry"))
+    })
 }
 
 /// All uploads known in a state directory, oldest first. Never makes a request and never waits: while another process
