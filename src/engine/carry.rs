@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
 
-use super::Shared;
 use super::cargo::Cargo;
 use super::place::Placed;
 use super::transfer::{Transfer, draft};
+use super::{Running, Shared};
 use crate::account::Account;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
@@ -52,6 +52,7 @@ pub(super) async fn carry(
         tell(Event::Notice { text });
     }
     let placed = cargo.place(shared, &key, job.again, tell).await?;
+    let _running;
     let (mut upload, compared) = match placed {
         Placed::Ended(row) => return ended(shared, account, turn, &row).await,
         Placed::Unfinished { row, compared } => {
@@ -61,6 +62,7 @@ pub(super) async fn carry(
             if let Some(text) = keeps_its_plan(job, &row) {
                 tell(Event::Notice { text });
             }
+            _running = Running::new(shared, &row.id);
             let mut claimed = shared
                 .journal
                 .claim(row.key.clone(), row.id.clone())
@@ -72,6 +74,7 @@ pub(super) async fn carry(
         Placed::Nothing => {
             cargo.preflight(shared, job, tell).await?;
             let row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
+            _running = Running::new(shared, &row.id);
             shared.journal.submit(row.clone()).await?;
             (row, false)
         }

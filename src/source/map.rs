@@ -233,12 +233,16 @@ extern "C" fn on_bus_error(
     unsafe { *errno = before };
 }
 
-#[cfg(target_os = "linux")]
-use libc::__errno_location as errno_location;
-#[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "dragonfly"))]
-use libc::__error as errno_location;
 #[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
 use libc::__errno as errno_location;
+#[cfg(target_os = "linux")]
+use libc::__errno_location as errno_location;
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly"
+))]
+use libc::__error as errno_location;
 
 /// Puts a page of zeros where a window has lost its own. `false` for whatever else the signal stands for: only of a fault
 /// the kernel says an address, and a signal that somebody sends has something else in its place.
@@ -285,11 +289,7 @@ thread_local! {
 /// # Safety
 ///
 /// For a handler only: the arguments are what the kernel passed.
-unsafe fn pass_on(
-    signal: libc::c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::c_void,
-) {
+unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // Who replaced us may have kept us, to pass on what is not theirs. Then it is for who was here before both.
     let back = PASSING.replace(true);
     // SAFETY: `BEFORE` points to what is never freed, or to nothing.
@@ -311,11 +311,8 @@ unsafe fn pass_on(
                 libc::raise(signal);
             }
             handler if flags & libc::SA_SIGINFO != 0 => {
-                let handler: extern "C" fn(
-                    libc::c_int,
-                    *mut libc::siginfo_t,
-                    *mut libc::c_void,
-                ) = std::mem::transmute(handler);
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                    std::mem::transmute(handler);
                 handler(signal, info, context);
                 stay();
             }

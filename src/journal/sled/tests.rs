@@ -1,7 +1,9 @@
 mod damage;
 mod disk;
 mod history;
+mod listing;
 mod many;
+mod planted;
 mod power;
 mod report;
 
@@ -110,7 +112,7 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
         .count();
     assert_eq!(blobs, 0, "a value in a file of its own is never synced");
     let store = open(dir.path());
-    let rows = store.unfinished().await.expect("rows");
+    let rows = store.unfinished().expect("rows");
     assert_eq!((rows.len(), rows[0].id.as_str()), (1, row.id.as_str()));
     assert_eq!(
         store
@@ -124,7 +126,7 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
         .save(delivered(row.clone(), 1), None)
         .await
         .expect("saved");
-    assert!(store.unfinished().await.expect("rows").is_empty());
+    assert!(store.unfinished().expect("rows").is_empty());
     assert!(
         store
             .ledger(row.id.clone(), 1000)
@@ -219,7 +221,7 @@ async fn a_save_that_comes_late_does_not_turn_an_upload_back() {
     );
     store.save(late, None).await.expect("passed over");
     assert_eq!(
-        store.unfinished().await.expect("rows")[0].state.name(),
+        store.unfinished().expect("rows")[0].state.name(),
         "init_intent"
     );
 }
@@ -340,7 +342,7 @@ async fn a_snapshot_that_a_kill_left_half_written_does_not_brick_the_journal() {
         b"half",
     )
     .expect("written");
-    assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
 }
 
 #[tokio::test]
@@ -368,7 +370,7 @@ async fn a_journal_that_cannot_be_opened_now_is_left_where_it_is() {
     );
     std::fs::remove_dir(&db).expect("gone again");
     std::fs::rename(dir.path().join("db"), &db).expect("moved back");
-    assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
 }
 
 #[tokio::test]
