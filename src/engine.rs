@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
@@ -14,9 +14,9 @@ use crate::draft::Draft;
 use crate::error::Error;
 use crate::event::Tally;
 use crate::governor::{Governor, Line};
-use crate::host::{API_BASE, HostPolicy};
+use crate::host::{self, API_BASE, HostPolicy};
 use crate::job::Job;
-use crate::journal::{ProgressStore, SledStore};
+use crate::journal::{ProgressStore, Released, SledStore};
 use crate::retry::Waits;
 use crate::source::Pool;
 use crate::throttle::Throttle;
@@ -70,8 +70,11 @@ impl Options {
     }
 
     /// Another API base, such as an emulator's: https, or http on this machine.
+    ///
+    /// A video is sent once to each API. Spellings of one URL (capitals, a slash at the end, a default port, `127.1`) are
+    /// one API; `localhost` and `127.0.0.1` are two.
     pub fn api_base(mut self, url: &str) -> Self {
-        self.api_base = url.trim_end_matches('/').to_owned();
+        self.api_base = host::spelled(url);
         self
     }
 
@@ -122,19 +125,21 @@ impl Options {
     /// # Errors
     ///
     /// [`ErrorKind::Locked`](crate::ErrorKind::Locked) while another process owns the state directory,
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used, and
-    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be opened.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used or a state directory that belongs to
+    /// another user or can be written by everybody, and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be opened.
     pub fn open(&self) -> Result<Engine, Error> {
         let client = self.client()?;
         let journal = SledStore::open(&self.state_dir, &self.doing)?;
         Ok(Engine(Arc::new(Shared {
             api_base: self.api_base.clone(),
             client,
+            released: journal.released(),
             journal: Arc::new(journal),
             governor: Governor::new(self.jobs),
             throttle: self.bandwidth.map(Throttle::new),
             pool: Pool::default(),
             locks: Mutex::default(),
+            running: Mutex::default(),
         })))
     }
 
@@ -192,7 +197,8 @@ pub struct Status {
 
 /// Carries videos to the service and keeps their journal. Cheap to clone; all clones are one engine.
 ///
-/// It owns its state directory until the last clone and the last [`Handle`] are gone. Keep one engine for a process
+/// It owns its state directory until the last clone and the last [`Handle`] are gone; [`Engine::close`] waits until another
+/// engine can open it. Keep one engine for a process
 /// and give it all files.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
@@ -213,6 +219,9 @@ struct Shared {
     throttle: Option<Throttle>,
     pool: Pool,
     locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,
+    /// The ids of uploads that are running.
+    running: Mutex<Vec<String>>,
+    released: Released,
 }
 
 impl Engine {
@@ -279,13 +288,38 @@ impl Engine {
         authorised::cancel(&self.0.client, account, publish_id).await
     }
 
-    /// Drops what the journal knows of an upload, by its id. The same file can then be sent again as if it were new.
+    /// Drops what the journal knows of an upload, by its id, ended or not. The same file can then be sent again as if it were
+    /// new.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the journal knows no upload of this id, or if that upload is running,
+    /// and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
     pub async fn forget(&self, id: &str) -> Result<(), Error> {
-        self.0.journal.remove(id.to_owned()).await
+        if self.0.running().iter().any(|running| running == id) {
+            return Err(Error::usage(format!(
+                "The upload {id} is running. Stop it first, and await its end; then forget it."
+            )));
+        }
+        match self.0.journal.remove(id.to_owned()).await? {
+            true => Ok(()),
+            false => Err(Error::usage(format!(
+                "There is no upload \"{id}\" in the journal."
+            ))),
+        }
+    }
+
+    /// Drops this clone of the engine, and returns once the state directory is free for another one: when the other clones
+    /// and all [`Handle`]s are gone, and whatever an upload that was dropped had begun has come to its end. While a clone or a
+    /// handle is kept somewhere, it waits.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future only ends the waiting.
+    pub async fn close(self) {
+        let released = self.0.released.clone();
+        drop(self);
+        released.wait().await;
     }
 }
 
@@ -305,10 +339,39 @@ enum Exclusive {
 }
 
 impl Shared {
+    fn running(&self) -> MutexGuard<'_, Vec<String>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The lock under which such uploads go one after another.
     fn lock(&self, of: Exclusive) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         Arc::clone(locks.entry(of).or_default())
+    }
+}
+
+/// Counts an upload among those that are running, for as long as this lives.
+struct Running {
+    shared: Arc<Shared>,
+    id: String,
+}
+
+impl Running {
+    fn new(shared: &Arc<Shared>, id: &str) -> Self {
+        shared.running().push(id.to_owned());
+        Self {
+            shared: Arc::clone(shared),
+            id: id.to_owned(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut running = self.shared.running();
+        if let Some(at) = running.iter().position(|id| *id == self.id) {
+            running.swap_remove(at);
+        }
     }
 }

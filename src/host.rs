@@ -7,6 +7,24 @@ use url::{Host, Url};
 /// The API of the live service.
 pub(crate) const API_BASE: &str = "https://open.tiktokapis.com";
 
+/// The one spelling of an API base: no capitals in scheme and host, no default port, an address in its usual form, no slash
+/// at the end. What is no URL stays as it is.
+pub(crate) fn spelled(base: &str) -> String {
+    match parse(base) {
+        Ok(url) => url.as_str().trim_end_matches('/').to_owned(),
+        Err(_) => base.to_owned(),
+    }
+}
+
+fn parse(base: &str) -> Result<Url, url::ParseError> {
+    let mut url = Url::parse(base)?;
+    let host = url.domain().and_then(|host| host.strip_suffix('.'));
+    if let Some(host) = host.map(str::to_owned) {
+        url.set_host(Some(&host))?;
+    }
+    Ok(url)
+}
+
 /// Longest upload URL that is believed, in bytes; the documents say 256.
 const LONGEST_URL: usize = 4096;
 
@@ -30,14 +48,14 @@ impl HostPolicy {
         allow_http: bool,
     ) -> Result<Self, String> {
         let base_url =
-            Url::parse(base).map_err(|error| format!("the API base is not a URL ({error})"))?;
+            parse(base).map_err(|error| format!("the API base is not a URL ({error})"))?;
         if base_url.cannot_be_a_base()
             || base_url.query().is_some()
             || base_url.fragment().is_some()
         {
             return Err("the API base is not a plain URL like https://HOST".into());
         }
-        let overridden = base.trim_end_matches('/') != API_BASE;
+        let overridden = spelled(base) != API_BASE;
         let policy = Self {
             base: base_url,
             overridden,
@@ -147,6 +165,27 @@ mod tests {
         ];
         for (policy, url, allowed) in rows {
             assert_eq!(policy.check(url).is_ok(), allowed, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_live_service_is_known_by_every_spelling() {
+        for base in [
+            API_BASE,
+            "HTTPS://Open.TikTokAPIs.com",
+            "https://open.tiktokapis.com:443/",
+            "https://open.tiktokapis.com.",
+        ] {
+            let policy = HostPolicy::new(base, None, false).expect("a base");
+            assert!(!policy.is_overridden(), "{base}");
+            assert_eq!(policy.base().host_str(), Some("open.tiktokapis.com"));
+        }
+        for base in [
+            "https://open.tiktokapis.com:444",
+            "https://open.tiktokapis.com/v2",
+        ] {
+            let policy = HostPolicy::new(base, None, false).expect("a base");
+            assert!(policy.is_overridden(), "{base}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! The journal: where every upload stands, durable before anything depends on it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -8,13 +8,14 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::ledger::Entry;
 use crate::upload::{Key, Upload};
 
 mod durable;
 mod history;
 mod lock;
+mod own;
 mod record;
 mod sealed;
 mod sled;
@@ -23,8 +24,9 @@ mod status;
 pub use record::Record;
 
 use history::History;
-use lock::Lock;
+use status::Status;
 
+pub(crate) use lock::Released;
 pub(crate) use sled::SledStore;
 
 /// A row as it stands in the journal, if it is one.
@@ -45,8 +47,8 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
     /// All uploads of one key: of a file of that size, or of that URL, for that account, API base and destination.
     fn find(&self, key: Key) -> BoxFuture<'_, Result<Found, Error>>;
 
-    /// All uploads that have not ended, oldest first.
-    fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>>;
+    /// The uploads of a file at this path that have not ended, in the scope of `key` and of whatever size; oldest first.
+    fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, Error>>;
 
     /// Makes the caller the row's only owner: its epoch rises, and saves by an earlier owner are fenced off. One that has
     /// ended is taken up again. If the future is dropped, that happens now or not at all.
@@ -61,8 +63,8 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
     /// The first `chunks` entries of an upload's ledger, or fewer if fewer are there.
     fn ledger(&self, id: String, chunks: u32) -> BoxFuture<'_, Result<Vec<Entry>, Error>>;
 
-    /// Removes a row and its ledger.
-    fn remove(&self, id: String) -> BoxFuture<'_, Result<(), Error>>;
+    /// Removes all that is known of an upload; whether anything was.
+    fn remove(&self, id: String) -> BoxFuture<'_, Result<bool, Error>>;
 
     /// The oldest delivery to that account since `since`.
     fn oldest_delivery(
@@ -105,77 +107,84 @@ pub(crate) struct Rate {
     pub(crate) at: Timestamp,
 }
 
-/// Where state is kept unless the caller says otherwise: `CHUNKFERRY_STATE_DIR`, systemd's `STATE_DIRECTORY`, then
-/// `chunkferry` in the XDG state directory (`~/.local/state`).
+/// Where state is kept unless the caller says otherwise: `CHUNKFERRY_STATE_DIR`, the first directory in systemd's
+/// `STATE_DIRECTORY`, then `chunkferry` in the XDG state directory (`~/.local/state`).
 ///
-/// `None` if none of these can be told, as for a user without a home.
+/// Only the first of these may be relative: anywhere else a relative path is ignored, as it would mean another journal in
+/// each directory that a program is started from. `None` if none of them can be told, as for a user without a home.
 pub fn default_state_dir() -> Option<PathBuf> {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    set("CHUNKFERRY_STATE_DIR")
-        .or_else(|| set("STATE_DIRECTORY"))
-        .or_else(|| {
-            let state = set("XDG_STATE_HOME")
-                .or_else(|| set("HOME").map(|home| home.join(".local/state")))?;
-            Some(state.join("chunkferry"))
-        })
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let absolute = |name| set(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
+    if let Some(dir) = set("CHUNKFERRY_STATE_DIR") {
+        return Some(dir.into());
+    }
+    let of_systemd = set("STATE_DIRECTORY").and_then(|dirs| std::env::split_paths(&dirs).next());
+    of_systemd.filter(|dir| dir.is_absolute()).or_else(|| {
+        let state = absolute("XDG_STATE_HOME")
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
+        Some(state.join("chunkferry"))
+    })
 }
 
-/// All uploads known in a state directory, oldest first. Never makes a request and never waits: while another process
-/// owns the directory, its unfinished uploads are read from the file that process keeps up to date.
+/// All uploads known in a state directory, oldest first: those that have ended from `history.jsonl`, the others from
+/// `status.json`. Makes no request, takes no lock and writes nothing, so it can be called beside an engine of this or
+/// another process, and for a directory that may only be read. Progress may lag by a second.
+///
+/// Where `status.json` is missing or was written by another version, only the history is listed, and an error is logged
+/// that says so; the next [`Engine`](crate::Engine) that is opened writes it anew.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Temporary`] if the directory's files cannot be read.
+/// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the history cannot be read.
 pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
-    if !state_dir.exists() {
-        return Ok(Vec::new());
+    let status = Status::read(state_dir);
+    if status.is_none() && state_dir.join("journal").exists() {
+        tracing::error!(
+            "Only what has ended is listed: status.json in {} is missing or of another version. The next upload or pull writes it anew.",
+            state_dir.display()
+        );
     }
-    // Opening the database takes in what it does not know of the history yet, so that comes first.
-    let (open, store) = match Lock::take(state_dir, "list") {
-        Ok(lock) => {
-            let store = SledStore::open_locked(state_dir, lock)?;
-            let open = store.unfinished_now()?;
-            (open.iter().map(Record::from).collect(), Some(store))
-        }
-        Err(error) if error.kind() == ErrorKind::Locked => (status::read(state_dir), None),
-        Err(error) => return Err(error),
-    };
+    let Status { unfinished, lost } = status.unwrap_or_default();
     let history = |error| broken("its history", error);
-    let (mut ended, mut told) = (BTreeMap::new(), HashSet::new());
+    let mut ended = BTreeMap::new();
     for line in History::of(state_dir).lines(0).map_err(history)? {
-        let (place, row) = line.map_err(history)?;
-        told.insert(place.digest);
+        let (_, row) = line.map_err(history)?;
         ended.insert(row.id.clone(), Record::from(&row));
     }
-    if let Some(store) = store {
-        for (key, id) in store.lost(&told)? {
-            ended.insert(id.clone(), Record::no_longer_told(key, id));
-        }
+    for record in lost {
+        ended.entry(record.id.clone()).or_insert(record);
     }
-    // An upload that ends just now stands in both.
-    ended.retain(|id, _| open.iter().all(|record: &Record| record.id != *id));
+    // An upload that ended just now, or right before a kill, stands in both.
+    let mut open: Vec<Record> = unfinished.into_values().collect();
+    open.retain(|record| {
+        let ended = ended.get(&record.id);
+        ended.is_none_or(|ended| ended.updated() < record.updated())
+    });
+    if lock::was_left(state_dir) {
+        open.iter_mut().for_each(Record::strand);
+    }
+    open.sort_by_key(Record::updated);
+    ended.retain(|id, _| open.iter().all(|record| record.id != *id));
     let mut records: Vec<Record> = ended.into_values().collect();
     records.sort_by_key(Record::updated);
     records.extend(open);
     Ok(records)
 }
 
-/// Why a state directory may not keep what it is given, if its file system is of such a kind: then a restart or another
-/// machine can forget what was delivered. `None` also where that cannot be told.
-pub fn fragile_state_dir(dir: &Path) -> Option<&'static str> {
+/// Why a state directory may not keep what it is given: its file system is of such a kind that a restart or another machine
+/// can forget what was delivered, or its group can write to it. Empty also where that cannot be told.
+pub fn fragile_state_dir(dir: &Path) -> Vec<&'static str> {
     // Magic numbers of statfs(2).
-    match file_system(dir)? {
-        0x0102_1994 | 0x8584_58f6 => Some("it lies in memory and is gone after a restart"),
-        0x794c_7630 => Some("it lies in a container's own layer and goes with it"),
-        0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x517b => {
+    let fragile = match file_system(dir) {
+        Some(0x0102_1994 | 0x8584_58f6) => Some("it lies in memory and is gone after a restart"),
+        Some(0x794c_7630) => Some("it lies in a container's own layer and goes with it"),
+        Some(0x6969 | 0xff53_4d42 | 0xfe53_4d42 | 0x517b) => {
             Some("it lies on a network file system, where locks and syncs may not hold")
         }
         _ => None,
-    }
+    };
+    let shared = own::shared_with_a_group(dir);
+    fragile.into_iter().chain(shared).collect()
 }
 
 #[cfg(target_os = "linux")]

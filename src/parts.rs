@@ -187,9 +187,10 @@ impl Journal {
         self.store.save(self.row.clone(), entry).await
     }
 
-    /// What a run asks first: which uploads of this size there are, and all that have not ended.
+    /// What a run asks first: which uploads there are of this size, and which of this path have not ended.
     pub async fn scan(&self) -> Result<usize, Error> {
         let same = self.store.find(self.row.key.clone()).await?.rows;
-        Ok(same.len() + self.store.unfinished().await?.len())
+        let (key, path) = (self.row.key.clone(), "/videos/clip.mp4".into());
+        Ok(same.len() + self.store.at_path(key, path).await?.len())
     }
 }

@@ -401,7 +401,8 @@ impl Upload {
 }
 
 /// Why the outcome of a stranded upload is not known.
-const STRANDED: &str = "the run that asked TikTok to fetch it was stopped before the answer came";
+pub(crate) const STRANDED: &str =
+    "the run that asked TikTok to fetch it was stopped before the answer came";
 
 #[cfg(test)]
 mod tests;

@@ -96,7 +96,7 @@ impl RunArgs {
                 return Ok(exit);
             }
         };
-        if lasting && let Some(why) = fragile_state_dir(state_dir) {
+        for why in fragile_state_dir(state_dir).iter().filter(|_| lasting) {
             screen.say(&format!("The journal in {}: {why}.", state_dir.display()));
         }
         let runs = jobs

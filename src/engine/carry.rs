@@ -9,7 +9,7 @@ use super::authorised::authorised;
 use super::cargo::Cargo;
 use super::place::Placed;
 use super::transfer::{Transfer, draft};
-use super::{Exclusive, Shared};
+use super::{Exclusive, Running, Shared};
 use crate::account::Account;
 use crate::clock::{self, Now};
 use crate::draft::{Draft, Outcome};
@@ -50,7 +50,7 @@ pub(super) async fn carry(
         tell(Event::Notice { text });
     }
     let placed = cargo.place(shared, &key, job.again, tell).await?;
-    let (mut upload, compared) = match placed {
+    let (mut upload, compared, running) = match placed {
         Placed::Ended(row) => {
             let draft = ended(shared, account, turn, &row).await?;
             tally.start_at(row.size().unwrap_or(0));
@@ -64,19 +64,21 @@ pub(super) async fn carry(
             if let Some(text) = keeps_its_plan(job, &row) {
                 tell(Event::Notice { text });
             }
+            let running = Running::new(shared, &row.id);
             let mut claimed = shared
                 .journal
                 .claim(row.key.clone(), row.id.clone())
                 .await?;
             claimed.origin = row.origin;
             cargo.amend(&mut claimed.origin);
-            (claimed, compared)
+            (claimed, compared, running)
         }
         Placed::Nothing => {
             cargo.preflight(shared, job, tell).await?;
             let row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
+            let running = Running::new(shared, &row.id);
             shared.journal.submit(row.clone()).await?;
-            (row, false)
+            (row, false, running)
         }
     };
     tracing::Span::current().record("id", &*upload.id);
@@ -87,7 +89,7 @@ pub(super) async fn carry(
     let transfer = Transfer {
         shared: Arc::clone(shared),
         turn,
-        alone: Arc::new(alone),
+        alone: Arc::new((alone, running)),
         account: account.clone(),
         upload,
         tally,

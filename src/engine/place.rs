@@ -144,9 +144,10 @@ fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
 
 /// Sets aside unfinished uploads of this path whose file had another size.
 async fn supersede(shared: &Shared, source: &Source, key: &Key) -> Result<(), Error> {
-    for row in shared.journal.unfinished().await? {
-        let same_path = row.path() == Some(source.path()) && row.key.has_scope_of(key);
-        if same_path && row.key.video != key.video {
+    let (key, path) = (key.clone(), source.path().to_owned());
+    let video = key.video.clone();
+    for row in shared.journal.at_path(key, path).await? {
+        if row.key.video != video {
             set_aside(shared, source, row).await?;
         }
     }

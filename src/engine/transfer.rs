@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::Shared;
 use super::authorised::authorised;
 use super::carry::Alone;
+use super::{Running, Shared};
 use crate::account::Account;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
@@ -22,7 +22,8 @@ use crate::upload::{Reply, State, Upload};
 pub(super) struct Transfer {
     pub(super) shared: Arc<Shared>,
     pub(super) turn: Turn,
-    pub(super) alone: Arc<Alone>,
+    /// Other jobs of its path or video wait, and its row is not forgotten, for as long as this lives.
+    pub(super) alone: Arc<(Alone, Running)>,
     pub(super) account: Account,
     pub(super) upload: Upload,
     pub(super) tally: Arc<Tally>,

@@ -3,20 +3,23 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::own;
 use crate::killpoint::reach;
 
 /// Replaces a file's content in one step: readers see the old text or the new one.
 pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&new)?;
+    let make = || own::open(&new, OpenOptions::new().write(true).create_new(true));
+    let mut file = match make() {
+        // Left by a kill, or laid there by somebody else.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            std::fs::remove_file(&new)?;
+            make()?
+        }
+        made => made?,
+    };
     file.write_all(text)?;
     file.sync_data()?;
     reach("file", "written");
@@ -53,7 +56,7 @@ pub(super) fn sync_files(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            File::open(entry.path())?.sync_all()?;
+            own::open_to_read(&entry.path())?.sync_all()?;
         }
     }
     sync_names(dir)

@@ -3,13 +3,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::Sha256;
 
 use super::durable::sync_names;
+use super::own;
 use crate::killpoint::reach;
 use crate::upload::{ROW_VERSION, Upload};
 
@@ -24,6 +25,33 @@ pub(super) struct Place {
     at: u64,
     len: u32,
     pub(super) digest: Digest,
+}
+
+/// A history as the file system shows it; all zeros where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Seen {
+    /// In bytes.
+    pub(super) len: u64,
+    /// In nanoseconds; 0 where only the length is known.
+    pub(super) changed: i64,
+}
+
+impl Seen {
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.len.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.changed.to_be_bytes());
+        bytes
+    }
+
+    /// Earlier versions kept the length alone.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (len, changed) = bytes.split_first_chunk()?;
+        Some(Self {
+            len: u64::from_be_bytes(*len),
+            changed: changed.try_into().map_or(0, i64::from_be_bytes),
+        })
+    }
 }
 
 /// The start of a line's SHA-256.
@@ -71,23 +99,23 @@ impl History {
         }
     }
 
-    /// Length in bytes; 0 where there is none.
-    pub(super) fn len(&self) -> io::Result<u64> {
-        match std::fs::metadata(&self.path) {
-            Ok(metadata) => Ok(metadata.len()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+    /// How far it goes, and when it was last changed.
+    pub(super) fn seen(&self) -> io::Result<Seen> {
+        match own::open_to_read(&self.path).and_then(|file| file.metadata()) {
+            Ok(metadata) => Ok(Seen {
+                len: metadata.len(),
+                changed: metadata.mtime() * 1_000_000_000 + metadata.mtime_nsec(),
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Seen::default()),
             Err(error) => Err(error),
         }
     }
 
     /// Appends an ended upload; an ended row holds no session, so no secret gets here. Durable on return.
     pub(super) fn append(&self, row: &Upload) -> io::Result<Place> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .mode(0o600)
-            .open(&self.path)?;
+        let mut options = OpenOptions::new();
+        options.create(true).read(true).append(true);
+        let mut file = own::open(&self.path, &mut options)?;
         reach("history", "created");
         let len = file.seek(SeekFrom::End(0))?;
         let mut text = Vec::new();
@@ -118,7 +146,7 @@ impl History {
 
     /// What stands there now, unless the file ends before.
     fn at(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(&self.path) {
+        let file = match own::open_to_read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
@@ -132,7 +160,7 @@ impl History {
 
     /// The lines from this offset on, the oldest first. An upload that ended twice has two, and the last one holds.
     pub(super) fn lines(&self, from: u64) -> io::Result<Lines> {
-        let mut file = match File::open(&self.path) {
+        let mut file = match own::open_to_read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             file => Some(file?),
         };
@@ -157,7 +185,7 @@ impl History {
         }
         let file = match places.is_empty() {
             true => None,
-            false => Some(OpenOptions::new().write(true).open(&self.path)?),
+            false => Some(own::open(&self.path, OpenOptions::new().write(true))?),
         };
         Ok(About { file, places })
     }
@@ -171,17 +199,28 @@ pub(super) struct About {
 }
 
 impl About {
-    /// Blanks them; every other line stays as it is and where it is, read or unread.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Blanks them, and leaves JSON behind; every other line stays as it is and where it is, read or unread.
     pub(super) fn blank(self) -> io::Result<()> {
         let Some(file) = self.file else { return Ok(()) };
-        for place in self.places {
+        for place in &self.places {
             file.write_all_at(&vec![BLANK; place.len as usize], place.at)?;
+        }
+        file.sync_data()?;
+        for place in &self.places {
+            file.write_all_at(FORGOTTEN, place.at)?;
         }
         file.sync_data()
     }
 }
 
-/// What a forgotten line is made of. A power cut may leave it at one end only, and no other line begins or ends with it.
+/// How a forgotten line begins. Shorter than any row, so that it ends with blanks.
+const FORGOTTEN: &[u8] = b"{\"forgotten\":true}";
+
+/// What a forgotten line is filled with. A power cut may leave it at one end only, and no other line begins or ends with it.
 const BLANK: u8 = b' ';
 
 /// The uploads that lines tell of, and where these stand.

@@ -2,26 +2,27 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
-use super::broken;
+use super::{broken, own};
 use crate::error::Error;
 
 /// Held for as long as it lives; the system lets go of it when the process dies, however it dies.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+    held: watch::Sender<()>,
 }
 
 /// Who holds a lock, doing what.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Holder {
-    pub(super) pid: u32,
-    pub(super) host: String,
-    pub(super) doing: String,
+struct Holder {
+    pid: u32,
+    host: String,
+    doing: String,
 }
 
 impl Lock {
@@ -29,14 +30,9 @@ impl Lock {
     pub(super) fn take(dir: &Path, doing: &str) -> Result<Self, Error> {
         let path = dir.join("lock");
         let cannot = |error| broken("its lock file", error);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(cannot)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = own::open(&path, &mut options).map_err(cannot)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -46,13 +42,9 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => return Err(cannot(error)),
         }
-        let host = rustix::system::uname()
-            .nodename()
-            .to_string_lossy()
-            .into_owned();
         let holder = Holder {
             pid: std::process::id(),
-            host,
+            host: host(),
             doing: doing.to_owned(),
         };
         let text =
@@ -61,13 +53,72 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))
             .map_err(cannot)?;
-        Ok(Self { _file: file })
+        Ok(Self {
+            file,
+            held: watch::Sender::default(),
+        })
     }
+
+    /// To wait for its end with.
+    pub(super) fn released(&self) -> Released {
+        Released(self.held.subscribe())
+    }
+}
+
+impl Drop for Lock {
+    /// A program that was forked off just now holds the file, too, until it begins; closing ours would leave it locked.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
+/// The end of a lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Released(watch::Receiver<()>);
+
+impl Released {
+    /// Returns once the lock is free.
+    pub(crate) async fn wait(mut self) {
+        while self.0.changed().await.is_ok() {}
+    }
+}
+
+/// Whether the last process that held the lock of `dir` was one of this machine and is gone.
+pub(super) fn was_left(dir: &Path) -> bool {
+    let text = own::read(&dir.join("lock")).unwrap_or_default();
+    let Ok(holder) = serde_json::from_slice::<Holder>(&text) else {
+        return false;
+    };
+    let pid = i32::try_from(holder.pid).ok();
+    let pid = pid.and_then(rustix::process::Pid::from_raw);
+    let gone = |pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+    holder.host == host() && pid.is_some_and(gone)
+}
+
+fn host() -> String {
+    let host = rustix::system::uname();
+    host.nodename().to_string_lossy().into_owned()
 }
 
 fn describe(text: &str) -> String {
     match serde_json::from_str::<Holder>(text) {
         Ok(Holder { pid, host, doing }) => format!("process {pid} on {host}: {doing}"),
         Err(_) => "another process".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_another_program_inherited_is_free_once_its_owner_lets_go() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lock = Lock::take(dir.path(), "test").expect("taken");
+        // As a program has it that was forked off and has not begun yet.
+        let inherited = lock.file.try_clone().expect("inherited");
+        drop(lock);
+        Lock::take(dir.path(), "test").expect("free");
+        drop(inherited);
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::stamp;
 use crate::clock::Timestamp;
-use crate::upload::{Key, State, Upload, Video};
+use crate::upload::{Key, STRANDED, State, Upload, Video};
 
 /// One upload as the journal knows it. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,7 +92,16 @@ impl Record {
     /// Whether the service may hold all of its bytes.
     pub(super) fn may_be_complete(&self) -> bool {
         let pulled = self.url.is_some() && self.state == "init_intent";
-        pulled || matches!(self.state.as_str(), "sealed" | "pulling" | "processing")
+        let state = self.state.as_str();
+        pulled || matches!(state, "sealed" | "pulling" | "processing" | State::UNKNOWN)
+    }
+
+    /// What a pull is once the process that asked for it is gone: unknown, if no answer was recorded.
+    pub(super) fn strand(&mut self) {
+        if self.url.is_some() && self.state == "init_intent" {
+            self.state = State::UNKNOWN.into();
+            self.reason = Some(STRANDED.into());
+        }
     }
 
     /// Whether `text` names it: the start of its id or publish_id, its path or its URL.

@@ -1,13 +1,11 @@
 //! `sealed/`: a durable note for each upload whose last bytes are about to leave, or have left and are not known to have
 //! come to an end. Whatever becomes of the database, these are not sent again by themselves.
 
-use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::durable::{replace, sync_names};
-use super::history;
+use super::{history, own};
 use crate::upload::Upload;
 
 #[derive(Debug)]
@@ -26,11 +24,7 @@ impl Sealed {
     pub(super) fn note(&self, row: &Upload) -> io::Result<()> {
         let mut note = row.clone();
         note.park("the journal was lost before its end", row.updated);
-        if let Err(error) = DirBuilder::new().mode(0o700).create(&self.dir)
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            return Err(error);
-        }
+        own::dir(&self.dir)?;
         replace(&self.dir.join(&row.id), &serde_json::to_vec(&note)?)?;
         self.dir.parent().map_or(Ok(()), sync_names)
     }
@@ -58,11 +52,12 @@ impl Sealed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
+        own::dir(&self.dir)?;
         let mut notes = Vec::new();
         for entry in entries {
             let path = entry?.path();
             if path.extension().is_none() {
-                notes.extend(history::row(&std::fs::read(path)?)?);
+                notes.extend(history::row(&own::read(&path)?)?);
             }
         }
         Ok(notes)

@@ -4,9 +4,8 @@
 //! is followed by `fdatasync` on the database file. Pages stay below the size at which sled moves them into separate files
 //! that it never syncs: segments are large, and the ledger is kept as one key for each chunk.
 
-use std::collections::HashSet;
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,8 +14,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sled::{Batch, Db};
 
-use super::history::{Digest, History};
-use super::lock::Lock;
+use super::history::{History, Seen};
+use super::lock::{Lock, Released};
+use super::own;
 use super::sealed::Sealed;
 use super::status::StatusFile;
 use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
@@ -54,27 +54,25 @@ struct Inner {
     syncs: Syncs,
     /// Whether lines of the history that somebody has moved were looked for.
     relearned: AtomicBool,
-    _lock: Arc<Lock>,
+    lock: Arc<Lock>,
 }
 
 impl SledStore {
     /// Opens the store in `dir`, which is made if need be. Blocks for some milliseconds.
     pub(crate) fn open(dir: &Path, doing: &str) -> Result<Self, Error> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|error| broken(&format!("making {}", dir.display()), error))?;
+        own::state_dir(dir)?;
         Self::open_locked(dir, Lock::take(dir, doing)?)
     }
 
-    pub(super) fn unfinished_now(&self) -> Result<Vec<Upload>, Error> {
-        self.0.unfinished()
+    /// To wait with until the state directory is free, which it is once the store and each step that is under way are gone.
+    pub(crate) fn released(&self) -> Released {
+        self.0.lock.released()
     }
 
-    /// The uploads that have ended, and of which none of these lines of the history tells any more.
-    pub(super) fn lost(&self, lines: &HashSet<Digest>) -> Result<Vec<(Key, String)>, Error> {
-        self.0.lost(lines)
+    /// All uploads that have not ended, oldest first.
+    #[cfg(test)]
+    pub(crate) fn unfinished(&self) -> Result<Vec<Upload>, Error> {
+        self.0.unfinished()
     }
 
     /// Runs one step where blocking does no harm.
@@ -108,8 +106,26 @@ fn not_noted(error: std::io::Error) -> Error {
     broken("its notes of what may be posted", error)
 }
 
+/// Somebody has told the journal to forget it.
+fn gone(id: &str) -> Error {
+    Error::temporary(format!(
+        "The upload {id} is no longer in the journal: it was forgotten. Run the same command again to send its file anew."
+    ))
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Inner {
+    /// Whoever lists the directory from now on sees each upload as the next process will find it.
+    fn drop(&mut self) {
+        // sled may panic where it reads damage.
+        let rows = std::panic::catch_unwind(AssertUnwindSafe(|| self.unfinished()));
+        if let Ok(Ok(rows)) = rows {
+            self.status.close(&rows);
+        }
+    }
 }
 
 impl Inner {
@@ -133,7 +149,7 @@ impl Inner {
         match self.get(&row.key, &row.id)? {
             Some(stored) if stored.epoch != row.epoch => {}
             Some(stored) => return Ok((stored.revision < row.revision).then_some(stored)),
-            None => {}
+            None => return Err(gone(&row.id)),
         }
         Err(Error::temporary(format!(
             "Another process has taken over the upload {}.",
@@ -168,8 +184,10 @@ impl Inner {
         self.put(&mut batch, row)?;
         batch.insert(keys::init(&row.key, now, &row.id), &[]);
         self.apply(batch)?;
+        self.status.note(row);
         drop(writing);
         self.sync()?;
+        self.status.write();
         reach("begin", "after");
         Ok(Grant::Granted)
     }
@@ -194,6 +212,7 @@ impl Inner {
             }
         }
         self.apply(batch)?;
+        self.status.note(row);
         drop(writing);
         reach("applied", row.state.name());
         self.sync()?;
@@ -201,7 +220,7 @@ impl Inner {
         if stored.may_be_posted() && !row.may_be_posted() {
             self.sealed.drop_note(&row.id).map_err(not_noted)?;
         }
-        self.status.show(row);
+        self.status.write();
         Ok(())
     }
 
@@ -229,18 +248,20 @@ impl Inner {
     }
 
     /// The database first: what is cut short here is still told of, and can be forgotten again.
-    fn remove(&self, id: &str) -> Result<(), Error> {
+    fn remove(&self, id: &str) -> Result<bool, Error> {
         if !keys::is_id(id) {
-            return Ok(());
+            return Ok(false);
         }
         let _writing = lock(&self.writing);
         let history = |error| broken("its history", error);
         let told = self.history.about(id).map_err(history)?;
+        let mut known = !told.is_empty();
         let mut batch = Batch::default();
         for found in self.marks() {
             let (mark, _) = found?;
             if keys::id_of(&mark) == id {
                 batch.remove(mark);
+                known = true;
             }
         }
         self.drop_row(&mut batch, id)?;
@@ -249,6 +270,27 @@ impl Inner {
         self.sealed.forget(id).map_err(not_noted)?;
         told.blank().map_err(history)?;
         self.status.forget(id);
+        self.status.write();
+        self.blanked()?;
+        Ok(known)
+    }
+
+    /// What we have blanked ourselves is no edit of the history.
+    fn blanked(&self) -> Result<(), Error> {
+        let known = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
+        let now = self
+            .history
+            .seen()
+            .map_err(|error| broken("its history", error))?;
+        if let Some(known) = known.as_deref().and_then(Seen::from_bytes) {
+            let known = Seen {
+                len: known.len,
+                ..now
+            };
+            self.db
+                .insert(keys::CAUGHT_UP, &known.to_bytes())
+                .map_err(cannot)?;
+        }
         Ok(())
     }
 }
@@ -267,10 +309,11 @@ impl ProgressStore for SledStore {
             let mut batch = Batch::default();
             store.put(&mut batch, &row)?;
             store.apply(batch)?;
+            store.status.note(&row);
             drop(writing);
             store.sync()?;
             reach("submit", "after");
-            store.status.show(&row);
+            store.status.write();
             Ok(())
         });
         Box::pin(async move {
@@ -287,8 +330,12 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn unfinished(&self) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
-        self.run(Inner::unfinished)
+    fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
+        self.run(move |store| {
+            // A row that ends meanwhile leaves its place.
+            let _writing = lock(&store.writing);
+            store.at_path(&key, &path)
+        })
     }
 
     fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
@@ -299,9 +346,7 @@ impl ProgressStore for SledStore {
             // A job that gave up waiting may be back and own the row by now.
             let found = (called.strong_count() > 0).then(|| store.get(&key, &id));
             let Some(mut row) = found.transpose()?.flatten() else {
-                return Err(Error::temporary(format!(
-                    "The upload {id} is no longer in the journal."
-                )));
+                return Err(gone(&id));
             };
             reach("claim", "before");
             row.epoch += 1;
@@ -340,7 +385,7 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn remove(&self, id: String) -> BoxFuture<'_, Result<(), Error>> {
+    fn remove(&self, id: String) -> BoxFuture<'_, Result<bool, Error>> {
         self.run(move |store| store.remove(&id))
     }
 

@@ -7,12 +7,13 @@
 
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use memmap2::{Mmap, MmapOptions};
 
@@ -100,8 +101,8 @@ impl Drop for Window {
 #[derive(Debug)]
 struct Slot {
     taken: AtomicBool,
-    start: AtomicUsize,
-    end: AtomicUsize,
+    /// The pages of the window, as [`Pages`]; 0 while there is none. One value, so that no half of it is ever seen.
+    pages: AtomicU64,
     torn: AtomicBool,
 }
 
@@ -112,8 +113,7 @@ impl Slot {
     const fn free() -> Self {
         Self {
             taken: AtomicBool::new(false),
-            start: AtomicUsize::new(0),
-            end: AtomicUsize::new(0),
+            pages: AtomicU64::new(0),
             torn: AtomicBool::new(false),
         }
     }
@@ -123,57 +123,95 @@ impl Slot {
     }
 
     fn set(&self, bytes: &[u8]) {
-        let range = bytes.as_ptr_range();
-        self.end.store(range.end as usize, Ordering::Release);
-        self.start.store(range.start as usize, Ordering::Release);
+        let (range, page) = (bytes.as_ptr_range(), page());
+        let first = range.start as usize / page;
+        let count = (range.end as usize).div_ceil(page) - first;
+        let pages = (first as u64) << COUNT_BITS | count as u64;
+        self.pages.store(pages, Ordering::Release);
     }
 
     fn holds(&self, address: usize) -> bool {
-        let start = self.start.load(Ordering::Acquire);
-        start != 0 && (start..self.end.load(Ordering::Acquire)).contains(&address)
+        let pages = self.pages.load(Ordering::Acquire);
+        let (first, count) = (pages >> COUNT_BITS, pages & ((1 << COUNT_BITS) - 1));
+        let page = (address / page()) as u64;
+        (first..first + count).contains(&page)
     }
 
     /// Whether it was torn.
     fn give_back(&self) -> bool {
-        self.start.store(0, Ordering::Release);
+        self.pages.store(0, Ordering::Release);
         let torn = self.torn.swap(false, Ordering::AcqRel);
         self.taken.store(false, Ordering::Release);
         torn
     }
 }
 
-/// What stood in for the signal before.
-static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+/// Bits for the number of a window's pages, below the number of its first page: addresses have 57 bits at most, pages 4 KiB
+/// at least, and a window 2 MiB.
+const COUNT_BITS: u32 = 16;
 
-static PAGE: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of a page, once the handler is set up.
+static PAGE: AtomicUsize = AtomicUsize::new(4096);
 
-/// Sets the handler up, once in a process.
+fn page() -> usize {
+    PAGE.load(Ordering::Acquire)
+}
+
+/// Who was registered for the signal before us: at first, and the last time that somebody had replaced us. Nobody is the
+/// default.
+static FIRST: OnceLock<libc::sigaction> = OnceLock::new();
+static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());
+
+/// Makes sure that the handler is registered, also where another library has registered its own meanwhile.
 fn guard() -> io::Result<()> {
-    static SET_UP: OnceLock<Option<i32>> = OnceLock::new();
-    let failed = SET_UP.get_or_init(|| {
-        // SAFETY: a plain question.
-        let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        PAGE.store(usize::try_from(page).unwrap_or(4096), Ordering::Release);
-        // SAFETY: all zeros is a valid `sigaction`; both pointers are to values that live through the call. The handler
-        // only touches atomics and calls `mmap`, which is a system call and safe in a handler.
-        unsafe {
-            let mut before: libc::sigaction = std::mem::zeroed();
-            if libc::sigaction(libc::SIGBUS, null(), &raw mut before) != 0 {
-                return io::Error::last_os_error().raw_os_error();
-            }
-            BEFORE.get_or_init(|| before);
-            let mut ours: libc::sigaction = std::mem::zeroed();
-            ours.sa_sigaction = on_bus_error as *const () as usize;
-            ours.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-            if libc::sigaction(libc::SIGBUS, &raw const ours, null_mut()) != 0 {
-                return io::Error::last_os_error().raw_os_error();
-            }
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let ours = on_bus_error as *const () as usize;
+    // SAFETY: all zeros is a valid `sigaction`; the pointers are null or to values that live through the calls. The handler
+    // only touches atomics and makes system calls that are safe in a handler. What `BEFORE` points to is never freed, as a
+    // handler on another thread may be reading it; that leaks some bytes each time that somebody replaces us.
+    unsafe {
+        let mut before: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(libc::SIGBUS, null(), &raw mut before) != 0 {
+            return Err(io::Error::last_os_error());
         }
-        None
-    });
-    match failed {
-        None => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(*code)),
+        if before.sa_sigaction == ours {
+            return Ok(());
+        }
+        if let Ok(page) = usize::try_from(libc::sysconf(libc::_SC_PAGESIZE)) {
+            PAGE.store(page, Ordering::Release);
+        }
+        FIRST.get_or_init(|| before);
+        BEFORE.store(Box::into_raw(Box::new(before)), Ordering::Release);
+        match register() {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+/// As `sigaction` returns.
+fn register() -> libc::c_int {
+    // SAFETY: all zeros is a valid `sigaction`, which lives through the call.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_bus_error as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigaction(libc::SIGBUS, &raw const action, null_mut())
+    }
+}
+
+/// Registers the handler again if whoever was passed a signal has put the default back, as Rust's own does.
+fn stay() {
+    // SAFETY: as above.
+    let now = unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGBUS, null(), &raw mut now);
+        now.sa_sigaction
+    };
+    if now == libc::SIG_DFL {
+        BEFORE.store(null_mut(), Ordering::Release);
+        register();
     }
 }
 
@@ -182,49 +220,108 @@ extern "C" fn on_bus_error(
     info: *mut libc::siginfo_t,
     context: *mut libc::c_void,
 ) {
+    // SAFETY: the place of this thread's `errno`, which the interrupted code may be about to read.
+    let errno = unsafe { errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
     // SAFETY: the kernel passes a valid `siginfo_t` to a handler with `SA_SIGINFO`.
-    let address = unsafe { (*info).si_addr() } as usize;
-    if let Some(slot) = SLOTS.iter().find(|slot| slot.holds(address)) {
-        let page = PAGE.load(Ordering::Acquire);
-        let start = address & !(page - 1);
-        // SAFETY: the page belongs to a window of ours, is replaced in place, and stays readable. Whoever reads it sees
-        // zeros, and the window says that it was torn.
-        let put = unsafe {
-            libc::mmap(
-                start as *mut libc::c_void,
-                page,
-                libc::PROT_READ,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
-                -1,
-                0,
-            )
-        };
-        if put != libc::MAP_FAILED {
-            slot.torn.store(true, Ordering::Release);
-            return;
-        }
+    if !unsafe { mend(&*info) } {
+        // SAFETY: what was passed to this handler is passed on.
+        unsafe { pass_on(signal, info, context) };
     }
-    // SAFETY: not ours, so whoever was here before us is called as it was registered; without anybody the default is put
-    // back, and the access that failed, made again, ends the process as it would have without us.
+    // SAFETY: as above.
+    unsafe { *errno = before };
+}
+
+#[cfg(any(target_os = "android", target_os = "netbsd", target_os = "openbsd"))]
+use libc::__errno as errno_location;
+#[cfg(target_os = "linux")]
+use libc::__errno_location as errno_location;
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly"
+))]
+use libc::__error as errno_location;
+
+/// Puts a page of zeros where a window has lost its own. `false` for whatever else the signal stands for: only of a fault
+/// the kernel says an address, and a signal that somebody sends has something else in its place.
+///
+/// # Safety
+///
+/// For a handler only: `info` is what the kernel passed.
+unsafe fn mend(info: &libc::siginfo_t) -> bool {
+    if info.si_code != libc::BUS_ADRERR {
+        return false;
+    }
+    // SAFETY: with this code there is an address.
+    let address = unsafe { info.si_addr() } as usize;
+    let Some(slot) = SLOTS.iter().find(|slot| slot.holds(address)) else {
+        return false;
+    };
+    let page = page();
+    // SAFETY: the page belongs to a window of ours, is replaced in place, and stays readable. Whoever reads it sees zeros,
+    // and the window says that it was torn.
+    let put = unsafe {
+        libc::mmap(
+            (address & !(page - 1)) as *mut libc::c_void,
+            page,
+            libc::PROT_READ,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED,
+            -1,
+            0,
+        )
+    };
+    if put == libc::MAP_FAILED {
+        return false;
+    }
+    slot.torn.store(true, Ordering::Release);
+    true
+}
+
+thread_local! {
+    /// Whether this thread is passing a signal on. Needs no set-up, and so is safe in a handler.
+    static PASSING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does what would have been done without us.
+///
+/// # Safety
+///
+/// For a handler only: the arguments are what the kernel passed.
+unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // Who replaced us may have kept us, to pass on what is not theirs. Then it is for who was here before both.
+    let back = PASSING.replace(true);
+    // SAFETY: `BEFORE` points to what is never freed, or to nothing.
+    let before = match back {
+        false => unsafe { BEFORE.load(Ordering::Acquire).as_ref() },
+        true => FIRST.get(),
+    };
+    let (action, flags) = before.map_or((libc::SIG_DFL, 0), |before| {
+        (before.sa_sigaction, before.sa_flags)
+    });
+    // SAFETY: a handler is called as it was registered. The default is put back and the signal raised, which ends the process
+    // as soon as this handler returns.
     unsafe {
-        match BEFORE.get() {
-            Some(before)
-                if before.sa_sigaction != libc::SIG_DFL && before.sa_sigaction != libc::SIG_IGN =>
-            {
-                if before.sa_flags & libc::SA_SIGINFO != 0 {
-                    let handler: extern "C" fn(
-                        libc::c_int,
-                        *mut libc::siginfo_t,
-                        *mut libc::c_void,
-                    ) = std::mem::transmute(before.sa_sigaction);
-                    handler(signal, info, context);
-                } else {
-                    let handler: extern "C" fn(libc::c_int) =
-                        std::mem::transmute(before.sa_sigaction);
-                    handler(signal);
-                }
+        match action {
+            // A fault cannot be ignored: the access would be made again for ever.
+            libc::SIG_IGN if (*info).si_code <= 0 => {}
+            libc::SIG_DFL | libc::SIG_IGN => {
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
             }
-            _ => drop(libc::signal(signal, libc::SIG_DFL)),
+            handler if flags & libc::SA_SIGINFO != 0 => {
+                let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
+                    std::mem::transmute(handler);
+                handler(signal, info, context);
+                stay();
+            }
+            handler => {
+                let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
+                handler(signal);
+                stay();
+            }
         }
     }
+    PASSING.set(back);
 }

@@ -4,16 +4,23 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::host;
 use crate::plan::{Limits, Plan};
 
 /// What P2 is about: the same video for the same account, API base and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) account: String,
+    /// In its one spelling, whatever earlier versions wrote.
+    #[serde(deserialize_with = "spelled")]
     pub(crate) api_base: String,
     pub(crate) destination: Destination,
     #[serde(flatten)]
     pub(crate) video: Video,
+}
+
+fn spelled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    String::deserialize(deserializer).map(|base| host::spelled(&base))
 }
 
 impl Key {

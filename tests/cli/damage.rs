@@ -294,7 +294,7 @@ fn a_state_directory_that_cannot_be_written_is_told_and_nothing_is_sent() {
     assert_eq!(ended.outcome()["outcome"], "already_delivered");
     // A file where the directory should be.
     fs::write(mount.path().join("file"), "").unwrap();
-    in_mount("file").end().expect(75);
+    in_mount("file").end().expect(2);
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_state_directory_of_somebody_else_is_told_and_nothing_is_sent() {
             "journal/conf",
         ] {
             let path = scene.state_dir().join(path);
-            let open = if path.is_dir() { 0o777 } else { 0o666 };
+            let open = if path.is_dir() { 0o755 } else { 0o666 };
             let shut = if path.is_dir() { 0o700 } else { 0o600 };
             fs::set_permissions(
                 &path,
@@ -342,4 +342,21 @@ fn a_state_directory_of_somebody_else_is_told_and_nothing_is_sent() {
     chown(scene.state_dir(), Some(0), Some(0)).unwrap();
     let ended = scene.upload(&file, &[]).end().expect(0);
     assert_eq!(ended.outcome()["outcome"], "already_delivered");
+}
+
+#[test]
+fn a_state_directory_that_everybody_can_write_to_is_refused_and_a_shared_one_is_told() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    fs::create_dir(scene.state_dir()).unwrap();
+    let mode = |mode| fs::set_permissions(scene.state_dir(), fs::Permissions::from_mode(mode));
+    mode(0o777).unwrap();
+    let ended = scene.upload(&file, &[]).end().expect(2);
+    assert!(ended.message().contains("everybody"), "{}", ended.message());
+    assert_eq!(scene.log().requests.init, 0);
+    assert_eq!(fs::read_dir(scene.state_dir()).unwrap().count(), 0);
+    mode(0o770).unwrap();
+    let ended = scene.command(["upload", "clip.mp4"]).end().expect(0);
+    assert!(ended.stderr.contains("group"), "{}", ended.stderr);
+    scene.assert_one_draft_of(&file);
 }

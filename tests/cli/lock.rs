@@ -65,3 +65,26 @@ fn a_killed_owner_leaves_no_lock_behind() {
     scene.upload(&file, &["--no-wait-lock"]).end().expect(0);
     scene.assert_one_draft_of(&file);
 }
+
+#[test]
+fn a_list_without_its_file_says_so_and_the_next_run_brings_it_back() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 12_000_000);
+    let mut run = scene.upload(&file, &["--bwlimit", "10MB"]).start();
+    run.until_confirmed(5_000_000);
+    assert!(run.kill());
+    let list = || scene.command(["list"]).end().expect(0);
+    assert!(list().stdout.contains("uploading"), "{:?}", list());
+    let status = scene.state_dir().join("status.json");
+    std::fs::write(&status, "{\"v\":1,\"uploads\":[]}").unwrap();
+    let told = list();
+    assert!(told.stderr.contains("status.json"), "{told:?}");
+    assert!(!told.stdout.contains("uploading"), "{told:?}");
+
+    let mut run = scene.upload(&file, &["--bwlimit", "2MB"]).start();
+    run.until("it goes on", |line| line["event"] == "planned");
+    assert!(list().stdout.contains("uploading"), "{:?}", list());
+    assert_eq!(list().stderr, "");
+    run.end().expect(0);
+    assert!(list().stdout.contains("delivered"), "{:?}", list());
+}

@@ -179,3 +179,22 @@ fn two_names_of_one_file_in_one_command_make_one_draft() {
     assert_eq!(scene.log().inits, 1);
     scene.assert_one_draft_of(&file);
 }
+
+#[test]
+fn every_spelling_of_an_api_base_is_one_api() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    let url = scene.emulator.url();
+    let port = url.rsplit(':').next().unwrap();
+    for base in [
+        format!("http://127.1:{port}"),
+        format!("HTTP://127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{port}/"),
+        format!("http://0x7f.1:{port}"),
+        url.clone(),
+    ] {
+        let mut command = scene.upload(&file, &[]);
+        command.env("CHUNKFERRY_API_BASE", &base).end().expect(0);
+        assert_eq!(scene.log().drafts, 1, "{base}");
+    }
+}

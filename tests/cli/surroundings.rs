@@ -210,3 +210,42 @@ fn the_demo_shows_one_draft_after_a_kill_and_says_so_where_it_cannot() {
     );
     assert!(!told.contains("Killed"), "{told}");
 }
+
+#[test]
+fn a_relative_home_does_not_make_a_second_draft_from_another_folder() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    let from = |folder: &str, set: &[(&str, &str)]| {
+        std::fs::create_dir_all(scene.path(folder)).unwrap();
+        let mut command = scene.upload(&file, &[]);
+        command
+            .env_remove("CHUNKFERRY_STATE_DIR")
+            .env_remove("HOME")
+            .envs(set.iter().copied())
+            .current_dir(scene.path(folder));
+        command.end()
+    };
+    // With nothing else to go by, a relative one is no home at all.
+    for set in [
+        &[("XDG_STATE_HOME", "state")][..],
+        &[("HOME", "."), ("XDG_STATE_HOME", "./state")],
+        &[("STATE_DIRECTORY", "state:/nowhere")],
+    ] {
+        for folder in ["one", "two"] {
+            let ended = from(folder, set).expect(2);
+            assert!(ended.stderr.contains("--state-dir"), "{}", ended.stderr);
+        }
+    }
+    assert_eq!(scene.log().requests.init, 0);
+    // With a home, it is passed over; of several directories of systemd, the first one counts.
+    let home = scene.path("home").to_string_lossy().into_owned();
+    let several = format!("{home}/.local/state/chunkferry:/nowhere");
+    for (folder, set) in [
+        ("one", [("HOME", &*home), ("XDG_STATE_HOME", "state")]),
+        ("two", [("HOME", &*home), ("STATE_DIRECTORY", "state")]),
+        ("two", [("HOME", "."), ("STATE_DIRECTORY", &*several)]),
+    ] {
+        from(folder, &set).expect(0);
+    }
+    assert_eq!(scene.log().drafts, 1);
+}

@@ -218,6 +218,10 @@ impl Scene {
     pub(crate) fn record(&self) -> Option<Record> {
         let copy = tempfile::tempdir_in(self.dir.path()).unwrap();
         copy_dir(&self.path("state"), copy.path());
+        // What a kill has kept from the list is there once the journal has been opened.
+        if copy.path().join("journal").exists() {
+            drop(chunkferry::Engine::open(copy.path()).unwrap());
+        }
         chunkferry::records(copy.path()).unwrap().pop()
     }
 }

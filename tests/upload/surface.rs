@@ -1,5 +1,6 @@
 //! The library as an embedder uses it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -339,6 +340,82 @@ async fn the_history_is_a_receipt_of_every_end() {
     let records = chunkferry::records(&stage.path("state")).unwrap();
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].state, "delivered");
+}
+
+/// How often of 150 times an engine, used in this way, keeps the next one from opening.
+async fn locked_by_oneself(mut used: impl AsyncFnMut(Engine, &Path, usize)) -> usize {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", 1_000_000);
+    let mut locked = 0;
+    for round in 0..150 {
+        match stage.options().open() {
+            Ok(engine) => used(engine, &file, round).await,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+                locked += 1;
+            }
+        }
+    }
+    locked
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_is_free_once_every_handle_was_awaited() {
+    let locked = locked_by_oneself(async |engine, file, _| {
+        let handles = [engine.submit(job(file)), engine.submit(job(file))];
+        for handle in handles {
+            handle.await.unwrap();
+        }
+    });
+    assert_eq!(locked.await, 0, "of 150");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_is_free_after_close_whatever_was_dropped_before() {
+    let locked = locked_by_oneself(async |engine, file, round| {
+        let handles = [engine.submit(job(file)), engine.submit(job(file))];
+        let within = Duration::from_millis(round as u64 % 20);
+        drop(tokio::time::timeout(within, engine.upload(job(file))).await);
+        drop(handles);
+        engine.close().await;
+    });
+    assert_eq!(locked.await, 0, "of 150");
+}
+
+#[tokio::test]
+async fn forget_says_what_became_of_each_kind_of_upload() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", SIZE);
+    let engine = stage.options().bandwidth(5_000_000).open().unwrap();
+    let list = || chunkferry::records(&stage.path("state")).unwrap();
+
+    let mut handle = engine.submit(job(&file));
+    until_confirmed(&mut handle, CHUNK).await;
+    let id = list()[0].id.clone();
+    let error = engine.forget(&id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    assert!(error.to_string().contains("is running"), "{error}");
+    assert_eq!(list()[0].state, "uploading");
+
+    handle.cancel();
+    assert_eq!(handle.await.unwrap_err().kind(), ErrorKind::Cancelled);
+    engine.forget(&id).await.unwrap();
+    assert!(list().is_empty(), "it is gone at once");
+
+    for id in [&*id, "0123456789abcdef", "", "clip.mp4"] {
+        let error = engine.forget(id).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+        assert!(error.to_string().contains("no upload"), "{error}");
+    }
+    engine.upload(job(&file)).await.unwrap();
+    let id = list()[0].id.clone();
+    engine.forget(&id).await.unwrap();
+    assert!(list().is_empty());
+    let history = text_of(&stage.path("state/history.jsonl"));
+    for line in history.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["forgotten"], true);
+    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Opening the database: what must be swept up before, and what an error means.
 
-use std::fs::{DirBuilder, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -13,6 +13,7 @@ use sled::Db;
 
 use crate::journal::durable::sync_files;
 use crate::journal::lock::Lock;
+use crate::journal::own;
 
 /// Why a database does not open.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +73,10 @@ pub(super) fn gave_up() -> Trouble {
 /// Opens the database, after sweeping up what a kill inside an earlier open can leave behind: a half-written snapshot
 /// makes every later open fail. Finished snapshots stay; without one sled would show an empty database.
 fn open_swept(path: &Path) -> Result<Db, Trouble> {
-    sweep(path).map_err(unusable)?;
     // sled makes its files as the umask has it. The directory closes them to others even where the one around it, which
     // may be the user's own, is open.
     private(path).map_err(unusable)?;
+    sweep(path).map_err(unusable)?;
     let config = sled::Config::new()
         .path(path)
         .flush_every_ms(None)
@@ -109,7 +110,8 @@ const LINGERING: Duration = Duration::from_secs(10);
 
 /// Damage shows only where it is read. This mark makes the next open read everything.
 pub(super) fn suspect(path: &Path) -> io::Result<()> {
-    std::fs::write(path.join(SUSPECT), [])
+    let mut options = OpenOptions::new();
+    own::open(&path.join(SUSPECT), options.write(true).create(true)).map(drop)
 }
 
 pub(super) fn is_suspect(path: &Path) -> bool {
@@ -143,11 +145,7 @@ fn unusable(error: impl std::fmt::Display) -> Trouble {
 }
 
 fn sweep(path: &Path) -> io::Result<()> {
-    let entries = match std::fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries {
+    for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
@@ -158,14 +156,17 @@ fn sweep(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the database's directory if need be, and keeps it and the files in it to their owner.
+/// Makes the database's directory if need be, and keeps it and the files in it to their owner. sled follows links and
+/// waits for pipes, so none may be there.
 fn private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    std::fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    own::dir(path)?;
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
-            std::fs::set_permissions(entry.path(), Permissions::from_mode(0o600))?;
+        if entry.file_type()?.is_dir() {
+            own::dir(&entry.path())?;
+        } else {
+            let file = own::open_to_read(&entry.path())?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
         }
     }
     Ok(())

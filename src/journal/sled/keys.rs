@@ -1,6 +1,10 @@
 //! The keys. One keyspace, so that one batch is one atomic step.
 
 use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use sha2::Sha256;
 
 use crate::clock::Timestamp;
 use crate::upload::{Destination, Key, Video};
@@ -19,7 +23,10 @@ pub(super) const ROWS: &[u8] = b"u";
 /// Prefixes of the marks of the uploads of one key: of files, and of URLs.
 pub(super) const MARKS: [&[u8]; 2] = [b"k", b"p"];
 
-/// The length of the history up to which its lines are known here; no such key in a database that is new or was lost.
+/// Prefixes of all that is kept under a scope: marks, inits, and rows by their paths.
+pub(super) const SCOPED: [&[u8]; 4] = [b"k", b"p", b"i", b"f"];
+
+/// The history as it was when its lines became known here; no such key in a database that is new or was lost.
 pub(super) const CAUGHT_UP: &[u8] = b"c";
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -109,6 +116,25 @@ fn text(rest: &mut &[u8]) -> Option<String> {
     let (text, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     *rest = after;
     String::from_utf8(text.to_vec()).ok()
+}
+
+/// The rows of files at one path, by a digest of the path: a key is short, and a path may be long.
+pub(super) fn at_path(of: &Key, path: &Path) -> Vec<u8> {
+    let digest = <Sha256 as sha2::Digest>::digest(path.as_os_str().as_bytes());
+    key(b'f', &[&scope(of), &digest[..16]])
+}
+
+/// One of them.
+pub(super) fn one_at_path(of: &Key, path: &Path, id: &str) -> Vec<u8> {
+    key_with(at_path(of, path), id)
+}
+
+/// The prefix of the keys that are kept under the same account and API base as this one, and that base.
+pub(super) fn account_and_base(key: &[u8]) -> Option<(&[u8], String)> {
+    let mut rest = key.get(1..)?;
+    text(&mut rest)?;
+    let api_base = text(&mut rest)?;
+    Some((&key[..key.len() - rest.len()], api_base))
 }
 
 /// The inits of a scope within the last minute, in the order of their times.

@@ -2,7 +2,6 @@
 //! taken in from the files beside it.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +14,15 @@ use super::rows::Stand;
 use super::syncs::Syncs;
 use super::{Inner, SledStore, cannot, keys};
 use crate::error::Error;
+use crate::host;
 use crate::journal::broken;
 use crate::journal::durable::{sync_names, sync_way_to};
-use crate::journal::history::History;
+use crate::journal::history::{History, Seen};
 use crate::journal::lock::Lock;
+use crate::journal::own;
 use crate::journal::record::Record;
 use crate::journal::sealed::Sealed;
-use crate::journal::status::{self, StatusFile};
+use crate::journal::status::{Status, StatusFile};
 use crate::killpoint::reach;
 use crate::upload::Upload;
 
@@ -38,13 +39,13 @@ impl SledStore {
                 return Ok(store);
             }
         };
-        let before = status::read(dir);
+        let before = Status::read(dir).unwrap_or_default();
         let now = crate::clock::Now::read().wall;
         let aside = dir.join(format!("journal.damaged-{}", now.0));
         std::fs::rename(dir.join("journal"), &aside)
             .map_err(|error| broken("moving it aside, as it is damaged", error))?;
         let inner = Inner::open(dir, &held)?;
-        tracing::error!("{}", mended(&damage, &aside, &before));
+        tracing::error!("{}", mended(&damage, &aside, before.unfinished.values()));
         Ok(Self(Arc::new(inner)))
     }
 }
@@ -56,10 +57,14 @@ pub(super) fn is_damage(error: &Error) -> bool {
 }
 
 /// What became of a damaged journal, in words.
-fn mended(damage: &Error, aside: &Path, before: &[Record]) -> String {
+fn mended<'a>(
+    damage: &Error,
+    aside: &Path,
+    before: impl Iterator<Item = &'a Record> + Clone,
+) -> String {
     let named = |complete: bool| {
         let of = before
-            .iter()
+            .clone()
             .filter(|record| record.may_be_complete() == complete);
         let names: Vec<String> = of.map(|record| record.name().into_owned()).collect();
         if names.is_empty() {
@@ -85,7 +90,8 @@ impl Inner {
             let db =
                 database::open(&path, held).map_err(|trouble| broken("opening it", trouble))?;
             let inner = Self {
-                file: File::open(path.join("db")).map_err(|error| broken("its file", error))?,
+                file: own::open_to_read(&path.join("db"))
+                    .map_err(|error| broken("its file", error))?,
                 db,
                 path: path.clone(),
                 history: History::of(dir),
@@ -94,14 +100,21 @@ impl Inner {
                 writing: Mutex::default(),
                 syncs: Syncs::default(),
                 relearned: AtomicBool::default(),
-                _lock: Arc::clone(held),
+                lock: Arc::clone(held),
             };
             if database::is_suspect(&path) {
                 inner.verify()?;
             }
+            inner.respell()?;
             inner.catch_up(dir)?;
             inner.take_in_sealed()?;
-            inner.status.start_with(&inner.unfinished()?);
+            // What is lost stands nowhere else.
+            if Status::read(dir).is_none() {
+                inner.relearn()?;
+            }
+            let unfinished = inner.unfinished()?;
+            inner.find_by_path(&unfinished)?;
+            inner.status.open(&unfinished);
             Ok(inner)
         }));
         opened.unwrap_or_else(|_| Err(broken("opening it", database::gave_up())))
@@ -119,12 +132,62 @@ impl Inner {
         database::clear(&self.path).map_err(|error| broken("its mark", error))
     }
 
+    /// Earlier versions kept an API base as it was spelled. What stands under such a spelling moves to the one of today.
+    fn respell(&self) -> Result<(), Error> {
+        for kind in keys::SCOPED {
+            let mut from = kind.to_vec();
+            while let Some(found) = self.db.range(from.clone()..).next() {
+                let (first, _) = found.map_err(cannot)?;
+                if !first.starts_with(kind) {
+                    break;
+                }
+                let Some((prefix, spelled)) = keys::account_and_base(&first) else {
+                    break;
+                };
+                let base = host::spelled(&spelled);
+                if base != spelled {
+                    self.move_keys(prefix, &spelled, &base)?;
+                }
+                // Past all keys with this prefix: none of them goes on with so large a length.
+                from = [prefix, &[0xff; 4]].concat();
+            }
+        }
+        Ok(())
+    }
+
+    fn move_keys(&self, prefix: &[u8], spelled: &str, base: &str) -> Result<(), Error> {
+        let account = &prefix[..prefix.len() - spelled.len() - 4];
+        let length = (base.len() as u32).to_be_bytes();
+        let moved = [account, &length, base.as_bytes()].concat();
+        for found in self.db.scan_prefix(prefix) {
+            let (key, value) = found.map_err(cannot)?;
+            let mut batch = Batch::default();
+            batch.insert([&moved, &key[prefix.len()..]].concat(), value);
+            batch.remove(key);
+            self.apply(batch)?;
+        }
+        self.sync()
+    }
+
+    /// Earlier versions did not keep rows by their paths.
+    fn find_by_path(&self, unfinished: &[Upload]) -> Result<(), Error> {
+        for row in unfinished {
+            if let Some(path) = row.path() {
+                let key = keys::one_at_path(&row.key, path, &row.id);
+                if !self.db.contains_key(&key).map_err(cannot)? {
+                    self.db.insert(key, &[]).map_err(cannot)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes in what the history says and this database does not know: all of it where the database is new or was lost,
     /// the last lines where a kill or damage has set it back. The mark comes last, so that a kill starts this again.
     fn catch_up(&self, dir: &Path) -> Result<(), Error> {
         let history = |error| broken("its history", error);
         let mark = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
-        let known = mark.and_then(|mark| Some(u64::from_be_bytes(mark.as_ref().try_into().ok()?)));
+        let known = mark.as_deref().and_then(Seen::from_bytes);
         let way = if known.is_none() {
             sync_way_to(dir)
         } else {
@@ -132,15 +195,16 @@ impl Inner {
         };
         way.and_then(|()| sync_names(dir))
             .map_err(|error| broken("syncing its directory", error))?;
-        let len = self.history.len().map_err(history)?;
-        if known == Some(len) {
+        let seen = self.history.seen().map_err(history)?;
+        if known == Some(seen) {
             return Ok(());
         }
-        let known = known.unwrap_or(0);
-        if known > len {
+        // Longer, it may have got a last line before a kill; anything else is an edit.
+        if known.is_some_and(|known| known.len >= seen.len) {
             self.relearn()?;
         }
-        let mut lines = self.history.lines(known).map_err(history)?;
+        let from = known.unwrap_or_default().len;
+        let mut lines = self.history.lines(from).map_err(history)?;
         for line in &mut lines {
             let (place, row) = line.map_err(history)?;
             match self.stand(&row.key, &row.id)? {
@@ -159,7 +223,7 @@ impl Inner {
             );
         }
         self.db
-            .insert(keys::CAUGHT_UP, &len.to_be_bytes())
+            .insert(keys::CAUGHT_UP, &seen.to_bytes())
             .map_err(cannot)?;
         self.sync()
     }
@@ -185,14 +249,20 @@ impl Inner {
                 _ => {}
             }
         }
-        let lost = self.lost(&told)?.len();
-        if lost > 0 {
+        let lost = self.lost(&told)?;
+        if !lost.is_empty() {
             tracing::error!(
-                uploads = lost,
+                uploads = lost.len(),
                 "history.jsonl no longer tells how these ended; where one of them may have been the same video, nothing is sent until a person decides"
             );
         }
+        let lost = lost.into_iter();
+        self.status.set_lost(
+            lost.map(|(key, id)| Record::no_longer_told(key, id))
+                .collect(),
+        );
         self.sync()?;
+        self.status.write();
         Ok(true)
     }
 

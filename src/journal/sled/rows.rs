@@ -2,6 +2,7 @@
 //! database stays as small as the work that is left.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use sled::{Batch, IVec};
 
@@ -9,15 +10,31 @@ use super::database::Trouble;
 use super::{Inner, broken, cannot, keys};
 use crate::error::Error;
 use crate::journal::Found;
-use crate::journal::history::{self, Digest, Place};
+use crate::journal::history::{self, Digest, Place, Seen};
 use crate::upload::{Key, Upload};
 
 impl Inner {
     /// Writes a row that is under way.
     pub(super) fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
         let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
+        self.drop_path(batch, &row.id)?;
         batch.insert(keys::row(&row.id), text);
         batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
+        if let Some(path) = row.path() {
+            batch.insert(keys::one_at_path(&row.key, path, &row.id), &[]);
+        }
+        Ok(())
+    }
+
+    /// Removes the key under which a row is found by its path as it was written last.
+    fn drop_path(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
+        let text = self.db.get(keys::row(id)).map_err(cannot)?;
+        // A row that cannot be read is found to be damaged by whoever needs it.
+        if let Some(Ok(row)) = text.map(|text| read(id, &text))
+            && let Some(path) = row.path()
+        {
+            batch.remove(keys::one_at_path(&row.key, path, id));
+        }
         Ok(())
     }
 
@@ -27,7 +44,13 @@ impl Inner {
             .history
             .append(row)
             .map_err(|error| broken("its history", error))?;
-        batch.insert(keys::CAUGHT_UP, &place.end().to_be_bytes());
+        let seen = self.history.seen();
+        let seen = seen.map_err(|error| broken("its history", error))?;
+        let known = Seen {
+            len: place.end(),
+            ..seen
+        };
+        batch.insert(keys::CAUGHT_UP, &known.to_bytes());
         self.ended(batch, row, place)
     }
 
@@ -39,6 +62,7 @@ impl Inner {
 
     /// Removes a row and its ledger.
     pub(super) fn drop_row(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
+        self.drop_path(batch, id)?;
         batch.remove(keys::row(id));
         for found in self.db.scan_prefix(keys::ledger(id)).keys() {
             batch.remove(found.map_err(cannot)?);
@@ -100,6 +124,22 @@ impl Inner {
             rows.push(read(&keys::id_of(&found), &text)?);
         }
         rows.retain(|row| !row.state.is_final());
+        rows.sort_by_key(|row| row.created);
+        Ok(rows)
+    }
+
+    /// The uploads of a file at this path that have not ended, in the scope of `key`.
+    pub(super) fn at_path(&self, key: &Key, path: &Path) -> Result<Vec<Upload>, Error> {
+        let mut rows = Vec::new();
+        for found in self.db.scan_prefix(keys::at_path(key, path)).keys() {
+            let found = found.map_err(cannot)?;
+            let id = keys::id_of(&found);
+            // A version that kept no rows by their paths may have ended this one.
+            if let Some(text) = self.db.get(keys::row(&id)).map_err(cannot)? {
+                rows.push(read(&id, &text)?);
+            }
+        }
+        rows.retain(|row| row.path() == Some(path) && !row.state.is_final());
         rows.sort_by_key(|row| row.created);
         Ok(rows)
     }

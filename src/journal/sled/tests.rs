@@ -1,7 +1,9 @@
 mod damage;
 mod disk;
 mod history;
+mod listing;
 mod many;
+mod planted;
 mod power;
 mod report;
 
@@ -113,7 +115,7 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
         .count();
     assert_eq!(blobs, 0, "a value in a file of its own is never synced");
     let store = open(dir.path());
-    let rows = store.unfinished().await.expect("rows");
+    let rows = store.unfinished().expect("rows");
     assert_eq!((rows.len(), rows[0].id.as_str()), (1, row.id.as_str()));
     assert_eq!(
         store
@@ -127,7 +129,7 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
         .save(delivered(row.clone(), 1), None)
         .await
         .expect("saved");
-    assert!(store.unfinished().await.expect("rows").is_empty());
+    assert!(store.unfinished().expect("rows").is_empty());
     assert!(
         store
             .ledger(row.id.clone(), 1000)
@@ -220,7 +222,7 @@ async fn a_claim_whose_job_was_dropped_does_not_take_the_row_from_the_next_one()
     drop(writing);
     assert_eq!(next.await.expect("claimed").epoch, 1);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let rows = store.unfinished().await.expect("rows");
+    let rows = store.unfinished().expect("rows");
     assert_eq!(rows[0].epoch, 1, "the one that was dropped came late");
 }
 
@@ -241,7 +243,7 @@ async fn a_save_that_comes_late_does_not_turn_an_upload_back() {
     );
     store.save(late, None).await.expect("passed over");
     assert_eq!(
-        store.unfinished().await.expect("rows")[0].state.name(),
+        store.unfinished().expect("rows")[0].state.name(),
         "init_intent"
     );
 }
@@ -362,7 +364,7 @@ async fn a_snapshot_that_a_kill_left_half_written_does_not_brick_the_journal() {
         b"half",
     )
     .expect("written");
-    assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
 }
 
 #[tokio::test]
@@ -390,7 +392,7 @@ async fn a_journal_that_cannot_be_opened_now_is_left_where_it_is() {
     );
     std::fs::remove_dir(&db).expect("gone again");
     std::fs::rename(dir.path().join("db"), &db).expect("moved back");
-    assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ impl Life {
             Some("sealed" | "unknown") => {}
             other => lost.push(format!("sealed is {other:?}")),
         }
-        store.unfinished().await?;
+        store.unfinished()?;
         store.submit(upload("mia", 10)).await?;
         Ok((!lost.is_empty()).then(|| lost.join(", ")))
     }
@@ -212,7 +212,16 @@ async fn a_pull_is_not_asked_for_again_by_a_database_that_was_set_back_behind_it
     // Its init is about to leave; of the database nothing newer than this is left.
     row.intend(None, Now::read());
     Sealed::of(dir.path()).note(&next(&mut row)).expect("noted");
-    assert_eq!(listed(dir.path()), [(row.id.clone(), "unknown".into())]);
+    assert_eq!(
+        listed_when_opened(dir.path()),
+        [(row.id.clone(), "unknown".into())]
+    );
+}
+
+/// What `list` shows once a run has opened the journal.
+pub(super) fn listed_when_opened(dir: &Path) -> Vec<(String, String)> {
+    drop(open(dir));
+    listed(dir)
 }
 
 /// What `list` shows.
@@ -238,20 +247,26 @@ async fn a_kill_between_the_note_of_a_seal_and_its_row_leaves_the_upload_as_it_w
     }
     let sealed = Sealed::of(dir.path());
     sealed.note(&next(&mut row)).expect("noted");
-    assert_eq!(listed(dir.path()), [(row.id.clone(), "uploading".into())]);
+    assert_eq!(
+        listed_when_opened(dir.path()),
+        [(row.id.clone(), "uploading".into())]
+    );
 
     // A database that was set back behind that session is another matter.
     row.state = State::Processing {
         publish_id: "v~later".into(),
     };
     sealed.note(&next(&mut row)).expect("noted");
-    assert_eq!(listed(dir.path()), [(row.id.clone(), "unknown".into())]);
+    assert_eq!(
+        listed_when_opened(dir.path()),
+        [(row.id.clone(), "unknown".into())]
+    );
     assert!(
         sealed.read().expect("notes").is_empty(),
         "the history says it now"
     );
     fs::remove_dir_all(dir.path().join("journal")).expect("lost");
-    assert_eq!(listed(dir.path()), [(row.id, "unknown".into())]);
+    assert_eq!(listed_when_opened(dir.path()), [(row.id, "unknown".into())]);
 }
 
 #[tokio::test]
@@ -275,7 +290,10 @@ async fn a_session_that_is_lost_after_sealing_is_not_parked_by_its_old_note() {
     // As a power cut can bring it back.
     fs::write(&note, text).expect("back");
     fs::write(dir.path().join("sealed/ffff"), "{\"vers").expect("torn");
-    assert_eq!(listed(dir.path()), [(row.id.clone(), "queued".into())]);
+    assert_eq!(
+        listed_when_opened(dir.path()),
+        [(row.id.clone(), "queued".into())]
+    );
     assert!(!note.exists());
 }
 
@@ -297,7 +315,7 @@ async fn a_row_that_cannot_be_read_is_damage_and_not_an_end_of_everything() {
             assert!(is_damage(&error), "{error}");
         }
         let store = open(dir.path());
-        assert!(store.unfinished().await.expect("rows").is_empty());
+        assert!(store.unfinished().expect("rows").is_empty());
         assert!(known(&store, &under_way.key).await.is_empty());
         assert!(!dir.path().join("journal/suspect").exists());
     }
@@ -312,7 +330,7 @@ async fn a_suspicion_that_nothing_confirms_costs_nothing() {
         .await
         .expect("submitted");
     database::suspect(&dir.path().join("journal")).expect("marked");
-    assert_eq!(open(dir.path()).unfinished().await.expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
     assert!(!dir.path().join("journal/suspect").exists());
 }
 
@@ -333,7 +351,10 @@ async fn what_the_lock_and_the_status_file_say_is_no_truth_to_depend_on() {
     ] {
         fs::write(dir.path().join("lock"), junk).expect("written");
         fs::write(dir.path().join("status.json"), junk).expect("written");
-        assert_eq!(listed(dir.path()), [(row.id.clone(), "queued".into())]);
+        assert_eq!(
+            listed_when_opened(dir.path()),
+            [(row.id.clone(), "queued".into())]
+        );
         let store = open(dir.path());
         fs::write(dir.path().join("lock"), junk).expect("written");
         fs::write(dir.path().join("status.json"), junk).expect("written");

@@ -75,7 +75,7 @@ async fn years_of_finished_uploads_neither_slow_the_start_nor_fill_the_disk() {
     let find = timed(since);
     assert_eq!(found, 1);
     let since = Instant::now();
-    assert!(store.unfinished().await.expect("rows").is_empty());
+    assert!(store.unfinished().expect("rows").is_empty());
     let unfinished = timed(since);
     drop(store);
 

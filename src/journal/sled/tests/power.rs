@@ -85,7 +85,7 @@ impl Steps {
     }
 
     async fn take_up(&mut self, at: usize) -> Upload {
-        let mut rows = self.store.unfinished().await.expect("rows");
+        let mut rows = self.store.unfinished().expect("rows");
         let row = rows.remove(at);
         self.store.claim(row.key, row.id).await.expect("claimed")
     }
