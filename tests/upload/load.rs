@@ -41,7 +41,7 @@ fn memory() -> u64 {
 async fn fleet() {
     let (uploads, accounts, in_flight) = sizes();
     let clock = format!("clock={HASTE}x");
-    let server = Process::start(&["--set", &clock, "--set", "pending_cap=1000000"]);
+    let server = Process::start(&["--set", &clock, "--set", "pending_cap=10000"]);
     let dir = tempfile::tempdir().unwrap();
     let files = uploads / accounts;
     for file in 0..files {
