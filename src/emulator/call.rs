@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Body as _;
 use hyper::header::{ACCEPT, CONTENT_TYPE, COOKIE, HOST};
@@ -29,7 +30,7 @@ pub(crate) struct Call {
     pub(crate) creator_cookie: Option<String>,
     /// `https://host`, as the client sees this server.
     pub(crate) origin: String,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Bytes,
 }
 
 impl Call {
@@ -49,26 +50,14 @@ impl Call {
             creator_cookie: text(COOKIE.as_str()).and_then(cookie),
             content_type: text(CONTENT_TYPE.as_str()).map(str::to_ascii_lowercase),
             origin: format!("{scheme}://{}", upload_host(host)),
-            body: Vec::new(),
+            body: Bytes::new(),
         }
     }
 
     /// Takes in the body; one that is too long or never ends is refused.
     pub(crate) async fn read(&mut self, body: Body, patience: Duration) -> Result<(), Refusal> {
-        let declared = body.size_hint().lower();
-        if declared > MOST_BYTES as u64 {
-            let why = format!("the body is longer than {MOST_BYTES} bytes");
-            return Err(Refusal::param(why));
-        }
-        let body = Limited::new(body, MOST_BYTES).collect();
-        match tokio::time::timeout(patience, body).await {
-            Ok(Ok(collected)) => {
-                self.body = collected.to_bytes().to_vec();
-                Ok(())
-            }
-            Ok(Err(_)) => Err(Refusal::param("the body is too long or broke off")),
-            Err(_) => Err(Refusal::param("the body is shorter than declared")),
-        }
+        self.body = read(body, patience).await.map_err(Refusal::param)?;
+        Ok(())
     }
 
     /// The creator whose token it is.
@@ -103,6 +92,19 @@ impl Call {
             true => Ok(value),
             false => Err(Refusal::param("the body must be a JSON object")),
         }
+    }
+}
+
+/// The whole body of a call or a page.
+pub(crate) async fn read(body: Body, patience: Duration) -> Result<Bytes, String> {
+    if body.size_hint().lower() > MOST_BYTES as u64 {
+        return Err(format!("the body is longer than {MOST_BYTES} bytes"));
+    }
+    let body = Limited::new(body, MOST_BYTES).collect();
+    match tokio::time::timeout(patience, body).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(_)) => Err("the body is too long or broke off".to_owned()),
+        Err(_) => Err("the body is shorter than declared".to_owned()),
     }
 }
 

@@ -6,10 +6,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
 
 /// More connections than this are never held, however many descriptors there are.
 const MOST: usize = 10_000;
+
+/// Descriptors that are left for kept files, pulls, webhooks and the process itself: an eighth, and no fewer than this.
+const LEAST_SPARE: usize = 32;
 
 /// Threads that may block at a time. Each connection of a sink takes one, and files take the others.
 pub(crate) const BLOCKING_THREADS: usize = 512;
@@ -19,6 +23,8 @@ const MOST_OF_SINK: usize = BLOCKING_THREADS - 64;
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: IpAddr,
+    /// Told when its connection is to make room.
+    pub(crate) leave: Notify,
     state: Mutex<State>,
 }
 
@@ -28,6 +34,7 @@ struct State {
     requests: usize,
     /// When that changed last.
     since: Instant,
+    leaving: bool,
 }
 
 impl Client {
@@ -35,9 +42,11 @@ impl Client {
         Arc::new(Self {
             // An IPv4 client of an IPv6 socket.
             address: address.to_canonical(),
+            leave: Notify::new(),
             state: Mutex::new(State {
                 requests: 0,
                 since: Instant::now(),
+                leaving: false,
             }),
         })
     }
@@ -77,51 +86,48 @@ impl Drop for Served {
 pub(crate) struct Connections {
     most: usize,
     tasks: JoinSet<()>,
-    open: HashMap<Id, (AbortHandle, Arc<Client>)>,
+    open: HashMap<Id, Arc<Client>>,
 }
 
 impl Connections {
-    pub(crate) fn new(sink: bool) -> Self {
-        // An eighth is left for kept files, pulls and webhooks.
+    /// `two`: each may take two descriptors.
+    pub(crate) fn new(sink: bool, two: bool) -> Self {
         let descriptors = descriptors();
-        let most = (descriptors - descriptors / 8).min(MOST);
+        let spare = (descriptors / 8).max(LEAST_SPARE);
+        let most = descriptors.saturating_sub(spare) / if two { 2 } else { 1 };
+        let threads = if sink { MOST_OF_SINK } else { MOST };
         Self {
-            most: match sink {
-                // Its connections take two descriptors each.
-                true => (most / 2).min(MOST_OF_SINK),
-                false => most,
-            },
+            most: most.clamp(1, threads),
             tasks: JoinSet::new(),
             open: HashMap::new(),
         }
     }
 
-    /// Serves one more connection; beyond the most, the one that is idle for the longest time is closed.
+    /// Serves one more connection.
     pub(crate) fn add(
         &mut self,
         client: Arc<Client>,
         served: impl Future<Output = ()> + Send + 'static,
     ) {
         let task = self.tasks.spawn(served);
-        self.open.insert(task.id(), (task, client));
-        if self.open.len() > self.most {
-            self.close_oldest_idle();
-        }
+        self.open.insert(task.id(), client);
     }
 
-    /// Whether there was one that could be closed.
-    pub(crate) fn close_oldest_idle(&mut self) -> bool {
-        let idle = self
-            .open
-            .iter()
-            .filter_map(|(id, (_, client))| Some((client.idle_since()?, *id)));
-        let Some((_, oldest)) = idle.min_by_key(|(since, _)| *since) else {
-            return false;
-        };
-        if let Some((task, _)) = self.open.remove(&oldest) {
-            task.abort();
+    pub(crate) fn is_full(&self) -> bool {
+        self.open.len() >= self.most
+    }
+
+    /// Asks the connection to leave that has been idle for the longest time, unless another one is on its way out.
+    pub(crate) fn close_oldest_idle(&self) {
+        let clients = self.open.values();
+        if clients.clone().any(|client| client.state().leaving) {
+            return;
         }
-        true
+        let idle = clients.filter_map(|client| Some((client.idle_since()?, client)));
+        if let Some((_, oldest)) = idle.min_by_key(|(since, _)| *since) {
+            oldest.state().leaving = true;
+            oldest.leave.notify_one();
+        }
     }
 
     /// Waits until a connection has ended; `None`: there is none.

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::answer::empty_answer;
 use super::call::{CREATOR_COOKIE, Call};
-use super::oauth::{Failure, Form, answer, fail, pairs, required};
+use super::oauth::{Failure, Form, answer, fail, optional, pairs, required};
 use super::page;
 use super::settings::{Consent as Mode, Settings};
 use super::tokens::{ALL_SCOPES, Code, Consent};
@@ -85,7 +85,7 @@ impl<'a> Wish<'a> {
         if let Some(unknown) = scopes.split(',').find(|scope| !known(scope)) {
             return fail("invalid_scope", format!("{unknown} is no scope"));
         }
-        let challenge = form.get("code_challenge");
+        let challenge = optional(form, "code_challenge")?;
         let method = form.get("code_challenge_method").map(String::as_str);
         if challenge.is_some() && method != Some("S256") {
             return fail("invalid_request", "code_challenge_method must be S256");

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
+use super::admission::LONGEST_TOKEN;
 use super::answer::json_answer;
 use super::call::Call;
 use super::creator::{creator_of, open_id};
@@ -30,9 +31,20 @@ pub(crate) fn pairs(text: &[u8]) -> Form {
 }
 
 pub(crate) fn required<'a>(form: &'a Form, key: &str) -> Result<&'a str, Failure> {
-    match form.get(key).map(String::as_str) {
+    match optional(form, key)? {
         Some(value) if !value.is_empty() => Ok(value),
         _ => fail("invalid_request", format!("{key} is required")),
+    }
+}
+
+/// A field that may be missing, and may not be longer than a token.
+pub(crate) fn optional<'a>(form: &'a Form, key: &str) -> Result<Option<&'a str>, Failure> {
+    match form.get(key) {
+        Some(value) if value.len() > LONGEST_TOKEN => {
+            let why = format!("{key} is longer than {LONGEST_TOKEN} bytes");
+            fail("invalid_request", why)
+        }
+        value => Ok(value.map(String::as_str)),
     }
 }
 

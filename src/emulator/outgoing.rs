@@ -17,7 +17,7 @@ use url::{Position, Url};
 
 use super::{reach, tls};
 
-/// A host that is silent for so long is taken for gone, in real time.
+/// A host that has not answered for so long is taken for gone, in real time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends one request to a URL and returns the head of the answer; redirects are answers too.
@@ -30,15 +30,22 @@ pub(crate) async fn send(
     ca_file: Option<&str>,
     only: Option<IpAddr>,
 ) -> io::Result<Response<Incoming>> {
+    let sent = tokio::time::timeout(PATIENCE, attempt(url, request, ca_file, only));
+    sent.await?
+}
+
+async fn attempt(
+    url: &Url,
+    request: Request<Full<Bytes>>,
+    ca_file: Option<&str>,
+    only: Option<IpAddr>,
+) -> io::Result<Response<Incoming>> {
     let host = url.host_str().ok_or_else(|| io::Error::other("no host"))?;
     let port = url.port_or_known_default().unwrap_or(443);
-    let connected = async {
-        let name = host.trim_matches(['[', ']']);
-        let found = tokio::net::lookup_host((name, port)).await?;
-        let callable = reach::callable(name, found, only)?;
-        TcpStream::connect(&*callable).await
-    };
-    let stream = tokio::time::timeout(PATIENCE, connected).await??;
+    let name = host.trim_matches(['[', ']']);
+    let found = tokio::net::lookup_host((name, port)).await?;
+    let callable = reach::callable(name, found, only)?;
+    let stream = TcpStream::connect(&*callable).await?;
     match url.scheme() {
         "http" => exchange(stream, url, request).await,
         _ => exchange(tls::connect(stream, host, ca_file).await?, url, request).await,
@@ -63,6 +70,23 @@ where
     request
         .headers_mut()
         .insert(HOST, authority.map_err(io::Error::other)?);
-    let asked = tokio::time::timeout(PATIENCE, sender.send_request(request)).await?;
-    asked.map_err(io::Error::other)
+    sender.send_request(request).await.map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_accepts_and_says_nothing_is_given_up() {
+        let host = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = host.local_addr().unwrap().port();
+        for scheme in ["http", "https"] {
+            let url = Url::parse(&format!("{scheme}://127.0.0.1:{port}/")).unwrap();
+            let request = Request::new(Full::new(Bytes::new()));
+            let sent = tokio::time::timeout(2 * PATIENCE, send(&url, request, None, None)).await;
+            let given_up = sent.expect("it still waits").unwrap_err();
+            assert_eq!(given_up.kind(), io::ErrorKind::TimedOut, "{scheme}");
+        }
+    }
 }

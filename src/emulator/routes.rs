@@ -8,12 +8,11 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodFilter, any, get, on};
-use http_body_util::{BodyExt, Limited};
 use hyper::Method;
 use serde_json::json;
 
 use super::answer::{closing, empty_answer, json_answer};
-use super::call::MOST_BYTES;
+use super::call::read;
 use super::endpoint::Endpoint;
 use super::reply::{Reply, SILENCE};
 use super::shared::Shared;
@@ -122,10 +121,11 @@ fn line(shared: &Shared, request: &Request) -> Option<Arc<Line>> {
 /// The server's own pages: for people, for test suites, and what was received.
 async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, MOST_BYTES).collect().await else {
-        return closing(empty_answer(413));
+    let patience = shared.world().settings(None).body_timeout;
+    let body = match read(body, patience).await {
+        Ok(body) => body,
+        Err(why) => return closing(json_answer(400, &json!({ "error": why }))),
     };
-    let body = body.to_bytes();
     // What a HEAD leaves out is left out on the wire.
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     let answered = match parts.uri.path() {

@@ -18,7 +18,7 @@ use super::routes::router;
 use super::shared::Shared;
 use super::{herald, sink, wire};
 
-/// How long a closed connection is given to free its descriptor.
+/// How long a connection that makes room is given before the next look.
 const ROOM: Duration = Duration::from_millis(10);
 
 /// A running server; dropping it stops it.
@@ -89,11 +89,15 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
         return;
     };
     let router = router(Arc::clone(&shared));
-    let mut connections = Connections::new(shared.sink);
+    let mut connections = Connections::new(shared.sink, shared.sink || shared.shelf.is_some());
     tokio::spawn(Arc::clone(&shared).guard(herald::announce(Arc::clone(&shared))));
     loop {
+        let full = connections.is_full();
+        if full {
+            connections.close_oldest_idle();
+        }
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if !full => match accepted {
                 Ok((stream, from)) => {
                     let client = Client::new(from.ip());
                     let (tls, shared, router) = (tls.clone(), Arc::clone(&shared), router.clone());
@@ -107,6 +111,8 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
                 }
             },
             Some(()) = connections.ended() => {}
+            // If all were in use, one may be idle by now.
+            () = tokio::time::sleep(ROOM), if full => {}
         }
     }
 }

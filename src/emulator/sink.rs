@@ -61,9 +61,16 @@ pub(crate) async fn serve(
         return;
     };
     let runtime = Handle::current();
-    let served = move || block(stream, client, tls, &shared, router, &runtime);
-    let served = tokio::task::spawn_blocking(served).await;
-    drop(end);
+    let known = Arc::clone(&client);
+    let served = move || block(stream, known, tls, &shared, router, &runtime);
+    let mut thread = tokio::task::spawn_blocking(served);
+    let served = tokio::select! {
+        served = &mut thread => served,
+        () = client.leave.notified() => {
+            drop(end);
+            thread.await
+        }
+    };
     if let Err(error) = served
         && let Ok(panic) = error.try_into_panic()
     {

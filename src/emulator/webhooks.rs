@@ -267,4 +267,44 @@ mod tests {
 
     const SHORT: &str = "7151550f9bebe052d14d518d957d02727224ec1912baffb80d34739a3b149820";
     const LONG: &str = "f380fa061ddac7555fce09c4f9d5ba3c4d7eb9115eaa097dd2c14988a18ae793";
+
+    #[test]
+    fn messages_that_nobody_takes_do_not_pile_up() {
+        let mut webhooks = Webhooks::default();
+        let hook = Hook {
+            url: Url::parse("http://127.0.0.1:9/").unwrap(),
+            client_key: "key".to_owned(),
+            client_secret: "secret".to_owned(),
+            owner: None,
+            only: None,
+        };
+        webhooks.register(hook).unwrap();
+        let settings = Settings {
+            webhook_repeat: 100,
+            ..Settings::default()
+        };
+        let news = News {
+            event: "post.publish.failed",
+            token: "t",
+            creator: "c",
+            shown: "c",
+            publish_id: None,
+            content: Map::new(),
+        };
+        let now = Moment(Duration::ZERO);
+        for _ in 0..200 {
+            webhooks.tell(&news, now, 0, &settings);
+        }
+        let leaving: Vec<_> = webhooks.take_due(now).into_iter().flatten().collect();
+        assert_eq!(leaving.len(), MOST_MESSAGES);
+        webhooks.tell(&news, now, 0, &settings);
+        assert!(webhooks.take_due(now).is_empty(), "those that leave count");
+        for message in leaving {
+            webhooks.tried(message, Some(500), now, 0);
+        }
+        webhooks.tell(&news, now, 0, &settings);
+        let late = now.plus(LONGEST);
+        assert_eq!(webhooks.take_due(late).concat().len(), MOST_MESSAGES);
+        assert_eq!(webhooks.sent.len(), MOST_RECORDS);
+    }
 }

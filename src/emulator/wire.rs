@@ -119,6 +119,7 @@ pub(crate) async fn serve(
     };
     tokio::select! {
         () = spoken => {}
+        () = line.client.leave.notified() => {}
         () = line.reset.notified() => {}
     }
 }
