@@ -13,9 +13,10 @@ use crate::secret::Secret;
 /// Tokens rotate every few hours, so a long upload outlives its first one. The engine never stores a token and derives
 /// nothing from it. A plain [`Secret`], `String` or `&str` is a source that always gives the same token.
 ///
-/// Each call runs in a task of its own, to its end: the engine stops waiting for it after 60 seconds, or when the upload
-/// is dropped, and never interrupts it. A refresh token that was spent is therefore never lost half way. Calls for several
-/// uploads can overlap, so a source that refreshes keeps a lock while it does:
+/// Each call runs in a task of its own, to its end: the engine stops waiting for it after 60 seconds (after 10, where a
+/// delivered draft is only checked), or when the upload is dropped, and never interrupts it. A refresh token that was spent
+/// is therefore never lost half way. Calls for several uploads can overlap, so a source that refreshes keeps a lock while
+/// it does:
 ///
 /// ```
 /// use std::time::{Duration, Instant};

@@ -186,6 +186,13 @@ pub(crate) enum CallError {
     Host(String),
 }
 
+impl ServiceError {
+    /// Whether another token may help.
+    pub(crate) fn is_invalid_token(&self) -> bool {
+        self.code == "access_token_invalid"
+    }
+}
+
 impl CallError {
     pub(crate) fn is_code(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused(error) if error.code == wanted)

@@ -87,17 +87,17 @@ pub(super) async fn token(
     }
 }
 
-/// Makes a call with `token`; once more with a fresh one if that is refused and its source has another.
-pub(super) async fn with_token<T, F>(
+/// Makes a call with the token of now; once more with a fresh one if that is refused and its source has another.
+pub(super) async fn authorised<T, F>(
     account: &Account,
-    token: Secret,
     call: impl Fn(Secret) -> F,
 ) -> Result<T, CallError>
 where
     F: Future<Output = Result<T, CallError>>,
 {
+    let token = token(account, None).await?;
     let answer = call(token.clone()).await;
-    if !matches!(&answer, Err(error) if error.is_code("access_token_invalid")) {
+    if !matches!(&answer, Err(CallError::Refused(error)) if error.is_invalid_token()) {
         return answer;
     }
     let fresh = self::token(account, Some(&token)).await?;
@@ -106,15 +106,4 @@ where
     } else {
         call(fresh).await
     }
-}
-
-/// Makes a call with the token of now.
-pub(super) async fn authorised<T, F>(
-    account: &Account,
-    call: impl Fn(Secret) -> F,
-) -> Result<T, CallError>
-where
-    F: Future<Output = Result<T, CallError>>,
-{
-    with_token(account, token(account, None).await?, call).await
 }

@@ -7,10 +7,9 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::Shared;
-use super::authorised::{token, with_token};
+use super::authorised::token;
 use super::cargo::Cargo;
 use super::transfer::Transfer;
-use crate::account::Account;
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
@@ -18,7 +17,7 @@ use crate::governor::PendingCap;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
-use crate::upload::{Applied, Reply, Upload};
+use crate::upload::{Applied, Reply, Stop, Upload};
 use crate::wire::{Call, SourceInfo};
 
 /// What came of asking for an init.
@@ -30,7 +29,8 @@ enum Asked {
 }
 
 impl Transfer {
-    /// Asks for a session, or for a URL to be fetched, as the first in the line of its account.
+    /// Asks for a session, or for a URL to be fetched, as the first in the line of its account; once more with a fresh
+    /// token if that is refused and its source has another.
     pub(super) async fn init(&mut self, cargo: &mut Cargo) -> Result<(), Error> {
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
@@ -39,10 +39,35 @@ impl Transfer {
             return Err(Error::refused(Call::Init, self.account.name(), error).at(retry_at));
         }
         let account = self.account.clone();
-        let token = match self.aside(token(&account, None)).await {
-            Ok(token) => token,
-            Err(error) => return self.take_in(Reply::Init(Err(error))).await,
-        };
+        let mut refused: Option<Secret> = None;
+        loop {
+            let token = match self.aside(token(&account, refused.as_ref())).await {
+                Ok(token) => token,
+                Err(error) => {
+                    self.upload.run.stop = None;
+                    return self.take_in(Reply::Init(Err(error))).await;
+                }
+            };
+            if refused.as_ref() == Some(&token) {
+                return Ok(());
+            }
+            self.upload.run.stop = None;
+            let applied = self.init_with(cargo, &token).await?;
+            if self.upload.state.publish_id().is_some() {
+                self.turn.leave_line();
+            }
+            self.show(applied.event).await;
+            match &self.upload.run.stop {
+                Some(Stop::Refused(_, error)) if error.is_invalid_token() && refused.is_none() => {
+                    refused = Some(token);
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Asks once with this token, when the window of the account has room.
+    async fn init_with(&mut self, cargo: &mut Cargo, token: &Secret) -> Result<Applied, Error> {
         loop {
             let as_of = cargo.as_of(self).await?;
             let mut next = self.upload.clone();
@@ -59,13 +84,9 @@ impl Transfer {
                 Asked::Answered(upload, applied) => {
                     self.upload = *upload;
                     cargo.begin(as_of);
-                    if self.upload.state.publish_id().is_some() {
-                        self.turn.leave_line();
-                    }
                     self.tally.set_inits(self.upload.totals.inits);
                     self.tally.start_at(0);
-                    self.show(applied.event).await;
-                    return Ok(());
+                    return Ok(applied);
                 }
             }
         }
@@ -80,10 +101,10 @@ impl Transfer {
         token: Secret,
         source: SourceInfo,
     ) -> Result<Asked, Error> {
-        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
+        let shared = Arc::clone(&self.shared);
         let places = (Arc::clone(&self.alone), self.turn.first());
         let asking = async move {
-            let asked = ask(&shared, &account, upload, token, &source).await;
+            let asked = ask(&shared, upload, &token, &source).await;
             drop(places);
             asked
         };
@@ -93,18 +114,16 @@ impl Transfer {
 
 async fn ask(
     shared: &Shared,
-    account: &Account,
     mut upload: Upload,
-    token: Secret,
+    token: &Secret,
     source: &SourceInfo,
 ) -> Result<Asked, Error> {
     let begun = shared.journal.begin(upload.clone(), upload.updated).await?;
     if let Grant::Wait(wait) = begun {
         return Ok(Asked::Wait(wait));
     }
-    let init = |token| async move { shared.client.init(&token, source).await };
     reach("init", "before");
-    let answer = with_token(account, token, init).await;
+    let answer = shared.client.init(token, source).await;
     reach("init", "answered");
     let applied = upload.apply(Reply::Init(answer), Now::read(), fastrand::u64(..));
     if applied.save {

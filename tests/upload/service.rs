@@ -105,20 +105,32 @@ async fn a_call_for_a_token_goes_on_when_its_upload_is_dropped() {
 
 #[tokio::test]
 async fn uploads_that_wait_for_a_token_take_no_room_from_others() {
-    let stage = Stage::new(&[], &[]);
-    let file = stage.video("clip.mp4", 1_000_000);
-    let engine = stage.options().jobs(2).open().unwrap();
-    let stuck: Vec<_> = ["mona", "nina"]
-        .map(|name| {
-            let source = Source(|_| pending());
+    // The first token of each, or the one after a refusal, never comes.
+    for first_comes in [false, true] {
+        let refused = ["inbox_init nth=1-2 code=access_token_invalid"];
+        let stage = Stage::new(&[], &refused[..usize::from(first_comes)]);
+        let file = stage.video("clip.mp4", 1_000_000);
+        let engine = stage.options().jobs(2).open().unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let _stuck = ["mona", "nina"].map(|name| {
+            let asked = Arc::clone(&asked);
+            let source = Source(move |refused: Option<Secret>| {
+                let comes = first_comes && refused.is_none();
+                asked.fetch_add(usize::from(!comes), Ordering::SeqCst);
+                async move {
+                    if comes {
+                        Ok(Secret::new("act.stale.1"))
+                    } else {
+                        pending().await
+                    }
+                }
+            });
             engine.submit(Job::file(&file).account(name, source))
-        })
-        .into();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let third = engine.upload(job(&file));
-    let third = tokio::time::timeout(Duration::from_secs(40), third).await;
-    third.expect("it never began").unwrap();
-    drop(stuck);
+        });
+        eventually("two calls", || asked.load(Ordering::SeqCst) == 2).await;
+        let third = tokio::time::timeout(Duration::from_secs(40), engine.upload(job(&file)));
+        third.await.expect("it never began").unwrap();
+    }
 }
 
 #[tokio::test]
