@@ -266,6 +266,15 @@ impl Engine {
         Handle::new(tokio::spawn(upload.instrument(span)), events, tally)
     }
 
+    /// Carries an upload of the journal to its end, by its id there; see [`Record::id`](crate::Record::id). Its file is
+    /// opened only if bytes of it are missing at the service; a pull that has not reached the service needs its URL again.
+    ///
+    /// The handle ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the journal has no such upload of this account
+    /// and API, and otherwise as that of [`submit`](Self::submit).
+    pub fn resume(&self, id: &str, account: Account) -> Handle {
+        self.submit(Job::recorded(id).for_account(account))
+    }
+
     /// Asks the service how far an upload is, by the service's name of it. Waits as long as the account's window of 30
     /// questions a minute is full.
     ///

@@ -203,6 +203,28 @@ impl Error {
         )
     }
 
+    /// Whether it says that there is no file of that name.
+    pub(crate) fn is_missing_file(&self) -> bool {
+        let source = self.0.source.as_deref();
+        let cause = source.and_then(|source| source.downcast_ref::<io::Error>());
+        self.kind() == ErrorKind::Source
+            && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The journal has no upload of that id for this account and API.
+    pub(crate) fn not_recorded(id: &str, account: &str) -> Self {
+        Self::usage(format!(
+            "There is no upload \"{id}\" of the account \"{account}\" in the journal."
+        ))
+    }
+
+    /// A pull has not reached the service, and only its caller has the whole URL.
+    pub(crate) fn needs_its_url(id: &str) -> Self {
+        Self::usage(format!(
+            "The upload {id} has not reached TikTok. The journal keeps no query of a URL: give the whole URL again."
+        ))
+    }
+
     /// A program still writes to the file, or may.
     pub(crate) fn still_written(name: &str, why: impl fmt::Display) -> Self {
         Self::new(

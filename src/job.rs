@@ -35,6 +35,10 @@ pub(crate) enum What {
         key: Option<String>,
         preflight: bool,
     },
+    /// Wherever it is, by the id of its upload in the journal.
+    Recorded {
+        id: String,
+    },
 }
 
 /// Whether the bytes are hashed as they are sent.
@@ -71,6 +75,11 @@ impl Job {
         })
     }
 
+    /// The video of an upload in the journal.
+    pub(crate) fn recorded(id: &str) -> Self {
+        Self::of(What::Recorded { id: id.to_owned() })
+    }
+
     fn of(what: What) -> Self {
         Self {
             what,
@@ -91,6 +100,7 @@ impl Job {
         match &self.what {
             What::File { path } => path.to_string_lossy().into_owned(),
             What::Url { url, .. } => without_query(url.expose()),
+            What::Recorded { id } => id.clone(),
         }
     }
 
@@ -98,7 +108,7 @@ impl Job {
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match &self.what {
             What::File { path } => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-            What::Url { .. } => None,
+            What::Url { .. } | What::Recorded { .. } => None,
         }
     }
 

@@ -50,6 +50,9 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
     /// The uploads of a file at this path that have not ended, in the scope of `key` and of whatever size; oldest first.
     fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, Error>>;
 
+    /// The upload that this names: the newest one under way, else the last one that has ended. Reads the whole history.
+    fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, Error>>;
+
     /// Makes the caller the row's only owner: its epoch rises, and saves by an earlier owner are fenced off. One that has
     /// ended is taken up again. If the future is dropped, that happens now or not at all.
     fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>>;
@@ -78,6 +81,24 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
 
     /// Remembers a rate.
     fn set_rate(&self, api_base: String, rate: Rate) -> BoxFuture<'_, Result<(), Error>>;
+}
+
+/// What names an upload without its bytes.
+#[derive(Debug, Clone)]
+pub(crate) enum Recall {
+    /// Its id.
+    Id(String),
+    /// The path of its file, in the scope of a key.
+    Path(Key, PathBuf),
+}
+
+impl Recall {
+    fn names(&self, row: &Upload) -> bool {
+        match self {
+            Self::Id(id) => row.id == *id,
+            Self::Path(key, path) => row.path() == Some(path) && row.key.has_scope_of(key),
+        }
+    }
 }
 
 /// The uploads of one key.

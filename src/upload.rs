@@ -203,6 +203,15 @@ impl Upload {
         matches!(self.state, State::Pulling { .. } | State::Processing { .. })
     }
 
+    /// Whether its bytes are needed here to bring it to an end.
+    pub(crate) fn misses_bytes(&self) -> bool {
+        let open = matches!(
+            self.state,
+            State::Queued | State::InitIntent | State::Uploading { .. }
+        );
+        open && !self.has_ended() || matches!(self.state, State::GivenUp { .. })
+    }
+
     /// Whether nothing more is done for it unless its user says so.
     pub(crate) fn has_ended(&self) -> bool {
         self.state.is_final() || self.is_stranded()

@@ -2,12 +2,13 @@
 
 use super::Shared;
 use super::look::look;
-use super::place::{Placed, place, place_url};
+use super::place::{Placed, place, place_recorded, place_url};
 use super::sending::Sending;
 use super::transfer::Transfer;
 use crate::error::Error;
 use crate::event::Event;
 use crate::job::{Job, Ledger, What};
+use crate::journal::Recall;
 use crate::plan::Chunk;
 use crate::remote::Remote;
 use crate::upload::{Identity, Key, Origin, Reply, Upload, Video};
@@ -21,6 +22,8 @@ pub(super) enum Cargo {
         /// In bytes, once its host has told.
         size: Option<u64>,
     },
+    /// What the journal knows of an upload: every byte is at the service, so the file is not needed and may be gone.
+    Recorded(Box<Upload>),
 }
 
 impl Cargo {
@@ -28,11 +31,32 @@ impl Cargo {
     pub(super) async fn open(
         shared: &Shared,
         job: &Job,
+        scope: &Key,
         tell: impl Fn(Event),
     ) -> Result<Self, Error> {
         Ok(match &job.what {
-            What::File { path } => {
-                Self::File(Box::new(Sending::open(shared, path, job, tell).await?))
+            What::File { path } => match Sending::open(shared, path, job, tell).await {
+                Err(error) if error.is_missing_file() && !job.again => {
+                    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                    let recall = Recall::Path(scope.clone(), path);
+                    match shared.journal.recall(recall).await? {
+                        Some(row) if !row.misses_bytes() => Self::Recorded(Box::new(row)),
+                        _ => return Err(error),
+                    }
+                }
+                opened => Self::File(Box::new(opened?)),
+            },
+            What::Recorded { id } => {
+                let row = shared.journal.recall(Recall::Id(id.clone())).await?;
+                let row = row.filter(|row| row.key.has_scope_of(scope));
+                let row = row.ok_or_else(|| Error::not_recorded(id, &scope.account))?;
+                match row.path() {
+                    _ if !row.misses_bytes() => Self::Recorded(Box::new(row)),
+                    Some(path) => {
+                        Self::File(Box::new(Sending::open(shared, path, job, tell).await?))
+                    }
+                    None => return Err(Error::needs_its_url(id)),
+                }
             }
             What::Url { url, .. } => Self::Url {
                 remote: Remote::parse(url, shared.client.is_emulated())?,
@@ -46,6 +70,7 @@ impl Cargo {
         match self {
             Self::File(sending) => Some(sending.plan.video_size()),
             Self::Url { size, .. } => *size,
+            Self::Recorded(row) => row.size(),
         }
     }
 
@@ -53,7 +78,7 @@ impl Cargo {
     pub(super) fn remarks(&self) -> Vec<String> {
         match self {
             Self::File(sending) => sending.remarks(),
-            Self::Url { .. } => Vec::new(),
+            Self::Url { .. } | Self::Recorded(_) => Vec::new(),
         }
     }
 
@@ -63,6 +88,7 @@ impl Cargo {
             (Self::File(sending), _) => Video::Size(sending.plan.video_size()),
             (Self::Url { .. }, What::Url { key: Some(key), .. }) => Video::Key(key.clone()),
             (Self::Url { remote, .. }, _) => Video::Key(remote.shown()),
+            (Self::Recorded(row), _) => row.key.video.clone(),
         }
     }
 
@@ -71,6 +97,7 @@ impl Cargo {
         match self {
             Self::File(sending) => Some(sending.source.fingerprint()),
             Self::Url { .. } => None,
+            Self::Recorded(row) => row.fingerprint(),
         }
     }
 
@@ -85,6 +112,7 @@ impl Cargo {
         match self {
             Self::File(sending) => place(shared, &sending.source, key, again, tell).await,
             Self::Url { remote, .. } => place_url(shared, &remote.shown(), key, again).await,
+            Self::Recorded(row) => place_recorded(shared, row).await,
         }
     }
 
@@ -114,6 +142,7 @@ impl Cargo {
                 url: remote.shown(),
                 size: *size,
             },
+            Self::Recorded(row) => row.origin.clone(),
         }
     }
 
@@ -137,7 +166,7 @@ impl Cargo {
     ) -> Result<(), Error> {
         match self {
             Self::File(sending) => sending.carry_on(transfer, compared).await,
-            Self::Url { .. } => Ok(()),
+            Self::Url { .. } | Self::Recorded(_) => Ok(()),
         }
     }
 
@@ -145,7 +174,7 @@ impl Cargo {
     pub(super) async fn as_of(&self, transfer: &mut Transfer) -> Result<Option<Identity>, Error> {
         match self {
             Self::File(sending) => sending.as_of(transfer).await.map(Some),
-            Self::Url { .. } => Ok(None),
+            Self::Url { .. } | Self::Recorded(_) => Ok(None),
         }
     }
 
@@ -157,12 +186,13 @@ impl Cargo {
     }
 
     /// What the service is asked for.
-    pub(super) fn source_info(&self, upload: &Upload) -> SourceInfo {
+    pub(super) fn source_info(&self, upload: &Upload) -> Result<SourceInfo, Error> {
         match self {
-            Self::File(sending) => upload.plan().unwrap_or(&sending.plan).into(),
-            Self::Url { remote, .. } => SourceInfo::PullFromUrl {
+            Self::File(sending) => Ok(upload.plan().unwrap_or(&sending.plan).into()),
+            Self::Url { remote, .. } => Ok(SourceInfo::PullFromUrl {
                 video_url: remote.secret(),
-            },
+            }),
+            Self::Recorded(row) => Err(needed_again(row)),
         }
     }
 
@@ -174,6 +204,7 @@ impl Cargo {
         match self {
             Self::File(sending) => sending.put(transfer, chunk).await,
             Self::Url { .. } => Ok(Reply::SessionOver(NOTHING_TO_SEND)),
+            Self::Recorded(row) => Err(needed_again(row)),
         }
     }
 
@@ -185,9 +216,18 @@ impl Cargo {
         match self {
             Self::File(sending) => sending.adopt(transfer, chunk).await,
             Self::Url { .. } => Ok(Reply::SessionOver(NOTHING_TO_SEND)),
+            Self::Recorded(row) => Err(needed_again(row)),
         }
     }
 }
 
 /// Only a file has chunks, so only a damaged journal can ask for one of a URL.
 const NOTHING_TO_SEND: &str = "what it names is not sent from here";
+
+/// Bytes that seemed to be at the service must be sent, or fetched, once more.
+fn needed_again(row: &Upload) -> Error {
+    match row.path() {
+        Some(path) => Error::unreadable(path, std::io::ErrorKind::NotFound.into()),
+        None => Error::needs_its_url(&row.id),
+    }
+}

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Behind, Event, Tally};
 use crate::governor::Turn;
 use crate::job::Job;
-use crate::upload::{Destination, Key, Reply, RunLimits, Upload};
+use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
 use crate::wire::Stage;
 
 /// How long the check of an already delivered draft may take.
@@ -118,6 +118,12 @@ async fn begin(
     tell: impl Fn(Event) + Copy,
 ) -> Result<Begun, Error> {
     let queued = |behind| tell(Event::Queued { behind });
+    let scope = Key {
+        account: account.name().to_owned(),
+        api_base: shared.api_base.clone(),
+        destination: Destination::Inbox,
+        video: Video::Size(0),
+    };
     let path = match job.path() {
         Some(path) => {
             let lock = shared.lock(Exclusive::Path(account.name().to_owned(), path));
@@ -129,12 +135,10 @@ async fn begin(
     loop {
         let mut turn = shared.governor.enter(account.name(), queued).await;
         // A file system that does not answer takes no room from others.
-        let cargo = turn.aside(Cargo::open(shared, job, tell)).await?;
+        let cargo = turn.aside(Cargo::open(shared, job, &scope, tell)).await?;
         let key = Key {
-            account: account.name().to_owned(),
-            api_base: shared.api_base.clone(),
-            destination: Destination::Inbox,
             video: cargo.video(job),
+            ..scope.clone()
         };
         let video = Exclusive::Video(key.clone(), cargo.fingerprint().map(str::to_owned));
         let lock = shared.lock(video.clone());

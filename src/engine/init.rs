@@ -73,7 +73,7 @@ impl Transfer {
             let mut next = self.upload.clone();
             next.intend(as_of, Now::read());
             next.revision += 1;
-            let source = cargo.source_info(&next);
+            let source = cargo.source_info(&next)?;
             match self.ask_for_init(next, token.clone(), source).await? {
                 Asked::Wait(wait) => {
                     let reason =

@@ -107,6 +107,19 @@ pub(super) async fn place_url(
     })
 }
 
+/// Looks up once more what was recorded of an upload, as that may have changed while this job waited for its turn.
+pub(super) async fn place_recorded(shared: &Shared, known: &Upload) -> Result<Placed, Error> {
+    let Found { rows, lost } = shared.journal.find(known.key.clone()).await?;
+    match rows.into_iter().find(|row| row.id == known.id) {
+        None => Err(Error::no_longer_told(&known.name(), &lost)),
+        Some(row) if row.has_ended() => Ok(Placed::Ended(Box::new(row))),
+        Some(row) => Ok(Placed::Unfinished {
+            row: Box::new(row),
+            compared: false,
+        }),
+    }
+}
+
 /// One of these may have been of the same bytes, so only a person can say that they are to be sent.
 fn decide(name: &str, lost: &[String], again: bool) -> Result<(), Error> {
     if again || lost.is_empty() {

@@ -19,7 +19,7 @@ use super::lock::{Lock, Released};
 use super::own;
 use super::sealed::Sealed;
 use super::status::StatusFile;
-use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
+use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, Recall, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::killpoint::reach;
@@ -335,6 +335,25 @@ impl ProgressStore for SledStore {
             // A row that ends meanwhile leaves its place.
             let _writing = lock(&store.writing);
             store.at_path(&key, &path)
+        })
+    }
+
+    fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, Error>> {
+        self.run(move |store| {
+            // A row that ends meanwhile is in the history before it leaves the database.
+            let open = store.unfinished()?;
+            if let Some(row) = open.into_iter().rfind(|row| what.names(row)) {
+                return Ok(Some(row));
+            }
+            let history = |error| broken("its history", error);
+            let mut last = None;
+            for line in store.history.lines(0).map_err(history)? {
+                let (_, row) = line.map_err(history)?;
+                if what.names(&row) {
+                    last = Some(row);
+                }
+            }
+            Ok(last)
         })
     }
 

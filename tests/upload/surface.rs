@@ -529,3 +529,67 @@ async fn a_file_whose_opening_blocks_keeps_nobody_else_waiting() {
     holder.wait().unwrap();
     assert_eq!(waiting.await.unwrap().outcome, Outcome::Delivered);
 }
+
+#[tokio::test]
+async fn a_file_is_not_needed_once_every_byte_is_at_the_service() {
+    let stage = Stage::new(&["processing_time=1s"], &[]);
+    let (one, two) = (
+        stage.video("one.mp4", CHUNK),
+        stage.video("two.mp4", CHUNK + 1),
+    );
+    let engine = stage.engine();
+    for file in [&one, &two] {
+        let draft = engine.upload(job(file).hand_over(true)).await.unwrap();
+        assert_eq!(draft.outcome, Outcome::Sent);
+        std::fs::remove_file(file).unwrap();
+    }
+    let records = chunkferry::records(&stage.path("state")).unwrap();
+    let of = |file: &Path| {
+        let mut records = records.iter();
+        let record = records.find(|record| record.file.as_deref() == Some(file));
+        record.unwrap().id.clone()
+    };
+    // By its path, and by its id.
+    let draft = engine.upload(job(&one)).await.unwrap();
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    let lena = || chunkferry::Account::new("lena", TOKEN);
+    let draft = engine.resume(&of(&two), lena()).await.unwrap();
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    // Delivered, and the file is gone: the same job says so.
+    let draft = engine.upload(job(&one)).await.unwrap();
+    assert_eq!(draft.outcome, Outcome::AlreadyDelivered);
+    let draft = engine.resume(&of(&two), lena()).await.unwrap();
+    assert_eq!(draft.outcome, Outcome::AlreadyDelivered);
+    assert_eq!((stage.log().inits, stage.log().drafts), (2, 2));
+
+    let error = engine.upload(job(&one).again(true)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source, "{error}");
+    let mia = chunkferry::Account::new("mia", "act.mia.1");
+    let error = engine.resume(&of(&two), mia).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    let error = engine
+        .upload(job(&stage.path("never.mp4")))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source, "{error}");
+}
+
+#[tokio::test]
+async fn an_upload_is_resumed_by_its_id_from_the_file_that_it_was_of() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", SIZE);
+    let engine = stage.options().bandwidth(20_000_000).open().unwrap();
+    let mut handle = engine.submit(job(&file));
+    until_confirmed(&mut handle, CHUNK).await;
+    handle.cancel();
+    handle.await.unwrap_err();
+    let id = chunkferry::records(&stage.path("state"))
+        .unwrap()
+        .remove(0)
+        .id;
+    let lena = chunkferry::Account::new("lena", TOKEN);
+    let draft = engine.resume(&id, lena).await.unwrap();
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    assert_eq!(stage.log().inits, 1);
+    stage.assert_one_draft_of(&file);
+}
