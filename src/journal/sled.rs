@@ -19,7 +19,7 @@ use super::history::{Digest, History};
 use super::lock::Lock;
 use super::sealed::Sealed;
 use super::status::StatusFile;
-use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, broken};
+use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, broken, no_state_dir};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::killpoint::reach;
@@ -64,7 +64,7 @@ impl SledStore {
             .recursive(true)
             .mode(0o700)
             .create(dir)
-            .map_err(|error| broken(&format!("making {}", dir.display()), error))?;
+            .map_err(|error| no_state_dir(dir, error))?;
         Self::open_locked(dir, Lock::take(dir, doing)?)
     }
 
