@@ -28,10 +28,11 @@ impl Cargo {
     pub(super) async fn open(shared: &Shared, job: &Job) -> Result<Self, Error> {
         Ok(match &job.what {
             What::File { path } => Self::File(Box::new(Sending::open(shared, path, job).await?)),
-            What::Url { url, .. } => Self::Url {
-                remote: Remote::parse(url, shared.client.is_emulated())?,
-                size: None,
-            },
+            What::Url { url, .. } => {
+                let remote = Remote::parse(url, shared.client.is_emulated())?;
+                shared.client.redactor().learn_query(&remote.secret());
+                Self::Url { remote, size: None }
+            }
         })
     }
 

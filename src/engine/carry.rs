@@ -77,6 +77,9 @@ pub(super) async fn carry(
         }
     };
     upload.run.limits = RunLimits {
+    if let Some(session) = upload.session() {
+        shared.client.redactor().learn_url(&session.upload_url);
+    }
         processing: job.processing,
         hand_over: job.hand_over,
     };

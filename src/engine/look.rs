@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::plan::Limits;
 use crate::remote::{Judgement, Remote};
+use crate::wire::CallError;
 
 /// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
 pub(super) async fn look(
@@ -14,7 +15,10 @@ pub(super) async fn look(
 ) -> Result<Option<u64>, Error> {
     for closer in [false, true] {
         let looked = client.look(remote, closer).await;
-        let looked = looked.map_err(|error| Error::unreachable(&remote.shown(), error))?;
+        let looked = looked.map_err(|error| match error {
+            CallError::Untrusted(reason) => Error::untrusted_look(&remote.shown(), &reason),
+            error => Error::unreachable(&remote.shown(), error),
+        })?;
         if let Judgement::Fit { size } = remote.judge(&looked)? {
             let text = match size {
                 Some(size) if size > Limits::TIKTOK.sure_file => {
