@@ -65,7 +65,7 @@ impl Plan {
             last.size(),
             last.content_range()
         );
-        if size > Limits::TIKTOK.sure_file {
+        if size > Limits::TIKTOK.sure_file() {
             eprintln!("More than 4,000,000,000 bytes: TikTok may refuse it.");
         }
         Ok(Exit::DELIVERED)

@@ -104,10 +104,14 @@ impl Cargo {
         }
     }
 
-    /// Adds what was just learned to what an earlier run knew.
+    /// Adds what was just learned to what an earlier run knew, and what this job says of it.
     pub(super) fn amend(&self, origin: &mut Origin) {
-        if let (Self::Url { size: seen, .. }, Origin::Url { size, .. }) = (self, origin) {
-            *size = seen.or(*size);
+        match (self, origin) {
+            (Self::Url { size: seen, .. }, Origin::Url { size, .. }) => *size = seen.or(*size),
+            (Self::File(sending), Origin::File { content_type, .. }) => {
+                content_type.clone_from(&sending.content_type);
+            }
+            _ => {}
         }
     }
 

@@ -35,6 +35,7 @@ pub(super) async fn carry(
             "No access token: the job has no account.".into(),
         ));
     };
+    job.check()?;
     let tell = &|event| {
         // Nobody needs to listen.
         let _ = events.send(event);
@@ -76,10 +77,10 @@ pub(super) async fn carry(
             (row, false)
         }
     };
-    upload.run.limits = RunLimits {
     if let Some(session) = upload.session() {
         shared.client.redactor().learn_url(&session.upload_url);
     }
+    upload.run.limits = RunLimits {
         processing: job.processing,
         hand_over: job.hand_over,
     };

@@ -7,6 +7,7 @@ mod load;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 #[path = "../cli/process.rs"]
 mod process;
+mod ranges;
 mod stage;
 mod surface;
 #[path = "../cli/video.rs"]
