@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chunkferry::{Account, Error, ErrorKind, Options, default_state_dir};
+use chunkferry::{Account, Error, ErrorKind, Escaped, Options, default_state_dir};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::Exit;
@@ -176,10 +177,11 @@ impl Globals {
 
     fn account(&self) -> Account {
         let name = self.account.as_deref().unwrap_or(Account::DEFAULT);
-        Account::new(
-            name,
-            Tokens::new(self.token_command.clone(), self.token_file.clone()),
-        )
+        let tokens = Tokens::new(self.token_command.clone(), self.token_file.clone());
+        if let Some(remark) = tokens.remark() {
+            eprintln!("{}", Escaped::new(&remark));
+        }
+        Account::new(name, tokens)
     }
 }
 
@@ -253,6 +255,23 @@ fn grammar() -> clap::Command {
     grammar
 }
 
+/// The arguments that an error repeats are text from outside, and the query of a URL among them is a secret.
+fn escaped(mut error: clap::Error) -> clap::Error {
+    let repeated = error.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => Some((kind, text.clone())),
+        _ => None,
+    });
+    for (kind, text) in repeated.collect::<Vec<_>>() {
+        let shown = Escaped::new(&*list::shown(&text)).to_string();
+        if shown != text {
+            // What clap suggests repeats it, too.
+            error.remove(ContextKind::Suggested);
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+    error
+}
+
 pub(crate) fn main() -> ExitCode {
     let cli = match grammar()
         .try_get_matches()
@@ -260,6 +279,7 @@ pub(crate) fn main() -> ExitCode {
     {
         Ok(cli) => cli,
         Err(error) => {
+            let error = escaped(error);
             // A closed pipe is no reason to fail.
             let _ = error.print();
             return if error.use_stderr() {
@@ -305,7 +325,7 @@ pub(crate) fn main() -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {
-            eprintln!("{message}");
+            eprintln!("{}", Escaped::new(&message));
             exit.into()
         }
     }

@@ -4,16 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
+use url::Url;
 
 use crate::error::Error;
 use crate::host::{HostPolicy, is_loopback};
 use crate::remote::without_query;
 use crate::retry::Waits;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 use crate::wire::{
     self, Call, CallError, InitData, InitRequest, PublishId, SourceInfo, StatusData,
 };
@@ -35,6 +38,7 @@ pub(crate) struct Client {
     hosts: HostPolicy,
     waits: Waits,
     wire_log: Option<Arc<WireLog>>,
+    redactor: Arc<Redactor>,
 }
 
 impl Client {
@@ -84,7 +88,14 @@ impl Client {
             hosts,
             waits,
             wire_log,
+            redactor: Arc::default(),
         })
+    }
+
+    /// The secrets that no answer may bring back. The client adds those of its own calls; secrets that an earlier process
+    /// has used are for its caller to add.
+    pub(crate) fn redactor(&self) -> &Redactor {
+        &self.redactor
     }
 
     /// Whether another server stands in for the live service.
@@ -102,6 +113,9 @@ impl Client {
         let request = InitRequest {
             source_info: source,
         };
+        if let SourceInfo::PullFromUrl { video_url } = source {
+            self.redactor.learn_query(video_url);
+        }
         let mut data: InitData = self.call(Call::Init, INBOX_INIT, token, &request).await?;
         match (source, &data.upload_url) {
             (SourceInfo::PullFromUrl { .. }, _) => data.upload_url = None,
@@ -109,12 +123,17 @@ impl Client {
                 return Err(CallError::Lost("an answer without an upload_url".into()));
             }
             (SourceInfo::FileUpload { .. }, Some(upload_url)) => {
-                self.hosts
-                    .check(upload_url.expose())
-                    .map_err(CallError::Host)?;
+                self.check_host(upload_url)?;
             }
         }
         Ok(data)
+    }
+
+    /// The URL for the chunks, if bytes may go there.
+    fn check_host(&self, upload_url: &Secret) -> Result<Url, CallError> {
+        self.redactor.learn_url(upload_url);
+        let checked = self.hosts.check(upload_url.expose());
+        checked.map_err(|reason| CallError::Host(self.redactor.redact(&reason)))
     }
 
     /// Asks how far an upload is.
@@ -143,16 +162,16 @@ impl Client {
         request: &impl Serialize,
     ) -> Result<T, CallError> {
         let base = self.hosts.base().as_str().trim_end_matches('/');
+        let bearer = bearer(token)?;
+        self.redactor.learn_token(token);
         let body =
             serde_json::to_vec(request).map_err(|error| CallError::Unsent(error.to_string()))?;
-        let mut shown = json!(request);
-        let pulled = hide_query(&mut shown);
         let started = Instant::now();
         let exchange = async {
             let answer = self
                 .http
                 .post(format!("{base}{path}"))
-                .bearer_auth(token.expose())
+                .header(AUTHORIZATION, bearer)
                 .header(CONTENT_TYPE, "application/json; charset=UTF-8")
                 .body(body)
                 .send()
@@ -168,25 +187,15 @@ impl Client {
                 self.waits.call.as_secs()
             ))),
         };
-        let mut result = match &answered {
-            Ok((status, headers, body)) => wire::read(*status, retry_after(headers), body),
-            Err(CallError::Unsent(reason)) => Err(CallError::Unsent(reason.clone())),
-            Err(error) => Err(CallError::Lost(lost_reason(error))),
-        };
-        if let (Some(url), Err(CallError::Refused(refusal))) = (pulled, &mut result) {
-            // The service may repeat what it was asked for.
-            if let Some(query) = refusal.message.find(&format!("{url}?")) {
-                refusal.message.truncate(query + url.len());
+        let (answer, result) = match answered {
+            Ok((status, headers, body)) => {
+                let read = wire::read(status, retry_after(&headers), &body, &self.redactor);
+                (Some((status, headers)), read)
             }
-        }
-        self.log(
-            call,
-            path,
-            shown,
-            answered.as_ref().ok().map(|(s, h, _)| (*s, h)),
-            started,
-            &result,
-        );
+            Err(error) => (None, Err(error)),
+        };
+        let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
+        self.log(call, path, shown_request(request), answer, started, &result);
         result
     }
 
@@ -209,12 +218,12 @@ impl Client {
         let Some(wire_log) = &self.wire_log else {
             return;
         };
-        let headers = answer.map(|(_, headers)| shown(headers));
+        let headers = answer.map(|(_, headers)| self.shown(headers));
         let error = result.as_ref().err().map(|error| match error {
             CallError::Refused(error) => {
                 json!({ "code": error.code, "message": error.message, "log_id": error.log_id })
             }
-            error => json!({ "unanswered": error.to_string() }),
+            error => json!({ "unanswered": self.redactor.redact(&error.to_string()) }),
         });
         wire_log.write(&json!({
             "at": humane(SystemTime::now()),
@@ -226,6 +235,26 @@ impl Client {
             "error": error,
             "ms": elapsed.as_millis() as u64,
         }));
+    }
+
+    /// Response headers that can settle an open question, without secrets.
+    fn shown(&self, headers: &HeaderMap) -> serde_json::Value {
+        const TOLD: [&str; 8] = [
+            "content-length",
+            "content-range",
+            "content-type",
+            "connection",
+            "date",
+            "retry-after",
+            "server",
+            "x-tt-logid",
+        ];
+        let told = TOLD
+            .iter()
+            .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)));
+        told.map(|(name, value)| (name.to_owned(), json!(self.redactor.redact(value))))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 }
 
@@ -240,11 +269,16 @@ async fn drain(mut answer: reqwest::Response) -> Result<Vec<u8>, reqwest::Error>
     Ok(body)
 }
 
+/// How rustls begins to say that it does not trust a certificate.
+const UNTRUSTED: &str = "invalid peer certificate";
+
 /// Whether the request can have reached anybody. The text is the innermost cause, which holds no URL.
 fn unanswered(error: reqwest::Error) -> CallError {
     let connect = error.is_connect() || error.is_builder();
     let text = innermost(&error.without_url());
-    if connect {
+    if connect && text.starts_with(UNTRUSTED) {
+        CallError::Untrusted(text)
+    } else if connect {
         CallError::Unsent(text)
     } else {
         CallError::Lost(text)
@@ -279,13 +313,6 @@ fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
     reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| cannot(error.to_string()))
 }
 
-fn lost_reason(error: &CallError) -> String {
-    match error {
-        CallError::Lost(reason) => reason.clone(),
-        error => error.to_string(),
-    }
-}
-
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
@@ -294,35 +321,27 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     wire::retry_after(&text(headers, &RETRY_AFTER)?, SystemTime::now())
 }
 
-/// Response headers that can settle an open question and hold no secret.
-fn shown(headers: &HeaderMap) -> serde_json::Value {
-    const TOLD: [&str; 8] = [
-        "content-length",
-        "content-range",
-        "content-type",
-        "connection",
-        "date",
-        "retry-after",
-        "server",
-        "x-tt-logid",
-    ];
-    let told = TOLD
-        .iter()
-        .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)));
-    told.map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect::<serde_json::Map<_, _>>()
-        .into()
+/// The header of a call that `token` allows. Tokens are made of printable ASCII, without spaces (RFC 6750).
+fn bearer(token: &Secret) -> Result<HeaderValue, CallError> {
+    let is_token = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+    let header = is_token.then(|| HeaderValue::from_str(&format!("Bearer {}", token.expose())));
+    let Some(Ok(mut header)) = header else {
+        return Err(CallError::Token(
+            "No access token: the one given has a line break, a space or another character that no token has. Give the token alone, on one line."
+                .into(),
+        ));
+    };
+    header.set_sensitive(true);
+    Ok(header)
 }
 
-/// Takes the query, which is a secret, out of the URL that a request asks to be fetched; what is left of that URL.
-fn hide_query(request: &mut serde_json::Value) -> Option<String> {
-    match request.pointer_mut("/source_info/video_url")? {
-        serde_json::Value::String(url) => {
-            *url = without_query(url);
-            Some(url.clone())
-        }
-        _ => None,
+/// A request as the wire log has it. The query of a URL that is to be fetched is a secret.
+fn shown_request(request: &impl Serialize) -> serde_json::Value {
+    let mut shown = json!(request);
+    if let Some(url) = shown.pointer_mut("/source_info/video_url") {
+        *url = url.as_str().map(without_query).into();
     }
+    shown
 }
 
 fn humane(time: SystemTime) -> String {

@@ -38,9 +38,12 @@ mod transfer;
 mod vouch;
 
 pub use handle::{Handle, Watcher};
+/// Most uploads that may be in flight at once.
+const MOST_JOBS: usize = 10_000;
 
 /// Settings of an [`Engine`]; the defaults are right for the live service.
 #[derive(Debug, Clone)]
+#[must_use = "settings do nothing until an engine is opened with them"]
 pub struct Options {
     state_dir: PathBuf,
     api_base: String,
@@ -102,15 +105,15 @@ impl Options {
         self
     }
 
-    /// Bytes per second for all uploads together; at least 1.
+    /// Bytes per second for all uploads together; at least 1, or [`open`](Self::open) refuses it.
     pub const fn bandwidth(mut self, bytes_per_second: u64) -> Self {
         self.bandwidth = Some(bytes_per_second);
         self
     }
 
-    /// Uploads in flight at once, at least 1; others wait their turn. 2 by default.
-    pub fn jobs(mut self, jobs: usize) -> Self {
-        self.jobs = jobs.max(1);
+    /// Uploads in flight at once, 1 to 10,000, or [`open`](Self::open) refuses it; others wait their turn. 2 by default.
+    pub const fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = jobs;
         self
     }
 
@@ -128,6 +131,7 @@ impl Options {
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used or a state directory that belongs to
     /// another user or can be written by everybody, and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be opened.
     pub fn open(&self) -> Result<Engine, Error> {
+        self.check()?;
         let client = self.client()?;
         let journal = SledStore::open(&self.state_dir, &self.doing)?;
         Ok(Engine(Arc::new(Shared {
@@ -162,6 +166,22 @@ impl Options {
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let client = self.client()?;
         authorised::cancel(&client, account, publish_id).await
+    }
+
+    /// Whether every number is in its range.
+    fn check(&self) -> Result<(), Error> {
+        if !(1..=MOST_JOBS).contains(&self.jobs) {
+            let jobs = self.jobs;
+            return Err(Error::usage(format!(
+                "{jobs} uploads cannot be in flight at once: it is 1 to {MOST_JOBS}."
+            )));
+        }
+        if self.bandwidth == Some(0) {
+            return Err(Error::usage(
+                "A bandwidth of 0 bytes a second would never end: it is 1 or more.",
+            ));
+        }
+        Ok(())
     }
 
     fn client(&self) -> Result<Client, Error> {

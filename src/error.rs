@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
+use crate::escaped::Escaped;
 use crate::plan::PlanError;
 use crate::wire::{Call, ServiceError};
 
@@ -15,7 +16,8 @@ use advice::advice;
 
 /// The outcome of an upload that did not end in a draft.
 ///
-/// Its `Display` is a message for a person and never holds a token or an upload URL.
+/// Its `Display` is a message for a person: one line, in which names and what the service said are [`Escaped`]. It never
+/// holds a token or an upload URL.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -284,6 +286,17 @@ impl Error {
         )
     }
 
+    /// The certificate of the API or of the upload host is not trusted. A person must act; another try does not help.
+    pub(crate) fn untrusted(reason: &str) -> Self {
+        Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!(
+                "The server's certificate is not trusted ({reason}), so nothing was sent to it. Install this system's CA certificates (in Debian: ca-certificates), or name those of the server or of a proxy with --ca-file; also check the clock. Then run the same command."
+            ),
+        )
+    }
+
     /// Uploads of the same key have ended, and the file that told how is not what it was.
     pub(crate) fn no_longer_told(name: &str, ids: &[String]) -> Self {
         let (first, more) = ids.split_at(ids.len().min(3));
@@ -326,6 +339,25 @@ impl Error {
                 "{name} cannot be looked at: {what}. Nothing was asked of TikTok; run the same command later. (--no-preflight leaves this check to TikTok.)"
             ),
         )
+    }
+
+    /// The certificate of the host of a URL is not trusted, at least not here.
+    pub(crate) fn untrusted_look(name: &str, reason: &str) -> Self {
+        Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!(
+                "{name} cannot be looked at: its certificate is not trusted ({reason}). Nothing was asked of TikTok. Mend the certificate of its host, or name its CA certificates with --ca-file. (--no-preflight leaves this check to TikTok.)"
+            ),
+        )
+    }
+
+    /// The state directory cannot be one.
+    pub(crate) fn no_directory(path: &Path) -> Self {
+        Self::usage(format!(
+            "{} cannot be the state directory: it, or a part of its path, is a file. Name a directory with --state-dir.",
+            path.display()
+        ))
     }
 
     /// The service refused `call` for `account`.
@@ -378,7 +410,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        Escaped::new(&self.0.message).fmt(f)
     }
 }
 
@@ -464,6 +496,12 @@ mod tests {
             Error::failed("clip.mp4", "auth_removed", "v_inbox_file~v2.1"),
             Error::failed("clip.mp4", "brand_new_reason", "v_inbox_file~v2.1"),
             Error::host("uploads.example is not below tiktokapis.com"),
+            Error::untrusted("invalid peer certificate: UnknownIssuer"),
+            Error::untrusted_look(
+                "https://media.example/clip.mp4",
+                "invalid peer certificate: Expired",
+            ),
+            Error::no_directory(Path::new("/var/lib/state")),
             Error::cancelled(),
         ];
         let lines: Vec<String> = errors

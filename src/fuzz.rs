@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use crate::journal::read_row;
+use crate::secret::Redactor;
 use crate::source::recognise_with;
 use crate::upload::model;
 use crate::wire::{self, InitData, StatusData};
@@ -13,11 +14,11 @@ pub fn answer(bytes: &[u8]) {
         return;
     };
     let http_status = 100 + u16::from(status) * 2;
-    if let Ok(data) = wire::read::<InitData>(http_status, None, body) {
+    if let Ok(data) = wire::read::<InitData>(http_status, None, body, &Redactor::default()) {
         assert!(http_status < 400 && !data.publish_id.is_empty());
         assert!(!data.publish_id.chars().any(char::is_control));
     }
-    match wire::read::<StatusData>(http_status, None, body) {
+    match wire::read::<StatusData>(http_status, None, body, &Redactor::default()) {
         Ok(data) => {
             let reason = data.fail_reason.clone().unwrap_or_default();
             for text in [&data.status, &reason] {

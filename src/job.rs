@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::account::{Account, TokenSource};
+use crate::error::Error;
+use crate::plan::Limits;
 use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::Secret;
-use crate::source::{Finished, ReadMode};
+use crate::source::{Container, Finished, ReadMode};
 
 /// What to upload, for whom, and how. Everything but the video and the token has a default.
+///
+/// Values out of their range end the job with [`ErrorKind::Usage`](crate::ErrorKind::Usage) before any request.
 #[derive(Debug, Clone)]
+#[must_use = "a job does nothing until an engine uploads it"]
 pub struct Job {
     pub(crate) what: What,
     pub(crate) account: Option<Account>,
@@ -23,6 +28,9 @@ pub struct Job {
     pub(crate) processing: Duration,
     pub(crate) hand_over: bool,
 }
+
+/// The longest time that the service may be given.
+const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Where the video is.
 #[derive(Debug, Clone)]
@@ -136,7 +144,7 @@ impl Job {
     }
 
     /// `video/mp4`, `video/quicktime` or `video/webm`, instead of what the file's first bytes say; they are then not
-    /// looked at.
+    /// looked at. An upload that is carried on takes the type of the job that carries it on.
     pub fn content_type(mut self, content_type: &str) -> Self {
         self.content_type = Some(content_type.to_owned());
         self
@@ -194,8 +202,8 @@ impl Job {
         self
     }
 
-    /// How long the service may work on the video after the last byte; 30 minutes by default. Fetching a URL may take it
-    /// an hour besides.
+    /// How long the service may work on the video after the last byte: at most 30 days, 30 minutes by default. Fetching a
+    /// URL may take it an hour besides.
     pub const fn wait(mut self, processing: Duration) -> Self {
         self.processing = processing;
         self
@@ -206,5 +214,29 @@ impl Job {
     pub const fn hand_over(mut self, hand_over: bool) -> Self {
         self.hand_over = hand_over;
         self
+    }
+    /// Whether every value is in its range.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if let Some(chunk_size) = self.chunk_size {
+            let checked = Limits::TIKTOK.check_chunk(chunk_size);
+            checked.map_err(|error| {
+                Error::usage(format!("{} cannot be sent: {error}.", self.name()))
+            })?;
+        }
+        let known = |content_type: &str| {
+            let mut containers = [Container::Mp4, Container::Mov, Container::WebM].into_iter();
+            containers.any(|container| container.content_type() == content_type)
+        };
+        if let Some(content_type) = self.content_type.as_deref().filter(|given| !known(given)) {
+            return Err(Error::usage(format!(
+                "\"{content_type}\" is no content type that TikTok takes: it is video/mp4, video/quicktime or video/webm."
+            )));
+        }
+        if self.processing > LONGEST_WAIT {
+            return Err(Error::usage(
+                "TikTok may be waited for 30 days (2,592,000 s) at most.",
+            ));
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The journal: where every upload stands, durable before anything depends on it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -158,6 +159,12 @@ pub fn default_state_dir() -> Option<PathBuf> {
 ///
 /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the history cannot be read.
 pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
+    match std::fs::metadata(state_dir) {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Err(Error::no_directory(state_dir)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(no_state_dir(state_dir, error)),
+    }
     let status = Status::read(state_dir);
     if status.is_none() && state_dir.join("journal").exists() {
         tracing::error!(
@@ -227,6 +234,14 @@ fn broken(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>
         ),
         source,
     )
+}
+
+/// The state directory cannot be made or looked at. Where a file is in its way, another try does not help.
+fn no_state_dir(dir: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => Error::no_directory(dir),
+        _ => broken(&format!("making {}", dir.display()), error),
+    }
 }
 
 fn stamp(time: Timestamp) -> SystemTime {

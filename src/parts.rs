@@ -42,7 +42,7 @@ impl File {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let source = Source::open(path)?;
         let size = source.identity().size;
-        let plan = Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.max_chunk);
+        let plan = Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.max_chunk());
         let plan = plan.map_err(|error| Error::plan(path, error))?;
         Ok(Self {
             source,
@@ -101,7 +101,7 @@ fn upload(account: &str, size: u64) -> Option<Upload> {
         identity,
         fingerprint: None,
         content_type: "video/mp4".to_owned(),
-        plan: Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.min_chunk).ok()?,
+        plan: Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.min_chunk()).ok()?,
     };
     Some(Upload::new(key, origin, true, Now::read()))
 }

@@ -10,18 +10,12 @@ use serde::{Deserialize, Serialize};
 /// bytes. Source: Media Transfer Guide; the ceiling of 32,000,000 keeps even the last chunk, which carries the
 /// tail, below 64,000,000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
-    /// Smallest chunk of a file that is sent in several chunks.
-    pub min_chunk: u64,
-    /// Largest `chunk_size` a plan may use. The last chunk may be up to twice as long, less one byte.
-    pub max_chunk: u64,
-    /// Largest file the service takes under either reading of "GB".
-    pub max_file: u64,
-    /// Up to here the service takes a file under both readings; from here to `max_file` it decides.
-    pub sure_file: u64,
-    /// Largest `total_chunk_count`.
-    pub max_chunks: u32,
+    min_chunk: u64,
+    max_chunk: u64,
+    max_file: u64,
+    sure_file: u64,
+    max_chunks: u32,
 }
 
 impl Limits {
@@ -36,6 +30,45 @@ impl Limits {
 
     /// Chunk size used while the rate of the path is unknown, in bytes.
     pub const DEFAULT_CHUNK: u64 = 10_000_000;
+
+    /// Smallest chunk of a file that is sent in several chunks.
+    pub const fn min_chunk(&self) -> u64 {
+        self.min_chunk
+    }
+
+    /// Largest `chunk_size` a plan may use. The last chunk may be up to twice as long, less one byte.
+    pub const fn max_chunk(&self) -> u64 {
+        self.max_chunk
+    }
+
+    /// Largest file the service takes under either reading of "GB".
+    pub const fn max_file(&self) -> u64 {
+        self.max_file
+    }
+
+    /// Up to here the service takes a file under both readings; from here to [`max_file`](Self::max_file) it decides.
+    pub const fn sure_file(&self) -> u64 {
+        self.sure_file
+    }
+
+    /// Largest `total_chunk_count`.
+    pub const fn max_chunks(&self) -> u32 {
+        self.max_chunks
+    }
+
+    /// A chunk size that may be asked for.
+    pub(crate) fn check_chunk(&self, chunk_size: u64) -> Result<(), PlanError> {
+        let (min, max) = (self.min_chunk, self.max_chunk);
+        if (min..=max).contains(&chunk_size) {
+            Ok(())
+        } else {
+            Err(PlanError::ChunkSize {
+                chunk_size,
+                min,
+                max,
+            })
+        }
+    }
 
     /// The chunk size that `auto` stands for: what takes about 10 s at `rate` (bytes per second), within the limits;
     /// [`DEFAULT_CHUNK`](Self::DEFAULT_CHUNK) while the rate is unknown.
@@ -67,11 +100,41 @@ impl Default for Limits {
 /// assert_eq!(plan.chunk(4).content_range(), "bytes 40000000-50000122/50000123");
 /// # Ok::<(), chunkferry::PlanError>(())
 /// ```
+///
+/// One that is deserialised is checked against [`Limits::TIKTOK`], so a plan is always legal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Plan {
     video_size: u64,
     chunk_size: u64,
     chunk_count: u32,
+}
+
+/// A plan as it is written down; not checked yet.
+#[derive(Deserialize)]
+struct Stored {
+    video_size: u64,
+    chunk_size: u64,
+    chunk_count: u32,
+}
+
+impl TryFrom<Stored> for Plan {
+    type Error = PlanError;
+
+    fn try_from(stored: Stored) -> Result<Self, PlanError> {
+        let Stored {
+            video_size,
+            chunk_size,
+            chunk_count,
+        } = stored;
+        let plan = Self {
+            video_size,
+            chunk_size,
+            chunk_count,
+        };
+        plan.check(&Limits::TIKTOK)?;
+        Ok(plan)
+    }
 }
 
 /// Why a file cannot be planned. Each names the rule and the numbers.
@@ -129,13 +192,7 @@ impl Plan {
                 limit: limits.max_file,
             });
         }
-        if !(limits.min_chunk..=limits.max_chunk).contains(&preferred) {
-            return Err(PlanError::ChunkSize {
-                chunk_size: preferred,
-                min: limits.min_chunk,
-                max: limits.max_chunk,
-            });
-        }
+        limits.check_chunk(preferred)?;
         let plan = if video_size < 2 * preferred {
             Self {
                 video_size,
@@ -155,7 +212,7 @@ impl Plan {
     }
 
     /// Proves that the service takes this plan under both readings of "MB".
-    pub(crate) fn check(&self, limits: &Limits) -> Result<(), PlanError> {
+    fn check(&self, limits: &Limits) -> Result<(), PlanError> {
         let Self {
             video_size,
             chunk_size,

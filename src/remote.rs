@@ -76,8 +76,8 @@ impl Remote {
         let by_header = look.is_video_by_header();
         match (look.size, &look.start) {
             (Some(0), _) => refuse(PlanError::Empty.to_string()),
-            (Some(size), _) if size > Limits::TIKTOK.max_file => {
-                let limit = Limits::TIKTOK.max_file;
+            (Some(size), _) if size > Limits::TIKTOK.max_file() => {
+                let limit = Limits::TIKTOK.max_file();
                 refuse(PlanError::FileTooLarge { size, limit }.to_string())
             }
             (size @ Some(_), None) if by_header => Ok(Judgement::Fit { size }),

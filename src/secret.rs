@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+mod redact;
+
+pub(crate) use redact::Redactor;
+
 /// A text that neither `Debug` nor any error, event or log shows.
 ///
 /// It has no `Display` and no `Serialize`; who needs the text must call [`expose`](Self::expose), so every such place

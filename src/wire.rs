@@ -5,10 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::account::TokenError;
 use crate::plan::Plan;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 
 /// A call of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,9 +98,8 @@ pub(crate) struct PublishId<'a> {
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct StatusData {
-    #[serde(deserialize_with = "word")]
     pub(crate) status: String,
-    #[serde(default, deserialize_with = "optional_word")]
+    #[serde(default)]
     pub(crate) fail_reason: Option<String>,
     /// A count by the documents; read leniently, since it is only ever one witness of several.
     #[serde(default, deserialize_with = "lenient_u64")]
@@ -130,18 +130,8 @@ impl StatusData {
     }
 }
 
-fn word<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(shown(&String::deserialize(deserializer)?))
-}
-
-fn optional_word<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(|text| shown(&text)))
-}
-
 fn lenient_u64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
+    let value = Value::deserialize(deserializer)?;
     Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
 }
 
@@ -169,6 +159,9 @@ pub(crate) enum CallError {
     /// No connection was made: nothing reached the service.
     #[error("no connection: {0}")]
     Unsent(String),
+    /// No connection was made, because the server's certificate is not trusted.
+    #[error("no connection: {0}")]
+    Untrusted(String),
     /// The request may have arrived, its answer did not, or cannot be read.
     #[error("no answer: {0}")]
     Lost(String),
@@ -203,7 +196,7 @@ impl CallError {
         match self {
             Self::Unsent(_) | Self::Lost(_) => true,
             Self::Token(error) => error.is_temporary(),
-            Self::Refused(_) | Self::Source(_) | Self::Host(_) => false,
+            Self::Refused(_) | Self::Source(_) | Self::Host(_) | Self::Untrusted(_) => false,
         }
     }
 }
@@ -211,7 +204,7 @@ impl CallError {
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(default)]
-    data: serde_json::Value,
+    data: Value,
     error: ErrorBody,
 }
 
@@ -226,47 +219,104 @@ struct ErrorBody {
 
 /// Turns an answer of the API into a value or an error. The code decides; the HTTP status is only a second signal,
 /// because some errors come under HTTP 200 (Query Creator Info).
+///
+/// The only place where text of the service comes in, so secrets go out of it here. What serde says of an answer that it
+/// cannot read repeats that answer, and is not shown.
 pub(crate) fn read<T: DeserializeOwned>(
     http_status: u16,
     retry_after: Option<Duration>,
     body: &[u8],
+    redactor: &Redactor,
 ) -> Result<T, CallError> {
-    let refused = |code: String, message: String, log_id| {
-        let message = shown(&message);
+    let unreadable = |what| CallError::Lost(format!("HTTP {http_status} with {what}"));
+    let refused = |code, message, log_id| {
         CallError::Refused(ServiceError {
             http_status,
-            code: shown(&code),
+            code,
             message,
             log_id,
             retry_after,
         })
     };
-    match serde_json::from_slice::<Envelope>(body) {
-        Ok(Envelope { data, error }) if error.code == "ok" && http_status < 400 => {
-            serde_json::from_value(data).map_err(|error| {
-                CallError::Lost(format!(
-                    "HTTP {http_status} with data that cannot be read ({error})"
-                ))
-            })
-        }
-        Ok(Envelope { error, .. }) => Err(refused(
-            error.code,
-            error.message,
-            error.log_id.as_deref().map(shown),
-        )),
+    let Envelope { mut data, error } = match serde_json::from_slice(body) {
+        Ok(envelope) => envelope,
         Err(_) if http_status >= 400 => {
-            Err(refused(format!("http_{http_status}"), String::new(), None))
+            return Err(refused(format!("http_{http_status}"), String::new(), None));
         }
-        Err(error) => Err(CallError::Lost(format!(
-            "HTTP {http_status} with a body that is not the API's ({error})"
-        ))),
+        Err(_) => return Err(unreadable("a body that is not the API's")),
+    };
+    if let Some(upload_url) = data.get("upload_url").and_then(Value::as_str) {
+        redactor.learn_url(&upload_url.into());
+    }
+    if error.code == "ok" && http_status < 400 {
+        clean_data(&mut data, redactor);
+        return serde_json::from_value(data).map_err(|_| unreadable("data that cannot be read"));
+    }
+    let clean = |text: &str| clean(text, redactor);
+    let log_id = error.log_id.as_deref().map(clean);
+    Err(refused(clean(&error.code), clean(&error.message), log_id))
+}
+
+/// Cleans each text of an answer but the upload URL. A publish_id is kept as it is, as later calls need it, unless it is
+/// a secret.
+fn clean_data(data: &mut Value, redactor: &Redactor) {
+    for (name, value) in data.as_object_mut().into_iter().flatten() {
+        match (name.as_str(), &mut *value) {
+            ("upload_url", _) => {}
+            ("publish_id", Value::String(text)) => {
+                if redactor.is_told_in(text) {
+                    *value = Value::Null;
+                }
+            }
+            (_, Value::String(text)) => *text = clean(text, redactor),
+            _ => {}
+        }
     }
 }
 
-/// Text from outside as it may be shown: one line, bounded, no control characters.
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
+/// Text from outside as it may be kept and shown: bounded, without control characters and secrets. A word of the
+/// documents is no secret, even where a URL has the same word in its query.
+fn clean(text: &str, redactor: &Redactor) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    if WORDS.contains(&text.as_str()) {
+        return text;
+    }
+    redactor.redact(&text).chars().take(300).collect()
 }
+
+/// The codes, states and reasons that decide something here. Sources: Upload Video, Get Video Status, TikTok API v2 Error
+/// Handling.
+const WORDS: [&str; 29] = [
+    "access_token_invalid",
+    "auth_failed",
+    "auth_removed",
+    "duration_check_failed",
+    "file_format_check_failed",
+    "frame_rate_check_failed",
+    "internal",
+    "internal_error",
+    "invalid_param",
+    "invalid_params",
+    "invalid_publish_id",
+    "picture_size_check_failed",
+    "publish_cancelled",
+    "publish_not_cancellable",
+    "rate_limit_exceeded",
+    "reached_active_user_cap",
+    "scope_not_authorized",
+    "scope_permission_missed",
+    "spam_risk_too_many_pending_share",
+    "spam_risk_too_many_posts",
+    "spam_risk_user_banned_from_posting",
+    "token_not_authorized_for_specified_publish_id",
+    "url_ownership_unverified",
+    "video_pull_failed",
+    "FAILED",
+    "PROCESSING_DOWNLOAD",
+    "PROCESSING_UPLOAD",
+    "PUBLISH_COMPLETE",
+    "SEND_TO_USER_INBOX",
+];
 
 /// N of a progress header `bytes 0-N/TOTAL`, if it speaks of a file of `video_size` bytes.
 ///
@@ -302,7 +352,7 @@ mod tests {
     use super::*;
 
     fn refusal(status: u16, body: &str) -> ServiceError {
-        match read::<InitData>(status, None, body.as_bytes()) {
+        match read::<InitData>(status, None, body.as_bytes(), &Redactor::default()) {
             Err(CallError::Refused(error)) => error,
             other => panic!("{other:?}"),
         }
@@ -333,12 +383,12 @@ mod tests {
     fn a_gateways_page_is_a_refusal_by_status_and_never_a_success() {
         assert_eq!(refusal(502, "<html>bad gateway</html>").code, "http_502");
         assert!(matches!(
-            read::<InitData>(200, None, b"<html>"),
+            read::<InitData>(200, None, b"<html>", &Redactor::default()),
             Err(CallError::Lost(_))
         ));
         let half = br#"{"data":{"upload_url":"u"},"error":{"code":"ok"}}"#;
         assert!(matches!(
-            read::<InitData>(200, None, half),
+            read::<InitData>(200, None, half, &Redactor::default()),
             Err(CallError::Lost(_))
         ));
     }
@@ -359,14 +409,15 @@ mod tests {
             let body = format!(
                 r#"{{"data":{{"publish_id":"{id}","upload_url":"https://u"}},"error":{{"code":"ok"}}}}"#
             );
-            let read = read::<InitData>(200, None, body.as_bytes());
+            let read = read::<InitData>(200, None, body.as_bytes(), &Redactor::default());
             assert!(matches!(read, Err(CallError::Lost(_))), "{id}");
         }
         let body = format!(
             r#"{{"data":{{"status":"FAILED","fail_reason":"\u001b[31m{}"}},"error":{{"code":"ok"}}}}"#,
             "y".repeat(9_000)
         );
-        let status: StatusData = read(200, None, body.as_bytes()).expect("readable");
+        let status: StatusData =
+            read(200, None, body.as_bytes(), &Redactor::default()).expect("readable");
         let reason = status.fail_reason.expect("a reason");
         assert!(
             reason.starts_with("[31my") && reason.len() == 300,
@@ -424,7 +475,8 @@ mod tests {
             let body = format!(
                 r#"{{"data":{{"status":"FAILED","uploaded_bytes":{value}}},"error":{{"code":"ok"}}}}"#
             );
-            let status: StatusData = read(200, None, body.as_bytes()).expect("readable");
+            let status: StatusData =
+                read(200, None, body.as_bytes(), &Redactor::default()).expect("readable");
             assert_eq!(
                 (status.uploaded_bytes, status.stage()),
                 (expected, Stage::Failed),

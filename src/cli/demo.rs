@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Stdio;
 
+use chunkferry::Escaped;
 use chunkferry::emulator::Log;
 use clap::Args;
 use sha2::{Digest, Sha256};
@@ -163,7 +164,10 @@ fn narrate(told: &serde_json::Value, confirmed: u64) {
             confirmed / 1_000_000,
             SIZE / 1_000_000
         ),
-        Some("retry") => eprintln!("  {}; again", told["reason"].as_str().unwrap_or_default()),
+        Some("retry") => {
+            let reason = told["reason"].as_str().unwrap_or_default();
+            eprintln!("  {}; again", Escaped::new(reason));
+        }
         _ => {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chunkferry::{Job, Record, records};
+use chunkferry::{Escaped, Job, Record, records};
 use clap::Args;
 
 use super::exit::Exit;
@@ -36,19 +36,19 @@ impl List {
             notes.extend(record.reason.clone());
             println!(
                 "{}  {:<11} {part:>3}% of {:>9}  {}  ({})",
-                record.id,
-                record.state,
+                Escaped::new(&record.id),
+                Escaped::new(&record.state).to_string(),
                 humane(record.size),
-                record.name(),
-                notes.join(", ")
+                Escaped::new(&*record.name()),
+                Escaped::new(&notes.join(", "))
             );
             if record.state == "unknown" {
                 println!(
                     "{:18}look into {}'s inbox for a draft of about {}; if it is not there, pull or upload --again; to drop this record: forget {}",
                     "",
-                    record.account,
+                    Escaped::new(&record.account),
                     when(record.updated()),
-                    record.id
+                    Escaped::new(&record.id)
                 );
             }
         }
@@ -74,9 +74,9 @@ impl Forget {
         engine.forget(&record.id).await?;
         eprintln!(
             "{} is forgotten ({}, {}).",
-            record.name(),
-            record.id,
-            record.state
+            Escaped::new(&*record.name()),
+            Escaped::new(&record.id),
+            Escaped::new(&record.state)
         );
         Ok(Exit::DELIVERED)
     }
@@ -106,7 +106,7 @@ pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
 }
 
 /// What was typed, as it may be said again: a URL's query is a secret.
-fn shown(text: &str) -> Cow<'_, str> {
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
     if is_url(text) {
         Job::url(text).name().into()
     } else {
@@ -114,7 +114,7 @@ fn shown(text: &str) -> Cow<'_, str> {
     }
 }
 
-fn is_url(text: &str) -> bool {
+pub(super) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 

@@ -6,6 +6,7 @@ use chunkferry::Limits;
 use clap::Args;
 
 use super::exit::Exit;
+use super::list::shown;
 use super::size::{bytes, humane};
 use super::{Failure, Globals};
 
@@ -28,11 +29,12 @@ impl Plan {
     pub(super) fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
         let (what, size) = match (&self.file, self.size) {
             (Some(file), _) => {
+                let name = shown(&file.to_string_lossy()).into_owned();
                 let metadata = std::fs::metadata(file).map_err(|error| Failure {
                     exit: Exit(3),
-                    message: format!("{} cannot be read: {error}", file.display()),
+                    message: format!("{name} cannot be read: {error}"),
                 })?;
-                (file.display().to_string(), metadata.len())
+                (name, metadata.len())
             }
             (None, size) => ("A file".to_owned(), size.unwrap_or_default()),
         };
@@ -65,7 +67,7 @@ impl Plan {
             last.size(),
             last.content_range()
         );
-        if size > Limits::TIKTOK.sure_file {
+        if size > Limits::TIKTOK.sure_file() {
             eprintln!("More than 4,000,000,000 bytes: TikTok may refuse it.");
         }
         Ok(Exit::DELIVERED)

@@ -1,6 +1,10 @@
 //! `pull` and `cancel`: the service fetches the video itself.
 
-use chunkferry::Job;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use chunkferry::{Escaped, Job};
 use clap::Args;
 
 use super::exit::Exit;
@@ -13,12 +17,16 @@ use super::{Failure, Globals};
 #[derive(Debug, Args)]
 #[command(
     help_template = super::TEMPLATE,
-    after_help = "Example: chunkferry pull https://media.example/clip.mp4 --account lena"
+    after_help = "Example: chunkferry pull https://media.example/clip.mp4 --account lena\n\n\
+    Other users of this machine can see arguments. A signed URL comes in a file: --url-file."
 )]
 pub(super) struct Pull {
     /// On a host that your app has verified, without a redirect
-    #[arg(required = true, value_name = "URL")]
+    #[arg(required_unless_present = "url_file", value_name = "URL")]
     urls: Vec<String>,
+    /// File with more URLs, one on each line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    url_file: Option<PathBuf>,
     /// What tells this video from others, instead of the URL without its query
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
@@ -31,7 +39,11 @@ pub(super) struct Pull {
 
 impl Pull {
     pub(super) async fn run(self, globals: &Globals) -> Result<Exit, Failure> {
-        if self.key.is_some() && self.urls.len() > 1 {
+        let mut urls = self.urls;
+        if let Some(file) = &self.url_file {
+            urls.extend(read_urls(file)?);
+        }
+        if self.key.is_some() && urls.len() > 1 {
             return Err(Failure::usage(
                 "One --key cannot tell several videos apart: pull them one by one.",
             ));
@@ -44,7 +56,7 @@ impl Pull {
             state_dir: &state_dir,
             lasting: true,
         };
-        let jobs = self.urls.iter().map(|url| {
+        let jobs = urls.iter().map(|url| {
             let job = self.run.job(Job::url(url), &account);
             let job = job.preflight(!self.no_preflight);
             match &self.key {
@@ -57,6 +69,38 @@ impl Pull {
             .run(&place, globals, |options| options, "pull", jobs)
             .await
     }
+}
+
+/// Most bytes of a file of URLs.
+const MOST: u64 = 1 << 20;
+
+/// The URLs in a file. None of them is repeated in an error: they may be signed.
+fn read_urls(file: &Path) -> Result<Vec<String>, Failure> {
+    let cannot = |what: &dyn std::fmt::Display| {
+        Failure::usage(format!(
+            "{} is not usable as --url-file: {what}.",
+            file.display()
+        ))
+    };
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        io::stdin().take(MOST + 1).read_to_string(&mut text)
+    } else {
+        File::open(file).and_then(|file| file.take(MOST + 1).read_to_string(&mut text))
+    };
+    read.map_err(|error| cannot(&error))?;
+    if text.len() as u64 > MOST {
+        return Err(cannot(&"it has more than 1 MiB"));
+    }
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let urls: Vec<String> = lines
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect();
+    if urls.is_empty() {
+        return Err(cannot(&"it has no URL"));
+    }
+    Ok(urls)
 }
 
 /// Ask TikTok to end a pull that is under way
@@ -79,7 +123,8 @@ impl Cancel {
             );
         } else {
             eprintln!(
-                "TikTok cancels {publish_id}. The same pull again tells how it ended, without a new init."
+                "TikTok cancels {}. The same pull again tells how it ended, without a new init.",
+                Escaped::new(&publish_id)
             );
         }
         Ok(Exit::DELIVERED)

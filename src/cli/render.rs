@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use chunkferry::{Draft, Error, ErrorKind, Event, Job, Outcome, Plan, Progress};
+use chunkferry::{Draft, Error, ErrorKind, Escaped, Event, Job, Outcome, Plan, Progress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -33,8 +33,9 @@ impl Screen {
         }
     }
 
-    /// A line for people.
+    /// A line for people, escaped as a whole: names and what the service says are text from outside.
     pub(super) fn say(&self, text: &str) {
+        let text = Escaped::new(text);
         match &self.bars {
             Some(bars) => bars.suspend(|| eprintln!("{text}")),
             None if self.words => eprintln!("{text}"),
@@ -316,12 +317,10 @@ impl View<'_> {
         );
         if !self.screen.json {
             let publish_id = publish_id.as_deref().unwrap_or("-");
-            // A name with a tab or a line break in it must not make two fields or lines of one.
-            let name = self
-                .name
-                .replace('\\', "\\\\")
-                .replace('\t', "\\t")
-                .replace('\n', "\\n");
+            // A name with a tab or a line break in it must not make two fields or lines of one. With its own backslashes
+            // doubled, the name can be told from the field.
+            let name = self.name.replace('\\', "\\\\");
+            let (publish_id, name) = (Escaped::new(publish_id), Escaped::new(&name));
             self.screen
                 .print(&format!("{publish_id}\t{outcome}\t{name}"));
         }
@@ -346,6 +345,6 @@ fn bar(name: &str, total: u64, confirmed: u64) -> ProgressBar {
             .progress_chars("█▉▊▋▌▍▎▏ ");
     ProgressBar::new(total)
         .with_style(style)
-        .with_prefix(name.to_owned())
+        .with_prefix(Escaped::new(name).to_string())
         .with_position(confirmed)
 }

@@ -24,7 +24,7 @@ pub(super) struct RunArgs {
     #[arg(long)]
     no_wait: bool,
     /// How long TikTok may work on a video
-    #[arg(long, value_name = "SECS", default_value_t = 1800)]
+    #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(..=2_592_000))]
     wait: u64,
     /// Exit 75 instead of waiting for another chunkferry to end
     #[arg(long)]

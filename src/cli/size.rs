@@ -1,5 +1,7 @@
 //! Sizes as people type them.
 
+use chunkferry::Escaped;
+
 /// Bytes from `10MB` (10⁶), `10MiB` (2²⁰) or plain digits. `10M` is refused: nobody can know which of the two it means.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
@@ -21,6 +23,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
             ));
         }
         unit => {
+            let unit = Escaped::new(unit);
             return Err(format!(
                 "{unit} is no unit of size: use MB, MiB or plain bytes"
             ));
@@ -37,7 +40,10 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
             .ok()
             .map(|number| (number * factor as f64) as u64),
     };
-    bytes.ok_or_else(|| format!("{text} is not a size: write it like 10MB, 10MiB or 10000000"))
+    bytes.ok_or_else(|| {
+        let text = Escaped::new(text);
+        format!("{text} is not a size: write it like 10MB, 10MiB or 10000000")
+    })
 }
 
 /// As [`bytes`], but not zero: for rates.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chunkferry::Escaped;
 use clap::Args;
 
 use super::exit::Exit;
@@ -43,7 +44,8 @@ impl Status {
                     .as_deref()
                     .map(|reason| format!(" ({reason})"))
                     .unwrap_or_default();
-                println!("{publish_id}\t{}{reason}", status.status);
+                let status = format!("{}{reason}", status.status);
+                println!("{}\t{}", Escaped::new(&publish_id), Escaped::new(&status));
             }
             if status.is_final || !self.wait {
                 return Ok(if status.fail_reason.is_some() {

@@ -8,6 +8,7 @@ use chunkferry::{Account, Job, Ledger, Options, ReadMode};
 use clap::Args;
 
 use super::exit::Exit;
+use super::list::is_url;
 use super::render::Screen;
 use super::run::{Place, RunArgs};
 use super::size::{bytes, rate};
@@ -72,6 +73,15 @@ fn read_mode(text: &str) -> Result<ReadMode, String> {
 
 impl Upload {
     pub(super) async fn run(self, mut globals: Globals) -> Result<Exit, Failure> {
+        if self
+            .files
+            .iter()
+            .any(|file| is_url(&file.to_string_lossy()) && !file.exists())
+        {
+            return Err(Failure::usage(
+                "A URL is fetched by TikTok, not sent from here: chunkferry pull URL.",
+            ));
+        }
         let screen = Screen::new(globals.json);
         let mut local = None;
         let state_dir = if self.emulator {

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use chunkferry::Escaped;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -32,12 +33,8 @@ pub(crate) fn ask<T: DeserializeOwned>(
     let Some(end) = end.filter(|_| answer.starts_with(b"HTTP/1.1 200 ")) else {
         let status = answer.split(|byte| *byte == b'\r').next();
         let status = String::from_utf8_lossy(status.unwrap_or_default());
-        // Whoever it is, it does not get to write to a terminal.
-        let status: String = status
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(40)
-            .collect();
+        let status: String = status.chars().take(40).collect();
+        let status = Escaped::new(&status);
         return Err(io::Error::other(format!("it says `{status}`")));
     };
     serde_json::from_slice(&answer[end + 4..]).map_err(io::Error::other)

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION, RANGE};
+use reqwest::header::{
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE,
+};
 use serde_json::json;
 
 use super::{Client, text, unanswered};
@@ -16,6 +18,7 @@ const FIRST_BYTES: usize = 512;
 impl Client {
     /// Looks at a URL that the service is to fetch: at its headers, or, `closer`, at its first bytes.
     pub(crate) async fn look(&self, remote: &Remote, closer: bool) -> Result<Look, CallError> {
+        self.redactor.learn_query(&remote.secret());
         let method = if closer { Method::GET } else { Method::HEAD };
         let mut request = self.http.request(method.clone(), remote.url().clone());
         if closer {
@@ -26,8 +29,8 @@ impl Client {
             let mut answer = request.send().await.map_err(unanswered)?;
             let mut look = Look {
                 http_status: answer.status().as_u16(),
-                location: text(answer.headers(), &LOCATION),
-                content_type: text(answer.headers(), &CONTENT_TYPE),
+                location: self.told(answer.headers(), &LOCATION),
+                content_type: self.told(answer.headers(), &CONTENT_TYPE),
                 size: whole_size(answer.headers()),
                 start: None,
             };
@@ -56,6 +59,11 @@ impl Client {
         let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
         self.log(Call::Look, host, request, answer, started, &result);
         result
+    }
+
+    /// A header, without secrets.
+    fn told(&self, headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+        Some(self.redactor.redact(&text(headers, name)?))
     }
 }
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use futures::Stream;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use serde_json::json;
 
-use super::{Client, drain, lost_reason, retry_after, text, unanswered};
+use super::{Client, drain, retry_after, text, unanswered};
 use crate::body::{Body, Meter, Piece};
 use crate::killpoint::reach;
 use crate::plan::Chunk;
@@ -28,10 +28,7 @@ impl Client {
     where
         S: Stream<Item = std::io::Result<Piece>> + Send + Sync + Unpin + 'static,
     {
-        let url = self
-            .hosts
-            .check(upload_url.expose())
-            .map_err(CallError::Host)?;
+        let url = self.check_host(upload_url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let meter = body.meter();
         let started = Instant::now();
@@ -57,40 +54,44 @@ impl Client {
             answered = exchange => answered,
             dead = watch(&meter, self.waits, chunk.size()) => Err(CallError::Lost(dead)),
         };
-        let result = match &answered {
-            Ok((200..300, _)) if !meter.is_all_taken() => Err(CallError::Lost(
-                "success was claimed before all bytes were sent".into(),
-            )),
-            Ok((400, _)) if meter.longest_idle() >= self.waits.standstill => Err(CallError::Lost(
-                "it was refused after the line had stood still".into(),
-            )),
-            Ok((http_status, headers)) => {
-                let header = text(headers, &CONTENT_RANGE);
-                let progress =
-                    header.and_then(|header| wire::progress(&header, chunk.video_size()));
-                Ok(PutAnswer {
-                    http_status: *http_status,
-                    progress,
-                    retry_after: retry_after(headers),
-                })
+        let (answer, result) = match answered {
+            Ok((status, headers)) => {
+                let result = self.put_answered(status, &headers, chunk, &meter);
+                (Some((status, headers)), result)
             }
-            Err(error) => Err(match (meter.take_fault(), error) {
-                (Some(fault), _) => CallError::Source(fault),
-                (None, CallError::Unsent(reason)) => CallError::Unsent(reason.clone()),
-                (None, error) => CallError::Lost(lost_reason(error)),
-            }),
+            Err(error) => (
+                None,
+                Err(meter.take_fault().map_or(error, CallError::Source)),
+            ),
         };
         let request =
             json!({ "content_range": chunk.content_range(), "content_type": content_type });
-        self.log(
-            Call::Put,
-            &host,
-            request,
-            answered.as_ref().ok().map(|(s, h)| (*s, h)),
-            started,
-            &result,
-        );
+        let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
+        self.log(Call::Put, &host, request, answer, started, &result);
         result
+    }
+
+    fn put_answered(
+        &self,
+        http_status: u16,
+        headers: &HeaderMap,
+        chunk: Chunk,
+        meter: &Meter,
+    ) -> Result<PutAnswer, CallError> {
+        match http_status {
+            200..300 if !meter.is_all_taken() => Err(CallError::Lost(
+                "success was claimed before all bytes were sent".into(),
+            )),
+            400 if meter.longest_idle() >= self.waits.standstill => Err(CallError::Lost(
+                "it was refused after the line had stood still".into(),
+            )),
+            _ => Ok(PutAnswer {
+                http_status,
+                progress: text(headers, &CONTENT_RANGE)
+                    .and_then(|header| wire::progress(&header, chunk.video_size())),
+                retry_after: retry_after(headers),
+            }),
+        }
     }
 }
 

@@ -54,6 +54,7 @@ fn for_people(call: Call, account: &Account, error: CallError) -> Error {
     match error {
         CallError::Refused(error) => Error::refused(call, account.name(), error),
         CallError::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
+        CallError::Untrusted(reason) => Error::untrusted(&reason),
         error => Error::temporary(format!(
             "The {} was not answered ({error}). Ask again later.",
             call.name()

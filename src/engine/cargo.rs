@@ -58,10 +58,11 @@ impl Cargo {
                     None => return Err(Error::needs_its_url(id)),
                 }
             }
-            What::Url { url, .. } => Self::Url {
-                remote: Remote::parse(url, shared.client.is_emulated())?,
-                size: None,
-            },
+            What::Url { url, .. } => {
+                let remote = Remote::parse(url, shared.client.is_emulated())?;
+                shared.client.redactor().learn_query(&remote.secret());
+                Self::Url { remote, size: None }
+            }
         })
     }
 
@@ -146,10 +147,14 @@ impl Cargo {
         }
     }
 
-    /// Adds what was just learned to what an earlier run knew.
+    /// Adds what was just learned to what an earlier run knew, and what this job says of it.
     pub(super) fn amend(&self, origin: &mut Origin) {
-        if let (Self::Url { size: seen, .. }, Origin::Url { size, .. }) = (self, origin) {
-            *size = seen.or(*size);
+        match (self, origin) {
+            (Self::Url { size: seen, .. }, Origin::Url { size, .. }) => *size = seen.or(*size),
+            (Self::File(sending), Origin::File { content_type, .. }) => {
+                content_type.clone_from(&sending.content_type);
+            }
+            _ => {}
         }
     }
 

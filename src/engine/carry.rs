@@ -35,6 +35,7 @@ pub(super) async fn carry(
             "No access token: the job has no account.".into(),
         ));
     };
+    job.check()?;
     let tell = &|event| {
         // Nobody needs to listen.
         let _ = events.send(event);
@@ -82,6 +83,9 @@ pub(super) async fn carry(
         }
     };
     tracing::Span::current().record("id", &*upload.id);
+    if let Some(session) = upload.session() {
+        shared.client.redactor().learn_url(&session.upload_url);
+    }
     upload.run.limits = RunLimits {
         processing: job.processing,
         hand_over: job.hand_over,

@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::plan::Limits;
 use crate::remote::{Judgement, Remote};
+use crate::wire::CallError;
 
 /// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
 pub(super) async fn look(
@@ -14,10 +15,13 @@ pub(super) async fn look(
 ) -> Result<Option<u64>, Error> {
     for closer in [false, true] {
         let looked = client.look(remote, closer).await;
-        let looked = looked.map_err(|error| Error::unreachable(&remote.shown(), error))?;
+        let looked = looked.map_err(|error| match error {
+            CallError::Untrusted(reason) => Error::untrusted_look(&remote.shown(), &reason),
+            error => Error::unreachable(&remote.shown(), error),
+        })?;
         if let Judgement::Fit { size } = remote.judge(&looked)? {
             let text = match size {
-                Some(size) if size > Limits::TIKTOK.sure_file => {
+                Some(size) if size > Limits::TIKTOK.sure_file() => {
                     format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them")
                 }
                 Some(_) => return Ok(size),

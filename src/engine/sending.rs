@@ -27,7 +27,7 @@ const LONG_SYNC: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Sending {
     pub(super) source: Source,
-    content_type: String,
+    pub(super) content_type: String,
     read: ReadMode,
     pub(super) finished: Finished,
     /// How a new upload of it would be cut; one that is carried on keeps its own.
@@ -102,7 +102,7 @@ impl Sending {
     /// What a person should know of it beforehand.
     pub(super) fn remarks(&self) -> Vec<String> {
         let size = self.plan.video_size();
-        let large = (size > Limits::TIKTOK.sure_file)
+        let large = (size > Limits::TIKTOK.sure_file())
             .then(|| format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"));
         let slow = self
             .last_rate

@@ -33,6 +33,7 @@ impl Transfer {
             Stop::ForeignToken => Error::foreign_token(self.account.name()),
             Stop::NoToken(reason) => Error::no_token(reason.into()),
             Stop::Host(reason) => Error::host(&reason),
+            Stop::Untrusted(reason) => Error::untrusted(&reason),
             Stop::Spent(reason) => Error::temporary(match self.upload.plan() {
                 Some(plan) => self.unfinished(&reason, plan.video_size()),
                 None => format!(

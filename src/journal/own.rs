@@ -11,17 +11,8 @@ use crate::error::Error;
 /// Makes the state directory if need be. One that another user could exchange or fill is refused.
 pub(super) fn state_dir(dir: &Path) -> Result<(), Error> {
     let cannot = |error| super::broken(&format!("making {}", dir.display()), error);
-    match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Err(refused(dir, "is no directory".into()));
-        }
-        made => made.map_err(cannot)?,
-    }
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| super::no_state_dir(dir, error))?;
     // Of a link that leads to the directory, whoever owns the link decides where it leads.
     let (named, reached) = (dir.symlink_metadata(), dir.metadata());
     let (named, reached) = named

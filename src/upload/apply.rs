@@ -192,6 +192,7 @@ pub(super) fn stop_for(call: Call, error: CallError) -> Stop {
         CallError::Refused(error) => Stop::Refused(call, error),
         CallError::Token(error) => Stop::NoToken(error.to_string()),
         CallError::Host(reason) => Stop::Host(reason),
+        CallError::Untrusted(reason) => Stop::Untrusted(reason),
         error => Stop::Spent(format!("{} failed: {error}.", capitalised(call.name()))),
     }
 }

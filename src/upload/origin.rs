@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::host;
-use crate::plan::{Limits, Plan};
+use crate::plan::Plan;
 
 /// What P2 is about: the same video for the same account, API base and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,7 +75,6 @@ pub(crate) enum Origin {
         #[serde(default)]
         fingerprint: Option<String>,
         content_type: String,
-        #[serde(deserialize_with = "legal")]
         plan: Plan,
     },
     /// A URL that the service fetches itself.
@@ -85,14 +84,6 @@ pub(crate) enum Origin {
         /// In bytes, where its host has told.
         size: Option<u64>,
     },
-}
-
-/// All arithmetic with a plan relies on its being legal, so one that is not, however it came into a row, is damage.
-fn legal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Plan, D::Error> {
-    let plan = Plan::deserialize(deserializer)?;
-    plan.check(&Limits::TIKTOK)
-        .map_err(serde::de::Error::custom)?;
-    Ok(plan)
 }
 
 /// What the file system says of a file without reading its bytes.

@@ -98,6 +98,8 @@ pub(crate) enum Stop {
     Spent(String),
     /// There was no token; why, in words.
     NoToken(String),
+    /// The certificate of a server is not trusted; in the words of TLS.
+    Untrusted(String),
     /// The upload host is not one we send to.
     Host(String),
 }

@@ -441,3 +441,41 @@ fn status_forget_and_plan_do_what_their_names_say() {
     scene.upload(&file, &[]).end().expect(0);
     assert_eq!(scene.log().drafts, 2, "forgotten means new");
 }
+
+#[test]
+fn a_corrected_content_type_is_the_one_that_is_sent() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 30_000_000);
+    let wire = scene.path("wire.jsonl");
+    let log = ["--wire-log", wire.to_str().unwrap()];
+    let sent = || {
+        let text = fs::read_to_string(&wire).unwrap();
+        fs::remove_file(&wire).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let types =
+            lines.filter_map(|line| Some(line["request"]["content_type"].as_str()?.to_owned()));
+        types.collect::<std::collections::BTreeSet<_>>()
+    };
+    let wrong = ["--content-type", "video/webm", "--bwlimit", "20MB"];
+    for (again, right) in [
+        (false, &[][..]),
+        (true, &["--content-type", "video/quicktime"]),
+    ] {
+        let again = again.then_some("--again");
+        let mut run = scene.upload(&file, &wrong).args(log).args(again).start();
+        run.until_confirmed(10_000_000);
+        assert!(run.kill());
+        assert_eq!(sent(), ["video/webm".to_owned()].into());
+        scene
+            .upload(&file, right)
+            .args(log)
+            .args(again)
+            .end()
+            .expect(0);
+        let wanted = right.last().unwrap_or(&"video/mp4");
+        assert_eq!(sent(), [(*wanted).to_owned()].into());
+    }
+    assert_eq!(scene.log().drafts, 2);
+}

@@ -1,9 +1,11 @@
 //! A URL that the service fetches itself: the init is the post, and its answer may be lost.
 
 use std::fs::File;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use crate::nginx::Nginx;
+use crate::rogue::{Bad, Rogue, ok, text};
 use crate::scene::{Ended, MIB, Scene, Start};
 use crate::secrets::files;
 use crate::video;
@@ -427,5 +429,75 @@ fn the_query_of_a_url_is_written_down_nowhere() {
         let bytes = std::fs::read(&file).unwrap();
         let found = bytes.windows(6).any(|window| window == b"s3cret");
         assert!(!found, "{}", file.display());
+    }
+}
+
+#[test]
+fn a_signed_url_comes_from_a_file_or_from_standard_input_and_is_no_argument() {
+    let scene = Scene::new(&[], &[]);
+    let signed = |name: &str| format!("https://media.example/{name}?{SECRET}");
+    let rogue = Rogue::start(|_| Bad::Init(text(ok(r#"{"publish_id":"p.1"}"#))));
+    let at_rogue = |args: &[&str]| {
+        let mut command = scene.command(["pull", "--no-preflight"]);
+        command.args(args).env("CHUNKFERRY_API_BASE", &rogue.base);
+        command
+    };
+    let urls = scene.path("urls");
+    std::fs::write(
+        &urls,
+        format!("\u{feff}{}\r\n\n  {}\n", signed("a"), signed("b")),
+    )
+    .unwrap();
+    let both = ["--url-file", "urls", &signed("c")];
+    let ended = at_rogue(&both).end().expect(0);
+    let mut names: Vec<&str> = ended
+        .stdout
+        .lines()
+        .filter_map(|line| line.rsplit('/').next())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a", "b", "c"]);
+
+    let mut child = at_rogue(&["--url-file", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(signed("d").as_bytes())
+        .unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stdout).contains("media.example/d\n"));
+
+    std::fs::write(&urls, "\n\n").unwrap();
+    for file in ["urls", "missing", "."] {
+        let ended = at_rogue(&["--url-file", file]).end().expect(2);
+        assert!(ended.stderr.contains("--url-file"), "{}", ended.stderr);
+    }
+    std::fs::write(&urls, format!("media.example/e?{SECRET}")).unwrap();
+    let ended = at_rogue(&["--url-file", "urls"]).end().expect(2);
+    assert!(!ended.stderr.contains("s3cret"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_signed_url_in_the_wrong_place_is_not_repeated() {
+    let scene = Scene::new(&[], &[]);
+    let signed = format!("https://media.example/a.mp4?{SECRET}");
+    for args in [
+        &["upload"][..],
+        &["upload", "--json"],
+        &["plan"],
+        &[],
+        &["list"],
+    ] {
+        let ended = scene.command(args).arg(&signed).end();
+        assert_ne!(ended.code, Some(0));
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains("s3cret"), "{args:?}: {said}");
     }
 }

@@ -13,10 +13,10 @@ use crate::scene::{Ended, Scene, Start, full};
 const SIZE: u64 = 12_000_000;
 
 /// Writes an answer; the request was read to its end.
-type Answer = Box<dyn Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync>;
+pub(crate) type Answer = Box<dyn Fn(&mut TcpStream) -> std::io::Result<()> + Send + Sync>;
 
 /// What is answered instead of a good answer.
-enum Bad {
+pub(crate) enum Bad {
     Init(Answer),
     Put(Answer),
     /// Before the body was read.
@@ -24,14 +24,14 @@ enum Bad {
     Status(Answer),
 }
 
-struct Rogue {
-    base: String,
+pub(crate) struct Rogue {
+    pub(crate) base: String,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Rogue {
     /// Behaves well, but for the bad part.
-    fn start(bad: impl FnOnce(&str) -> Bad) -> Self {
+    pub(crate) fn start(bad: impl FnOnce(&str) -> Bad) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let rogue = Self {
@@ -49,7 +49,7 @@ impl Rogue {
         rogue
     }
 
-    fn count(&self, method_and_path: &str) -> usize {
+    pub(crate) fn count(&self, method_and_path: &str) -> usize {
         let requests = self.requests.lock().unwrap();
         requests
             .iter()
@@ -106,21 +106,19 @@ fn serve(
             (_, false, true) => {
                 stream.write_all(status(r#""SEND_TO_USER_INBOX""#, "").as_bytes())?
             }
-            (_, false, false) => {
-                stream.write_all(init("p.1", &format!("{base}/upload")).as_bytes())?
-            }
+            (_, false, false) => stream.write_all(init("p.1", &upload_url(base)).as_bytes())?,
         }
     }
 }
 
-fn http(status: u16, headers: &str, body: &str) -> String {
+pub(crate) fn http(status: u16, headers: &str, body: &str) -> String {
     format!(
         "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n{body}",
         body.len()
     )
 }
 
-fn ok(data: &str) -> String {
+pub(crate) fn ok(data: &str) -> String {
     http(
         200,
         "",
@@ -134,12 +132,19 @@ fn init(publish_id: &str, upload_url: &str) -> String {
     ))
 }
 
+/// Where its chunks go.
+pub(crate) fn upload_url(base: &str) -> String {
+    format!("{base}/upload/?upload_id=7301234&upload_token={UPLOAD_TOKEN}")
+}
+
+pub(crate) const UPLOAD_TOKEN: &str = "uPlOaDtOkEn0123456789";
+
 fn status(word: &str, more: &str) -> String {
     ok(&format!(r#"{{"status":{word}{more}}}"#))
 }
 
 /// Always this text.
-fn text(text: impl Into<String>) -> Answer {
+pub(crate) fn text(text: impl Into<String>) -> Answer {
     let text = text.into();
     Box::new(move |stream| stream.write_all(text.as_bytes()))
 }

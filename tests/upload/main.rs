@@ -9,6 +9,7 @@ mod load;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 #[path = "../cli/process.rs"]
 mod process;
+mod ranges;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 mod service;
 mod stage;

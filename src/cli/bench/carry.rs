@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chunkferry::{Event, Job, Ledger, ReadMode};
+use chunkferry::{Escaped, Event, Job, Ledger, ReadMode};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -72,7 +72,7 @@ pub(super) async fn carry(setup: Setup, globals: &Globals) -> Result<Exit, Failu
         async move {
             while let Some(event) = handle.event().await {
                 if let Event::Retry { reason, .. } | Event::SessionLost { reason } = event {
-                    eprintln!("{reason}");
+                    eprintln!("{}", Escaped::new(&reason));
                 }
             }
             handle.await
