@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::account::TokenError;
 use crate::plan::Plan;
 use crate::secret::Secret;
+use crate::token::TokenError;
 
 /// A call of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
