@@ -1,12 +1,12 @@
 //! Who uploads: a name of the user's own and the source of its access tokens.
 
-use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use crate::secret::Secret;
+use crate::token::TokenError;
 
 /// Where an access token comes from; asked before each call of the API.
 ///
@@ -118,49 +118,6 @@ impl<T: TokenSource> TokenSource for Arc<T> {
         refused: Option<&'a Secret>,
     ) -> BoxFuture<'a, Result<Secret, TokenError>> {
         (**self).token(refused)
-    }
-}
-
-/// Why a [`TokenSource`] has no token now.
-///
-/// Any error, and any text, turns into one that a person must see to; [`temporary`](Self::temporary) marks those that
-/// pass by themselves. What it says is shown, so it must hold no secret.
-#[derive(Debug)]
-pub struct TokenError {
-    cause: Box<dyn Error + Send + Sync>,
-    temporary: bool,
-}
-
-impl TokenError {
-    /// The same call can succeed later, without anybody doing anything: a timeout, a 503, a lost connection.
-    pub fn temporary(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            cause: cause.into(),
-            temporary: true,
-        }
-    }
-
-    pub(crate) const fn is_temporary(&self) -> bool {
-        self.temporary
-    }
-
-    pub(crate) fn into_cause(self) -> Box<dyn Error + Send + Sync> {
-        self.cause
-    }
-}
-
-impl fmt::Display for TokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.cause.fmt(f)
-    }
-}
-
-impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for TokenError {
-    fn from(cause: E) -> Self {
-        Self {
-            cause: cause.into(),
-            temporary: false,
-        }
     }
 }
 

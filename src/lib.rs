@@ -74,6 +74,7 @@ mod retry;
 mod secret;
 mod source;
 mod throttle;
+mod token;
 mod upload;
 mod wire;
 mod wirelog;
@@ -85,7 +86,7 @@ pub mod fuzz;
 #[doc(hidden)]
 pub mod parts;
 
-pub use account::{Account, TokenError, TokenSource};
+pub use account::{Account, TokenSource};
 pub use draft::{Draft, Outcome};
 pub use engine::{Engine, Handle, Options, Status, Watcher};
 pub use error::{Error, ErrorKind, Who};
@@ -96,6 +97,7 @@ pub use journal::{Record, default_state_dir, fragile_state_dir, records};
 pub use plan::{Chunk, Limits, Plan, PlanError};
 pub use secret::Secret;
 pub use source::ReadMode;
+pub use token::TokenError;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;

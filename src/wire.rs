@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::account::TokenError;
 use crate::plan::Plan;
 use crate::secret::{Redactor, Secret};
+use crate::token::TokenError;
 
 /// A call of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

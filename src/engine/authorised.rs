@@ -5,12 +5,13 @@ use std::time::Duration;
 use tracing::Instrument;
 
 use super::Status;
-use crate::account::{Account, TokenError};
+use crate::account::Account;
 use crate::client::Client;
 use crate::clock;
 use crate::error::Error;
 use crate::governor::Line;
 use crate::secret::Secret;
+use crate::token::TokenError;
 use crate::wire::{Call, CallError, Stage};
 
 /// How long the source of a token may take before nobody waits for it any more.

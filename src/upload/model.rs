@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{Destination, Identity, Key, Origin, Reply, State, Step, Upload, Video};
-use crate::account::TokenError;
 use crate::clock::{Now, Timestamp};
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
+use crate::token::TokenError;
 use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
 
 /// Requests that one run may make before it ends: three sessions of at most twelve chunks, and half an hour of polling.

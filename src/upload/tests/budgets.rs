@@ -1,8 +1,8 @@
 //! How often is often enough: questions about one doubt, attempts at one thing, and how long each waits.
 
 use super::*;
-use crate::account::TokenError;
 use crate::retry::{Backoff, WINDOW};
+use crate::token::TokenError;
 
 const RANDOM: u64 = u64::MAX;
 
