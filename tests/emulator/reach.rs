@@ -80,7 +80,13 @@ fn another_machine_cannot_choose_what_is_read_and_fetched() {
 
 #[test]
 fn what_comes_through_a_proxy_on_this_machine_does_not_count_as_from_this_machine() {
-    for header in ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via"] {
+    for header in [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "forwarded",
+        "via",
+    ] {
         let emulator = started(&[], &[]);
         let mut line = Line::open(&emulator);
         refuses_to_be_steered(&emulator, &mut line, &[(header, "x")]);
