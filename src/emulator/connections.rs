@@ -34,6 +34,7 @@ struct State {
     requests: usize,
     /// When that changed last.
     since: Instant,
+    /// It was asked to leave already.
     leaving: bool,
 }
 
@@ -65,7 +66,7 @@ impl Client {
 
     fn idle_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.requests == 0).then_some(state.since)
+        (state.requests == 0 && !state.leaving).then_some(state.since)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,12 +118,9 @@ impl Connections {
         self.open.len() >= self.most
     }
 
-    /// Asks the connection to leave that has been idle for the longest time, unless another one is on its way out.
+    /// Asks the connection to leave that has been idle for the longest time.
     pub(crate) fn close_oldest_idle(&self) {
         let clients = self.open.values();
-        if clients.clone().any(|client| client.state().leaving) {
-            return;
-        }
         let idle = clients.filter_map(|client| Some((client.idle_since()?, client)));
         if let Some((_, oldest)) = idle.min_by_key(|(since, _)| *since) {
             oldest.state().leaving = true;

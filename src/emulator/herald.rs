@@ -44,6 +44,8 @@ async fn deliver(shared: Arc<Shared>, batch: Vec<Message>) {
 }
 
 async fn deliver_one(shared: &Shared, message: Message) {
+    // Before the time is taken that the signature carries.
+    let _turn = shared.deliveries.acquire().await;
     let (unix, settings) = {
         let world = shared.world();
         (world.clock.unix(world.now()), world.settings(None))
@@ -55,12 +57,11 @@ async fn deliver_one(shared: &Shared, message: Message) {
         .body(Full::new(Bytes::from(message.body.clone())));
     let answered = match request {
         Ok(request) => {
-            let ca = settings.pull_ca_file.as_deref();
-            let _turn = shared.deliveries.acquire().await;
-            let hook = &message.hook;
-            outgoing::send(&hook.url, request, ca, hook.only).await.ok()
+            let (hook, ca) = (&message.hook, settings.pull_ca_file.as_deref());
+            let answered = outgoing::send(&hook.url, request, ca, hook.only).await;
+            answered.map_err(|error| error.to_string())
         }
-        Err(_) => None,
+        Err(error) => Err(error.to_string()),
     };
     let status = answered.map(|answer| answer.status().as_u16());
     let mut world = shared.world();

@@ -187,6 +187,9 @@ pub struct WebhookLog {
     pub publish_id: Option<String>,
     /// How the receiver answered; null if it did not.
     pub http_status: Option<u16>,
+    /// Why there was no answer.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// One request.

@@ -20,7 +20,13 @@ pub(crate) enum Sender {
 }
 
 /// What proxies add to the requests that they pass on.
-const BY_PROXY: [&str; 4] = ["via", "forwarded", "x-forwarded-for", "x-forwarded-proto"];
+const BY_PROXY: [&str; 5] = [
+    "via",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-real-ip",
+];
 
 impl Sender {
     pub(crate) fn of(parts: &Parts) -> Self {

@@ -162,7 +162,7 @@ settings! {
         "A status nobody listed, told while an upload is processed.";
     extra_fail_reason: Option<String> as NoneOr("none, or any text up to 1000 bytes") = None, "O-21",
         "A fail_reason nobody listed; every upload then ends FAILED with it.";
-    daily_posts: u64 as Count("15, 25, or a number from 0 to 10,000") = 15, "O-22",
+    daily_posts: u64 as Count("15, 25, or a number from 0 to 1,000,000") = 15, "O-22",
         "Direct posts a creator may make in 24 hours.";
     inbox_post_info: InboxPostInfo as Choice("") = InboxPostInfo::Ignore, "O-23",
         "What post_info does on an inbox video.";
@@ -174,15 +174,15 @@ settings! {
         "Whether a JSON body may come without the documented Content-Type.";
     limits: Limits as Choice("") = Limits::Documented, "dial",
         "Rate windows and caps; off lifts all of them.";
-    init_per_minute: u64 as Count("6, or a number from 0 to 10,000") = 6, "D",
+    init_per_minute: u64 as Count("6, or a number from 0 to 1,000,000") = 6, "D",
         "Calls of one init endpoint a token may make in a minute.";
-    status_per_minute: u64 as Count("30, or a number from 0 to 10,000") = 30, "D",
+    status_per_minute: u64 as Count("30, or a number from 0 to 1,000,000") = 30, "D",
         "Status calls a token may make in a minute.";
-    creator_info_per_minute: u64 as Count("20, or a number from 0 to 10,000") = 20, "D",
+    creator_info_per_minute: u64 as Count("20, or a number from 0 to 1,000,000") = 20, "D",
         "Creator info calls a token may make in a minute.";
-    user_info_per_minute: u64 as Count("600, or a number from 0 to 10,000") = 600, "D",
+    user_info_per_minute: u64 as Count("600, or a number from 0 to 1,000,000") = 600, "D",
         "User info calls a token may make in a minute.";
-    pending_cap: u64 as Count("5, or a number from 0 to 10,000") = 5, "D",
+    pending_cap: u64 as Count("5, or a number from 0 to 1,000,000") = 5, "D",
         "Shares of one creator that may wait un-posted within 24 hours.";
     url_lifetime: Duration as Time("1h, or a duration from 0s to 3650d") = Duration::from_secs(3600), "D",
         "How long an upload_url lives; the upload must end inside it.";

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use hyper::header::USER_AGENT;
 use hyper::http::request::Parts;
 
+use super::bounded::short;
 use super::log::RequestLog;
 
 /// More than anyone reads, and little enough to keep for nobody.
@@ -58,14 +59,10 @@ pub(crate) fn request(at: u64, parts: &Parts) -> RequestLog {
     RequestLog {
         at,
         method: parts.method.to_string(),
-        path: short(parts.uri.path()),
-        client: client.map(|client| short(&client)),
+        path: short(parts.uri.path(), LONGEST),
+        client: client.map(|client| short(&client, LONGEST)),
         ..RequestLog::default()
     }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(LONGEST).collect()
 }
 
 #[cfg(test)]

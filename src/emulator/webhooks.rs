@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use url::{Position, Url};
 
-use super::bounded::Last;
+use super::bounded::{Last, short};
 use super::clock::Moment;
 use super::creator::open_id;
 use super::log::WebhookLog;
@@ -135,11 +135,11 @@ impl Webhooks {
         }
     }
 
-    /// Notes an attempt; one that was not answered 200 is made again later, until it is too old.
+    /// Notes an attempt: its answer, or why there was none. One that was not answered 200 is made again later, until it is too old.
     pub(crate) fn tried(
         &mut self,
         mut message: Message,
-        status: Option<u16>,
+        answered: Result<u16, String>,
         now: Moment,
         at: u64,
     ) {
@@ -152,11 +152,12 @@ impl Webhooks {
             host: message.hook.url[Position::BeforeHost..Position::AfterPort].to_owned(),
             attempt: message.attempts,
             publish_id: message.publish_id.clone(),
-            http_status: status,
+            http_status: answered.as_ref().ok().copied(),
+            why: answered.as_ref().err().map(|why| short(why, 200)),
         });
         let wanted = |hook: &Hook| hook.owner == message.hook.owner && hook.url == message.hook.url;
         let still = self.hooks.iter().any(wanted);
-        if status != Some(200) && still && now.since(message.since) < LONGEST {
+        if answered != Ok(200) && still && now.since(message.since) < LONGEST {
             message.due = now.plus(message.pause);
             message.pause = message.pause.saturating_mul(2);
             self.queue.push(message);
@@ -300,7 +301,7 @@ mod tests {
         webhooks.tell(&news, now, 0, &settings);
         assert!(webhooks.take_due(now).is_empty(), "those that leave count");
         for message in leaving {
-            webhooks.tried(message, Some(500), now, 0);
+            webhooks.tried(message, Ok(500), now, 0);
         }
         webhooks.tell(&news, now, 0, &settings);
         let late = now.plus(LONGEST);

@@ -18,6 +18,7 @@ const MOST: u64 = 256 << 10;
 struct Server {
     process: Child,
     address: String,
+    temp: tempfile::TempDir,
 }
 
 impl Server {
@@ -31,11 +32,13 @@ impl Server {
             0 => String::new(),
             most => format!("ulimit -n {most}; "),
         };
+        let temp = tempfile::tempdir().unwrap();
         let mut process = Command::new("sh")
             .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
             .arg(env!("CARGO_BIN_EXE_chunkferry"))
             .args(["emulator", "--listen", "127.0.0.1:0"])
             .args(args)
+            .env("TMPDIR", temp.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -44,7 +47,18 @@ impl Server {
         stdout.read_line(&mut line).unwrap();
         let address = line.trim_end().strip_prefix("listening on http://");
         let address = address.unwrap().to_owned();
-        Self { process, address }
+        Self {
+            process,
+            address,
+            temp,
+        }
+    }
+
+    /// How many videos it keeps.
+    fn kept(&self) -> usize {
+        let dirs = std::fs::read_dir(self.temp.path()).unwrap();
+        let files = dirs.map(|dir| std::fs::read_dir(dir.unwrap().path()).unwrap().count());
+        files.sum()
     }
 
     fn memory(&self, key: &str) -> u64 {
@@ -123,6 +137,7 @@ fn a_flood_of_inits_leaves_the_last_ten_thousand_in_bounded_memory() {
             upload.put_head(&mut line, 0, 10, &[]);
             line.send(b"0123456789").unwrap();
             assert_eq!(line.answer().unwrap().status, 201);
+            assert_eq!(server.kept(), 1);
         }
         first.get_or_insert(upload);
     }
@@ -134,6 +149,7 @@ fn a_flood_of_inits_leaves_the_last_ten_thousand_in_bounded_memory() {
     let log = server.log();
     assert_eq!((log.inits, log.drafts), (12_500, 1), "counts go on");
     assert_eq!((log.sessions.len(), log.forgotten), (10_000, 2_500));
+    assert_eq!(server.kept(), 0, "a forgotten upload takes its video along");
     let first = first.unwrap();
     first.put_head(&mut line, 0, 10, &[]);
     line.send(b"0123456789").unwrap();

@@ -80,7 +80,13 @@ fn another_machine_cannot_choose_what_is_read_and_fetched() {
 
 #[test]
 fn what_comes_through_a_proxy_on_this_machine_does_not_count_as_from_this_machine() {
-    for header in ["x-forwarded-for", "x-forwarded-proto", "forwarded", "via"] {
+    for header in [
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "forwarded",
+        "via",
+    ] {
         let emulator = started(&[], &[]);
         let mut line = Line::open(&emulator);
         refuses_to_be_steered(&emulator, &mut line, &[(header, "x")]);
@@ -126,6 +132,10 @@ fn a_receiver_that_another_machine_names_must_be_that_machine() {
             came = listener.accept().is_ok();
         }
         assert_eq!(came, called, "{url}");
+        if !called {
+            let why = emulator.log().webhooks[0].why.clone().unwrap();
+            assert!(why.contains("not the machine"), "{why}");
+        }
     }
 }
 
@@ -150,6 +160,25 @@ fn a_pull_never_goes_to_a_link_local_address() {
         assert_eq!(status, "FAILED");
         assert!(note.contains("link-local"), "{host}: {note}");
     }
+}
+
+#[test]
+fn a_webhook_never_goes_to_a_link_local_address() {
+    let emulator = started(&[], &[]);
+    let hook = json!({"url": "http://169.254.169.254/hook", "client_secret": "s"}).to_string();
+    let mut line = Line::open(&emulator);
+    assert_eq!(tell(&mut line, "PUT", "webhooks", &[], &hook).status, 200);
+    let upload = Upload::init(&emulator, 10, 10, 1);
+    assert_eq!(upload.put(&emulator, 0, 10).status, 201);
+    let until = Instant::now() + Duration::from_secs(20);
+    while emulator.log().webhooks.is_empty() {
+        assert!(Instant::now() < until, "no attempt");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let log = emulator.log();
+    assert_eq!(log.webhooks[0].http_status, None);
+    let why = log.webhooks[0].why.clone().unwrap();
+    assert!(why.contains("link-local"), "{why}");
 }
 
 /// What a pull over TLS says that trusts this file.

@@ -111,7 +111,10 @@ fn webhook(sent: &WebhookLog) -> Html {
     let (kind, answer) = match sent.http_status {
         Some(200) => ("good", "200".to_owned()),
         Some(status) => ("bad", status.to_string()),
-        None => ("none", "no answer".to_owned()),
+        None => {
+            let why = sent.why.as_deref().unwrap_or("no answer");
+            ("none", why.to_owned())
+        }
     };
     let (creator, host) = (&sent.creator, &sent.host);
     let way = match sent.attempt {

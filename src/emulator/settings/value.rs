@@ -49,7 +49,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// What a setting may be at most; far beyond anything the service knows.
-const MOST_COUNT: u64 = 10_000;
+const MOST_COUNT: u64 = 1_000_000;
 const MOST_FEW: u64 = 100;
 const MOST_SIZE: u64 = 1_000_000_000_000;
 const MOST_TIME: Duration = Duration::from_secs(3650 * 24 * 3600);
