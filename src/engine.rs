@@ -123,7 +123,8 @@ impl Options {
         self
     }
 
-    /// Opens the engine. Blocks for some milliseconds, and never waits for another process.
+    /// Opens the engine. Blocks for some milliseconds; never waits for another process, and up to a second for an engine of
+    /// this one that is gone but whose last steps are not ([`Engine::close`] waits for them).
     ///
     /// # Errors
     ///

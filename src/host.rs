@@ -59,7 +59,9 @@ impl HostPolicy {
         let policy = Self {
             base: base_url,
             overridden,
-            upload_host,
+            // As URLs have it.
+            upload_host: upload_host
+                .map(|host| Host::parse(&host).map_or(host, |host| host.to_string())),
             allow_http,
         };
         policy.check_scheme(&policy.base)?;
@@ -131,7 +133,7 @@ mod tests {
     fn bytes_go_nowhere_but_where_they_may() {
         let live = HostPolicy::new(API_BASE, None, false).expect("a base");
         let local = HostPolicy::new("http://127.0.0.1:8787", None, false).expect("a base");
-        let tls = HostPolicy::new("https://localhost:8443", Some("cdn.example".into()), false)
+        let tls = HostPolicy::new("https://localhost:8443", Some("CDN.Example".into()), false)
             .expect("a base");
         let rows = [
             (

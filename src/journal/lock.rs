@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -25,22 +27,39 @@ struct Holder {
     doing: String,
 }
 
+impl Holder {
+    fn is_this_process(&self) -> bool {
+        self.pid == std::process::id() && self.host == host()
+    }
+}
+
+/// How long the last steps of an engine of this process may hold the lock when it is gone.
+const LINGERING: Duration = Duration::from_secs(1);
+
 impl Lock {
-    /// Takes the lock of `dir`, or says who holds it. Never waits.
+    /// Takes the lock of `dir`, or says who holds it. Never waits for another process, and for a moment only for this one:
+    /// a step of the journal whose caller was dropped may just be ending.
     pub(super) fn take(dir: &Path, doing: &str) -> Result<Self, Error> {
         let path = dir.join("lock");
         let cannot = |error| broken("its lock file", error);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = own::open(&path, &mut options).map_err(cannot)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = file.read_to_string(&mut text);
-                return Err(Error::locked(&describe(&text)));
+        let started = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(cannot(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            let mut text = Vec::new();
+            let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
+            let holder = serde_json::from_slice::<Holder>(&text).ok();
+            let ours = holder.as_ref().is_some_and(Holder::is_this_process);
+            if !ours || started.elapsed() > LINGERING {
+                return Err(Error::locked(&describe(holder)));
+            }
+            thread::sleep(Duration::from_millis(5));
         }
         let holder = Holder {
             pid: std::process::id(),
@@ -100,10 +119,10 @@ fn host() -> String {
     host.nodename().to_string_lossy().into_owned()
 }
 
-fn describe(text: &str) -> String {
-    match serde_json::from_str::<Holder>(text) {
-        Ok(Holder { pid, host, doing }) => format!("process {pid} on {host}: {doing}"),
-        Err(_) => "another process".into(),
+fn describe(holder: Option<Holder>) -> String {
+    match holder {
+        Some(Holder { pid, host, doing }) => format!("process {pid} on {host}: {doing}"),
+        None => "another process".into(),
     }
 }
 

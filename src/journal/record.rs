@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize, Serializer};
+use url::Url;
 
 use super::stamp;
 use crate::clock::Timestamp;
@@ -113,8 +114,18 @@ impl Record {
                 .as_deref()
                 .is_some_and(|publish_id| publish_id.starts_with(text))
             || self.file.as_ref() == Some(&path)
-            || self.url.is_some() && self.url.as_deref() == text.split('?').next()
+            || self.url.is_some() && self.url == without_query(text)
     }
+}
+
+/// As the journal spells a URL, or whatever else its user has called a pull.
+fn without_query(text: &str) -> Option<String> {
+    let Ok(mut url) = Url::parse(text) else {
+        return Some(text.to_owned());
+    };
+    url.set_query(None);
+    url.set_fragment(None);
+    Some(url.into())
 }
 
 impl From<&Upload> for Record {
@@ -134,5 +145,33 @@ impl From<&Upload> for Record {
             inits: row.totals.inits,
             updated_ms: row.updated.0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_answers_to_its_url_however_that_is_spelled() {
+        let mut record = Record::no_longer_told(
+            Key {
+                account: "lena".into(),
+                api_base: "http://127.0.0.1:1".into(),
+                destination: crate::upload::Destination::Inbox,
+                video: Video::Key("https://media.example/clip.mp4".into()),
+            },
+            "0123456789abcdef".into(),
+        );
+        for text in [
+            "https://media.example/clip.mp4",
+            "https://media.example/clip.mp4?signature=1#t=2",
+            "HTTPS://Media.Example:443/clip.mp4",
+        ] {
+            assert!(record.answers_to(text), "{text}");
+        }
+        assert!(!record.answers_to("https://media.example/other.mp4"));
+        record.url = Some("my name of it".into());
+        assert!(record.answers_to("my name of it"));
     }
 }

@@ -371,6 +371,19 @@ async fn a_state_directory_is_free_once_every_handle_was_awaited() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_directory_is_free_once_every_handle_was_cancelled_and_awaited() {
+    let locked = locked_by_oneself(async |engine, file, round| {
+        let handles = [engine.submit(job(file)), engine.submit(job(file))];
+        tokio::time::sleep(Duration::from_millis(round as u64 % 20)).await;
+        for handle in handles {
+            handle.cancel();
+            let _ = handle.await;
+        }
+    });
+    assert_eq!(locked.await, 0, "of 150");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_is_free_after_close_whatever_was_dropped_before() {
     let locked = locked_by_oneself(async |engine, file, round| {
         let handles = [engine.submit(job(file)), engine.submit(job(file))];

@@ -179,6 +179,22 @@ async fn a_history_that_somebody_has_edited_is_believed_where_it_says_what_it_sa
 }
 
 #[tokio::test]
+async fn an_edit_that_keeps_the_length_of_the_history_is_listed_once_a_run_has_seen_it() {
+    let row = delivered(upload("lena", 10), 5);
+    let dir = ended(&[&row]).await;
+    assert_eq!(listed(dir.path()), [(row.id.clone(), "delivered".into())]);
+    let path = dir.path().join("history.jsonl");
+    let text = fs::read_to_string(&path).expect("a history");
+    // The file system's clock goes in steps.
+    std::thread::sleep(Duration::from_millis(50));
+    fs::write(&path, text.replace("delivered", "del1vered")).expect("edited");
+    drop(open(dir.path()));
+    assert_eq!(listed(dir.path()), [(row.id.clone(), "unknown".into())]);
+    fs::write(&path, text).expect("put back");
+    assert_eq!(listed(dir.path()), [(row.id, "delivered".into())]);
+}
+
+#[tokio::test]
 async fn what_no_upload_is_called_forgets_none() {
     let row = delivered(upload("lena", 10), 5);
     let dir = ended(&[&row]).await;
