@@ -148,6 +148,23 @@ impl Account {
         &self.name
     }
 
+    /// The same account, whose calls for a token keep something alive until they have ended.
+    pub(crate) fn keeping(&self, alive: impl Send + Sync + 'static) -> Self {
+        struct Keeping<K>(Arc<dyn TokenSource>, K);
+        impl<K: Send + Sync + 'static> TokenSource for Keeping<K> {
+            fn token<'a>(
+                &'a self,
+                refused: Option<&'a Secret>,
+            ) -> BoxFuture<'a, Result<Secret, TokenError>> {
+                self.0.token(refused)
+            }
+        }
+        Self {
+            name: Arc::clone(&self.name),
+            tokens: Arc::new(Keeping(self.tokens(), alive)),
+        }
+    }
+
     pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {
         Arc::clone(&self.tokens)
     }

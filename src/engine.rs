@@ -305,7 +305,8 @@ impl Engine {
     /// token now, and [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) without a token.
     pub async fn status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
         let line = self.0.governor.line(account.name());
-        authorised::ask(&self.0.client, &line, account, publish_id).await
+        let account = account.keeping(Arc::clone(&self.0));
+        authorised::ask(&self.0.client, &line, &account, publish_id).await
     }
 
     /// Asks the service to end a pull that is under way. It does its best, and refuses for one that is nearly done. The
@@ -315,7 +316,8 @@ impl Engine {
     ///
     /// As [`status`](Self::status).
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
-        authorised::cancel(&self.0.client, account, publish_id).await
+        let account = account.keeping(Arc::clone(&self.0));
+        authorised::cancel(&self.0.client, &account, publish_id).await
     }
 
     /// Drops what the journal knows of an upload, by its id, ended or not. The same file can then be sent again as if it were

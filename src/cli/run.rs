@@ -12,6 +12,9 @@ use super::render::{Screen, View};
 use super::signals::Signals;
 use super::{Failure, Globals};
 
+/// How long a command that was stopped waits for an init or a call for a token to end; a second signal ends that.
+const LAST_CALLS: Duration = Duration::from_secs(15);
+
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Uploads in flight at once
@@ -108,6 +111,8 @@ impl RunArgs {
             .into_iter()
             .fold(Exit::DELIVERED, Exit::worse);
         if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
+            // An init whose answer nobody records is a session that nobody uses.
+            let _ = tokio::time::timeout(LAST_CALLS, engine.close()).await;
             screen.say("Stopped. The same command carries on.");
         }
         Ok(exit)

@@ -35,6 +35,8 @@ pub(super) async fn carry(
             "No access token: the job has no account.".into(),
         ));
     };
+    // A call for a token that goes on without its job keeps the engine, and so its lock, until it has ended.
+    let account = &account.keeping(Arc::clone(shared));
     job.check()?;
     let tell = &|event| {
         // Nobody needs to listen.

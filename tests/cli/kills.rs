@@ -124,3 +124,16 @@ fn killed_before_the_answer_to_the_last_chunk_it_makes_no_second_draft() {
     assert_eq!(scene.log().inits, 1);
     scene.assert_one_draft_of(&file);
 }
+
+#[test]
+fn a_command_that_is_stopped_while_its_init_is_on_its_way_keeps_the_session() {
+    let scene = Scene::new(&[], &["inbox_init nth=1 delay=2s"]);
+    let file = scene.video("clip.mp4", 12_000_000);
+    let run = scene.upload(&file, &[]).start();
+    scene.sees("the init", |log| log.requests.init == 1);
+    run.signal("-INT");
+    run.end().expect(130);
+    scene.upload(&file, &[]).end().expect(0);
+    assert_eq!(scene.log().inits, 1);
+    scene.assert_one_draft_of(&file);
+}
