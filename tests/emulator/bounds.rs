@@ -322,6 +322,39 @@ fn idle_connections_lock_nobody_out() {
     }
 }
 
+#[test]
+fn a_video_that_is_being_shown_is_not_cut_off_for_a_newcomer() {
+    const SIZE: u64 = 40_000_000;
+    if !raised_or_said() {
+        return;
+    }
+    let server = Server::with_descriptors(256, &[]);
+    let mut line = server.line();
+    let plan = plan(SIZE, SIZE, 1).to_string();
+    let upload = Upload::of(
+        &call(&mut line, INBOX_INIT, "act.a.1", plan.as_bytes()),
+        SIZE,
+    );
+    upload.put_head(&mut line, 0, SIZE, &[]);
+    line.send(&vec![7; SIZE as usize]).unwrap();
+    assert_eq!(line.answer().unwrap().status, 201);
+    let mut shown = server.line();
+    // More than the sockets hold: the rest is sent as it is read.
+    let target = format!("/_emulator/media/{}/0", upload.publish_id);
+    shown.head("GET", &target, &[("connection", "close")]);
+    let mut first = [0; 12];
+    shown.rest().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let (_, _crowd) = crowd(&server, 300);
+    let mut rest = Vec::new();
+    shown.rest().read_to_end(&mut rest).unwrap();
+    assert!(
+        rest.len() as u64 > SIZE && rest.ends_with(&[7; 100]),
+        "{}",
+        rest.len()
+    );
+}
+
 fn raised_or_said() -> bool {
     let raised = raise_own_limit();
     if !raised {
