@@ -156,7 +156,8 @@ impl Error {
         )
     }
 
-    pub(crate) fn cancelled() -> Self {
+    /// The error of a job that its caller stopped, for callers that stop one before an engine has it.
+    pub fn cancelled() -> Self {
         Self::new(
             ErrorKind::Cancelled,
             Who::You,
