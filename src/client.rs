@@ -1,5 +1,7 @@
 //! The calls of the API, one method each; chunks in `put`, a look at a URL in `look`. No retries and no offsets: what an answer means is decided elsewhere.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -27,6 +29,9 @@ mod put;
 
 /// Longest answer that is read, in bytes; the service's are a few hundred.
 const LONGEST_ANSWER: usize = 64 * 1024;
+
+/// Longest file of certificates that is read, in bytes; a system's has a quarter of a MiB.
+const MOST_PEM: u64 = 4 << 20;
 
 const INBOX_INIT: &str = "/v2/post/publish/inbox/video/init/";
 const CANCEL: &str = "/v2/post/publish/cancel/";
@@ -309,8 +314,18 @@ fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
             file.display()
         ))
     };
-    let pem = std::fs::read(file).map_err(|error| cannot(error.to_string()))?;
-    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| cannot(error.to_string()))
+    let mut pem = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(MOST_PEM + 1).read_to_end(&mut pem));
+    read.map_err(|error| cannot(error.to_string()))?;
+    if pem.len() as u64 > MOST_PEM {
+        return Err(cannot("it has more than 4 MiB".into()));
+    }
+    let found = reqwest::Certificate::from_pem_bundle(&pem);
+    let found = found.map_err(|error| cannot(error.to_string()))?;
+    if found.is_empty() {
+        return Err(cannot("it has no certificate".into()));
+    }
+    Ok(found)
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

@@ -17,6 +17,7 @@ use crate::governor::{Governor, Line};
 use crate::host::{self, API_BASE, HostPolicy};
 use crate::job::Job;
 use crate::journal::{ProgressStore, Released, SledStore};
+use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::source::Pool;
 use crate::throttle::Throttle;
@@ -188,7 +189,9 @@ impl Options {
     fn client(&self) -> Result<Client, Error> {
         let hosts = HostPolicy::new(&self.api_base, self.upload_host.clone(), self.allow_http)
             .map_err(|reason| {
-                Error::usage(format!("{} is not usable: {reason}.", self.api_base))
+                // It may hold a password.
+                let base = without_query(&self.api_base);
+                Error::usage(format!("{base} is not usable: {reason}."))
             })?;
         let wire_log = self
             .wire_log

@@ -44,7 +44,8 @@ pub enum ErrorKind {
     Source,
     /// The file changed while it was being sent. Nothing was posted; the same call sends it as it is now.
     SourceChanged,
-    /// A person must act first: no or a refused token, a missing scope, a ban, the creator's pending drafts.
+    /// A person must act first: no or a refused token, a certificate that is not trusted, a missing scope, a ban, the
+    /// creator's pending drafts.
     NeedsPerson,
     /// Whether a draft exists cannot be told. Only the user can decide to send again.
     Unknown,
@@ -157,7 +158,8 @@ impl Error {
         )
     }
 
-    pub(crate) fn cancelled() -> Self {
+    /// The error of a job that its caller stopped, for callers that stop one before an engine has it.
+    pub fn cancelled() -> Self {
         Self::new(
             ErrorKind::Cancelled,
             Who::You,

@@ -143,7 +143,15 @@ pub(crate) fn without_query(url: &str) -> String {
             let _ = url.set_username("").and_then(|()| url.set_password(None));
             url.to_string()
         }
-        Err(_) => url.to_owned(),
+        Err(_) => match url.split_once("://") {
+            // What stands before an `@` may be a password.
+            Some((scheme, rest)) => {
+                let host = rest.find('/').unwrap_or(rest.len());
+                let from = rest[..host].rfind('@').map_or(0, |at| at + 1);
+                format!("{scheme}://{}", &rest[from..])
+            }
+            None => url.to_owned(),
+        },
     };
     shown
         .split(['?', '#'])
@@ -205,7 +213,9 @@ mod tests {
             message("https://u:s3cret@media.example/?k=s3cret", false)
         );
         assert!(!shown.contains("s3cret"), "{shown}");
-        assert!(!message("not a url?s3cret", false).contains("s3cret"));
+        for text in ["not a url?s3cret", "https://u:s3cret@media.example:x/"] {
+            assert!(!message(text, false).contains("s3cret"), "{text}");
+        }
         assert_eq!(
             remote(url).secret().expose(),
             "https://media.example/a.mp4?signature=s3cret"

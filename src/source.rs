@@ -239,6 +239,15 @@ pub(crate) enum Proof {
 }
 
 impl Proof {
+    /// The file has another size than was planned, so no byte needs to be compared.
+    pub(crate) const fn resized(planned: u64, now: u64) -> Self {
+        if now < planned {
+            Self::Shorter
+        } else {
+            Self::Moved("its size")
+        }
+    }
+
     /// What changed, in words, if anything did.
     pub(crate) fn same(self) -> Result<Identity, String> {
         match self {

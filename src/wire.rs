@@ -263,21 +263,22 @@ fn clean_data(data: &mut Value, redactor: &Redactor) {
     for (name, value) in data.as_object_mut().into_iter().flatten() {
         match (name.as_str(), &mut *value) {
             ("upload_url", _) => {}
-            ("publish_id", Value::String(text)) => {
-                if redactor.is_told_in(text) {
-                    *value = Value::Null;
-                }
+            ("publish_id", Value::String(text)) if redactor.is_told_in(text) => {
+                *value = Value::Null;
             }
+            ("publish_id", _) => {}
             (_, Value::String(text)) => *text = clean(text, redactor),
             _ => {}
         }
     }
 }
 
-/// Text from outside as it may be kept and shown: bounded, without control characters and secrets. A word of the
+/// Text from outside as it may be kept and shown: at most 300 characters, no control characters, no secret. A word of the
 /// documents is no secret, even where a URL has the same word in its query.
 fn clean(text: &str, redactor: &Redactor) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    let text = text.chars().filter(|c| !c.is_control());
+    // What is looked at is bounded, too, and so long that no secret is cut at its end and shown.
+    let text: String = text.take(20_000).collect();
     if WORDS.contains(&text.as_str()) {
         return text;
     }

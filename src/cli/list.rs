@@ -30,7 +30,7 @@ impl List {
                 println!("{line}");
                 continue;
             }
-            let part = record.confirmed * 100 / record.size.max(1);
+            let part = record.confirmed.saturating_mul(100) / record.size.max(1);
             let mut notes = vec![when(record.updated()), record.account.clone()];
             notes.extend(record.publish_id.clone());
             notes.extend(record.reason.clone());

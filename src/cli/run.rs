@@ -1,5 +1,6 @@
 //! What uploads and pulls have in common: how they run, and how they are followed to their end.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,7 +128,13 @@ impl RunArgs {
     ) -> Result<Engine, (Exit, Error)> {
         let mut told = false;
         loop {
-            let error = match options.open() {
+            // Its files may be pipes, or lie on a drive that does not answer.
+            let opening = options.clone();
+            let opened = tokio::select! {
+                opened = tokio::task::spawn_blocking(move || opening.open()) => opened,
+                exit = signals.first() => return Err((exit, Error::cancelled())),
+            };
+            let error = match opened.unwrap_or_else(|error| resume_unwind(error.into_panic())) {
                 Err(error) if error.kind() == ErrorKind::Locked && !self.no_wait_lock => error,
                 opened => return opened.map_err(|error| (Exit::of(error.kind()), error)),
             };

@@ -17,11 +17,11 @@ use crate::job::Job;
 use crate::killpoint::reach;
 use crate::ledger::Running;
 use crate::plan::{Chunk, Limits, Plan};
-use crate::source::{Ahead, Finished, ReadMode, Share, Source};
+use crate::source::{Ahead, Finished, Proof, ReadMode, Share, Source};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
 use crate::wire::CallError;
 
-/// How long the disk may take to store a file's last writes before the user hears of it.
+/// How long the file system may take to store a file's last writes before the user hears of it.
 const LONG_SYNC: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -55,35 +55,37 @@ impl Sending {
         job: &Job,
         tell: impl Fn(Event),
     ) -> Result<Self, Error> {
+        let rate = shared.journal.rate(shared.api_base.clone()).await?;
+        let rate = rate.map(|rate| rate.bytes_per_second);
+        let preferred = job
+            .chunk_size
+            .unwrap_or_else(|| Limits::TIKTOK.auto_chunk(rate));
         let (of, finished, given) = (path.to_owned(), job.finished, job.content_type.clone());
         let opening = tokio::task::spawn_blocking(move || {
             let source = Source::open(&of)?;
             source.check_writers(finished)?;
+            let plan = Plan::new(source.identity().size, &Limits::TIKTOK, preferred)
+                .map_err(|error| Error::plan(source.path(), error))?;
             let content_type = match given {
                 Some(content_type) => content_type,
                 None => source.content_type(finished)?.to_owned(),
             };
-            Ok::<_, Error>((source, content_type))
+            Ok::<_, Error>((source, plan, content_type))
         });
         tokio::pin!(opening);
         let opened = tokio::select! {
             opened = &mut opening => opened,
             () = tokio::time::sleep(LONG_SYNC) => {
                 let name = crate::error::name(path);
-                let text = format!("waiting for the disk: the last writes to {name} are not on it yet");
+                let text = format!(
+                    "waiting for the file system of {name}: it stores the file's last writes, or does not answer"
+                );
                 tell(Event::Notice { text });
                 opening.await
             }
         };
-        let (source, content_type) =
+        let (source, plan, content_type) =
             opened.map_err(|error| Error::no_thread(path, io::Error::other(error)))??;
-        let size = source.identity().size;
-        let rate = shared.journal.rate(shared.api_base.clone()).await?;
-        let preferred = job
-            .chunk_size
-            .unwrap_or_else(|| Limits::TIKTOK.auto_chunk(rate.map(|rate| rate.bytes_per_second)));
-        let plan = Plan::new(size, &Limits::TIKTOK, preferred)
-            .map_err(|error| Error::plan(source.path(), error))?;
         Ok(Self {
             content_type,
             read: job.read,
@@ -95,7 +97,7 @@ impl Sending {
             compare_first: false,
             unanswered: None,
             ahead: None,
-            last_rate: rate.map(|rate| rate.bytes_per_second),
+            last_rate: rate,
         })
     }
 
@@ -155,8 +157,10 @@ impl Sending {
     /// The file as it is now, if it still has the size that was planned.
     pub(super) async fn as_of(&self, transfer: &mut Transfer) -> Result<Identity, Error> {
         let identity = blocking(&self.source, |source, _| source.settled()).await?;
-        if transfer.upload.size() != Some(identity.size) {
-            let what = "it became shorter or longer".to_owned();
+        let planned = transfer.upload.size().unwrap_or(identity.size);
+        if identity.size != planned
+            && let Err(what) = Proof::resized(planned, identity.size).same()
+        {
             return Err(self.changed(transfer, what).await);
         }
         Ok(identity)

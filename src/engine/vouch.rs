@@ -138,8 +138,9 @@ impl Sending {
             move |source: &Source, _: &_| Ok((source.check_writers(finished), source.synced()?));
         let (checked, now) = blocking(&self.source, look).await?;
         checked?;
-        if Some(now.size) != transfer.upload.size() {
-            return Ok(Proof::Moved("it became shorter or longer"));
+        let planned = transfer.upload.size().unwrap_or(now.size);
+        if now.size != planned {
+            return Ok(Proof::resized(planned, now.size));
         }
         if self.rehash.is_none() && self.baseline.proves_same(&now) {
             return Ok(Proof::Same(self.baseline));

@@ -13,7 +13,7 @@ const MARK: &str = "REDACTED";
 /// How many secrets are remembered: those of the last calls.
 const REMEMBERED: usize = 256;
 
-/// Shorter parts of a URL say nothing, and hiding them would make other text unreadable.
+/// Shorter parts say nothing, and hiding them would make other text unreadable. A whole query is hidden all the same.
 const SHORTEST: usize = 6;
 
 /// As long as this, part of a URL is taken for a credential.
@@ -59,8 +59,7 @@ impl Redactor {
             if path.contains('?') {
                 parts.push(path.to_owned());
             }
-            parts.push(rest.to_owned());
-            parts.push(text.to_owned());
+            parts.extend([rest.to_owned(), text.to_owned()]);
             parts
         });
     }
@@ -75,7 +74,9 @@ impl Redactor {
         if known.iter().any(|known| known.secret == *secret) {
             return;
         }
-        let parts = parts(secret.expose()).into_iter().map(Part::of).collect();
+        let parts = parts(secret.expose()).into_iter();
+        let parts = parts.filter(|part| part.len() >= SHORTEST || part.starts_with('?'));
+        let parts = parts.map(Part::of).collect();
         let secret = secret.clone();
         known.push_back(Known { secret, parts });
         if known.len() > REMEMBERED {
@@ -149,8 +150,7 @@ fn query_parts(url: &str) -> Vec<String> {
     let values = query
         .split('&')
         .map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
-    let parts = values.chain([query]).filter(|part| part.len() >= SHORTEST);
-    let mut parts: Vec<String> = parts.map(str::to_owned).collect();
+    let mut parts: Vec<String> = values.chain([query]).map(str::to_owned).collect();
     if !query.is_empty() {
         parts.push(format!("?{query}"));
     }

@@ -253,3 +253,24 @@ fn a_state_directory_that_was_open_to_all_still_hides_the_upload_url() {
     assert_eq!(mode(&scene.state_dir().join("journal")), 0o700);
     assert_eq!(mode(&scene.state_dir().join("history.jsonl")), 0o600);
 }
+
+#[test]
+fn the_password_of_an_api_base_is_not_repeated() {
+    let scene = Scene::new(&[], &[]);
+    scene.video("clip.mp4", 100_000);
+    for base in [
+        "https://u:s3cret@api.example",
+        "https://u:s3cret@api.example:x",
+        "http://api.example/?k=s3cret",
+    ] {
+        let ended = scene
+            .command(["upload", "--json", "clip.mp4", "--api-base", base])
+            .end()
+            .expect(2);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(
+            said.contains("api.example") && !said.contains("s3cret"),
+            "{said}"
+        );
+    }
+}

@@ -65,6 +65,52 @@ fn a_signal_ends_a_run_that_waits_for_a_token() {
     assert_eq!(String::from_utf8_lossy(&left), "", "the command runs on");
 }
 
+/// Other files that are named can be pipes, too.
+#[test]
+fn a_signal_ends_a_run_that_waits_for_a_file_of_its_settings() {
+    let scene = Scene::new(&[], &[]);
+    scene.video("clip.mp4", 100_000);
+    let pipe = fifo(&scene, "pipe");
+    for option in ["--ca-file", "--wire-log"] {
+        let mut command = scene.command(["upload", "--json", "clip.mp4", option, &pipe]);
+        let run = command.start();
+        // It has come so far when it has a handler for the signal.
+        let status = format!("/proc/{}/status", run.pid());
+        let handles = || {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = u64::from_str_radix(caught.unwrap_or_default().trim(), 16);
+            caught.is_ok_and(|caught| caught & (1 << 14) != 0)
+        };
+        while !handles() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        run.signal("-TERM");
+        let ended = run.end().expect(143);
+        assert_eq!(ended.outcome()["outcome"], "retry", "{option}");
+    }
+    assert_eq!(scene.log().requests.init, 0);
+}
+
+#[test]
+fn a_file_of_certificates_that_has_none_or_no_end_is_told() {
+    let scene = Scene::new(&[], &[]);
+    scene.video("clip.mp4", 100_000);
+    fs::write(scene.path("empty.pem"), "").unwrap();
+    for file in ["empty.pem", "clip.mp4", "/dev/zero"] {
+        let ended = scene
+            .command(["upload", "clip.mp4", "--ca-file", file])
+            .end()
+            .expect(2);
+        assert!(
+            ended.stderr.contains("--ca-file"),
+            "{file}: {}",
+            ended.stderr
+        );
+    }
+    assert_eq!(scene.log().requests.init, 0);
+}
+
 #[test]
 fn a_pipe_that_can_be_read_once_serves_the_whole_run_and_is_told_at_the_start() {
     let scene = Scene::new(&[], &[]);

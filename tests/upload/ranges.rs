@@ -14,7 +14,7 @@ async fn settings_out_of_range_open_no_engine() {
         stage.options().jobs(usize::MAX),
         stage.options().bandwidth(0),
     ] {
-        let error = options.open().err().expect("out of range");
+        let error = options.open().expect_err("out of range");
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
     }
     let widest = stage.options().jobs(10_000).bandwidth(u64::MAX);
