@@ -294,7 +294,7 @@ fn a_state_directory_that_cannot_be_written_is_told_and_nothing_is_sent() {
     assert_eq!(ended.outcome()["outcome"], "already_delivered");
     // A file where the directory should be.
     fs::write(mount.path().join("file"), "").unwrap();
-    in_mount("file").end().expect(75);
+    in_mount("file").end().expect(2);
 }
 
 #[test]
