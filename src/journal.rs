@@ -130,7 +130,7 @@ pub fn default_state_dir() -> Option<PathBuf> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Temporary`] if the directory's files cannot be read.
+/// [`ErrorKind::Temporary`] if the directory's files cannot be read, [`ErrorKind::Usage`] if it is a file itself.
 pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
     match std::fs::metadata(state_dir) {
         Ok(found) if found.is_dir() => {}
