@@ -157,7 +157,8 @@ pub fn default_state_dir() -> Option<PathBuf> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the history cannot be read.
+/// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the history cannot be read, and
+/// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if `state_dir` is a file.
 pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
     match std::fs::metadata(state_dir) {
         Ok(found) if found.is_dir() => {}

@@ -128,7 +128,7 @@ impl RunArgs {
     ) -> Result<Engine, (Exit, Error)> {
         let mut told = false;
         loop {
-            // Its files may be pipes, or lie on a drive that does not answer.
+            // Files that the options name may be pipes, or lie on a drive that does not answer.
             let opening = options.clone();
             let opened = tokio::select! {
                 opened = tokio::task::spawn_blocking(move || opening.open()) => opened,

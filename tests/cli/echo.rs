@@ -244,3 +244,37 @@ fn run(
     }
     told
 }
+
+#[test]
+fn the_upload_url_of_an_earlier_run_is_not_repeated_either() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 12_000_000);
+    let rogue = Rogue::start(|base| {
+        let error = format!(
+            r#"{{"code":"{0}","message":"{0}","log_id":"{0}"}}"#,
+            upload_url(base)
+        );
+        Bad::Status(text(http(400, "", &format!(r#"{{"error":{error}}}"#))))
+    });
+    let wire = scene.path("wire.jsonl");
+    let upload = || {
+        let mut command = scene.upload(&file, &["--bwlimit", "10MB", "--wire-log"]);
+        command.arg(&wire).env("CHUNKFERRY_API_BASE", &rogue.base);
+        command
+    };
+    let mut run = upload().start();
+    run.until("a chunk", |line| line["event"] == "chunk");
+    assert!(run.kill());
+    let ended = upload().end();
+    let wire = fs::read_to_string(&wire).unwrap();
+    let asked = wire
+        .lines()
+        .find(|line| line.contains("\"call\":\"status\""));
+    assert!(
+        asked.is_some_and(|line| line.contains("REDACTED")),
+        "{wire}"
+    );
+    for text in [ended.stdout, ended.stderr, wire] {
+        assert_eq!(leak(&text), None, "{text}");
+    }
+}

@@ -146,3 +146,41 @@ fn words_of_the_service_forge_neither_rows_nor_lines() {
         );
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_draws_nothing_beside_a_progress_bar() {
+    let scene = Scene::new(&["receive_rate=2MB"], &[]);
+    video::write(&scene.path(NAME), 2_000_000, 7);
+    let mut terminal = std::process::Command::new("script");
+    let upload = scene.command(["upload"]);
+    let set = upload
+        .get_envs()
+        .filter_map(|(key, value)| Some((key, value?)));
+    terminal
+        .env_clear()
+        .envs(set)
+        .env("TERM", "xterm")
+        .env("PROGRAM", env!("CARGO_BIN_EXE_chunkferry"))
+        .env("NAME", NAME)
+        .current_dir(scene.path(""))
+        .args(["-qec", "\"$PROGRAM\" upload \"$NAME\"", "/dev/null"]);
+    let ended = terminal.end().expect(0);
+    let drawn = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(drawn.contains("% "), "no bar: {drawn:?}");
+    for foreign in [
+        "\u{1b}]0;",
+        "\u{7}",
+        "\u{1b}[2J",
+        "\u{9b}",
+        "\u{202e}",
+        "\u{2028}",
+        "\u{200b}",
+    ] {
+        assert!(!drawn.contains(foreign), "{foreign:?}: {drawn:?}");
+    }
+    let forged = drawn
+        .lines()
+        .any(|line| line.trim_start().starts_with("::error"));
+    assert!(!forged, "{drawn:?}");
+}
