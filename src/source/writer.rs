@@ -40,7 +40,7 @@ impl Finished {
         if self.always || writers(file) != Writers::Unknown {
             return None;
         }
-        let settle = self.settle.unwrap_or(match FileSystem::of(file) {
+        let settle = self.settle.unwrap_or_else(|| match FileSystem::of(file) {
             FileSystem::Remote => SETTLE_REMOTE,
             _ => SETTLE,
         });
