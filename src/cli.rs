@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::Exit;
+use self::signals::Signals;
 use self::token::Tokens;
 
 /// As those of `std`, which panic when the reader has gone away: that must not end an upload.
@@ -310,10 +311,10 @@ pub(crate) fn main() -> ExitCode {
             Command::Demo(command) => command.run(&cli.globals).await,
             Command::Upload(command) => command.run(cli.globals).await,
             Command::Pull(command) => command.run(&cli.globals).await,
-            Command::Cancel(command) => command.run(&cli.globals).await,
+            Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Plan(command) => command.run(&cli.globals),
             Command::List(command) => command.run(&cli.globals),
-            Command::Status(command) => command.run(&cli.globals).await,
+            Command::Status(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Forget(command) => command.run(&cli.globals).await,
             Command::Emulator(command) => command.run().await,
             Command::Bench(command) => command.run(cli.globals).await,
@@ -322,6 +323,7 @@ pub(crate) fn main() -> ExitCode {
     });
     // Reads that are under way on other threads need not be waited for.
     runtime.shutdown_background();
+    token::end_commands();
     match ended {
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::exit::Exit;
+use super::token::end_commands;
 
 /// SIGINT and SIGTERM: the first stops cleanly, the second at once.
 #[derive(Debug, Clone)]
@@ -23,6 +24,7 @@ impl Signals {
                     _ = term.recv() => Exit::TERMINATED,
                 };
                 if sender.send_replace(Some(exit)).is_some() {
+                    end_commands();
                     std::process::exit(exit.0.into());
                 }
             }
@@ -35,6 +37,17 @@ impl Signals {
         match self.0.wait_for(Option::is_some).await.map(|exit| *exit) {
             Ok(Some(exit)) => exit,
             _ => std::future::pending().await,
+        }
+    }
+
+    /// Does some work until a signal comes.
+    pub(super) async fn or(
+        work: impl Future<Output = Result<Exit, Failure>>,
+    ) -> Result<Exit, Failure> {
+        let mut signals = Self::listen()?;
+        tokio::select! {
+            ended = work => ended,
+            exit = signals.first() => Ok(exit),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chunkferry::{Secret, TokenError, TokenSource};
@@ -153,7 +153,8 @@ async fn run(command: &str) -> Token {
         .stderr(Stdio::inherit())
         .process_group(0)
         .spawn()?;
-    let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+    let leader = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    let group = leader.map(Group::new);
     let stdout = child.stdout.take();
     let ended = async {
         let mut printed = Vec::new();
@@ -178,27 +179,51 @@ async fn run(command: &str) -> Token {
     let Some(status) = status else {
         return Err("No access token: --token-command printed more than 64 KiB.".into());
     };
-    group.has_ended();
+    if let Some(group) = group {
+        group.has_ended();
+    }
     if !status.success() {
         return Err(format!("No access token: --token-command failed ({status}).").into());
     }
     Ok(token_of(&printed))
 }
 
+/// The process groups of the commands that are running.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
 /// The processes that a command has started; killed when this is dropped before the command has ended.
-struct Group(Option<Pid>);
+struct Group(Pid);
 
 impl Group {
-    fn has_ended(mut self) {
-        self.0 = None;
+    fn new(leader: Pid) -> Self {
+        running().push(leader);
+        Self(leader)
+    }
+
+    fn has_ended(self) {
+        running().retain(|group| *group != self.0);
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // It may have ended just now.
-            let _ = kill_process_group(group, Signal::KILL);
+        let mut running = running();
+        if let Some(at) = running.iter().position(|group| *group == self.0) {
+            kill(running.swap_remove(at));
         }
     }
+}
+
+/// Ends the commands that are still running. The last thing a process does: it waits for no task.
+pub(super) fn end_commands() {
+    running().drain(..).for_each(kill);
+}
+
+fn kill(group: Pid) {
+    // It may have ended just now.
+    let _ = kill_process_group(group, Signal::KILL);
+}
+
+fn running() -> MutexGuard<'static, Vec<Pid>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::process::Process;
-use crate::scene::{Scene, Start, TOKEN};
+use crate::scene::{Running, Scene, Start, TOKEN};
 
 fn fifo(scene: &Scene, name: &str) -> String {
     let path = scene.path(name);
@@ -47,22 +47,62 @@ fn a_command_that_prints_without_end_is_ended_with_all_it_has_started() {
     panic!("it runs on");
 }
 
+/// Waits until the process has a handler for SIGTERM.
+fn until_it_listens(run: &Running) {
+    let status = format!("/proc/{}/status", run.pid());
+    let handles = || {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = u64::from_str_radix(caught.unwrap_or_default().trim(), 16);
+        caught.is_ok_and(|caught| caught & (1 << 14) != 0)
+    };
+    while !handles() {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether a process with this command line runs.
+fn runs(line: &str) -> bool {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let mut lines = processes.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|found| String::from_utf8_lossy(&found).replace('\0', " ").trim() == line)
+}
+
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it never came to: {what}");
+}
+
 #[test]
 fn a_signal_ends_a_run_that_waits_for_a_token() {
     let scene = Scene::new(&[], &[]);
     scene.video("clip.mp4", 100_000);
     let pipe = fifo(&scene, "token");
-    for source in [["--token-file", &pipe], ["--token-command", "sleep 300"]] {
-        let mut command = scene.command(["upload", "--json", "clip.mp4"]);
-        let mut run = command.args(source).start();
-        run.until("it began", |line| line["event"] == "planned");
-        run.signal("-TERM");
-        let ended = run.end().expect(143);
-        assert_eq!(ended.outcome()["outcome"], "retry", "{source:?}");
+    // Told apart from those of other tests.
+    let sleep = format!("sleep 300.{}", std::process::id());
+    for source in [["--token-file", &pipe], ["--token-command", &sleep]] {
+        for args in [
+            &["upload", "--json", "clip.mp4"][..],
+            &["status", "v_inbox_file~v2.1"],
+        ] {
+            let run = scene.command(args).args(source).start();
+            until_it_listens(&run);
+            if source[1] == sleep {
+                until("the command runs", || runs(&sleep));
+            }
+            run.signal("-TERM");
+            let ended = run.end().expect(143);
+            if args[0] == "upload" {
+                assert_eq!(ended.outcome()["outcome"], "retry", "{source:?}");
+            }
+            until("the command has ended", || !runs(&sleep));
+        }
     }
-    let processes = Command::new("pgrep").args(["-f", "^sleep 300$"]).output();
-    let left = processes.map(|found| found.stdout).unwrap_or_default();
-    assert_eq!(String::from_utf8_lossy(&left), "", "the command runs on");
 }
 
 /// Other files that are named can be pipes, too.
@@ -74,17 +114,7 @@ fn a_signal_ends_a_run_that_waits_for_a_file_of_its_settings() {
     for option in ["--ca-file", "--wire-log"] {
         let mut command = scene.command(["upload", "--json", "clip.mp4", option, &pipe]);
         let run = command.start();
-        // It has come so far when it has a handler for the signal.
-        let status = format!("/proc/{}/status", run.pid());
-        let handles = || {
-            let text = fs::read_to_string(&status).unwrap_or_default();
-            let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-            let caught = u64::from_str_radix(caught.unwrap_or_default().trim(), 16);
-            caught.is_ok_and(|caught| caught & (1 << 14) != 0)
-        };
-        while !handles() {
-            thread::sleep(Duration::from_millis(5));
-        }
+        until_it_listens(&run);
         run.signal("-TERM");
         let ended = run.end().expect(143);
         assert_eq!(ended.outcome()["outcome"], "retry", "{option}");
