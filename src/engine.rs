@@ -13,16 +13,12 @@ use crate::client::Client;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::event::Tally;
-use crate::governor::{Governor, Line};
-use crate::host::{self, API_BASE, HostPolicy};
+use crate::governor::Governor;
 use crate::job::Job;
-use crate::journal::{ProgressStore, Released, SledStore};
-use crate::remote::without_query;
-use crate::retry::Waits;
+use crate::journal::{ProgressStore, Released};
 use crate::source::Pool;
 use crate::throttle::Throttle;
 use crate::upload::Key;
-use crate::wirelog::WireLog;
 
 mod authorised;
 mod cargo;
@@ -31,6 +27,7 @@ mod drive;
 mod handle;
 mod init;
 mod look;
+mod options;
 mod place;
 mod rehash;
 mod sending;
@@ -39,169 +36,7 @@ mod transfer;
 mod vouch;
 
 pub use handle::{Handle, Watcher};
-/// Most uploads that may be in flight at once.
-const MOST_JOBS: usize = 10_000;
-
-/// Settings of an [`Engine`]; the defaults are right for the live service.
-#[derive(Debug, Clone)]
-#[must_use = "settings do nothing until an engine is opened with them"]
-pub struct Options {
-    state_dir: PathBuf,
-    api_base: String,
-    upload_host: Option<String>,
-    allow_http: bool,
-    ca_file: Option<PathBuf>,
-    wire_log: Option<PathBuf>,
-    bandwidth: Option<u64>,
-    jobs: usize,
-    doing: String,
-}
-
-impl Options {
-    /// Starts from the defaults, with the journal in `state_dir`.
-    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            state_dir: state_dir.into(),
-            api_base: API_BASE.to_owned(),
-            upload_host: None,
-            allow_http: false,
-            ca_file: None,
-            wire_log: None,
-            bandwidth: None,
-            jobs: 2,
-            doing: "uploads".to_owned(),
-        }
-    }
-
-    /// Another API base, such as an emulator's: https, or http on this machine.
-    ///
-    /// A video is sent once to each API. Spellings of one URL (capitals, a slash at the end, a default port, `127.1`) are
-    /// one API; `localhost` and `127.0.0.1` are two.
-    pub fn api_base(mut self, url: &str) -> Self {
-        self.api_base = host::spelled(url);
-        self
-    }
-
-    /// One more host that upload URLs may name, besides `*.tiktokapis.com` and an overridden API base's own.
-    pub fn upload_host(mut self, host: &str) -> Self {
-        self.upload_host = Some(host.to_owned());
-        self
-    }
-
-    /// Permits http to other machines. Tokens and videos then travel in the clear.
-    pub const fn allow_http(mut self, allow: bool) -> Self {
-        self.allow_http = allow;
-        self
-    }
-
-    /// Certificates in PEM to trust besides the system's.
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
-        self
-    }
-
-    /// Appends each request and answer, without secrets and bodies, to this file.
-    pub fn wire_log(mut self, path: impl Into<PathBuf>) -> Self {
-        self.wire_log = Some(path.into());
-        self
-    }
-
-    /// Bytes per second for all uploads together; at least 1, or [`open`](Self::open) refuses it.
-    pub const fn bandwidth(mut self, bytes_per_second: u64) -> Self {
-        self.bandwidth = Some(bytes_per_second);
-        self
-    }
-
-    /// Uploads in flight at once, 1 to 10,000, or [`open`](Self::open) refuses it; others wait their turn. 2 by default.
-    pub const fn jobs(mut self, jobs: usize) -> Self {
-        self.jobs = jobs;
-        self
-    }
-
-    /// What another process that waits for the state directory is told this one does with it.
-    pub fn doing(mut self, what: impl Into<String>) -> Self {
-        self.doing = what.into();
-        self
-    }
-
-    /// Opens the engine. Blocks for some milliseconds; never waits for another process, and up to a second for an engine of
-    /// this one that is gone but whose last steps are not ([`Engine::close`] waits for them).
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Locked`](crate::ErrorKind::Locked) while another process owns the state directory,
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used or a state directory that belongs to
-    /// another user or can be written by everybody, and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be opened.
-    pub fn open(&self) -> Result<Engine, Error> {
-        self.check()?;
-        let client = self.client()?;
-        let journal = SledStore::open(&self.state_dir, &self.doing)?;
-        Ok(Engine(Arc::new(Shared {
-            api_base: self.api_base.clone(),
-            client,
-            released: journal.released(),
-            journal: Arc::new(journal),
-            governor: Governor::new(self.jobs),
-            throttle: self.bandwidth.map(Throttle::new),
-            pool: Pool::default(),
-            locks: Mutex::default(),
-            running: Mutex::default(),
-        })))
-    }
-
-    /// As [`Engine::status`], while another process owns the state directory. Each call has a connection and a window of
-    /// its own, so it is for a single question.
-    ///
-    /// # Errors
-    ///
-    /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
-    pub async fn ask_status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
-        let client = self.client()?;
-        authorised::ask(&client, &Line::default(), account, publish_id).await
-    }
-
-    /// As [`Engine::cancel`], while another process owns the state directory.
-    ///
-    /// # Errors
-    ///
-    /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
-    pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
-        let client = self.client()?;
-        authorised::cancel(&client, account, publish_id).await
-    }
-
-    /// Whether every number is in its range.
-    fn check(&self) -> Result<(), Error> {
-        if !(1..=MOST_JOBS).contains(&self.jobs) {
-            let jobs = self.jobs;
-            return Err(Error::usage(format!(
-                "{jobs} uploads cannot be in flight at once: it is 1 to {MOST_JOBS}."
-            )));
-        }
-        if self.bandwidth == Some(0) {
-            return Err(Error::usage(
-                "A bandwidth of 0 bytes a second would never end: it is 1 or more.",
-            ));
-        }
-        Ok(())
-    }
-
-    fn client(&self) -> Result<Client, Error> {
-        let hosts = HostPolicy::new(&self.api_base, self.upload_host.clone(), self.allow_http)
-            .map_err(|reason| {
-                // It may hold a password.
-                let base = without_query(&self.api_base);
-                Error::usage(format!("{base} is not usable: {reason}."))
-            })?;
-        let wire_log = self
-            .wire_log
-            .as_deref()
-            .map(WireLog::open)
-            .transpose()?
-            .map(Arc::new);
-        Client::new(hosts, Waits::DEFAULT, self.ca_file.as_deref(), wire_log)
-    }
-}
+pub use options::Options;
 
 /// What the service says of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,15 +1,14 @@
 //! Errors for people: what happened, to which file, who must act, and whether the same call again helps.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::escaped::Escaped;
-use crate::plan::PlanError;
 use crate::wire::{Call, ServiceError};
 
 mod advice;
+mod file;
 
 pub(crate) use advice::FailReason;
 use advice::advice;
@@ -167,54 +166,6 @@ impl Error {
         )
     }
 
-    pub(crate) fn unreadable(file: &Path, source: io::Error) -> Self {
-        Self::new(
-            ErrorKind::Source,
-            Who::You,
-            format!("{} cannot be read: {source}", name(file)),
-        )
-        .with_source(source)
-    }
-
-    pub(crate) fn unfit(file: &Path, reason: impl fmt::Display) -> Self {
-        Self::new(
-            ErrorKind::Source,
-            Who::You,
-            format!("{}: {reason}", name(file)),
-        )
-    }
-
-    pub(crate) fn plan(file: &Path, error: PlanError) -> Self {
-        let kind = match error {
-            PlanError::ChunkSize { .. } => ErrorKind::Usage,
-            _ => ErrorKind::Source,
-        };
-        Self::new(
-            kind,
-            Who::You,
-            format!("{} cannot be sent: {error}.", name(file)),
-        )
-        .with_source(error)
-    }
-
-    pub(crate) fn changed(name: &str, what: impl fmt::Display) -> Self {
-        Self::new(
-            ErrorKind::SourceChanged,
-            Who::You,
-            format!(
-                "{name} changed while it was being sent ({what}). Nothing was posted. Run the same command to send it as it is now."
-            ),
-        )
-    }
-
-    /// Whether it says that there is no file of that name.
-    pub(crate) fn is_missing_file(&self) -> bool {
-        let source = self.0.source.as_deref();
-        let cause = source.and_then(|source| source.downcast_ref::<io::Error>());
-        self.kind() == ErrorKind::Source
-            && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
-    }
-
     /// The journal has no upload of that id for this account and API.
     pub(crate) fn not_recorded(id: &str, account: &str) -> Self {
         Self::usage(format!(
@@ -227,30 +178,6 @@ impl Error {
         Self::usage(format!(
             "The upload {id} has not reached TikTok. The journal keeps no query of a URL: give the whole URL again."
         ))
-    }
-
-    /// A program still writes to the file, or may.
-    pub(crate) fn still_written(name: &str, why: impl fmt::Display) -> Self {
-        Self::new(
-            ErrorKind::Temporary,
-            Who::You,
-            format!(
-                "{name} is still being written: {why}. Nothing was posted. Run the same command when the file is finished; --allow-writer sends it as it is."
-            ),
-        )
-    }
-
-    /// This process has no thread left to read with.
-    pub(crate) fn no_thread(file: &Path, source: io::Error) -> Self {
-        Self::new(
-            ErrorKind::Temporary,
-            Who::You,
-            format!(
-                "{} cannot be read now: {source}. Run the same command later.",
-                name(file)
-            ),
-        )
-        .with_source(source)
     }
 
     pub(crate) fn no_token(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
@@ -432,6 +359,7 @@ pub(crate) fn name(file: &Path) -> std::borrow::Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::PlanError;
 
     fn service(http_status: u16, code: &str) -> ServiceError {
         ServiceError {

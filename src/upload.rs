@@ -3,8 +3,6 @@
 //! [`Upload::step`] says what to do next and [`Upload::apply`] takes in what came of it. Both are pure: no I/O, no
 //! clock but the one passed in, no randomness but the number passed in.
 
-use std::borrow::Cow;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -173,14 +171,6 @@ impl Upload {
         self.updated = now.wall;
     }
 
-    /// Everything acknowledged is the file's as of `as_of`. A chunk that may have left before that keeps the older identity,
-    /// so that it is not counted by the newer one.
-    pub(crate) fn rest_on(&mut self, as_of: Identity) {
-        if let (Origin::File { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
-            *identity = as_of;
-        }
-    }
-
     /// Whether the init is the post: nothing is sent after it, so an init without an answer may have made a draft.
     pub(crate) const fn is_posted_by_init(&self) -> bool {
         matches!(self.origin, Origin::Url { .. })
@@ -258,14 +248,6 @@ impl Upload {
             || same_session && matches!(told.state, State::Unknown { .. })
     }
 
-    /// How the file is cut; `None` where the service fetches the bytes itself.
-    pub(crate) const fn plan(&self) -> Option<&Plan> {
-        match &self.origin {
-            Origin::File { plan, .. } => Some(plan),
-            Origin::Url { .. } => None,
-        }
-    }
-
     /// The chunk that is sent next.
     pub(crate) fn due(&self) -> Option<Chunk> {
         let (plan, confirmed) = (self.plan()?, self.confirmed());
@@ -302,63 +284,9 @@ impl Upload {
         }
     }
 
-    /// Bytes of the video, where they are known.
-    pub(crate) const fn size(&self) -> Option<u64> {
-        match &self.origin {
-            Origin::File { plan, .. } => Some(plan.video_size()),
-            Origin::Url { size, .. } => *size,
-        }
-    }
-
-    pub(crate) fn path(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::File { path, .. } => Some(path),
-            Origin::Url { .. } => None,
-        }
-    }
-
-    /// The URL that is pulled, without its query.
-    pub(crate) fn url(&self) -> Option<&str> {
-        match &self.origin {
-            Origin::File { .. } => None,
-            Origin::Url { url, .. } => Some(url),
-        }
-    }
-
-    /// As messages call it: the name of the file, or the URL without its query.
-    pub(crate) fn name(&self) -> Cow<'_, str> {
-        match &self.origin {
-            Origin::File { path, .. } => crate::error::name(path),
-            Origin::Url { url, .. } => url.into(),
-        }
-    }
-
-    /// Of a file, as it was seen or given when the upload began.
-    pub(crate) fn content_type(&self) -> Option<&str> {
-        match &self.origin {
-            Origin::File { content_type, .. } => Some(content_type),
-            Origin::Url { .. } => None,
-        }
-    }
-
-    pub(crate) const fn identity(&self) -> Option<Identity> {
-        match &self.origin {
-            Origin::File { identity, .. } => Some(*identity),
-            Origin::Url { .. } => None,
-        }
-    }
-
     /// Whether its bytes were sent without being hashed, or none were sent.
     pub(crate) fn has_no_digest(&self) -> bool {
         self.sha256.is_none() && (self.running.is_none() || self.confirmed() == 0)
-    }
-
-    /// Of the file's first and last bytes, where it is known.
-    pub(crate) fn fingerprint(&self) -> Option<&str> {
-        match &self.origin {
-            Origin::File { fingerprint, .. } => fingerprint.as_deref(),
-            Origin::Url { .. } => None,
-        }
     }
 
     pub(crate) fn session(&self) -> Option<&Session> {

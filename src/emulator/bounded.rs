@@ -4,6 +4,12 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
+/// Entries that each list of what happened keeps: faults, remarks, webhooks, findings.
+pub(crate) const MOST_RECORDS: usize = 10_000;
+
+/// Keys that each list of tokens keeps.
+pub(crate) const MOST_KEYS: usize = 10_000;
+
 /// The last `most` entries of a list. Each keeps the number it was pushed with.
 #[derive(Clone, Debug)]
 pub(crate) struct Last<T> {

@@ -7,10 +7,9 @@ use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
-use super::bounded::LastKeys;
+use super::bounded::{LastKeys, MOST_KEYS};
 use super::clock::Moment;
 use super::endpoint::Endpoint;
-use super::world::MOST_KEYS;
 
 /// The token in `Authorization: Bearer …`, if there is one that is not empty.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {

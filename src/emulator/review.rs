@@ -6,10 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::bounded::{Last, LastKeys};
+use super::bounded::{Last, LastKeys, MOST_KEYS, MOST_RECORDS};
 use super::clock::Moment;
 use super::session::{Session, Source};
-use super::world::{MOST_KEYS, MOST_RECORDS};
 
 /// One thing a client should not do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

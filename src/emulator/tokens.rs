@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use super::bounded::LastKeys;
+use super::bounded::{LastKeys, MOST_KEYS};
 use super::clock::Moment;
 use super::settings::{Auth, RefreshRotation, Settings, TokenLifetimes};
-use super::world::MOST_KEYS;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);

@@ -10,13 +10,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use url::{Position, Url};
 
-use super::bounded::{Last, short};
+use super::bounded::{Last, MOST_RECORDS, short};
 use super::clock::Moment;
 use super::creator::open_id;
 use super::log::WebhookLog;
 use super::session::{Session, State};
 use super::settings::{Settings, WebhookOrder};
-use super::world::MOST_RECORDS;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// After so long a message is dropped (D WHO).

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Refusal;
-use super::bounded::Last;
+use super::bounded::{Last, MOST_RECORDS};
 use super::clock::{Clock, Moment};
 use super::creator::{Windows, creator_of, public_name};
 use super::endpoint::Endpoint;
@@ -27,12 +27,6 @@ use super::traffic::Traffic;
 use super::webhooks::{News, Webhooks};
 pub(crate) use forget::Forgotten;
 pub(crate) use scopes::Scopes;
-
-/// Entries that each list of what happened keeps: faults, remarks, webhooks, findings.
-pub(crate) const MOST_RECORDS: usize = 10_000;
-
-/// Keys that each list of tokens keeps.
-pub(crate) const MOST_KEYS: usize = 10_000;
 
 /// A pull that was accepted: the URLs to fetch for an upload.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use super::authorised::authorised;
 use super::cargo::Cargo;
 use super::place::Placed;
-use super::transfer::{Transfer, draft};
+use super::transfer::{Alone, Transfer, draft};
 use super::{Exclusive, Running, Shared};
 use crate::account::Account;
 use crate::clock::{self, Now};
@@ -111,9 +111,6 @@ struct Begun {
     key: Key,
     alone: Alone,
 }
-
-/// Jobs of one path, and then those of one video, go one after another.
-pub(super) type Alone = (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>);
 
 /// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
 /// else is kept waiting for it, and no file is held open.

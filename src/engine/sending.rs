@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::rehash::{Rehash, blocking};
 use super::transfer::Transfer;
-use super::vouch::Kept;
 use crate::body::{Body, Gate};
 use crate::clock;
 use crate::error::Error;
@@ -45,6 +44,15 @@ pub(super) struct Sending {
     pub(super) ahead: Option<Ahead>,
     /// Bytes per second of an earlier run to the same API.
     last_rate: Option<u64>,
+}
+
+/// What becomes of the last bytes, which wait at the gate.
+#[derive(Debug)]
+pub(super) enum Kept {
+    /// They have left.
+    Released,
+    /// They must not leave now, for this reason; the chunk is sent again.
+    Cut(&'static str),
 }
 
 impl Sending {

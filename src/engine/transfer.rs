@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::authorised::authorised;
-use super::carry::Alone;
 use super::{Running, Shared};
 use crate::account::Account;
 use crate::clock::Now;
@@ -17,6 +16,9 @@ use crate::journal::Rate;
 use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::upload::{Reply, State, Upload};
+
+/// Jobs of one path, and then those of one video, go one after another.
+pub(super) type Alone = (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>);
 
 /// One upload on its way.
 pub(super) struct Transfer {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::rehash::{Rehash, blocking, prove};
-use super::sending::Sending;
+use super::sending::{Kept, Sending};
 use super::transfer::Transfer;
 use crate::body::Keeper;
 use crate::clock::{self, Now};
@@ -22,15 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Comparisons before the last chunk of a file whose identity keeps moving. The gate then compares once more.
 const COMPARISONS: u32 = 3;
-
-/// What becomes of the last bytes, which wait at the gate.
-#[derive(Debug)]
-pub(super) enum Kept {
-    /// They have left.
-    Released,
-    /// They must not leave now, for this reason; the chunk is sent again.
-    Cut(&'static str),
-}
 
 impl Sending {
     /// Looks at the file before a chunk is read. If its identity has moved, everything acknowledged is compared with it:

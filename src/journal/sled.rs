@@ -293,22 +293,7 @@ impl ProgressStore for SledStore {
     }
 
     fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, Error>> {
-        self.run(move |store| {
-            // A row that ends meanwhile is in the history before it leaves the database.
-            let open = store.unfinished()?;
-            if let Some(row) = open.into_iter().rfind(|row| what.names(row)) {
-                return Ok(Some(row));
-            }
-            let history = |error| broken("its history", error);
-            let mut last = None;
-            for line in store.history.lines(0).map_err(history)? {
-                let (_, row) = line.map_err(history)?;
-                if what.names(&row) {
-                    last = Some(row);
-                }
-            }
-            Ok(last)
-        })
+        self.run(move |store| store.recall(&what))
     }
 
     fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>> {

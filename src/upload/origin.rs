@@ -1,9 +1,11 @@
 //! What is uploaded where: the bytes, and for whom they are.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::Upload;
 use crate::host;
 use crate::plan::Plan;
 
@@ -84,6 +86,78 @@ pub(crate) enum Origin {
         /// In bytes, where its host has told.
         size: Option<u64>,
     },
+}
+
+impl Upload {
+    /// Everything acknowledged is the file's as of `as_of`. A chunk that may have left before that keeps the older identity,
+    /// so that it is not counted by the newer one.
+    pub(crate) fn rest_on(&mut self, as_of: Identity) {
+        if let (Origin::File { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
+            *identity = as_of;
+        }
+    }
+
+    /// How the file is cut; `None` where the service fetches the bytes itself.
+    pub(crate) const fn plan(&self) -> Option<&Plan> {
+        match &self.origin {
+            Origin::File { plan, .. } => Some(plan),
+            Origin::Url { .. } => None,
+        }
+    }
+
+    /// Bytes of the video, where they are known.
+    pub(crate) const fn size(&self) -> Option<u64> {
+        match &self.origin {
+            Origin::File { plan, .. } => Some(plan.video_size()),
+            Origin::Url { size, .. } => *size,
+        }
+    }
+
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File { path, .. } => Some(path),
+            Origin::Url { .. } => None,
+        }
+    }
+
+    /// The URL that is pulled, without its query.
+    pub(crate) fn url(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File { .. } => None,
+            Origin::Url { url, .. } => Some(url),
+        }
+    }
+
+    /// As messages call it: the name of the file, or the URL without its query.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        match &self.origin {
+            Origin::File { path, .. } => crate::error::name(path),
+            Origin::Url { url, .. } => url.into(),
+        }
+    }
+
+    /// Of a file, as it was seen or given when the upload began.
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File { content_type, .. } => Some(content_type),
+            Origin::Url { .. } => None,
+        }
+    }
+
+    pub(crate) const fn identity(&self) -> Option<Identity> {
+        match &self.origin {
+            Origin::File { identity, .. } => Some(*identity),
+            Origin::Url { .. } => None,
+        }
+    }
+
+    /// Of the file's first and last bytes, where it is known.
+    pub(crate) fn fingerprint(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::File { fingerprint, .. } => fingerprint.as_deref(),
+            Origin::Url { .. } => None,
+        }
+    }
 }
 
 /// What the file system says of a file without reading its bytes.

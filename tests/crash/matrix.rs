@@ -98,10 +98,15 @@ fn acted_on(row: &Row, (step, what, times): (&str, &str, u32), act: Act, random:
 fn all(rows: &[Row], random: &mut Rng) -> Vec<Case> {
     let mut cases = stages::cases();
     let plain = Row::with(&[]);
+    // Without a ledger nothing can be compared, and the promises are weaker.
+    let hashed: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.get("ledger") != "off")
+        .collect();
     for point in FIRST_RUN {
         for act in Act::DURING {
             cases.extend((0..4).map(|_| acted_on(&plain, *point, act, random)));
-            let row = &rows[random.usize(..rows.len())];
+            let row = hashed[random.usize(..hashed.len())];
             cases.push(acted_on(row, *point, act, random));
         }
     }

@@ -2,7 +2,8 @@
 
 use hyper::http::request::Parts;
 
-use super::{MOST_KEYS, World};
+use super::World;
+use crate::emulator::bounded::MOST_KEYS;
 use crate::emulator::creator::{creator_of, public_name};
 use crate::emulator::endpoint::Endpoint;
 use crate::emulator::faults::{Action, Occasion, Strike};

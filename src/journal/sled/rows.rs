@@ -9,8 +9,8 @@ use sled::{Batch, IVec};
 use super::database::Trouble;
 use super::{Inner, broken, cannot, keys};
 use crate::error::Error;
-use crate::journal::Found;
 use crate::journal::history::{self, Digest, Place, Seen};
+use crate::journal::{Found, Recall};
 use crate::upload::{Key, Upload};
 
 impl Inner {
@@ -126,6 +126,22 @@ impl Inner {
         rows.retain(|row| !row.state.is_final());
         rows.sort_by_key(|row| row.created);
         Ok(rows)
+    }
+
+    /// The upload that this names. A row that ends meanwhile is in the history before it leaves the database.
+    pub(super) fn recall(&self, what: &Recall) -> Result<Option<Upload>, Error> {
+        if let Some(row) = self.unfinished()?.into_iter().rfind(|row| what.names(row)) {
+            return Ok(Some(row));
+        }
+        let history = |error| broken("its history", error);
+        let mut last = None;
+        for line in self.history.lines(0).map_err(history)? {
+            let (_, row) = line.map_err(history)?;
+            if what.names(&row) {
+                last = Some(row);
+            }
+        }
+        Ok(last)
     }
 
     /// The uploads of a file at this path that have not ended, in the scope of `key`.

@@ -1,0 +1,82 @@
+//! Errors about a file that is to be sent.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use super::{Error, ErrorKind, Who, name};
+use crate::plan::PlanError;
+
+impl Error {
+    pub(crate) fn unreadable(file: &Path, source: io::Error) -> Self {
+        Self::new(
+            ErrorKind::Source,
+            Who::You,
+            format!("{} cannot be read: {source}", name(file)),
+        )
+        .with_source(source)
+    }
+
+    pub(crate) fn unfit(file: &Path, reason: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Source,
+            Who::You,
+            format!("{}: {reason}", name(file)),
+        )
+    }
+
+    pub(crate) fn plan(file: &Path, error: PlanError) -> Self {
+        let kind = match error {
+            PlanError::ChunkSize { .. } => ErrorKind::Usage,
+            _ => ErrorKind::Source,
+        };
+        Self::new(
+            kind,
+            Who::You,
+            format!("{} cannot be sent: {error}.", name(file)),
+        )
+        .with_source(error)
+    }
+
+    pub(crate) fn changed(name: &str, what: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::SourceChanged,
+            Who::You,
+            format!(
+                "{name} changed while it was being sent ({what}). Nothing was posted. Run the same command to send it as it is now."
+            ),
+        )
+    }
+
+    /// Whether it says that there is no file of that name.
+    pub(crate) fn is_missing_file(&self) -> bool {
+        let source = self.0.source.as_deref();
+        let cause = source.and_then(|source| source.downcast_ref::<io::Error>());
+        self.kind() == ErrorKind::Source
+            && cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// A program still writes to the file, or may.
+    pub(crate) fn still_written(name: &str, why: impl fmt::Display) -> Self {
+        Self::new(
+            ErrorKind::Temporary,
+            Who::You,
+            format!(
+                "{name} is still being written: {why}. Nothing was posted. Run the same command when the file is finished; --allow-writer sends it as it is."
+            ),
+        )
+    }
+
+    /// This process has no thread left to read with.
+    pub(crate) fn no_thread(file: &Path, source: io::Error) -> Self {
+        Self::new(
+            ErrorKind::Temporary,
+            Who::You,
+            format!(
+                "{} cannot be read now: {source}. Run the same command later.",
+                name(file)
+            ),
+        )
+        .with_source(source)
+    }
+}
