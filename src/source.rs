@@ -18,7 +18,9 @@ use crate::plan::{Chunk, Plan};
 use crate::upload::Identity;
 
 mod container;
+mod file_system;
 mod identity;
+#[cfg(target_os = "linux")]
 mod lease;
 mod map;
 mod pieces;

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::file_system::FileSystem;
 use crate::upload::Identity;
 
 /// A change within this time of an earlier one may leave the same change time: one tick of the kernel's clock.
@@ -17,70 +18,17 @@ const TICK: Duration = Duration::from_millis(20);
 /// The same where times are kept in whole seconds, or by another machine's clock.
 const COARSE_TICK: Duration = Duration::from_secs(2);
 
-/// Where a file lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FileSystem {
-    /// On a file system whose change times prove that bytes are the same.
-    Timed,
-    /// On another machine, or behind a program.
-    Remote,
-    /// In memory, or on a file system that nobody has measured.
-    Other,
-}
-
-impl FileSystem {
-    pub(super) fn of(file: &File) -> Self {
-        match kind(rustix::fs::fstatfs(file)) {
-            Some(OVERLAY) if overlays_are_timed() => Self::Timed,
-            Some(kind) if TIMED.contains(&kind) => Self::Timed,
-            Some(kind) if REMOTE.contains(&kind) => Self::Remote,
-            _ => Self::Other,
-        }
-    }
-}
-
-// Magic numbers of statfs(2).
-const OVERLAY: u32 = 0x794c_7630;
-/// ext2 to ext4, XFS, Btrfs.
-const TIMED: [u32; 3] = [0xef53, 0x5846_5342, 0x9123_683e];
-/// NFS, SMB (three kinds), FUSE, 9P, Ceph, AFS, Lustre, folders of a VirtualBox host.
-const REMOTE: [u32; 10] = [
-    0x6969,
-    0x517b,
-    0xff53_4d42,
-    0xfe53_4d42,
-    0x6573_5546,
-    0x0102_1997,
-    0x00c3_6400,
-    0x5346_414f,
-    0x0bd0_0bd0,
-    0x786f_4256,
-];
-
-fn kind(stat: rustix::io::Result<rustix::fs::StatFs>) -> Option<u32> {
-    Some(stat.ok()?.f_type as u32)
-}
-
-/// Whether every upper directory of an overlay that can be seen from here lies on a timed file system. A container does
-/// not see its own.
-fn overlays_are_timed() -> bool {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let overlays = mounts.lines().filter(|line| line.contains(" - overlay "));
-    let uppers = overlays
-        .filter_map(|line| line.split_once("upperdir="))
-        .filter_map(|(_, rest)| rest.split(',').next());
-    uppers
-        .filter_map(|upper| kind(rustix::fs::statfs(upper)))
-        .all(|kind| TIMED.contains(&kind))
-}
-
 /// What the file system says of an open file now, whatever its name points to meanwhile.
 pub(super) fn now(file: &File) -> io::Result<Identity> {
-    // A network file system would otherwise answer from its cache; fstat is the fallback where statx is forbidden.
-    let flags = rustix::fs::AtFlags::EMPTY_PATH | rustix::fs::AtFlags::STATX_FORCE_SYNC;
-    let wanted = rustix::fs::StatxFlags::BASIC_STATS;
     let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
-    if let Ok(stat) = rustix::fs::statx(file, c"", flags, wanted) {
+    // A network file system would otherwise answer from its cache. Where statx is unknown or forbidden, fstat will do.
+    #[cfg(target_os = "linux")]
+    if let Ok(stat) = rustix::fs::statx(
+        file,
+        c"",
+        rustix::fs::AtFlags::EMPTY_PATH | rustix::fs::AtFlags::STATX_FORCE_SYNC,
+        rustix::fs::StatxFlags::BASIC_STATS,
+    ) {
         let time = |time: rustix::fs::StatxTimestamp| ns(time.tv_sec, i64::from(time.tv_nsec));
         return Ok(Identity {
             device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),

@@ -7,16 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
-/// Who may write to an open file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writers {
-    /// No program of this machine has the file open for writing.
-    None,
-    /// At least one has.
-    Some,
-    /// Leases do not exist there: the file belongs to another user, or lies on a file system without them.
-    Unknown,
-}
+use super::writer::Writers;
 
 // Of fcntl(2); libc has them for some targets only.
 const F_SETOWN_EX: libc::c_int = 15;

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::identity::FileSystem;
-use super::lease::{Writers, writers};
+use super::file_system::FileSystem;
+#[cfg(target_os = "linux")]
+use super::lease::writers;
 use crate::upload::Identity;
 
 /// How long a file must not have changed, where nobody can tell whether a program has it open for writing.
@@ -13,6 +14,23 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// The same where changes come from another machine, or through its cache.
 const SETTLE_REMOTE: Duration = Duration::from_secs(60);
+
+/// Who may write to an open file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writers {
+    /// No program of this machine has the file open for writing.
+    None,
+    /// At least one has.
+    Some,
+    /// Leases do not exist there: the file belongs to another user, or lies on a file system without them.
+    Unknown,
+}
+
+/// Other systems have no leases.
+#[cfg(not(target_os = "linux"))]
+const fn writers(_: &File) -> Writers {
+    Writers::Unknown
+}
 
 /// When a file counts as finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -198,7 +198,7 @@ impl Row {
             .map(|key| format!("{key}={}", self.get(key)))
             .collect();
         match told.is_empty() {
-            true => "the file was edited between two runs".to_owned(),
+            true => "the file was changed between two runs or during one".to_owned(),
             false => told.join(", "),
         }
     }
