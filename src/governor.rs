@@ -57,7 +57,7 @@ impl Governor {
     /// Waits until a job of this account is the first in its line, and then until there is room for it.
     ///
     /// Only the first of each line waits for room, so an account with a thousand jobs waits no less than one with two.
-    /// `tell` is called if there is anything to wait for.
+    /// `tell` is called once for each thing that the job has to wait for.
     pub(crate) async fn enter(&self, account: &str, tell: impl Fn(Behind)) -> Turn {
         let mut turn = Turn {
             line: self.line(account),
@@ -141,7 +141,7 @@ impl Turn {
         done
     }
 
-    /// The place of who is the first in line.
+    /// A share of the first place in the line, if this job holds that place.
     pub(crate) fn first(&self) -> Option<First> {
         self.first.clone()
     }

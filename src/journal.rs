@@ -133,7 +133,7 @@ pub(crate) struct Rate {
 /// `STATE_DIRECTORY`, then `chunkferry` in the XDG state directory (`~/.local/state`).
 ///
 /// Only the first of these may be relative: anywhere else a relative path is ignored, as it would mean another journal in
-/// each directory that a program is started from. `None` if none of them can be told, as for a user without a home.
+/// each directory that a program is started from. `None` if none of them is set, as for a user without a home.
 pub fn default_state_dir() -> Option<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let absolute = |name| set(name).map(PathBuf::from).filter(|dir| dir.is_absolute());
@@ -201,7 +201,7 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
 }
 
 /// Why a state directory may not keep what it is given: its file system is of such a kind that a restart or another machine
-/// can forget what was delivered, or its group can write to it. Empty also where that cannot be told.
+/// can forget what was delivered, or its group can write to it. Empty also where the file system does not say.
 pub fn fragile_state_dir(dir: &Path) -> Vec<&'static str> {
     // Magic numbers of statfs(2).
     let fragile = match file_system(dir) {

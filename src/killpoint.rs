@@ -1,4 +1,4 @@
-//! Moments at which tests kill or freeze this process, told apart from the moments before and after. Builds without debug
+//! Labelled moments at which tests kill or freeze this process. Builds without debug
 //! assertions hold none of it.
 
 #[cfg(debug_assertions)]

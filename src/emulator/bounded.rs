@@ -50,7 +50,7 @@ impl<T> Last<T> {
         self.entries.len()
     }
 
-    /// Keeps what is wanted. Numbers given out before mean nothing any more.
+    /// Keeps the entries that `keep` accepts. The numbers that `push` returned before are void then.
     pub(crate) fn retain(&mut self, wanted: impl FnMut(&T) -> bool) {
         self.entries.retain(wanted);
     }

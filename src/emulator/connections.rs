@@ -1,4 +1,4 @@
-//! The open connections: who is at the other end, and which of them makes room for the next one.
+//! The open connections, their clients, and which connection is closed to make room for a new one.
 
 use std::collections::HashMap;
 use std::future::Future;

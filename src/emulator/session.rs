@@ -174,7 +174,7 @@ impl Session {
         self.received = received;
         self.hasher = hasher;
         self.history.push_back((now, received));
-        // Nobody asks for what was true before the last number that is old enough.
+        // Byte counts older than the last one that status may report are never read again.
         while self
             .history
             .get(1)

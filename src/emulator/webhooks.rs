@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(72 * 3600);
 
 /// Receivers that may be registered at a time.
 const MOST_HOOKS: usize = 1_000;
-/// Messages that may be on their way at a time; what happens beyond is not told.
+/// Messages that may be on their way at a time; events beyond that number send no message.
 const MOST_MESSAGES: usize = 10_000;
 
 /// Where events are sent.

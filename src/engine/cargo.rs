@@ -93,7 +93,7 @@ impl Cargo {
         }
     }
 
-    /// What tells it from other files of its size, before all bytes are compared.
+    /// The fingerprint of a file: files of one size with different ones are different videos.
     pub(super) fn fingerprint(&self) -> Option<&str> {
         match self {
             Self::File(sending) => Some(sending.source.fingerprint()),
@@ -147,7 +147,7 @@ impl Cargo {
         }
     }
 
-    /// Adds what was just learned to what an earlier run knew, and what this job says of it.
+    /// Updates the origin in an earlier run's row with the size and the content type of this run.
     pub(super) fn amend(&self, origin: &mut Origin) {
         match (self, origin) {
             (Self::Url { size: seen, .. }, Origin::Url { size, .. }) => *size = seen.or(*size),

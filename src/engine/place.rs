@@ -69,7 +69,7 @@ pub(super) async fn place(
 }
 
 /// The first of `rows` of which no byte was hashed and whose size and time of modification are the file's. Where the change
-/// time is another one, an unfinished upload is carried on, and of an ended one only a person can tell.
+/// time differs, an unfinished upload is carried on, and for an ended one a person must decide.
 fn without_digests(rows: Vec<Upload>, now: &Identity) -> Result<Option<Upload>, Error> {
     let alike = |then: Identity| then.but_for_ctime(now);
     let mut rows = rows.into_iter();
@@ -107,7 +107,7 @@ pub(super) async fn place_url(
     })
 }
 
-/// Looks up once more what was recorded of an upload, as that may have changed while this job waited for its turn.
+/// Reads the row of an upload again: the row may have changed while this job waited for its turn.
 pub(super) async fn place_recorded(shared: &Shared, known: &Upload) -> Result<Placed, Error> {
     let Found { rows, lost } = shared.journal.find(known.key.clone()).await?;
     match rows.into_iter().find(|row| row.id == known.id) {

@@ -31,7 +31,7 @@ pub(super) async fn blocking<T: Send + 'static>(
         .map_err(unreadable)
 }
 
-/// Compares what was sent of an upload with what its file holds.
+/// Compares the ledger of the bytes that were sent with the file.
 pub(super) async fn prove(
     source: Source,
     as_of: Identity,

@@ -34,7 +34,7 @@ pub(super) struct Sending {
     /// Everything acknowledged equals the file as of this, unless `rehash` is still to show that; everything later was
     /// read after this was taken.
     pub(super) baseline: Identity,
-    /// The comparison of what was sent with the file, while the upload goes on.
+    /// The comparison of the acknowledged chunks with the file, while the upload goes on.
     pub(super) rehash: Option<Rehash>,
     /// A comparison took longer than the service waits for the last bytes of a body: it comes before the last chunk.
     pub(super) compare_first: bool,

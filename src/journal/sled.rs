@@ -107,7 +107,7 @@ fn not_noted(error: std::io::Error) -> Error {
     broken("its notes of what may be posted", error)
 }
 
-/// Somebody has told the journal to forget it.
+/// The row was removed by `forget`.
 fn gone(id: &str) -> Error {
     Error::temporary(format!(
         "The upload {id} is no longer in the journal: it was forgotten. Run the same command again to send its file anew."

@@ -64,7 +64,7 @@ impl From<Row> for Record {
 pub(super) struct Status {
     /// By their ids.
     pub(super) unfinished: BTreeMap<String, Record>,
-    /// Ended uploads of which the history no longer tells.
+    /// Ended uploads whose line in the history is lost.
     pub(super) lost: Vec<Record>,
 }
 
@@ -169,7 +169,7 @@ impl StatusFile {
         (shown.stale, shown.urgent) = (true, true);
     }
 
-    /// Ended uploads of which the history no longer tells.
+    /// Ended uploads whose line in the history is lost.
     pub(super) fn set_lost(&self, lost: Vec<Record>) {
         let mut shown = lock(&self.shown);
         if shown.status.lost != lost {

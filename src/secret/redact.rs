@@ -167,7 +167,7 @@ struct Byte {
     from: Range<usize>,
 }
 
-/// The text that `text` stands for, however often it was encoded for a URL, for JSON or for HTML.
+/// Decodes `text`, however often it was encoded for a URL, for JSON or for HTML.
 fn decode(text: &str) -> Vec<Byte> {
     let mut decoded: Vec<Byte> = Vec::with_capacity(text.len());
     for (start, c) in text.char_indices() {
@@ -207,7 +207,7 @@ fn without_a_layer(text: &[Byte]) -> Vec<Byte> {
     decoded
 }
 
-/// The bytes that the start of `text` stands for, and how many it takes. `text` has at least one byte.
+/// Decodes the first character of `text`: its bytes, and how many bytes of `text` it takes. `text` is not empty.
 fn one(text: &[u8]) -> (Vec<u8>, usize) {
     let number = |digits: &[u8]| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
     match text {

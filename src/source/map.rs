@@ -290,7 +290,7 @@ thread_local! {
 ///
 /// For a handler only: the arguments are what the kernel passed.
 unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // Who replaced us may have kept us, to pass on what is not theirs. Then it is for who was here before both.
+    // A handler that replaced this one may pass signals back to this one. They go to the handler from before both.
     let back = PASSING.replace(true);
     // SAFETY: `BEFORE` points to what is never freed, or to nothing.
     let before = match back {

@@ -9,7 +9,7 @@ use super::file_system::FileSystem;
 use super::lease::writers;
 use crate::upload::Identity;
 
-/// How long a file must not have changed, where nobody can tell whether a program has it open for writing.
+/// How long a file must not have changed, where leases do not say whether a program has the file open for writing.
 const SETTLE: Duration = Duration::from_secs(10);
 
 /// The same where changes come from another machine, or through its cache.
@@ -37,7 +37,7 @@ const fn writers(_: &File) -> Writers {
 pub(crate) struct Finished {
     /// Always: the caller answers for that.
     pub(crate) always: bool,
-    /// Once the file has not changed for so long, where only that can be told. `None`: 10 s, on remote file systems 60 s.
+    /// Once the file has not changed for so long, where there are no leases. `None`: 10 s, on remote file systems 60 s.
     pub(crate) settle: Option<Duration>,
 }
 
@@ -53,7 +53,7 @@ impl Finished {
         })
     }
 
-    /// Why a file whose end is open may not be finished, where leases do not tell.
+    /// Why a file whose end is open may not be finished, where there are no leases.
     pub(super) fn is_young(self, file: &File, identity: &Identity) -> Option<String> {
         if self.always || writers(file) != Writers::Unknown {
             return None;

@@ -8,7 +8,7 @@ use crate::journal::broken;
 use crate::journal::history::Seen;
 
 impl Inner {
-    /// The database first: what is cut short here is still told of, and can be forgotten again.
+    /// The database first: after a kill in between, the history still lists the upload, and it can be forgotten again.
     pub(super) fn remove(&self, id: &str) -> Result<bool, Error> {
         if !keys::is_id(id) {
             return Ok(false);

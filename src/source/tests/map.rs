@@ -75,7 +75,7 @@ fn cut_window(of: &Arc<Mapped>) -> Window {
     window
 }
 
-/// Reads what is missing; whether that was noticed.
+/// Reads pages of a window that the file no longer has; whether the window counts as torn.
 fn is_guarded() -> bool {
     is_guarded_after(|| ())
 }
