@@ -224,8 +224,8 @@ fn closes(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-/// The length of the body, or why the head does not state one: a length that can be read in two ways would let a client slip a request
-/// of its own between those of others.
+/// The length of the body, or why the head does not state one: a length that can be read in two ways would let a client
+/// slip a request of its own between those of others.
 fn content_length(headers: &HeaderMap) -> Result<u64, &'static str> {
     if headers.contains_key(TRANSFER_ENCODING) {
         return Err("The sink takes no Transfer-Encoding; send a Content-Length.");

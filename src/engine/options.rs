@@ -107,8 +107,9 @@ impl Options {
     /// # Errors
     ///
     /// [`ErrorKind::Locked`](crate::ErrorKind::Locked) while another process owns the state directory,
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used or a state directory that belongs to
-    /// another user or can be written by everybody, and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be opened.
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used or a state directory that belongs
+    /// to another user or can be written by everybody, and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the
+    /// journal cannot be opened.
     pub fn open(&self) -> Result<Engine, Error> {
         self.check()?;
         let client = self.client()?;
