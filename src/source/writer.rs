@@ -26,6 +26,17 @@ pub(super) enum Writers {
     Unknown,
 }
 
+impl Writers {
+    /// Asks for a lease. A network file system refuses one for reasons of its own (NFSv4 without a delegation, SMB without
+    /// an oplock), and does not know the writers of other machines.
+    fn of(file: &File) -> Self {
+        match FileSystem::of(file) {
+            FileSystem::Remote => Self::Unknown,
+            FileSystem::Timed | FileSystem::Other => writers(file),
+        }
+    }
+}
+
 /// Other systems have no leases.
 #[cfg(not(target_os = "linux"))]
 const fn writers(_: &File) -> Writers {
@@ -44,7 +55,7 @@ pub(crate) struct Finished {
 impl Finished {
     /// Why the file is not finished, if a program has it open for writing.
     pub(super) fn is_open(self, file: &File, identity: &Identity) -> Option<String> {
-        if self.always || writers(file) != Writers::Some {
+        if self.always || Writers::of(file) != Writers::Some {
             return None;
         }
         Some(match holder(identity) {
@@ -55,7 +66,7 @@ impl Finished {
 
     /// Why a file whose end is open may not be finished, where there are no leases.
     pub(super) fn is_young(self, file: &File, identity: &Identity) -> Option<String> {
-        if self.always || writers(file) != Writers::Unknown {
+        if self.always || Writers::of(file) != Writers::Unknown {
             return None;
         }
         let settle = self.settle.unwrap_or_else(|| match FileSystem::of(file) {
