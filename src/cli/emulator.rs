@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use chunkferry::Escaped;
 use chunkferry::emulator::{Chaos, Emulator, EmulatorBuilder, Fault, Finding, Settings};
 use clap::Args;
 
@@ -222,7 +223,9 @@ fn report(findings: &[Finding]) {
         let upload = finding.publish_id.as_deref().unwrap_or("-");
         eprintln!(
             "  {} ({}, {upload}): {}",
-            finding.rule, finding.creator, finding.what
+            finding.rule,
+            Escaped::new(&finding.creator),
+            Escaped::new(&finding.what)
         );
         eprintln!("    {} [{}]", finding.fact, finding.mark);
     }

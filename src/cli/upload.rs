@@ -36,11 +36,11 @@ pub(super) struct Upload {
     /// map: less CPU time under TLS, for files that nobody shortens
     #[arg(long, value_name = "read|map", default_value = "read", value_parser = read_mode, hide_default_value = true)]
     read: ReadMode,
-    /// Send a file that a program may still write to
-    #[arg(long)]
+    /// Send a file that a program may still write to. The message that refuses such a file names this option
+    #[arg(long, hide = true)]
     allow_writer: bool,
-    /// How long a file with an open end must not have changed
-    #[arg(long, value_name = "SECS")]
+    /// How long a file with an open end must not have changed. The message that refuses such a file names this option
+    #[arg(long, value_name = "SECS", hide = true)]
     settle: Option<u64>,
     /// video/mp4, video/quicktime or video/webm, unseen
     #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true)]

@@ -80,7 +80,7 @@ impl Finished {
             .unwrap_or_default();
         (age < settle).then(|| {
             format!(
-                "its end is open, and it was changed {} s ago: it counts as finished after {} s",
+                "its end is open, and it was changed {} s ago: it counts as finished after {} s (--settle)",
                 age.as_secs(),
                 settle.as_secs()
             )
