@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -45,10 +45,10 @@ const FINGERPRINT: u64 = 64 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
     file: Arc<File>,
-    path: PathBuf,
+    path: Arc<Path>,
     /// As of opening.
     identity: Identity,
-    fingerprint: String,
+    fingerprint: Arc<str>,
     mapped: Arc<Mapped>,
 }
 
@@ -72,9 +72,9 @@ impl Source {
         let fingerprint = fingerprint(&file, identity.size).map_err(unreadable)?;
         Ok(Self {
             file: Arc::new(file),
-            path,
+            path: path.into(),
             identity,
-            fingerprint,
+            fingerprint: fingerprint.into(),
             mapped: Arc::default(),
         })
     }

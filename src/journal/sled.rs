@@ -182,7 +182,7 @@ impl Inner {
             ));
         }
         self.note(&stored, row)?;
-        self.put(&mut batch, row)?;
+        self.put(&mut batch, Some(&stored), row)?;
         batch.insert(keys::init(&row.key, now, &row.id), &[]);
         self.apply(batch)?;
         self.status.note(row);
@@ -207,7 +207,7 @@ impl Inner {
             self.end(&mut batch, row)?;
         } else {
             self.note(&stored, row)?;
-            self.put(&mut batch, row)?;
+            self.put(&mut batch, Some(&stored), row)?;
             if let Some((index, entry)) = entry {
                 batch.insert(keys::entry(&row.id, index), &entry);
             }
@@ -261,7 +261,7 @@ impl ProgressStore for SledStore {
             }
             reach("submit", "before");
             let mut batch = Batch::default();
-            store.put(&mut batch, &row)?;
+            store.put(&mut batch, None, &row)?;
             store.apply(batch)?;
             store.status.note(&row);
             drop(writing);
@@ -309,7 +309,8 @@ impl ProgressStore for SledStore {
             reach("claim", "before");
             row.epoch += 1;
             let mut batch = Batch::default();
-            store.put(&mut batch, &row)?;
+            // The row of an upload that has ended lies under no path.
+            store.put(&mut batch, None, &row)?;
             store.apply(batch)?;
             store.sync()?;
             reach("claim", "after");

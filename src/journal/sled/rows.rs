@@ -14,15 +14,22 @@ use crate::journal::{Found, Recall};
 use crate::upload::{Key, Upload};
 
 impl Inner {
-    /// Writes a row that is under way.
-    pub(super) fn put(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+    /// Writes a row that is under way; `before`: the row as it was written last.
+    pub(super) fn put(
+        &self,
+        batch: &mut Batch,
+        before: Option<&Upload>,
+        row: &Upload,
+    ) -> Result<(), Error> {
         let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
-        self.drop_path(batch, &row.id)?;
+        let at = |row: &Upload| Some(keys::one_at_path(&row.key, row.path()?, &row.id));
+        let (old, new) = (before.and_then(at), at(row));
+        if old != new {
+            old.into_iter().for_each(|key| batch.remove(key));
+            new.into_iter().for_each(|key| batch.insert(key, &[]));
+        }
         batch.insert(keys::row(&row.id), text);
         batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
-        if let Some(path) = row.path() {
-            batch.insert(keys::one_at_path(&row.key, path, &row.id), &[]);
-        }
         Ok(())
     }
 
