@@ -38,7 +38,7 @@ pub(super) struct Sending {
     pub(super) rehash: Option<Rehash>,
     /// A comparison took longer than the service waits for the last bytes of a body: it comes before the last chunk.
     pub(super) compare_first: bool,
-    /// The chunk that was sent last, as it was sent, if its answer was lost.
+    /// The chunk that was sent last and was not accepted, if each attempt at it that may have left sent these bytes.
     pub(super) unanswered: Option<(Chunk, Running)>,
     /// What is read and hashed before it is its turn to be sent.
     pub(super) ahead: Option<Ahead>,
@@ -212,6 +212,7 @@ impl Sending {
             .throttled(shared.throttle.clone())
             .gated(gate);
         let meter = body.meter();
+        let first_attempt = !transfer.upload.run.due_left;
         let started = Instant::now();
         let content_type = transfer.upload.content_type();
         let content_type = content_type.unwrap_or(&self.content_type).to_owned();
@@ -252,10 +253,15 @@ impl Sending {
                 .note_pace(chunk.size(), clock::since(started));
         }
         let running = meter.take_running();
-        self.unanswered = running
-            .clone()
-            .filter(|_| !accepted)
-            .map(|running| (chunk, running));
+        let before = self.unanswered.take();
+        let sent = running.clone().filter(|_| !accepted);
+        let sent = sent.map(|running| (chunk, running));
+        // The service may have the chunk as an earlier attempt sent it.
+        self.unanswered = sent.filter(|(of, sent)| {
+            let same =
+                before.is_some_and(|(chunk, then)| chunk == *of && then.entry() == sent.entry());
+            first_attempt || same
+        });
         Ok(Reply::Put(answer, running))
     }
 }

@@ -248,3 +248,17 @@ fn without_a_ledger_an_upload_goes_on_after_a_harmless_act() {
     assert_eq!(scene.log().inits, 1);
     scene.assert_one_draft_of(&file);
 }
+
+/// The service has the chunk as the killed run sent it, and only refuses it when it is sent once more.
+#[cfg(debug_assertions)]
+#[test]
+fn a_chunk_that_an_earlier_run_sent_before_an_edit_is_not_counted_as_the_edited_one() {
+    let scene = Scene::new(&["status_bytes=absent"], &[]);
+    let file = scene.video("clip.mp4", SIZE);
+    let mut killed = scene.upload(&file, &[]);
+    killed.env("CHUNKFERRY_KILL_POINT", "put answered 2");
+    assert_eq!(killed.end().code, None, "killed");
+    edit_under_kept_time(&file, &[7_000_000]);
+    scene.upload(&file, &[]).end().expect(0);
+    scene.assert_one_draft_of(&file);
+}
