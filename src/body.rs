@@ -14,6 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep};
 
+use crate::clock;
 use crate::event::Tally;
 use crate::killpoint::reach;
 use crate::ledger::Running;
@@ -37,11 +38,10 @@ pub(crate) struct Meter {
     taken: AtomicU64,
     /// Milliseconds after `start` when the socket last took a byte, or when waiting was last our own doing.
     moved: AtomicU64,
-    /// Longest time, in milliseconds, that the socket took nothing.
-    longest: AtomicU64,
-    /// Whether it is our own doing now.
+    /// Whether waiting is our own doing now.
     pausing: AtomicBool,
     start: Instant,
+    gaps: Mutex<Gaps>,
     len: u64,
     fault: Mutex<Option<io::Error>>,
     running: Mutex<Option<Running>>,
@@ -50,11 +50,7 @@ pub(crate) struct Meter {
 impl Meter {
     fn touch(&self) {
         let now = self.start.elapsed().as_millis() as u64;
-        let before = self.moved.swap(now, Ordering::Relaxed);
-        if !self.pausing.load(Ordering::Relaxed) {
-            self.longest
-                .fetch_max(now.saturating_sub(before), Ordering::Relaxed);
-        }
+        self.moved.store(now, Ordering::Relaxed);
     }
 
     /// Waits for something of our own: the socket is not to blame.
@@ -73,10 +69,10 @@ impl Meter {
         self.start.elapsed().saturating_sub(moved)
     }
 
-    /// The longest time in which the socket took no byte, so far.
-    pub(crate) fn longest_idle(&self) -> Duration {
-        let longest = Duration::from_millis(self.longest.load(Ordering::Relaxed));
-        longest.max(self.idle())
+    /// The longest time without a byte for the service so far, whoever made it wait: the line, our own pauses, or a
+    /// machine that was asleep.
+    pub(crate) fn longest_gap(&self) -> Duration {
+        lock(&self.gaps).longest(clock::since_boot())
     }
 
     pub(crate) fn is_all_taken(&self) -> bool {
@@ -91,6 +87,34 @@ impl Meter {
     /// The running hash over everything handed over, once that is the whole body.
     pub(crate) fn take_running(&self) -> Option<Running> {
         lock(&self.running).take()
+    }
+}
+
+/// Times without a byte for the service, by the clock that counts through suspend.
+#[derive(Debug, Default)]
+struct Gaps {
+    /// When the last byte left, or the body was first asked for one.
+    last: Option<Duration>,
+    longest: Duration,
+}
+
+impl Gaps {
+    /// The body is asked for its first byte.
+    fn begin(&mut self, now: Duration) {
+        self.last.get_or_insert(now);
+    }
+
+    /// A byte leaves.
+    fn end(&mut self, now: Duration) {
+        self.longest = self.longest(now);
+        self.last = Some(now);
+    }
+
+    fn longest(&self, now: Duration) -> Duration {
+        let open = self
+            .last
+            .map_or(Duration::ZERO, |last| now.saturating_sub(last));
+        self.longest.max(open)
     }
 }
 
@@ -147,9 +171,9 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         let meter = Meter {
             taken: AtomicU64::new(0),
             moved: AtomicU64::new(0),
-            longest: AtomicU64::new(0),
             pausing: AtomicBool::new(false),
             start: Instant::now(),
+            gaps: Mutex::default(),
             len,
             fault: Mutex::new(None),
             running: Mutex::new(None),
@@ -200,6 +224,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         self.offset += len;
         self.meter.taken.fetch_add(len, Ordering::Relaxed);
         self.meter.touch();
+        lock(&self.meter.gaps).end(clock::since_boot());
         Frame::data(piece.bytes)
     }
 
@@ -207,6 +232,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         if self.left == 0 {
             return Poll::Ready(Ok(None));
         }
+        lock(&self.meter.gaps).begin(clock::since_boot());
         ready!(self.poll_gate(cx))?;
         let (sleep, piece) = match self.paused.take() {
             Some((sleep, piece)) => (Some(sleep), piece),
@@ -346,6 +372,20 @@ mod tests {
             hash,
             "the hash at the gate is that of the whole"
         );
+    }
+
+    #[test]
+    fn a_standstill_counts_whoever_made_it_and_a_slow_start_does_not() {
+        let mut gaps = Gaps::default();
+        let second = Duration::from_secs;
+        assert_eq!(gaps.longest(second(50)), Duration::ZERO, "still connecting");
+        gaps.begin(second(60));
+        gaps.end(second(61));
+        gaps.begin(second(62));
+        assert_eq!(gaps.longest(second(63)), second(2), "polls are no bytes");
+        gaps.end(second(73));
+        gaps.end(second(74));
+        assert_eq!(gaps.longest(second(74)), second(12));
     }
 
     #[tokio::test]

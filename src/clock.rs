@@ -77,17 +77,23 @@ fn haste() -> u32 {
     1
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+/// Time since the machine started, suspend included, where the system has such a clock. Of use for waits of the real world,
+/// which no haste makes shorter.
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+pub(crate) fn since_boot() -> Duration {
+    #[cfg(target_vendor = "apple")]
+    let clock = rustix::time::ClockId::Monotonic;
+    #[cfg(not(target_vendor = "apple"))]
+    let clock = rustix::time::ClockId::Boottime;
+    let time = rustix::time::clock_gettime(clock);
     Duration::new(
         time.tv_sec.unsigned_abs(),
         u32::try_from(time.tv_nsec).unwrap_or(0),
     )
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn since_boot() -> Duration {
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+pub(crate) fn since_boot() -> Duration {
     static START: std::sync::LazyLock<std::time::Instant> =
         std::sync::LazyLock::new(std::time::Instant::now);
     START.elapsed()

@@ -82,7 +82,7 @@ impl Client {
             200..300 if !meter.is_all_taken() => Err(CallError::Lost(
                 "success was claimed before all bytes were sent".into(),
             )),
-            400 if meter.longest_idle() >= self.waits.standstill => Err(CallError::Lost(
+            400 if meter.longest_gap() >= self.waits.standstill => Err(CallError::Lost(
                 "it was refused after the line had stood still".into(),
             )),
             _ => Ok(PutAnswer {

@@ -32,6 +32,7 @@ mod rogue;
 mod same;
 mod scene;
 mod secrets;
+mod standstill;
 mod surroundings;
 mod times;
 mod tokens;
