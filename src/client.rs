@@ -24,11 +24,15 @@ use crate::wire::{
 };
 use crate::wirelog::WireLog;
 
+mod answer;
 mod look;
+mod proxy;
 mod put;
 
-/// Longest answer that is read, in bytes; the service's are a few hundred.
-const LONGEST_ANSWER: usize = 64 * 1024;
+use answer::{drain, unanswered};
+
+/// Header lines of an answer that are read. Gateways add some of their own.
+const MOST_HEADERS: usize = 1000;
 
 /// Longest file of certificates that is read, in bytes; a system's has a quarter of a MiB.
 const MOST_PEM: u64 = 4 << 20;
@@ -44,6 +48,8 @@ pub(crate) struct Client {
     waits: Waits,
     wire_log: Option<Arc<WireLog>>,
     redactor: Arc<Redactor>,
+    /// The variable that names a proxy.
+    proxy: Option<&'static str>,
 }
 
 impl Client {
@@ -55,12 +61,14 @@ impl Client {
         wire_log: Option<Arc<WireLog>>,
     ) -> Result<Self, Error> {
         let named = ca_file.map_or_else(|| Ok(Vec::new()), certificates)?;
+        let proxy = proxy::named(hosts.base())?;
         let build = |roots: Roots| {
             let mut builder = reqwest::Client::builder()
                 .user_agent(concat!("chunkferry/", env!("CARGO_PKG_VERSION")))
                 .http1_only()
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
+                .http1_max_headers(MOST_HEADERS)
                 .connect_timeout(waits.connect)
                 .tcp_nodelay(true);
             #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -94,6 +102,7 @@ impl Client {
             waits,
             wire_log,
             redactor: Arc::default(),
+            proxy,
         })
     }
 
@@ -181,9 +190,9 @@ impl Client {
                 .body(body)
                 .send()
                 .await
-                .map_err(unanswered)?;
+                .map_err(|error| self.unanswered(error))?;
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-            Ok((status, headers, drain(answer).await.map_err(unanswered)?))
+            Ok((status, headers, drain(answer).await))
         };
         let answered = match tokio::time::timeout(self.waits.call, exchange).await {
             Ok(answered) => answered,
@@ -193,8 +202,14 @@ impl Client {
             ))),
         };
         let (answer, result) = match answered {
-            Ok((status, headers, body)) => {
+            Ok((status, headers, arrived)) => {
+                let body = arrived.decoded(&headers);
                 let read = wire::read(status, retry_after(&headers), &body, &self.redactor);
+                // An answer that is whole is used, however its connection ended.
+                let read = read.map_err(|error| match (error, arrived.broke_off) {
+                    (CallError::Lost(_), Some(broke_off)) => broke_off,
+                    (error, _) => error,
+                });
                 (Some((status, headers)), read)
             }
             Err(error) => (None, Err(error)),
@@ -202,6 +217,16 @@ impl Client {
         let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
         self.log(call, path, shown_request(request), answer, started, &result);
         result
+    }
+
+    /// Why a request got no answer. A connection that is not made may be the fault of a proxy.
+    fn unanswered(&self, error: reqwest::Error) -> CallError {
+        match (unanswered(error), self.proxy) {
+            (CallError::Unsent(text), Some(name)) => {
+                CallError::Unsent(format!("{text} (the variable {name} names a proxy)"))
+            }
+            (error, _) => error,
+        }
     }
 
     fn log<T>(
@@ -260,33 +285,6 @@ impl Client {
         told.map(|(name, value)| (name.to_owned(), json!(self.redactor.redact(value))))
             .collect::<serde_json::Map<_, _>>()
             .into()
-    }
-}
-
-async fn drain(mut answer: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await? {
-        if body.len() + piece.len() > LONGEST_ANSWER {
-            break;
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(body)
-}
-
-/// How rustls begins to say that it does not trust a certificate.
-const UNTRUSTED: &str = "invalid peer certificate";
-
-/// Whether the request can have reached anybody. The text is the innermost cause, which holds no URL.
-fn unanswered(error: reqwest::Error) -> CallError {
-    let connect = error.is_connect() || error.is_builder();
-    let text = innermost(&error.without_url());
-    if connect && text.starts_with(UNTRUSTED) {
-        CallError::Untrusted(text)
-    } else if connect {
-        CallError::Unsent(text)
-    } else {
-        CallError::Lost(text)
     }
 }
 

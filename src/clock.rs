@@ -1,5 +1,6 @@
 //! Time as a value: the pure parts are told what time it is.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -29,10 +30,46 @@ impl From<Timestamp> for SystemTime {
 /// What time it is, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
-    /// Holds across restarts, and may be set by hand.
+    /// Holds across restarts, and may be set by hand, or by the network soon after a start.
     pub(crate) wall: Timestamp,
     /// Counts on through suspend, and means nothing to another boot.
     pub(crate) boot: Duration,
+    /// Which boot that is.
+    pub(crate) boot_id: BootId,
+}
+
+/// Tells one boot of one machine from all others. Where the system has no name for it, each process counts as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct BootId(pub(crate) u64);
+
+impl BootId {
+    fn read() -> Self {
+        static OF: LazyLock<BootId> = LazyLock::new(|| {
+            let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+            let digits = text.unwrap_or_default().replace('-', "");
+            let id = digits
+                .get(..16)
+                .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            BootId(id.unwrap_or_else(|| fastrand::u64(..)))
+        });
+        *OF
+    }
+}
+
+/// A moment on the clock that counts from boot, as it stands in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Booted {
+    of: BootId,
+    at: Duration,
+}
+
+impl Booted {
+    /// Time from here to `now`; `None` if that is another boot, or its clock was set back (a container may have its own).
+    pub(crate) fn age(self, now: Now) -> Option<Duration> {
+        let age = now.boot.checked_sub(self.at)?;
+        (self.of == now.boot_id).then_some(age)
+    }
 }
 
 impl Now {
@@ -43,6 +80,14 @@ impl Now {
         Self {
             wall: Timestamp((wall * haste()).as_millis() as u64),
             boot: since_boot() * haste(),
+            boot_id: BootId::read(),
+        }
+    }
+
+    pub(crate) const fn booted(self) -> Booted {
+        Booted {
+            of: self.boot_id,
+            at: self.boot,
         }
     }
 }
@@ -67,7 +112,7 @@ pub(crate) fn real(time: Duration) -> Duration {
 fn haste() -> u32 {
     #[cfg(debug_assertions)]
     {
-        static HASTE: std::sync::LazyLock<u32> = std::sync::LazyLock::new(|| {
+        static HASTE: LazyLock<u32> = LazyLock::new(|| {
             let set = std::env::var("CHUNKFERRY_HASTE").ok();
             set.and_then(|times| times.parse().ok()).unwrap_or(1).max(1)
         });
@@ -94,7 +139,6 @@ pub(crate) fn since_boot() -> Duration {
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
 pub(crate) fn since_boot() -> Duration {
-    static START: std::sync::LazyLock<std::time::Instant> =
-        std::sync::LazyLock::new(std::time::Instant::now);
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed()
 }

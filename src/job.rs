@@ -7,7 +7,7 @@ use crate::account::{Account, TokenSource};
 use crate::error::Error;
 use crate::plan::Limits;
 use crate::remote::without_query;
-use crate::retry::Waits;
+use crate::retry::{PATIENCE, Waits};
 use crate::secret::Secret;
 use crate::source::{Container, Finished, ReadMode};
 
@@ -26,8 +26,12 @@ pub struct Job {
     pub(crate) read: ReadMode,
     pub(crate) finished: Finished,
     pub(crate) processing: Duration,
+    pub(crate) patience: Duration,
     pub(crate) hand_over: bool,
 }
+
+/// No upload URL lives longer, so no outage of an upload need be waited out for longer.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The longest time that the service may be given.
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -99,6 +103,7 @@ impl Job {
             read: ReadMode::Read,
             finished: Finished::default(),
             processing: Waits::DEFAULT.processing,
+            patience: PATIENCE,
             hand_over: false,
         }
     }
@@ -209,6 +214,14 @@ impl Job {
         self
     }
 
+    /// For how long nothing may come through, neither a call nor a chunk, before the job ends in
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) and is left to another one to carry on: at most 1 hour, 10
+    /// minutes by default. It begins again with each call that is answered and each chunk that is accepted.
+    pub const fn patience(mut self, outage: Duration) -> Self {
+        self.patience = outage;
+        self
+    }
+
     /// Ends when every byte is acknowledged, or the URL is taken, without waiting for the inbox; see
     /// [`Outcome::Sent`](crate::Outcome::Sent).
     pub const fn hand_over(mut self, hand_over: bool) -> Self {
@@ -231,6 +244,11 @@ impl Job {
             return Err(Error::usage(format!(
                 "\"{content_type}\" is no content type that TikTok takes: it is video/mp4, video/quicktime or video/webm."
             )));
+        }
+        if self.patience > LONGEST_PATIENCE {
+            return Err(Error::usage(
+                "An outage may be waited out for 1 hour (3,600 s) at most.",
+            ));
         }
         if self.processing > LONGEST_WAIT {
             return Err(Error::usage(

@@ -32,7 +32,9 @@ pub(crate) enum Verdict {
     AtBorder,
     /// It also has the chunk that was in flight: two readings say so.
     Ahead,
-    /// It has less than it acknowledged: two readings say so.
+    /// It has less than it acknowledged, up to the end of this many chunks: two readings say so.
+    Back(u32),
+    /// It has less than it acknowledged, and stands inside a chunk: two readings say so.
     Behind,
     /// It stands inside a chunk: two readings say so.
     MidChunk,
@@ -82,7 +84,10 @@ pub(crate) fn reconcile(plan: &Plan, confirmed: u32, readings: &[Reading]) -> Ve
     let (recorded, next) = (plan.border(confirmed), plan.border(confirmed + 1));
     let verdict = match (here.cmp(&recorded), here.cmp(&next)) {
         (Ordering::Equal, _) => return Verdict::AtBorder,
-        (Ordering::Less, _) => Verdict::Behind,
+        (Ordering::Less, _) => match u32::try_from(here / plan.chunk_size()) {
+            Ok(chunks) if plan.border(chunks) == here => Verdict::Back(chunks),
+            _ => Verdict::Behind,
+        },
         (Ordering::Greater, Ordering::Less) => Verdict::MidChunk,
         (Ordering::Greater, Ordering::Equal) => Verdict::Ahead,
         (Ordering::Greater, Ordering::Greater) => Verdict::Beyond,

@@ -6,43 +6,49 @@ use std::time::Duration;
 /// may reach the service later than it left: the first one late and the last one at once would be one too many.
 pub(crate) const WINDOW: Duration = Duration::from_secs(60 + 5);
 
-/// Waits between attempts at one thing: exponential with full jitter, and an end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Backoff {
-    first: Duration,
-    cap: Duration,
-    attempts: u32,
+/// How long an outage may last: from the first failure of a call or a chunk that nothing has come through since. What a run
+/// gives up after it, another run carries on.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// The first wait between two attempts at one thing is at most as long, and each further one twice as long as the one before.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+/// No wait between two attempts is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// Attempts at one thing that failed in a row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Failures {
+    pub(crate) count: u32,
+    /// When the first one failed, on the clock that counts from boot.
+    since: Option<Duration>,
 }
 
-impl Backoff {
-    /// For a chunk: nine attempts, at most two and a half minutes of waiting; any chunk that is accepted refills them.
-    pub(crate) const CHUNK: Self =
-        Self::new(Duration::from_millis(500), Duration::from_secs(30), 8);
-    /// For an init that provably reached nobody.
-    pub(crate) const INIT: Self = Self::new(Duration::from_millis(500), Duration::from_secs(20), 6);
-    /// For a question that decides what to do next.
-    pub(crate) const STATUS: Self =
-        Self::new(Duration::from_millis(500), Duration::from_secs(20), 6);
-
-    pub(crate) const fn new(first: Duration, cap: Duration, attempts: u32) -> Self {
-        Self {
-            first,
-            cap,
-            attempts,
-        }
+impl Failures {
+    pub(crate) fn add(&mut self, now: Duration) {
+        self.count += 1;
+        self.since.get_or_insert(now);
     }
 
-    /// The wait before attempt number `failed + 1`, or `None` when the attempts are used up. `random` is uniform in
-    /// 0..=`u64::MAX`.
-    pub(crate) fn after(&self, failed: u32, random: u64) -> Option<Duration> {
-        if failed > self.attempts {
-            return None;
-        }
-        let exponent = failed.saturating_sub(1).min(16);
-        let ceiling = self.first.saturating_mul(1 << exponent).min(self.cap);
-        let share = u128::from(random) * ceiling.as_nanos() / u128::from(u64::MAX);
-        Some(Duration::from_nanos(share as u64))
+    /// How long nothing has come through.
+    pub(crate) fn lasted(&self, now: Duration) -> Duration {
+        self.since
+            .map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
+
+    /// The wait before the next attempt, the last one of which falls on the end of `patience`. `None` after that.
+    pub(crate) fn wait(&self, now: Duration, patience: Duration, random: u64) -> Option<Duration> {
+        let left = patience.saturating_sub(self.lasted(now));
+        (!left.is_zero()).then(|| backoff(self.count, random).min(left))
+    }
+}
+
+/// The wait before attempt number `failed + 1`: exponential, and at random between half of it and all of it, so that those
+/// who failed together do not come back together. `random` is uniform in 0..=`u64::MAX`.
+pub(crate) fn backoff(failed: u32, random: u64) -> Duration {
+    let exponent = failed.saturating_sub(1).min(16);
+    let half = FIRST_WAIT.saturating_mul(1 << exponent).min(LONGEST_WAIT) / 2;
+    let share = u128::from(random) * half.as_nanos() / u128::from(u64::MAX);
+    half + Duration::from_nanos(share as u64)
 }
 
 /// Bounds of every wait of one upload. None is a total clock: each depends on progress.
@@ -93,19 +99,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_end_and_waits_stay_below_the_cap() {
-        let longest: Vec<_> = (1..)
-            .map_while(|failed| Backoff::CHUNK.after(failed, u64::MAX))
-            .collect();
-        assert_eq!(longest.len(), 8);
-        assert_eq!(longest[0], Duration::from_millis(500));
-        assert_eq!(longest[3], Duration::from_secs(4));
-        assert_eq!(longest[7], Duration::from_secs(30));
+    fn waits_grow_to_their_cap_and_none_of_them_is_nothing() {
+        let seconds = |failed, random| backoff(failed, random).as_secs_f64();
         assert_eq!(
-            Backoff::CHUNK.after(3, 0),
-            Some(Duration::ZERO),
-            "full jitter starts at zero"
+            [1, 2, 4, 6, 7, 99].map(|failed| seconds(failed, u64::MAX)),
+            [0.5, 1.0, 4.0, 16.0, 20.0, 20.0]
         );
+        assert_eq!([1, 99].map(|failed| seconds(failed, 0)), [0.25, 10.0]);
+    }
+
+    #[test]
+    fn an_outage_is_waited_out_until_patience_ends_and_not_for_so_many_attempts() {
+        for random in [0, u64::MAX / 2, u64::MAX] {
+            let (mut failures, mut now) = (Failures::default(), Duration::from_secs(1000));
+            loop {
+                failures.add(now);
+                let Some(wait) = failures.wait(now, PATIENCE, random) else {
+                    break;
+                };
+                now += wait;
+            }
+            assert_eq!(
+                now,
+                Duration::from_secs(1600),
+                "the last attempt falls on the end"
+            );
+            assert!((30..80).contains(&failures.count), "{}", failures.count);
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::plan::{Chunk, Plan};
 
 mod apply;
 mod doubt;
+mod gateway;
 mod init;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
@@ -81,6 +82,8 @@ pub(crate) enum Step {
     Put(Chunk),
     /// Count this chunk, which the service already has, from the file.
     Adopt(Chunk),
+    /// The service has lost all but this many chunks that it had acknowledged: the running hash is needed as it was there.
+    Rewind(u32),
     /// Ask for the status.
     Ask,
     /// The hour of the URL is over, or as good as over; in words.
@@ -132,6 +135,7 @@ impl Upload {
                 Step::Expire("its URL has lived its hour")
             }
             State::Uploading { .. } | State::Sealed { .. } => match self.due() {
+                _ if let Some(chunks) = self.run.rewind => Step::Rewind(chunks),
                 Some(chunk) if self.run.adopt => Step::Adopt(chunk),
                 Some(chunk) if !self.run.in_doubt => self.put(chunk, now),
                 _ => Step::Ask,
@@ -257,8 +261,8 @@ impl Upload {
     /// Number of the attempt at the init or the chunk that is due, from 1.
     pub(crate) const fn attempt(&self) -> u32 {
         match self.state {
-            State::Queued | State::InitIntent => self.run.failed + self.run.lost_inits + 1,
-            _ => self.run.failed + 1,
+            State::Queued | State::InitIntent => self.run.failed.count + self.run.lost_inits + 1,
+            _ => self.run.failed.count + 1,
         }
     }
 

@@ -99,7 +99,7 @@ pub(crate) struct PublishId<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct StatusData {
     pub(crate) status: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_text")]
     pub(crate) fail_reason: Option<String>,
     /// A count by the documents; read leniently, since it is only ever one witness of several.
     #[serde(default, deserialize_with = "lenient_u64")]
@@ -133,6 +133,17 @@ impl StatusData {
 fn lenient_u64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
+}
+
+/// Text that decides nothing here, or a number in its place; whatever else stands there is taken for nothing.
+fn lenient_text<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    })
 }
 
 /// What came back from a chunk PUT: its status and how far the service says it is.
@@ -182,7 +193,7 @@ pub(crate) enum CallError {
 impl ServiceError {
     /// Whether another token may help.
     pub(crate) fn is_invalid_token(&self) -> bool {
-        self.code == "access_token_invalid"
+        matches!(self.code.as_str(), "access_token_invalid" | "http_401")
     }
 }
 
@@ -211,9 +222,9 @@ struct Envelope {
 #[derive(Deserialize)]
 struct ErrorBody {
     code: String,
-    #[serde(default)]
-    message: String,
-    #[serde(default, alias = "logid")]
+    #[serde(default, deserialize_with = "lenient_text")]
+    message: Option<String>,
+    #[serde(default, alias = "logid", deserialize_with = "lenient_text")]
     log_id: Option<String>,
 }
 
@@ -254,7 +265,8 @@ pub(crate) fn read<T: DeserializeOwned>(
     }
     let clean = |text: &str| clean(text, redactor);
     let log_id = error.log_id.as_deref().map(clean);
-    Err(refused(clean(&error.code), clean(&error.message), log_id))
+    let message = clean(&error.message.unwrap_or_default());
+    Err(refused(clean(&error.code), message, log_id))
 }
 
 /// Cleans each text of an answer but the upload URL. A publish_id is kept as it is, as later calls need it, unless it is

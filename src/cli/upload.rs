@@ -34,7 +34,7 @@ pub(super) struct Upload {
     #[arg(long)]
     no_ledger: bool,
     /// map: less CPU time under TLS, for files that nobody shortens
-    #[arg(long, value_name = "read|map", default_value = "read", value_parser = read_mode, hide_default_value = true)]
+    #[arg(long, value_name = "read|map", default_value = "read", value_parser = read_mode, hide = true)]
     read: ReadMode,
     /// Send a file that a program may still write to. The message that refuses such a file names this option
     #[arg(long, hide = true)]

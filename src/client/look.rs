@@ -26,7 +26,10 @@ impl Client {
         }
         let started = Instant::now();
         let exchange = async {
-            let mut answer = request.send().await.map_err(unanswered)?;
+            let mut answer = request
+                .send()
+                .await
+                .map_err(|error| self.unanswered(error))?;
             let mut look = Look {
                 http_status: answer.status().as_u16(),
                 location: self.told(answer.headers(), &LOCATION),

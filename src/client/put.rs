@@ -6,7 +6,7 @@ use futures::Stream;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use serde_json::json;
 
-use super::{Client, drain, retry_after, text, unanswered};
+use super::{Client, drain, retry_after, text};
 use crate::body::{Body, Meter, Piece};
 use crate::killpoint::reach;
 use crate::plan::Chunk;
@@ -42,7 +42,7 @@ impl Client {
                 .body(reqwest::Body::wrap(body))
                 .send()
                 .await
-                .map_err(unanswered)?;
+                .map_err(|error| self.unanswered(error))?;
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
             // The connection serves the next chunk only if this answer was read to its end; the task that owns it needs
             // one turn to notice.

@@ -11,7 +11,7 @@ use crate::job::{Job, Ledger, What};
 use crate::journal::Recall;
 use crate::plan::Chunk;
 use crate::remote::Remote;
-use crate::upload::{Identity, Key, Origin, Reply, Upload, Video};
+use crate::upload::{Identity, Key, Origin, Reply, State, Upload, Video};
 use crate::wire::SourceInfo;
 
 #[derive(Debug)]
@@ -50,7 +50,11 @@ impl Cargo {
                 let row = shared.journal.recall(Recall::Id(id.clone())).await?;
                 let row = row.filter(|row| row.key.has_scope_of(scope));
                 let row = row.ok_or_else(|| Error::not_recorded(id, &scope.account))?;
+                let sealed = matches!(row.state, State::Sealed { .. });
                 match row.path() {
+                    Some(path) if sealed && path.exists() => {
+                        Self::File(Box::new(Sending::open(shared, path, job, tell).await?))
+                    }
                     _ if !row.misses_bytes() => Self::Recorded(Box::new(row)),
                     Some(path) => {
                         Self::File(Box::new(Sending::open(shared, path, job, tell).await?))
@@ -213,6 +217,18 @@ impl Cargo {
         }
     }
 
+    pub(super) async fn rewind(
+        &mut self,
+        transfer: &mut Transfer,
+        chunks: u32,
+    ) -> Result<Reply, Error> {
+        match self {
+            Self::File(sending) => sending.rewind(transfer, chunks).await,
+            Self::Url { .. } => Ok(Reply::SessionOver(NOTHING_TO_SEND)),
+            Self::Recorded(row) => Err(needed_again(row)),
+        }
+    }
+
     pub(super) async fn adopt(
         &mut self,
         transfer: &mut Transfer,
@@ -232,6 +248,10 @@ const NOTHING_TO_SEND: &str = "what it names is not sent from here";
 /// Bytes that seemed to be at the service must be sent, or fetched, once more.
 fn needed_again(row: &Upload) -> Error {
     match row.path() {
+        Some(path) if path.exists() => Error::temporary(format!(
+            "TikTok has not got all bytes of {} after all: the next run of the same upload sends them again.",
+            crate::error::name(path)
+        )),
         Some(path) => Error::unreadable(path, std::io::ErrorKind::NotFound.into()),
         None => Error::needs_its_url(&row.id),
     }

@@ -90,6 +90,7 @@ pub(super) async fn carry(
     }
     upload.run.limits = RunLimits {
         processing: job.processing,
+        patience: job.patience,
         hand_over: job.hand_over,
     };
     let transfer = Transfer {

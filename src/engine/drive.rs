@@ -40,6 +40,10 @@ impl Transfer {
                     let span = tracing::info_span!("adopt", chunk = chunk.index());
                     cargo.adopt(&mut self, chunk).instrument(span).await?
                 }
+                Step::Rewind(chunks) => {
+                    let span = tracing::info_span!("rewind", chunks);
+                    cargo.rewind(&mut self, chunks).instrument(span).await?
+                }
                 Step::Ask => self.ask().instrument(tracing::info_span!("status")).await,
                 Step::Expire(why) => Reply::SessionOver(why),
                 Step::Stop(stop) => return Err(self.stopped(stop).await),

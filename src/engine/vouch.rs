@@ -12,7 +12,7 @@ use crate::body::Keeper;
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::killpoint::reach;
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Running};
 use crate::plan::Chunk;
 use crate::source::{Proof, Source};
 use crate::upload::{Identity, Reply};
@@ -173,6 +173,40 @@ impl Sending {
                 None => Error::changed(&name, what),
             },
             Err(error) => error,
+        }
+    }
+
+    /// Goes back to the end of `chunks`, as the service has lost what followed: the file must still begin with them.
+    pub(super) async fn rewind(
+        &mut self,
+        transfer: &mut Transfer,
+        chunks: u32,
+    ) -> Result<Reply, Error> {
+        self.ahead = None;
+        self.unanswered = None;
+        let (Some(plan), Some(_)) = (transfer.upload.plan(), &transfer.upload.running) else {
+            return Ok(Reply::Rewound(None));
+        };
+        let border = plan.border(chunks);
+        let entries = transfer.ledger().await?;
+        let read = blocking(&self.source, move |source, cancel| {
+            let mut there = Running::default();
+            let start = Running::default();
+            source.digests(start, 0, [border], cancel, |_, running| {
+                there = running.clone();
+                true
+            })?;
+            Ok(there)
+        });
+        let running = read.await?;
+        match chunks
+            .checked_sub(1)
+            .and_then(|last| entries.get(last as usize))
+        {
+            Some(entry) if *entry != running.entry() => {
+                Err(self.changed(transfer, "its bytes".into()).await)
+            }
+            _ => Ok(Reply::Rewound(Some(running))),
         }
     }
 

@@ -13,6 +13,16 @@ pub(super) fn advice(code: &str, http_status: u16, account: &str) -> (ErrorKind,
             Who::You,
             "Get a fresh access token and run the same command: it carries on",
         ),
+        "http_401" => (
+            NeedsPerson,
+            Who::You,
+            "The token was refused, but not in TikTok's words: a gateway on the way may have answered. Get a fresh access token and run the same command: it carries on",
+        ),
+        "http_407" => (
+            NeedsPerson,
+            Who::You,
+            "The proxy on the way asks for a user name and a password: put them into the URL of the variable that names the proxy",
+        ),
         "scope_not_authorized" | "scope_permission_missed" => (
             NeedsPerson,
             Who::Creator,
@@ -69,6 +79,11 @@ pub(super) fn advice(code: &str, http_status: u16, account: &str) -> (ErrorKind,
             Temporary,
             Who::Service,
             "A fault at TikTok: run the same command later, it carries on",
+        ),
+        _ if code == format!("http_{http_status}") => (
+            Refused,
+            Who::Developer,
+            "The answer is not in TikTok's words: a proxy or a filter on the way may have refused the request. The same request again would be refused again",
         ),
         _ => (
             Refused,

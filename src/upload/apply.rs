@@ -8,7 +8,7 @@ use crate::clock::Now;
 use crate::error::FailReason;
 use crate::event::Event;
 use crate::ledger::Running;
-use crate::retry::Backoff;
+use crate::retry::Failures;
 use crate::wire::{Call, CallError, InitData, PutAnswer, StatusData};
 
 /// What came of a step.
@@ -20,6 +20,8 @@ pub(crate) enum Reply {
     Status(Result<StatusData, CallError>),
     /// The chunk in flight was read from the file; with the running hash at its end.
     Adopted(Option<Running>),
+    /// The file still begins with the chunks that the service has; with the running hash at their end.
+    Rewound(Option<Running>),
     /// The hour of the URL is over, or the bytes can't be vouched for any more.
     SessionOver(&'static str),
 }
@@ -70,6 +72,7 @@ impl Upload {
                 self.run.doubt = Doubt::default();
                 self.confirm(running)
             }
+            Reply::Rewound(running) => self.rewound(running),
             Reply::SessionOver(reason) => self.lose_session(reason),
         };
         if applied.save {
@@ -85,9 +88,10 @@ impl Upload {
         let publish_id = session.publish_id.clone();
         self.state = State::Processing {
             publish_id: publish_id.clone(),
+            session: Some(session.clone()),
         };
         self.run.in_doubt = false;
-        self.run.failed = 0;
+        self.run.failed = Failures::default();
         self.run.polls = 0;
         Applied::saved(Event::Processing { publish_id })
     }
@@ -124,8 +128,11 @@ impl Upload {
         self.totals.lost_sessions += 1;
         self.run.in_doubt = false;
         self.run.adopt = false;
+        self.run.rewind = None;
+        self.run.barred = 0;
+        self.run.swallowed = false;
         self.run.doubt = Doubt::default();
-        self.run.failed = 0;
+        self.run.failed = Failures::default();
         self.run.processing_since = None;
         self.state = State::Queued;
         self.sha256 = None;
@@ -142,10 +149,9 @@ impl Upload {
         Applied::saved(event)
     }
 
-    /// One more attempt after a backoff, or the end of this run.
+    /// One more attempt after a while, or the end of this run where nothing has come through for as long as its patience.
     pub(super) fn try_again(
         &mut self,
-        policy: Backoff,
         call: Call,
         reason: String,
         now: Now,
@@ -156,13 +162,15 @@ impl Upload {
         } else {
             &mut self.run.failed
         };
-        *failed += 1;
-        match policy.after(*failed, random) {
+        failed.add(now.boot);
+        match failed.wait(now.boot, self.run.limits.patience, random) {
             Some(wait) => self.pause(wait, reason, now),
             None => {
                 let text = format!(
-                    "{} failed {failed} times in a row, the last time: {reason}.",
-                    capitalised(call.name())
+                    "{} failed {} times within {} s, the last time: {reason}.",
+                    capitalised(call.name()),
+                    failed.count,
+                    failed.lasted(now.boot).as_secs()
                 );
                 self.stop(Stop::Spent(text))
             }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::apply::{Applied, is_rate_limit, stop_for};
+use super::gateway::SWALLOWED;
 use super::run::{Doubt, Stop};
 use super::{Origin, State, URL_LIFETIME, Upload};
 use crate::clock::Now;
 use crate::reconcile::{Reading, Verdict, Witness, reconcile};
-use crate::retry::{Backoff, WINDOW, poll_interval};
+use crate::retry::{Failures, WINDOW, poll_interval};
 use crate::wire::{Call, CallError, Stage, StatusData};
 
 /// Questions about one doubt before it is decided with what is known.
@@ -17,9 +18,12 @@ const QUESTIONS: u32 = 5;
 /// still below the end for this long.
 const STANDSTILL: Duration = Duration::from_secs(15);
 
+/// How long status is asked about a sealed upload whose hour is over, before the outcome counts as unknown.
+const LAST_WORD: Duration = Duration::from_secs(60);
+
 impl Upload {
     pub(super) fn status_answered(&mut self, status: StatusData, now: Now) -> Applied {
-        self.run.unanswered = 0;
+        self.run.unanswered = Failures::default();
         if let Some(fetched) = status.downloaded_bytes {
             self.run.fetched = self.run.fetched.max(fetched);
         }
@@ -40,11 +44,19 @@ impl Upload {
                 status.fail_reason.unwrap_or_else(|| "unstated".into()),
                 now,
             ),
-            Stage::Working => match self.state {
-                State::Uploading { .. } => self.weigh(status.uploaded_bytes, now),
-                State::Sealed { .. } => self.weigh_sealed(status.uploaded_bytes, now),
-                _ => self.poll_again(now),
-            },
+            Stage::Working => {
+                let told = self.remark(status.fail_reason);
+                let applied = match (&self.state, status.uploaded_bytes) {
+                    (State::Uploading { .. }, bytes) => self.weigh(bytes, now),
+                    (State::Sealed { .. }, bytes) => self.weigh_sealed(bytes, now),
+                    (State::Processing { .. }, Some(bytes)) => self.weigh_acknowledged(bytes, now),
+                    _ => self.poll_again(now),
+                };
+                Applied {
+                    event: applied.event.or(told),
+                    ..applied
+                }
+            }
         }
     }
 
@@ -66,7 +78,7 @@ impl Upload {
             Verdict::Unknown if doubt.refused && doubt.asked < 3 => self.ask_again(now),
             // The header's word alone: the same chunk once more gets a second one, or is taken.
             Verdict::Unknown | Verdict::Unsure
-                if !doubt.refused || self.header_spoke() && self.run.failed < 3 =>
+                if !doubt.refused || self.header_spoke() && self.run.failed.count < 3 =>
             {
                 self.run.in_doubt = false;
                 Applied::NOTHING
@@ -75,11 +87,14 @@ impl Upload {
                 self.lose_session("the service says it has more bytes than were sent")
             }
             // Status may lag for longer than two questions take. The next chunk settles it: taken, or answered 416.
-            Verdict::Behind | Verdict::MidChunk if !doubt.refused => {
+            Verdict::Back(_) | Verdict::Behind | Verdict::MidChunk if !doubt.refused => {
                 self.run.in_doubt = false;
                 Applied::NOTHING
             }
-            Verdict::Behind if doubt.asked < 3 && !self.header_spoke() => self.ask_again(now),
+            Verdict::Back(_) | Verdict::Behind if doubt.asked < 3 && !self.header_spoke() => {
+                self.ask_again(now)
+            }
+            Verdict::Back(chunks) => self.rewind(chunks),
             Verdict::Behind => self.lose_session("the service has lost bytes it had acknowledged"),
             Verdict::MidChunk => self.lose_session("the service stands inside a chunk"),
             Verdict::Unknown | Verdict::Unsure => self.lose_session(
@@ -104,7 +119,10 @@ impl Upload {
                 self.run.in_doubt = false;
                 Applied::NOTHING
             }
-            Verdict::AtBorder | Verdict::MidChunk | Verdict::Behind if self.stands_still() => {
+            Verdict::Back(chunks) if self.stands_still() && !doubt.dead => self.rewind(chunks),
+            Verdict::AtBorder | Verdict::MidChunk | Verdict::Back(_) | Verdict::Behind
+                if self.stands_still() =>
+            {
                 self.lose_session("the last chunk did not arrive and its URL takes no more")
             }
             // Status tells no number, a 416 does: the same bytes once more get its next word.
@@ -144,7 +162,17 @@ impl Upload {
             .any(|reading| reading.by == Witness::Header)
     }
 
+    /// Whether what is told has not moved for so long that nothing more can be on its way. After an acknowledged last chunk
+    /// that takes longer: a status that lags would otherwise cost a second draft.
     fn stands_still(&self) -> bool {
+        self.stood_still_for(if self.run.swallowed {
+            5 * SWALLOWED
+        } else {
+            STANDSTILL
+        })
+    }
+
+    pub(super) fn stood_still_for(&self, span: Duration) -> bool {
         let readings = &self.run.doubt.readings;
         let told = readings.iter().any(|reading| reading.by == Witness::Status);
         let by = if told {
@@ -158,7 +186,7 @@ impl Upload {
         };
         said.all(|reading| reading.bytes == last.bytes)
             && first.bytes == last.bytes
-            && last.at >= first.at + STANDSTILL
+            && last.at >= first.at + span
     }
 
     /// Journal and service agree; the attempts at the chunk go on counting.
@@ -175,9 +203,18 @@ impl Upload {
     }
 
     /// The service works on the video, as far as anyone can tell.
-    fn poll_again(&mut self, now: Now) -> Applied {
+    pub(super) fn poll_again(&mut self, now: Now) -> Applied {
         let since = *self.run.processing_since.get_or_insert(now.boot);
         let waited = now.boot.saturating_sub(since);
+        if waited >= LAST_WORD && self.is_past_telling(now) {
+            let publish_id = self.state.publish_id().map(str::to_owned);
+            let why = "its URL takes nothing more, and the service does not tell whether the last bytes arrived";
+            return self.end(State::Unknown {
+                publish_id,
+                why: why.to_owned(),
+                at: now.wall,
+            });
+        }
         let left = self.patience(since, now).saturating_sub(waited);
         if left.is_zero() {
             let seconds = waited.as_secs();
@@ -197,6 +234,15 @@ impl Upload {
         self.run.not_before = Some(now.boot + poll_interval(self.run.polls).min(left));
         self.run.polls += 1;
         Applied::NOTHING
+    }
+
+    /// Whether neither the URL, whose hour is over, nor status can ever tell what became of the last chunk.
+    fn is_past_telling(&self, now: Now) -> bool {
+        let State::Sealed { session } = &self.state else {
+            return false;
+        };
+        let mut readings = self.run.doubt.readings.iter();
+        session.is_over(now) && !readings.any(|reading| reading.by == Witness::Status)
     }
 
     /// How long the service may work, from when it was first seen to: a fetch has what is left of its hour besides.
@@ -241,8 +287,8 @@ impl Upload {
             }
             _ => match error {
                 CallError::Refused(error) if is_rate_limit(&error.code, error.http_status) => {
-                    self.run.unanswered += 1;
-                    if self.run.unanswered > 5 {
+                    self.run.unanswered.add(now.boot);
+                    if self.run.unanswered.count > 5 {
                         return self.stop(Stop::Refused(Call::Status, error));
                     }
                     let wait = error.retry_after.unwrap_or(WINDOW);
@@ -253,19 +299,14 @@ impl Upload {
                     )
                 }
                 CallError::Refused(error) if error.http_status >= 500 => self.try_again(
-                    Backoff::STATUS,
                     Call::Status,
                     format!("{} ({})", error.code, error.http_status),
                     now,
                     random,
                 ),
-                error if error.is_temporary() => self.try_again(
-                    Backoff::STATUS,
-                    Call::Status,
-                    error.to_string(),
-                    now,
-                    random,
-                ),
+                error if error.is_temporary() => {
+                    self.try_again(Call::Status, error.to_string(), now, random)
+                }
                 error => self.stop(stop_for(Call::Status, error)),
             },
         }

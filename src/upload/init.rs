@@ -5,7 +5,7 @@ use super::run::{Doubt, Stop};
 use super::{Session, State, Upload};
 use crate::clock::Now;
 use crate::event::Event;
-use crate::retry::{Backoff, WINDOW};
+use crate::retry::{Failures, WINDOW, backoff};
 use crate::secret::Secret;
 use crate::wire::{Call, CallError, InitData};
 
@@ -28,7 +28,7 @@ impl Upload {
                 Applied::saved(event)
             }
             Ok(InitData { publish_id, .. }) => {
-                self.run.failed = 0;
+                self.run.failed = Failures::default();
                 self.state = State::Pulling {
                     publish_id: publish_id.clone(),
                     since: now.wall,
@@ -49,8 +49,8 @@ impl Upload {
                 ),
             Err(CallError::Refused(error)) if is_rate_limit(&error.code, error.http_status) => {
                 self.state = State::Queued;
-                self.run.failed += 1;
-                if self.run.failed > 2 {
+                self.run.failed.add(now.boot);
+                if self.run.failed.count > 2 {
                     return self.stop(Stop::Refused(Call::Init, error));
                 }
                 let wait = error.retry_after.unwrap_or(WINDOW);
@@ -73,7 +73,7 @@ impl Upload {
         self.state = State::Queued;
         Applied {
             save: true,
-            ..self.try_again(Backoff::INIT, Call::Init, reason, now, random)
+            ..self.try_again(Call::Init, reason, now, random)
         }
     }
 
@@ -82,7 +82,7 @@ impl Upload {
             publish_id,
             upload_url,
             issued: now.wall,
-            issued_boot: Some(now.boot),
+            booted: Some(now.booted()),
         };
         self.state = State::Uploading {
             session,
@@ -90,8 +90,9 @@ impl Upload {
         };
         self.run.in_doubt = false;
         self.run.due_left = false;
+        self.run.barred = 0;
         self.run.doubt = Doubt::default();
-        self.run.failed = 0;
+        self.run.failed = Failures::default();
         self.forget_forecast();
     }
 
@@ -117,9 +118,7 @@ impl Upload {
                 ..self.stop(Stop::Spent(text))
             };
         }
-        let wait = Backoff::INIT
-            .after(self.run.lost_inits + 1, random)
-            .unwrap_or(WINDOW);
+        let wait = backoff(self.run.lost_inits + 1, random);
         Applied {
             save: true,
             ..self.pause(wait, format!("init was not answered: {reason}"), now)

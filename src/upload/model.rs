@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Destination, Identity, Key, Origin, Reply, State, Step, Upload, Video};
-use crate::clock::{Now, Timestamp};
+use crate::clock::{BootId, Now, Timestamp};
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
@@ -167,6 +167,7 @@ fn fresh(size: u64) -> Upload {
     let now = Now {
         wall: Timestamp(1_000_000_000_000),
         boot: Duration::from_secs(1000),
+        boot_id: BootId(1),
     };
     Upload::new(key, origin, true, now)
 }
@@ -178,6 +179,7 @@ pub(crate) fn play(whims: &[u8]) {
     let mut now = Now {
         wall: upload.created,
         boot: Duration::from_secs(1000),
+        boot_id: BootId(1),
     };
     for _ in 0..=whims.byte() % 4 {
         run(&mut upload, &mut whims, &mut now);
@@ -218,6 +220,9 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
         let confirmed = upload.confirmed();
         let lost = upload.totals.lost_sessions;
         let was_sealed = upload.state.may_be_complete();
+        // Its last chunk may be in doubt again.
+        let acknowledged = matches!(upload.state, State::Processing { .. });
+        let mut rewound = false;
         let reply = match upload.step(*now) {
             Step::Done => {
                 assert!(upload.state.is_final());
@@ -268,6 +273,18 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
                     _ => Reply::SessionOver("it was touched"),
                 }
             }
+            Step::Rewind(chunks) => {
+                assert!(chunks < confirmed, "back to what was lost");
+                assert!(
+                    !was_sealed || answered_since_seal,
+                    "what was sealed opens again unasked"
+                );
+                rewound = true;
+                match whims.byte() {
+                    0..200 => Reply::Rewound(Some(Running::default())),
+                    _ => Reply::SessionOver("it was touched"),
+                }
+            }
             Step::Ask => whims.status(&plan),
             Step::Expire(why) => {
                 assert!(!was_sealed, "what may be complete does not expire");
@@ -286,7 +303,7 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
         let new_session = upload.totals.lost_sessions > lost
             || matches!(upload.state, State::Queued | State::InitIntent);
         assert!(
-            new_session || upload.confirmed() >= confirmed,
+            new_session || rewound || upload.confirmed() >= confirmed || acknowledged,
             "what was confirmed is forgotten"
         );
         assert!(
@@ -294,10 +311,9 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
             "more is confirmed than was sent"
         );
         if sealed {
-            assert_ne!(
-                upload.state.name(),
-                "uploading",
-                "what was sealed does not open again"
+            assert!(
+                rewound || upload.state.name() != "uploading",
+                "what was sealed opens again"
             );
             let again = matches!(upload.state, State::Queued | State::InitIntent);
             assert!(

@@ -7,7 +7,7 @@ use crate::clock::Now;
 use crate::event::Event;
 use crate::ledger::Running;
 use crate::reconcile::{Reading, Witness};
-use crate::retry::{Backoff, WINDOW};
+use crate::retry::{Failures, WINDOW};
 use crate::wire::{Call, CallError, PutAnswer, ServiceError};
 
 impl Upload {
@@ -26,7 +26,7 @@ impl Upload {
             Ok(answer) => answer,
             Err(error @ (CallError::Unsent(_) | CallError::Lost(_))) => {
                 self.run.in_doubt = true;
-                return self.try_again(Backoff::CHUNK, Call::Put, error.to_string(), now, random);
+                return self.try_again(Call::Put, error.to_string(), now, random);
             }
             Err(error) => return self.stop(stop_for(Call::Put, error)),
         };
@@ -59,8 +59,9 @@ impl Upload {
                 self.run.doubt.refused = true;
                 self.run.doubt.asked = 0;
                 let reason = "the service expects another range (416)".to_owned();
-                self.try_again(Backoff::CHUNK, Call::Put, reason, now, random)
+                self.try_again(Call::Put, reason, now, random)
             }
+            403 if self.cannot_have_expired(now) => self.barred(now, random),
             status @ (401 | 403 | 404 | 405 | 410) => {
                 if matches!(self.state, State::Uploading { .. }) {
                     return self.lose_session(if status == 403 {
@@ -78,18 +79,23 @@ impl Upload {
             }
             429 => {
                 let wait = answer.retry_after.unwrap_or(WINDOW);
-                self.run.failed += 1;
-                if self.run.failed > 5 {
+                self.run.failed.add(now.boot);
+                if self.run.failed.count > 5 {
                     return self.stop(Stop::Spent(
                         "Chunks kept being answered 429 (too many requests).".into(),
                     ));
                 }
                 self.pause(wait, "the upload host is busy (429)".into(), now)
             }
+            // Neither a refusal nor a success that the documents know: status may tell which.
+            status @ (202..=205 | 207..300) => {
+                self.run.in_doubt = true;
+                self.try_again(Call::Put, format!("HTTP {status}"), now, random)
+            }
             status @ (408 | 500..) => {
                 self.run.in_doubt = true;
                 let reason = format!("HTTP {status}");
-                let applied = self.try_again(Backoff::CHUNK, Call::Put, reason, now, random);
+                let applied = self.try_again(Call::Put, reason, now, random);
                 if let (Some(wait), None) = (answer.retry_after, &self.run.stop) {
                     return self.pause(wait, format!("HTTP {status}"), now);
                 }
@@ -104,7 +110,8 @@ impl Upload {
         let Some(due) = self.due() else {
             return Applied::NOTHING;
         };
-        self.run.failed = 0;
+        self.run.failed = Failures::default();
+        self.run.barred = 0;
         self.run.doubt = Doubt::default();
         self.run.in_doubt = false;
         self.run.due_left = false;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use crate::reconcile::Reading;
-use crate::retry::Waits;
+use crate::retry::{Failures, PATIENCE, Waits};
 use crate::wire::{Call, ServiceError};
 
 /// What only this run knows. A row read back from disk starts with a fresh one: in doubt, and with full budgets.
@@ -14,14 +14,23 @@ pub(crate) struct Run {
     pub(crate) doubt: Doubt,
     /// Whether bytes of the chunk that is due may be on their way or there: an earlier process may have sent some.
     pub(crate) due_left: bool,
+    /// The service has lost all but this many chunks that it had acknowledged: they are sent again from there.
+    pub(crate) rewind: Option<u32>,
+    pub(crate) rewinds: u32,
+    /// How often an upload host has refused the chunk that is due, by a URL that cannot have expired.
+    pub(crate) barred: u32,
+    /// The service has acknowledged the last chunk of a video that it does not have to its end.
+    pub(crate) swallowed: bool,
+    /// The reason that status gave beside a video that it still works on.
+    pub(crate) remark: Option<String>,
     /// The service has the chunk in flight though its answer was lost: read it from the file and count it.
     pub(crate) adopt: bool,
     /// Nothing is done before this, on the clock that counts from boot.
     pub(crate) not_before: Option<Duration>,
-    /// Failed attempts at the init or the chunk that is due; a confirmed chunk refills them.
-    pub(crate) failed: u32,
-    /// Questions for the status in a row that were not answered.
-    pub(crate) unanswered: u32,
+    /// At the init or the chunk that is due; a confirmed chunk ends them.
+    pub(crate) failed: Failures,
+    /// Questions for the status that were not answered.
+    pub(crate) unanswered: Failures,
     pub(crate) polls: u32,
     pub(crate) processing_since: Option<Duration>,
     pub(crate) pace: Pace,
@@ -40,10 +49,15 @@ impl Default for Run {
             in_doubt: true,
             doubt: Doubt::default(),
             due_left: true,
+            rewind: None,
+            rewinds: 0,
+            barred: 0,
+            swallowed: false,
+            remark: None,
             adopt: false,
             not_before: None,
-            failed: 0,
-            unanswered: 0,
+            failed: Failures::default(),
+            unanswered: Failures::default(),
             polls: 0,
             processing_since: None,
             pace: Pace::default(),
@@ -61,6 +75,8 @@ impl Default for Run {
 pub(crate) struct RunLimits {
     /// How long status may stay "working" after sealing.
     pub(crate) processing: Duration,
+    /// How long nothing may come through before the run ends.
+    pub(crate) patience: Duration,
     /// Whether the run ends when everything is acknowledged.
     pub(crate) hand_over: bool,
 }
@@ -69,6 +85,7 @@ impl Default for RunLimits {
     fn default() -> Self {
         Self {
             processing: Waits::DEFAULT.processing,
+            patience: PATIENCE,
             hand_over: false,
         }
     }

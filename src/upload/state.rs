@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Now, Timestamp};
+use crate::clock::{Booted, Now, Timestamp};
 use crate::secret::Secret;
 
 /// How long an upload URL lives, and so how long a whole upload may take; also how long the service fetches a URL before it
@@ -17,21 +17,30 @@ pub(crate) struct Session {
     pub(crate) publish_id: String,
     #[serde(with = "crate::secret::stored")]
     pub(crate) upload_url: Secret,
+    /// By the wall clock.
     pub(crate) issued: Timestamp,
-    /// The same moment on the clock that counts from boot; unknown to another process.
-    #[serde(skip)]
-    pub(crate) issued_boot: Option<Duration>,
+    /// The same moment on the clock that counts from boot; rows of earlier versions lack it.
+    #[serde(default)]
+    pub(crate) booted: Option<Booted>,
 }
 
 impl Session {
-    /// How long the URL lives from now on. `None` where the clocks disagree: then the service answers 403 itself.
+    /// How long the URL has lived. `None` after a restart of the machine: only the wall clock could tell then, and that may
+    /// have been set since.
+    pub(super) fn age(&self, now: Now) -> Option<Duration> {
+        self.booted?.age(now)
+    }
+
+    /// How long the URL lives from now on, where that can be told. Where it cannot, the URL is tried, and the service
+    /// answers 403 once it is over.
     pub(super) fn left(&self, now: Now) -> Option<Duration> {
-        let by_wall = now.wall.since(self.issued);
-        let set_back = now.wall < self.issued;
-        let disagree = self.issued_boot.is_some_and(|issued| {
-            now.boot.saturating_sub(issued).abs_diff(by_wall) > Duration::from_secs(60)
-        });
-        (!set_back && !disagree).then(|| URL_LIFETIME.saturating_sub(by_wall))
+        Some(URL_LIFETIME.saturating_sub(self.age(now)?))
+    }
+
+    /// Whether the hour of the URL is over, as far as any clock can tell.
+    pub(super) fn is_over(&self, now: Now) -> bool {
+        let age = self.age(now);
+        age.unwrap_or_else(|| now.wall.since(self.issued)) >= URL_LIFETIME
     }
 }
 
@@ -57,6 +66,9 @@ pub(crate) enum State {
     },
     Processing {
         publish_id: String,
+        /// Kept for the case that the service did not get all it is said to have acknowledged.
+        #[serde(default)]
+        session: Option<Session>,
     },
     Delivered {
         publish_id: String,
@@ -129,7 +141,7 @@ impl State {
             Self::Queued | Self::InitIntent | Self::GivenUp { .. } => None,
             Self::Uploading { session, .. } | Self::Sealed { session } => Some(&session.publish_id),
             Self::Pulling { publish_id, .. }
-            | Self::Processing { publish_id }
+            | Self::Processing { publish_id, .. }
             | Self::Delivered { publish_id, .. }
             | Self::Published { publish_id, .. }
             | Self::Failed { publish_id, .. } => Some(publish_id),

@@ -1,12 +1,14 @@
 use std::path::Path;
 
 use super::*;
+use crate::clock::BootId;
 use crate::plan::Limits;
 use crate::reconcile::Witness;
 use crate::secret::Secret;
 use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
 
 mod budgets;
+mod gateway;
 mod pull;
 mod random;
 mod rows;
@@ -19,6 +21,7 @@ fn at(second: u64) -> Now {
     Now {
         wall: Timestamp(1_000_000_000_000 + second * 1000),
         boot: Duration::from_secs(1000 + second),
+        boot_id: BootId(7),
     }
 }
 
@@ -131,6 +134,7 @@ fn next(upload: &Upload, second: u64) -> &'static str {
         Step::Ask => "ask",
         Step::Expire(_) => "expire",
         Step::Stop(_) => "stop",
+        Step::Rewind(_) => "rewind",
         Step::Done => "done",
     }
 }

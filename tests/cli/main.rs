@@ -14,6 +14,7 @@ mod damage;
 mod disk;
 #[cfg(debug_assertions)]
 mod echo;
+mod gateways;
 mod input;
 mod kills;
 mod line;

@@ -150,7 +150,8 @@ pub(crate) fn text(text: impl Into<String>) -> Answer {
 }
 
 /// This text, and then the end.
-fn cut(text: &'static str) -> Answer {
+pub(crate) fn cut(text: impl Into<String>) -> Answer {
+    let text = text.into();
     Box::new(move |stream| {
         stream.write_all(text.as_bytes())?;
         stream.shutdown(std::net::Shutdown::Both)
@@ -182,7 +183,7 @@ fn trickle(first: &'static str) -> Answer {
 
 /// What a run came to, with its peak of memory in KiB.
 fn run(scene: &Scene, rogue: &Rogue, name: &str, file: &Path) -> (Ended, u64) {
-    let mut command = scene.upload(file, &["--wait", "2"]);
+    let mut command = scene.upload(file, &["--wait", "2", "--patience", "20"]);
     command
         .env("CHUNKFERRY_API_BASE", &rogue.base)
         .env("CHUNKFERRY_STATE_DIR", scene.path(&format!("state {name}")));
@@ -530,7 +531,7 @@ fn a_lying_status_delivers_nothing_and_ends() {
         (
             "failed for a number",
             Bad::Status(word("\"FAILED\"", ",\"fail_reason\":7")),
-            temporary,
+            &[1],
         ),
         ("no word", Bad::Status(word("null", "")), temporary),
         (

@@ -1,14 +1,14 @@
 //! How often is often enough: questions about one doubt, attempts at one thing, and how long each waits.
 
 use super::*;
-use crate::retry::{Backoff, WINDOW};
+use crate::retry::{WINDOW, backoff};
 use crate::token::TokenError;
 
 const RANDOM: u64 = u64::MAX;
 
 /// Plays a service that says only this, from this second on, until it is asked for something else. The number of
 /// questions, and what comes after them.
-fn questions(
+pub(super) fn questions(
     upload: &mut Upload,
     second: &mut u64,
     says: impl Fn(u64) -> Reply,
@@ -26,7 +26,7 @@ fn questions(
     }
 }
 
-fn refused(confirmed: u32, header: Option<u64>) -> Upload {
+pub(super) fn refused(confirmed: u32, header: Option<u64>) -> Upload {
     let mut upload = uploading(confirmed);
     upload.apply(put(416, header), at(5), 0);
     upload
@@ -46,7 +46,7 @@ fn a_status_that_lags_behind_a_refusal_is_asked_three_times_before_it_is_believe
     let rows = [
         ("nothing", None, (3, "init"), None),
         ("the border", Some(20_000_000), (3, "put"), Some((1, "put"))),
-        ("less", Some(10_000_000), (3, "init"), Some((1, "init"))),
+        ("less", Some(10_000_000), (3, "rewind"), Some((1, "rewind"))),
         ("inside", Some(24_000_000), (2, "init"), Some((1, "init"))),
         ("more", Some(40_000_000), (2, "init"), Some((1, "init"))),
         (
@@ -137,8 +137,8 @@ fn a_lost_init_is_recorded_and_waits_as_long_as_one_that_has_failed_before() {
         let lost = Reply::Init(Err(CallError::Lost("reset".into())));
         assert!(upload.apply(lost, at(second), RANDOM).save);
         if lost_before < 2 {
-            let expected = Backoff::INIT.after(lost_before + 2, RANDOM);
-            assert_eq!(Some(wait(&upload, second)), expected);
+            let expected = backoff(lost_before + 2, RANDOM);
+            assert_eq!(wait(&upload, second), expected);
         }
     }
     assert_eq!(next(&upload, 300), "stop");
@@ -173,26 +173,26 @@ fn a_host_that_says_when_to_come_back_is_not_asked_before() {
         upload.apply(told(http_status), at(10), 0);
         assert_eq!(wait(&upload, 10), Duration::from_secs(7), "{http_status}");
     }
-    // But not for ever: the attempts are counted all the same.
+    // But not for ever: the patience of the run ends all the same.
     let mut upload = uploading(2);
-    for second in 0..9 {
+    for second in 0..7 {
         assert_ne!(next(&upload, second * 100), "stop");
         upload.apply(told(503), at(second * 100), 0);
     }
-    assert_eq!(next(&upload, 900), "stop");
+    assert_eq!(next(&upload, 700), "stop");
 }
 
 #[test]
 fn the_reason_why_a_run_ends_is_a_sentence() {
     let mut upload = uploading(2);
-    for second in 0..9 {
+    for second in 1..8 {
         upload.apply(lost(), at(second * 100), 0);
     }
-    let Step::Stop(Stop::Spent(text)) = upload.step(at(900)) else {
+    let Step::Stop(Stop::Spent(text)) = upload.step(at(700)) else {
         panic!("it goes on");
     };
     assert!(
-        text.starts_with("Chunk PUT failed 9 times in a row"),
+        text.starts_with("Chunk PUT failed 7 times within 600 s, the last time: "),
         "{text}"
     );
 }
@@ -206,7 +206,7 @@ fn why_a_session_was_lost_is_told_as_what_it_was() {
         (405, "its URL is gone"),
         (410, "its URL is gone"),
     ] {
-        let applied = uploading(2).apply(put(http_status, None), at(5), 0);
+        let applied = uploading(2).apply(put(http_status, None), at(3400), 0);
         let Some(crate::event::Event::SessionLost { reason }) = applied.event else {
             panic!("{http_status}: {applied:?}");
         };
@@ -325,7 +325,7 @@ fn where_status_tells_no_number_the_last_chunk_is_sent_until_its_refusals_have_s
         }
         assert!(second < 200, "it does not end");
     }
-    assert_eq!(puts, [100, 105, 110, 115]);
+    assert_eq!(puts, [100, 106, 112, 118]);
     assert_eq!(next(&upload, second), "init");
 }
 
@@ -378,23 +378,22 @@ fn who_waits_in_vain_is_told_for_what() {
 }
 
 #[test]
-fn an_init_that_lacks_a_token_for_now_is_tried_seven_times_and_one_that_lacks_it_for_good_once() {
-    for (temporary, tries) in [(true, 7), (false, 1)] {
+fn an_init_that_lacks_a_token_for_now_is_tried_until_patience_ends_and_one_that_lacks_it_for_good_once()
+ {
+    for temporary in [true, false] {
         let mut upload = queued();
-        for tried in 1..=tries {
+        for second in [0, 300, 599, 600] {
             let error = match temporary {
                 true => TokenError::temporary("the endpoint answered 503"),
                 false => "log in again".into(),
             };
-            assert!(
-                upload
-                    .apply(Reply::Init(Err(CallError::Token(error))), at(tried), 0)
-                    .save
-            );
+            let reply = Reply::Init(Err(CallError::Token(error)));
+            assert!(upload.apply(reply, at(second), 0).save);
             assert_eq!(upload.state.name(), "queued");
-            assert_eq!(next(&upload, 300) == "stop", tried == tries, "{tried}");
+            let ends = second == 600 || !temporary;
+            assert_eq!(next(&upload, second) == "stop", ends, "{second}");
         }
-        match upload.step(at(300)) {
+        match upload.step(at(600)) {
             Step::Stop(Stop::Spent(text)) => assert!(temporary && text.contains("503"), "{text}"),
             Step::Stop(Stop::NoToken(text)) => {
                 assert_eq!((temporary, &*text), (false, "log in again"))
@@ -405,32 +404,73 @@ fn an_init_that_lacks_a_token_for_now_is_tried_seven_times_and_one_that_lacks_it
 }
 
 #[test]
-fn a_status_that_is_not_answered_is_asked_for_so_often_and_an_answer_refills_that() {
-    let errors: [(fn() -> CallError, u64); 5] = [
-        (|| CallError::Lost("timeout".into()), 7),
-        (|| CallError::Unsent("refused".into()), 7),
-        (|| CallError::Token(TokenError::temporary("503")), 7),
-        (|| refusal(500, "internal_error"), 7),
-        (|| refusal(429, "rate_limit_exceeded"), 6),
+fn a_status_that_is_not_answered_is_asked_for_so_long_and_an_answer_begins_that_anew() {
+    let errors: [fn() -> CallError; 4] = [
+        || CallError::Lost("timeout".into()),
+        || CallError::Unsent("refused".into()),
+        || CallError::Token(TokenError::temporary("503")),
+        || refusal(500, "internal_error"),
     ];
-    for (error, most) in errors {
+    for error in errors {
         let mut upload = sealed();
         upload.apply(put(201, None), at(3), 0);
-        for answered in [true, false] {
-            for round in 1..most {
-                upload.apply(Reply::Status(Err(error())), at(100), 0);
-                assert_ne!(next(&upload, 300), "stop", "{} {round}", error());
-            }
-            if answered {
-                upload.apply(working(None), at(200), 0);
-            }
+        for (second, answered) in [
+            (100, false),
+            (699, false),
+            (699, true),
+            (800, false),
+            (1399, false),
+            (1400, false),
+        ] {
+            assert_ne!(next(&upload, second), "stop", "{} {second}", error());
+            let reply = if answered {
+                working(None)
+            } else {
+                Reply::Status(Err(error()))
+            };
+            upload.apply(reply, at(second), 0);
         }
-        upload.apply(Reply::Status(Err(error())), at(300), 0);
         assert_eq!(
-            (next(&upload, 300), upload.state.name()),
+            (next(&upload, 1400), upload.state.name()),
             ("stop", "processing")
         );
     }
+    let mut upload = sealed();
+    upload.apply(put(201, None), at(3), 0);
+    for round in 1..=6 {
+        upload.apply(
+            Reply::Status(Err(refusal(429, "rate_limit_exceeded"))),
+            at(100),
+            0,
+        );
+        assert_eq!(next(&upload, 300) == "stop", round == 6, "{round}");
+    }
+}
+
+#[test]
+fn an_outage_of_nine_minutes_in_mid_upload_costs_neither_the_run_nor_the_session() {
+    let mut upload = uploading(2);
+    let mut second = 100;
+    while second < 100 + 9 * 60 {
+        match upload.step(at(second)) {
+            Step::Wait(wait) => second += wait.as_secs() + 1,
+            Step::Ask => drop(upload.apply(
+                Reply::Status(Err(CallError::Unsent("unreachable".into()))),
+                at(second),
+                0,
+            )),
+            Step::Put(_) => drop(upload.apply(
+                Reply::Put(Err(CallError::Unsent("unreachable".into())), None),
+                at(second),
+                0,
+            )),
+            step => panic!("{step:?} after {second} s"),
+        }
+    }
+    assert_eq!(
+        (upload.state.name(), upload.totals.lost_sessions),
+        ("uploading", 0)
+    );
 }
 
 #[test]

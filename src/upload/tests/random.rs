@@ -89,11 +89,21 @@ proptest! {
                     put_reply(pick)
                 }
                 Step::Adopt(_) => Reply::Adopted(Some(Running::default())),
+                Step::Rewind(chunks) => {
+                    prop_assert!(chunks < upload.confirmed());
+                    confirmed = chunks;
+                    sealed = false;
+                    Reply::Rewound(Some(Running::default()))
+                }
                 Step::Ask => status_reply(pick),
                 Step::Expire(why) => Reply::SessionOver(why),
                 Step::Stop(_) | Step::Done => break,
             };
             second += 1;
+            if upload.state.name() == "processing" {
+                // Its last chunk may be in doubt again.
+                confirmed = confirmed.min(upload.confirmed() - 1);
+            }
             upload.apply(reply, at(second), 0);
             let new_session = upload.totals.lost_sessions > lost_sessions;
             prop_assert!(upload.confirmed() >= confirmed || new_session || upload.state.name() == "queued");

@@ -47,6 +47,7 @@ fn fate(mut upload: Upload, header: &str, status: &str, taken: bool) -> &'static
             Step::Put(_) => put(416, header),
             Step::Ask => working(status),
             Step::Adopt(_) => Reply::Adopted(Some(Running::default())),
+            Step::Rewind(_) => return "back",
             Step::Init => return "anew",
             Step::Expire(_) => return "expired",
             Step::Stop(_) => return "stops",
@@ -85,6 +86,7 @@ fn every_triple_of_witnesses_has_an_end_that_makes_no_second_draft() {
     let mut text = String::from(
         "Down: the header of each 416. Across: uploaded_bytes of each status. The answer to a chunk was lost.\n\
          resent: the same chunk goes again; counted: the service has it; anew: a new session from byte 0;\n\
+         back: what the service has lost goes again, in the same session;\n\
          stops: exit 75, the row stays as it is.\n\n",
     );
     for taken in [true, false] {

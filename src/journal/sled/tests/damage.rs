@@ -255,6 +255,7 @@ async fn a_kill_between_the_note_of_a_seal_and_its_row_leaves_the_upload_as_it_w
     // A database that was set back behind that session is another matter.
     row.state = State::Processing {
         publish_id: "v~later".into(),
+        session: None,
     };
     sealed.note(&next(&mut row)).expect("noted");
     assert_eq!(

@@ -76,6 +76,7 @@ impl Steps {
             row,
             State::Processing {
                 publish_id: publish_id.clone(),
+                session: None,
             },
             None,
         )
@@ -145,7 +146,7 @@ pub(super) fn uploading(row: &Upload, confirmed: u32) -> State {
         publish_id: format!("v~{}", row.id),
         upload_url: Secret::new("https://open-upload.tiktokapis.com/upload/?upload_token=t"),
         issued: row.created,
-        issued_boot: None,
+        booted: None,
     };
     State::Uploading { session, confirmed }
 }

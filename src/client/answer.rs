@@ -1,0 +1,73 @@
+//! What arrives for a request, or why nothing did.
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+
+use super::{innermost, text};
+use crate::wire::CallError;
+
+/// Longest body that is read, in bytes; the service's have a few hundred.
+const LONGEST: usize = 64 * 1024;
+
+/// The body of an answer, as far as it came.
+pub(super) struct Arrived {
+    body: Vec<u8>,
+    /// Why it did not come to its end: what is there may be whole all the same, as some servers end a connection without
+    /// saying so.
+    pub(super) broke_off: Option<CallError>,
+}
+
+pub(super) async fn drain(mut answer: reqwest::Response) -> Arrived {
+    let mut body = Vec::new();
+    let broke_off = loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) if body.len() + piece.len() <= LONGEST => {
+                body.extend_from_slice(&piece)
+            }
+            Ok(_) => break None,
+            Err(error) => break Some(unanswered(error)),
+        }
+    };
+    Arrived { body, broke_off }
+}
+
+impl Arrived {
+    /// The body without the compression that some gateways apply though no request asks for it.
+    pub(super) fn decoded(&self, headers: &HeaderMap) -> Cow<'_, [u8]> {
+        let encoding = text(headers, &CONTENT_ENCODING).unwrap_or_default();
+        if !matches!(
+            encoding.trim().to_ascii_lowercase().as_str(),
+            "gzip" | "x-gzip"
+        ) {
+            return (&self.body).into();
+        }
+        let mut decoded = Vec::new();
+        let read = MultiGzDecoder::new(&*self.body)
+            .take(LONGEST as u64)
+            .read_to_end(&mut decoded);
+        match read {
+            // It may be called compressed and be in the clear.
+            Err(_) if decoded.is_empty() => (&self.body).into(),
+            _ => decoded.into(),
+        }
+    }
+}
+
+/// How rustls begins to say that it does not trust a certificate.
+const UNTRUSTED: &str = "invalid peer certificate";
+
+/// Whether the request can have reached anybody. The text is the innermost cause, which holds no URL.
+pub(super) fn unanswered(error: reqwest::Error) -> CallError {
+    let connect = error.is_connect() || error.is_builder();
+    let text = innermost(&error.without_url());
+    if connect && text.starts_with(UNTRUSTED) {
+        CallError::Untrusted(text)
+    } else if connect {
+        CallError::Unsent(text)
+    } else {
+        CallError::Lost(text)
+    }
+}

@@ -1,0 +1,144 @@
+//! What proxies and filters do in the service's place: they refuse what the service would take, and acknowledge what it never
+//! got.
+
+use std::time::Duration;
+
+use super::apply::{Applied, LOSSES};
+use super::run::{Doubt, Stop};
+use super::{State, Upload};
+use crate::clock::Now;
+use crate::escaped::Escaped;
+use crate::event::Event;
+use crate::ledger::Running;
+use crate::reconcile::{Reading, Witness};
+use crate::retry::backoff;
+
+/// Within so long before the end of its hour a URL may be refused as expired: clocks differ, and an answer takes a while.
+const LATE: Duration = Duration::from_secs(5 * 60);
+
+/// An acknowledged last chunk counts as lost on its way if status stood still below the end for this long.
+pub(super) const SWALLOWED: Duration = Duration::from_secs(60);
+
+impl Upload {
+    pub(super) fn cannot_have_expired(&self, now: Now) -> bool {
+        let State::Uploading { session, .. } = &self.state else {
+            return false;
+        };
+        session.left(now).is_some_and(|left| left > LATE)
+    }
+
+    /// The upload host refuses a chunk (403) though its URL is young. A filter on the way does so, and would do so in any
+    /// other session; a session that took chunks before may have been ended.
+    pub(super) fn barred(&mut self, now: Now, random: u64) -> Applied {
+        let State::Uploading { session, confirmed } = &self.state else {
+            return Applied::NOTHING;
+        };
+        let (age, works) = (
+            session.age(now).unwrap_or_default().as_secs(),
+            *confirmed > 0,
+        );
+        self.run.barred += 1;
+        let reason =
+            format!("the upload host refuses the chunk (403), by a URL that is {age} s old");
+        if self.run.barred < 3 {
+            let wait = backoff(self.run.barred, random);
+            return self.pause(wait, reason, now);
+        }
+        if works {
+            return self.lose_session("its URL is refused (403), and is too young to have expired");
+        }
+        self.stop(Stop::Spent(format!(
+            "TikTok's upload host refuses each chunk (HTTP 403), by a URL that is {age} s old and lives an hour: a proxy or a filter on the way may answer so."
+        )))
+    }
+
+    /// The service has lost all but `chunks` of what it had acknowledged. Within its session they are sent again, unless
+    /// this has happened too often.
+    pub(super) fn rewind(&mut self, chunks: u32) -> Applied {
+        if self.run.rewinds == LOSSES {
+            return self.lose_session("the service keeps losing bytes that it had acknowledged");
+        }
+        self.run.rewinds += 1;
+        self.run.rewind = Some(chunks);
+        let lost = self.confirmed_bytes() - self.plan().map_or(0, |plan| plan.border(chunks));
+        Applied::told(Event::Notice {
+            text: format!(
+                "TikTok has lost {lost} bytes that it had acknowledged; they are sent again"
+            ),
+        })
+    }
+
+    /// The chunks that the service still has are the file's: the next one follows.
+    pub(super) fn rewound(&mut self, running: Option<Running>) -> Applied {
+        let (Some(chunks), Some(session)) = (self.run.rewind.take(), self.session().cloned())
+        else {
+            return Applied::NOTHING;
+        };
+        self.state = State::Uploading {
+            session,
+            confirmed: chunks,
+        };
+        self.running = running.map(|running| running.store());
+        self.sha256 = None;
+        self.run.in_doubt = false;
+        self.run.due_left = true;
+        self.run.doubt = Doubt::default();
+        Applied {
+            save: true,
+            event: None,
+        }
+    }
+
+    /// Every chunk was acknowledged, and status counts fewer bytes. It may lag, or something on the way has answered in the
+    /// service's place: once the number has stood still for long, the last chunk is in doubt again.
+    pub(super) fn weigh_acknowledged(&mut self, uploaded: u64, now: Now) -> Applied {
+        let arrived = self
+            .plan()
+            .is_none_or(|plan| uploaded.saturating_add(1) >= plan.video_size());
+        if arrived {
+            self.run.doubt = Doubt::default();
+            return self.poll_again(now);
+        }
+        self.run.doubt.readings.push(Reading {
+            by: Witness::Status,
+            bytes: uploaded,
+            at: now.boot,
+        });
+        let State::Processing {
+            session: Some(session),
+            ..
+        } = &self.state
+        else {
+            return self.poll_again(now);
+        };
+        if !self.stood_still_for(SWALLOWED) {
+            return self.poll_again(now);
+        }
+        self.state = State::Sealed {
+            session: session.clone(),
+        };
+        self.run.doubt = Doubt::default();
+        self.run.in_doubt = true;
+        self.run.due_left = true;
+        self.run.swallowed = true;
+        self.run.processing_since = None;
+        let size = self.size().unwrap_or(0);
+        Applied::saved(Event::Notice {
+            text: format!(
+                "TikTok acknowledged every chunk, and has {uploaded} of {size} bytes: the rest is sent again"
+            ),
+        })
+    }
+
+    /// Tells, once, what status says may go wrong with a video that it still works on.
+    pub(super) fn remark(&mut self, reason: Option<String>) -> Option<Event> {
+        let reason = reason
+            .filter(|reason| !reason.is_empty() && self.run.remark.as_ref() != Some(reason))?;
+        let text = format!(
+            "TikTok still works on the video, and names a reason to fail: {}",
+            Escaped::new(&reason)
+        );
+        self.run.remark = Some(reason);
+        Some(Event::Notice { text })
+    }
+}
