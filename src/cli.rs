@@ -273,6 +273,20 @@ fn escaped(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// The database may panic on damage and on disks that fail. The library turns that into an error for people, so the text of
+/// the panic is not shown; CHUNKFERRY_LOG=debug has it.
+fn hush_the_database() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let of_database = |place: &std::panic::Location<'_>| place.file().contains("/sled-");
+        if panic.location().is_some_and(of_database) {
+            tracing::debug!(%panic, "the database gave up");
+        } else {
+            told(panic);
+        }
+    }));
+}
+
 pub(crate) fn main() -> ExitCode {
     let cli = match grammar()
         .try_get_matches()
@@ -290,6 +304,7 @@ pub(crate) fn main() -> ExitCode {
             };
         }
     };
+    hush_the_database();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .log_internal_errors(false)

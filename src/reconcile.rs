@@ -159,7 +159,11 @@ mod tests {
                 Verdict::Unsure,
             ),
             (&[status(10_000_000, 0)], Verdict::Unsure),
-            (&[header(9_999_999), status(10_000_000, 0)], Verdict::Behind),
+            (
+                &[header(9_999_999), status(10_000_000, 0)],
+                Verdict::Back(1),
+            ),
+            (&[status(0, 0), status(0, 2)], Verdict::Back(0)),
             (&[status(3, 0), status(3, 2)], Verdict::Behind),
             (
                 &[status(40_000_000, 0), header(40_000_000)],

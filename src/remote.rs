@@ -71,11 +71,19 @@ impl Remote {
                 let what = format_args!("its host answers {}", look.http_status);
                 return Err(Error::unreachable(&self.shown(), what));
             }
+            // No byte of it can be asked for.
+            416 => return refuse(PlanError::Empty.to_string()),
             status => return refuse(format!("its host answers {status}")),
         }
         let by_header = look.is_video_by_header();
         match (look.size, &look.start) {
-            (Some(0), _) => refuse(PlanError::Empty.to_string()),
+            // A host that makes its answers as they are asked for may call a HEAD empty.
+            (Some(0), None) => Ok(Judgement::LookCloser),
+            (Some(0), Some(start)) if start.is_empty() => refuse(PlanError::Empty.to_string()),
+            (Some(0), Some(_)) => self.judge(&Look {
+                size: None,
+                ..look.clone()
+            }),
             (Some(size), _) if size > Limits::TIKTOK.max_file() => {
                 let limit = Limits::TIKTOK.max_file();
                 refuse(PlanError::FileTooLarge { size, limit }.to_string())
@@ -105,7 +113,7 @@ impl fmt::Debug for Remote {
 }
 
 /// What a host answered when its URL was looked at.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Look {
     pub(crate) http_status: u16,
     pub(crate) location: Option<String>,
@@ -268,7 +276,15 @@ mod tests {
                 look(302, "text/html", Some(9), None),
                 Err("redirects (302 to https://cdn.example/b.mp4)"),
             ),
-            (look(200, "video/mp4", Some(0), None), Err("empty")),
+            (
+                look(200, "video/mp4", Some(0), None),
+                Ok(Judgement::LookCloser),
+            ),
+            (
+                look(200, "video/mp4", Some(0), Some(Vec::new())),
+                Err("empty"),
+            ),
+            (look(206, "video/mp4", Some(0), Some(mp4())), fit(None)),
             (
                 look(200, "video/mp4", Some(5_000_000_000), None),
                 Err("5000000000 bytes"),

@@ -30,7 +30,7 @@ pub(super) struct RunArgs {
     /// How long TikTok may work on a video
     #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(..=2_592_000))]
     wait: u64,
-    /// How long an outage is waited out before the exit with 75
+    /// How long an outage is waited out
     #[arg(long, value_name = "SECS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=3_600))]
     patience: u64,
     /// Exit 75 instead of waiting for another chunkferry to end

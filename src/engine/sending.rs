@@ -93,7 +93,7 @@ impl Sending {
             }
         };
         let (source, plan, content_type) =
-            opened.map_err(|error| Error::no_thread(path, io::Error::other(error)))??;
+            opened.map_err(|error| Error::not_now(path, io::Error::other(error)))??;
         Ok(Self {
             content_type,
             read: job.read,
@@ -189,7 +189,7 @@ impl Sending {
         }
         let (pool, running) = (&transfer.shared.pool, transfer.upload.running());
         let (ahead, share) = Ahead::start(&self.source, plan, chunk, running, self.read, pool)
-            .map_err(|error| Error::no_thread(self.source.path(), error))?;
+            .map_err(|error| Error::not_now(self.source.path(), error))?;
         self.ahead = Some(ahead);
         Ok(share)
     }

@@ -80,10 +80,10 @@ pub(super) fn advice(code: &str, http_status: u16, account: &str) -> (ErrorKind,
             Who::Service,
             "A fault at TikTok: run the same command later, it carries on",
         ),
-        _ if code == format!("http_{http_status}") => (
+        _ if code == format!("http_{http_status}") && http_status != 400 => (
             Refused,
             Who::Developer,
-            "The answer is not in TikTok's words: a proxy or a filter on the way may have refused the request. The same request again would be refused again",
+            "TikTok documents no such answer: a proxy or a filter on the way may have given it. The same request again would be refused again",
         ),
         _ => (
             Refused,

@@ -9,6 +9,9 @@ use crate::plan::PlanError;
 
 impl Error {
     pub(crate) fn unreadable(file: &Path, source: io::Error) -> Self {
+        if may_pass(&source) {
+            return Self::not_now(file, source);
+        }
         Self::new(
             ErrorKind::Source,
             Who::You,
@@ -67,8 +70,9 @@ impl Error {
         )
     }
 
-    /// This process has no thread left to read with.
-    pub(crate) fn no_thread(file: &Path, source: io::Error) -> Self {
+    /// Something that passes keeps the file from being read: no thread or descriptor is left, memory is short, or its file
+    /// system does not answer.
+    pub(crate) fn not_now(file: &Path, source: io::Error) -> Self {
         Self::new(
             ErrorKind::Temporary,
             Who::You,
@@ -79,4 +83,25 @@ impl Error {
         )
         .with_source(source)
     }
+}
+
+/// Whether the same file may be readable later, though nobody changes anything about it.
+fn may_pass(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, OutOfMemory,
+        StaleNetworkFileHandle, TimedOut, WouldBlock,
+    };
+    let no_descriptor = [libc::EMFILE, libc::ENFILE].map(Some);
+    no_descriptor.contains(&error.raw_os_error())
+        || matches!(
+            error.kind(),
+            HostUnreachable
+                | Interrupted
+                | NetworkDown
+                | NetworkUnreachable
+                | OutOfMemory
+                | StaleNetworkFileHandle
+                | TimedOut
+                | WouldBlock
+        )
 }

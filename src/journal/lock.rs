@@ -61,6 +61,10 @@ impl Lock {
             }
             thread::sleep(Duration::from_millis(5));
         }
+        // Without syncs no record is durable, and the database would take the refusal for damage.
+        if let Err(error) = file.sync_all().and_then(|()| file.sync_data()) {
+            return Err(broken("its file system cannot sync files", error));
+        }
         let holder = Holder {
             pid: std::process::id(),
             host: host(),

@@ -130,7 +130,7 @@ impl Upload {
         self.run.adopt = false;
         self.run.rewind = None;
         self.run.barred = 0;
-        self.run.swallowed = false;
+        self.run.swallowed = 0;
         self.run.doubt = Doubt::default();
         self.run.failed = Failures::default();
         self.run.processing_since = None;

@@ -165,7 +165,7 @@ impl Upload {
     /// Whether what is told has not moved for so long that nothing more can be on its way. After an acknowledged last chunk
     /// that takes longer: a status that lags would otherwise cost a second draft.
     fn stands_still(&self) -> bool {
-        self.stood_still_for(if self.run.swallowed {
+        self.stood_still_for(if self.run.swallowed > 0 {
             5 * SWALLOWED
         } else {
             STANDSTILL

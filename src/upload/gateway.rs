@@ -111,7 +111,7 @@ impl Upload {
         else {
             return self.poll_again(now);
         };
-        if !self.stood_still_for(SWALLOWED) {
+        if self.run.swallowed == LOSSES || !self.stood_still_for(SWALLOWED) {
             return self.poll_again(now);
         }
         self.state = State::Sealed {
@@ -120,7 +120,7 @@ impl Upload {
         self.run.doubt = Doubt::default();
         self.run.in_doubt = true;
         self.run.due_left = true;
-        self.run.swallowed = true;
+        self.run.swallowed += 1;
         self.run.processing_since = None;
         let size = self.size().unwrap_or(0);
         Applied::saved(Event::Notice {

@@ -19,8 +19,8 @@ pub(crate) struct Run {
     pub(crate) rewinds: u32,
     /// How often an upload host has refused the chunk that is due, by a URL that cannot have expired.
     pub(crate) barred: u32,
-    /// The service has acknowledged the last chunk of a video that it does not have to its end.
-    pub(crate) swallowed: bool,
+    /// How often the service has acknowledged the last chunk of a video that it does not have to its end.
+    pub(crate) swallowed: u32,
     /// The reason that status gave beside a video that it still works on.
     pub(crate) remark: Option<String>,
     /// The service has the chunk in flight though its answer was lost: read it from the file and count it.
@@ -52,7 +52,7 @@ impl Default for Run {
             rewind: None,
             rewinds: 0,
             barred: 0,
-            swallowed: false,
+            swallowed: 0,
             remark: None,
             adopt: false,
             not_before: None,

@@ -27,6 +27,9 @@ fn play(bad: impl FnOnce(&str) -> Bad, more: &[&str]) -> (Ended, Rogue) {
     (upload.end(), rogue)
 }
 
+/// An answer for a service of this base.
+type Make<'a> = Box<dyn Fn(&str) -> Answer + 'a>;
+
 fn bytes(bytes: Vec<u8>) -> Answer {
     Box::new(move |stream| stream.write_all(&bytes))
 }
@@ -45,7 +48,7 @@ fn an_answer_that_has_what_is_needed_is_used_whatever_else_a_gateway_did_to_it()
     };
     let plain = |base: &str| body(base, r#""code":"ok","message":"","log_id":"L""#);
     let whole = |base: &str, error: &str| text(http(200, "", &body(base, error)));
-    let rows: [(&str, Box<dyn Fn(&str) -> Answer>); 7] = [
+    let rows: [(&str, Make<'_>); 7] = [
         (
             "message null",
             Box::new(move |base| whole(base, r#""code":"ok","message":null"#)),

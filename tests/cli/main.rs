@@ -31,6 +31,7 @@ mod pull;
 mod rate;
 mod rogue;
 mod same;
+mod scarce;
 mod scene;
 mod secrets;
 mod standstill;

@@ -242,7 +242,8 @@ fn a_connection_never_made_and_a_refusal_leave_nothing_unknown() {
 fn what_the_service_would_refuse_an_hour_later_is_told_at_once() {
     let server = "location = /moved.mp4 { return 301 https://cdn.example/clip.mp4?s3cret=1; }\n\
         location = /broken.mp4 { return 503; }\n\
-        location /signed/ { if ($request_method = HEAD) { return 403; } }";
+        location /signed/ { if ($request_method = HEAD) { return 403; } }\n\
+        location /made/ { if ($request_method = HEAD) { return 200 \"\"; } }";
     let Some(stage) = Stage::new(&[], &[], server) else {
         return;
     };
@@ -252,6 +253,7 @@ fn what_the_service_would_refuse_an_hour_later_is_told_at_once() {
         "<!DOCTYPE html><html><body>Not found",
     )
     .unwrap();
+    std::fs::write(www.join("empty.mp4"), "").unwrap();
     std::fs::write(www.join("page.mov"), "<!DOCTYPE html><html><body>Not found").unwrap();
     let huge = File::create(www.join("huge.mp4")).unwrap();
     huge.set_len(4_294_967_297).unwrap();
@@ -262,6 +264,7 @@ fn what_the_service_would_refuse_an_hour_later_is_told_at_once() {
             "redirects (301 to https://cdn.example/clip.mp4)",
         ),
         (stage.url("missing.mp4"), 3, "its host answers 404"),
+        (stage.url("empty.mp4"), 3, "is empty"),
         (stage.url("page.html"), 3, "a web page"),
         (stage.url("page.mov"), 3, "a web page"),
         (stage.url("huge.mp4"), 3, "4294967297 bytes"),
@@ -294,13 +297,16 @@ fn what_the_service_would_refuse_an_hour_later_is_told_at_once() {
     let list = stage.scene.command(["list"]).end().expect(0);
     assert!(list.stdout.is_empty(), "{}", list.stdout);
 
-    // A storage service signs for one method; a host may know no types: the first bytes decide.
-    std::fs::create_dir(www.join("signed")).unwrap();
-    for name in ["signed/a.mp4", "b.bin"] {
+    // A storage service signs for one method; a host may know no types, or call what it makes as it is asked for empty: the
+    // first bytes decide.
+    for dir in ["signed", "made"] {
+        std::fs::create_dir(www.join(dir)).unwrap();
+    }
+    for name in ["signed/a.mp4", "b.bin", "made/c.mp4"] {
         let url = stage.video(name, MIB);
         stage.pull(&url, &[]).end().expect(0);
     }
-    assert_eq!(stage.scene.log().drafts, 2);
+    assert_eq!(stage.scene.log().drafts, 3);
 }
 
 #[test]

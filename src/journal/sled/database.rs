@@ -135,6 +135,7 @@ impl From<sled::Error> for Trouble {
             sled::Error::ReportableBug(what) | sled::Error::Unsupported(what) => {
                 Self::Damaged(what)
             }
+            sled::Error::Io(error) => unusable(error),
             error => unusable(error),
         }
     }
