@@ -13,7 +13,8 @@ use flate2::write::GzEncoder;
 
 use crate::line::{Line, Trouble};
 use crate::rogue::{Answer, Bad, Rogue, cut, http, text, upload_url};
-use crate::scene::{CHUNK, Ended, Scene, Start, accepted};
+use crate::scene::{CHUNK, Ended, Scene, Start};
+use crate::swallower::Swallower;
 
 const INIT: &str = "post /v2/post/publish/inbox/video/init/";
 
@@ -227,27 +228,37 @@ fn a_success_code_that_nobody_documents_is_settled_by_status() {
 fn a_chunk_that_a_proxy_acknowledged_and_swallowed_is_sent_again_in_the_same_session() {
     for (chunk, answer) in [(2, 201), (1, 206), (0, 206), (1, 201)] {
         for more in [&[][..], &["--no-ledger"]] {
-            let fault = format!("put chunk={chunk} nth=1 status={answer} body=none");
-            let scene = Scene::new(&["limits=off"], &[&fault]);
+            let scene = Scene::new(&["limits=off"], &[]);
+            let proxy = Swallower::before(scene.emulator.address(), chunk * CHUNK, answer);
             let file = scene.video("clip.mp4", 3 * CHUNK);
-            // A minute of standing still, in three seconds.
             let mut upload = scene.upload(&file, more);
-            let ended = upload.env("CHUNKFERRY_HASTE", "20").end().expect(0);
-            let session = scene.assert_one_draft_of(&file);
-            assert_eq!(scene.log().inits, 1, "{fault}: {ended:?}");
-            let came = accepted(&session.puts);
-            assert_eq!(came.iter().max(), Some(&(2 * CHUNK)), "{fault}: {came:?}");
+            // A minute of standing still, in three seconds.
+            upload.env("CHUNKFERRY_HASTE", "20");
+            let ended = upload
+                .env("CHUNKFERRY_API_BASE", proxy.url())
+                .end()
+                .expect(0);
+            scene.assert_one_draft_of(&file);
+            assert_eq!(scene.log().inits, 1, "{chunk} {answer}: {ended:?}");
+            assert!(proxy.has_swallowed());
+            assert!(
+                ended.stdout.contains("acknowledged"),
+                "nothing was said of it: {ended:?}"
+            );
         }
     }
 }
 
 #[test]
 fn a_video_that_waits_for_its_swallowed_end_is_finished_by_a_later_run() {
-    let scene = Scene::new(&["limits=off"], &["put chunk=2 nth=1 status=201 body=none"]);
+    let scene = Scene::new(&["limits=off"], &[]);
+    let proxy = Swallower::before(scene.emulator.address(), 2 * CHUNK, 201);
     let file = scene.video("clip.mp4", 3 * CHUNK);
-    let ended = scene.upload(&file, &["--no-wait"]).end().expect(0);
-    assert_eq!(ended.outcome()["outcome"], "sent", "{ended:?}");
+    let mut upload = scene.upload(&file, &["--no-wait"]);
+    upload.env("CHUNKFERRY_API_BASE", proxy.url());
+    assert_eq!(upload.end().expect(0).outcome()["outcome"], "sent");
     let mut later = scene.upload(&file, &[]);
+    later.env("CHUNKFERRY_API_BASE", proxy.url());
     later.env("CHUNKFERRY_HASTE", "20").end().expect(0);
     scene.assert_one_draft_of(&file);
     assert_eq!(scene.log().inits, 1);
@@ -363,4 +374,29 @@ fn a_socks_proxy_is_used_and_finds_the_service_by_its_name() {
         .end()
         .expect(75);
     assert!(asked.load(Ordering::SeqCst), "the proxy was not asked");
+}
+
+#[test]
+fn a_last_chunk_of_which_nobody_tells_anything_is_unknown_once_its_hour_is_over() {
+    let silent = ["limits=off", "status_bytes=absent", "progress_header=never"];
+    let faults = [
+        "put chunk=2 nth=1 cut=5200000",
+        "put chunk=2 nth=2 drop_session",
+    ];
+    let scene = Scene::new(&silent, &faults);
+    let file = scene.video("clip.mp4", 3 * CHUNK);
+    // An hour in twelve seconds.
+    let hasty = |wait: &str| {
+        let mut upload = scene.upload(&file, &["--wait", wait]);
+        upload.env("CHUNKFERRY_HASTE", "300").end()
+    };
+    hasty("600").expect(75);
+    let ended = hasty("7200").expect(5);
+    assert!(
+        ended.message().contains("does not tell"),
+        "{}",
+        ended.message()
+    );
+    hasty("7200").expect(5);
+    assert_eq!(scene.log().inits, 1);
 }

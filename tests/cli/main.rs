@@ -36,6 +36,7 @@ mod scene;
 mod secrets;
 mod standstill;
 mod surroundings;
+mod swallower;
 mod times;
 mod tokens;
 mod video;
