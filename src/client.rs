@@ -32,7 +32,7 @@ mod put;
 use answer::{drain, unanswered};
 
 /// Header lines of an answer that are read. Gateways add some of their own.
-const MOST_HEADERS: usize = 1000;
+const MOST_HEADERS: usize = 200;
 
 /// Longest file of certificates that is read, in bytes; a system's has a quarter of a MiB.
 const MOST_PEM: u64 = 4 << 20;
