@@ -190,6 +190,17 @@ pub(crate) enum CallError {
     Host(String),
 }
 
+/// A refusal that is a status of HTTP and nothing else.
+pub(crate) fn without_words(http_status: u16) -> ServiceError {
+    ServiceError {
+        http_status,
+        code: format!("http_{http_status}"),
+        message: String::new(),
+        log_id: None,
+        retry_after: None,
+    }
+}
+
 impl ServiceError {
     /// Whether another token may help.
     pub(crate) fn is_invalid_token(&self) -> bool {

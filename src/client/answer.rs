@@ -7,7 +7,7 @@ use flate2::read::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use super::{innermost, text};
-use crate::wire::CallError;
+use crate::wire::{self, CallError};
 
 /// Longest body that is read, in bytes; the service's have a few hundred.
 const LONGEST: usize = 64 * 1024;
@@ -59,12 +59,17 @@ impl Arrived {
 /// How rustls begins to say that it does not trust a certificate.
 const UNTRUSTED: &str = "invalid peer certificate";
 
+/// How a tunnel through a proxy ends that wants to know who asks.
+const PROXY_ASKS: &str = "proxy authorization required";
+
 /// Whether the request can have reached anybody. The text is the innermost cause, which holds no URL.
 pub(super) fn unanswered(error: reqwest::Error) -> CallError {
     let connect = error.is_connect() || error.is_builder();
     let text = innermost(&error.without_url());
     if connect && text.starts_with(UNTRUSTED) {
         CallError::Untrusted(text)
+    } else if connect && text.ends_with(PROXY_ASKS) {
+        CallError::Refused(wire::without_words(407))
     } else if connect {
         CallError::Unsent(text)
     } else {

@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::ledger::Running;
 use crate::reconcile::{Reading, Witness};
 use crate::retry::{Failures, WINDOW};
-use crate::wire::{Call, CallError, PutAnswer, ServiceError};
+use crate::wire::{self, Call, CallError, PutAnswer};
 
 impl Upload {
     pub(super) fn put_answered(
@@ -101,7 +101,7 @@ impl Upload {
                 }
                 applied
             }
-            status => self.stop(Stop::Refused(Call::Put, http_error(status))),
+            status => self.stop(Stop::Refused(Call::Put, wire::without_words(status))),
         }
     }
 
@@ -138,14 +138,4 @@ impl Upload {
 /// Whether a progress header of `bytes`, as a count or as a last index, means that everything below `end` is there.
 const fn ends_at(bytes: u64, end: u64) -> bool {
     bytes == end || bytes.saturating_add(1) == end
-}
-
-fn http_error(http_status: u16) -> ServiceError {
-    ServiceError {
-        http_status,
-        code: format!("http_{http_status}"),
-        message: String::new(),
-        log_id: None,
-        retry_after: None,
-    }
 }

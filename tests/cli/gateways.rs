@@ -350,6 +350,26 @@ fn a_proxy_that_cannot_be_used_is_not_passed_by() {
 }
 
 #[test]
+fn a_proxy_that_asks_who_is_there_needs_a_person_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let answer = b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream
+                .read(&mut [0; 4096])
+                .and_then(|_| stream.write_all(answer));
+        }
+    });
+    let scene = Scene::new(&[], &[]);
+    let ended = away(&scene, ("https_proxy", &format!("http://{address}")))
+        .end()
+        .expect(4);
+    assert!(ended.message().contains("user name"), "{}", ended.message());
+    assert!(!ended.stdout.contains("\"retry\""), "{}", ended.stdout);
+}
+
+#[test]
 fn a_socks_proxy_is_used_and_finds_the_service_by_its_name() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
