@@ -145,7 +145,7 @@ pub fn machine(size: u64) -> Option<u32> {
                 downloaded_bytes: None,
             })),
             Step::Done => return Some(requests),
-            Step::Adopt(_) | Step::Expire(_) | Step::Stop(_) => return None,
+            Step::Adopt(_) | Step::Rewind(_) | Step::Expire(_) | Step::Stop(_) => return None,
         };
         requests += 1;
         now.boot += Duration::from_millis(1);
