@@ -41,7 +41,7 @@ pub(crate) struct Line {
 /// The service has said that too many drafts of this account wait.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingCap {
-    pub(crate) error: crate::wire::ServiceError,
+    pub(crate) error: crate::answer::Refusal,
     /// When the oldest of these drafts no longer counts, at the latest.
     pub(crate) retry_at: SystemTime,
 }
@@ -244,7 +244,8 @@ mod tests {
         let now = Now::read();
         for (draft_counts_for, ends_after) in [(0, 0), (60, 60), (24 * 3600, 300)] {
             let (counts_for, line) = (Duration::from_secs(draft_counts_for), Line::default());
-            let error = crate::wire::ServiceError {
+            let error = crate::answer::Refusal {
+                meaning: crate::answer::Meaning::PendingCap,
                 http_status: 403,
                 code: "spam_risk_too_many_pending_share".into(),
                 message: String::new(),

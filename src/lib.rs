@@ -53,6 +53,7 @@
 //! a library that only uploads wants `default-features = false`.
 
 mod account;
+mod answer;
 mod body;
 mod client;
 mod clock;
@@ -74,9 +75,9 @@ mod retry;
 mod secret;
 mod source;
 mod throttle;
+mod tiktok;
 mod token;
 mod upload;
-mod wire;
 mod wirelog;
 
 #[cfg(fuzzing)]

@@ -6,13 +6,13 @@ use tracing::Instrument;
 
 use super::Status;
 use crate::account::Account;
+use crate::answer::{Call, Failure, Meaning, Stage};
 use crate::client::Client;
 use crate::clock;
 use crate::error::Error;
 use crate::governor::Line;
 use crate::secret::Secret;
 use crate::token::TokenError;
-use crate::wire::{Call, CallError, Stage};
 
 /// How long the source of a token may take before nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,9 +29,9 @@ pub(super) async fn ask(
     let status = authorised(account, asked)
         .await
         .map_err(|error| for_people(Call::Status, account, error))?;
-    let is_final = status.stage() != Stage::Working;
+    let is_final = status.stage != Stage::Working;
     Ok(Status {
-        status: status.status,
+        status: status.word,
         fail_reason: status.fail_reason,
         uploaded_bytes: status.uploaded_bytes,
         downloaded_bytes: status.downloaded_bytes,
@@ -51,11 +51,13 @@ pub(super) async fn cancel(
         .map_err(|error| for_people(Call::Cancel, account, error))
 }
 
-fn for_people(call: Call, account: &Account, error: CallError) -> Error {
+fn for_people(call: Call, account: &Account, error: Failure) -> Error {
     match error {
-        CallError::Refused(error) => Error::refused(call, account.name(), error),
-        CallError::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
-        CallError::Untrusted(reason) => Error::untrusted(&reason),
+        Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error) => {
+            Error::refused(call, account.name(), error)
+        }
+        Failure::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
+        Failure::Untrusted(reason) => Error::untrusted(&reason),
         error => Error::temporary(format!(
             "The {} was not answered ({error}). Ask again later.",
             call.name()
@@ -65,10 +67,7 @@ fn for_people(call: Call, account: &Account, error: CallError) -> Error {
 
 /// The token to use now, after the service has `refused` one. The source is asked in a task of its own, which goes on to
 /// its end if nobody waits any more: a refresh token that it spends is not lost half way.
-pub(super) async fn token(
-    account: &Account,
-    refused: Option<&Secret>,
-) -> Result<Secret, CallError> {
+pub(super) async fn token(account: &Account, refused: Option<&Secret>) -> Result<Secret, Failure> {
     let (tokens, refused) = (account.tokens(), refused.cloned());
     let call = async move { tokens.token(refused.as_ref()).await };
     let call = tokio::spawn(call.in_current_span());
@@ -82,10 +81,10 @@ pub(super) async fn token(
         ))),
     };
     match token {
-        Ok(token) if token.is_empty() => Err(CallError::Token(
+        Ok(token) if token.is_empty() => Err(Failure::Token(
             "No access token: the one given is empty.".into(),
         )),
-        token => token.map_err(CallError::Token),
+        token => token.map_err(Failure::Token),
     }
 }
 
@@ -93,13 +92,13 @@ pub(super) async fn token(
 pub(super) async fn authorised<T, F>(
     account: &Account,
     call: impl Fn(Secret) -> F,
-) -> Result<T, CallError>
+) -> Result<T, Failure>
 where
-    F: Future<Output = Result<T, CallError>>,
+    F: Future<Output = Result<T, Failure>>,
 {
     let token = token(account, None).await?;
     let answer = call(token.clone()).await;
-    if !matches!(&answer, Err(CallError::Refused(error)) if error.is_invalid_token()) {
+    if !matches!(&answer, Err(error) if error.means(Meaning::InvalidToken)) {
         return answer;
     }
     let fresh = self::token(account, Some(&token)).await?;

@@ -11,8 +11,8 @@ use crate::job::{Job, Ledger, What};
 use crate::journal::Recall;
 use crate::plan::Chunk;
 use crate::remote::Remote;
+use crate::tiktok::json::SourceInfo;
 use crate::upload::{Identity, Key, Origin, Reply, State, Upload, Video};
-use crate::wire::SourceInfo;
 
 #[derive(Debug)]
 pub(super) enum Cargo {

@@ -11,6 +11,7 @@ use super::place::Placed;
 use super::transfer::{Alone, Transfer, draft};
 use super::{Exclusive, Running, Shared};
 use crate::account::Account;
+use crate::answer::{Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::draft::{Draft, Outcome};
 use crate::error::{Error, ErrorKind};
@@ -18,7 +19,6 @@ use crate::event::{Behind, Event, Tally};
 use crate::governor::Turn;
 use crate::job::Job;
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
-use crate::wire::Stage;
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
@@ -210,11 +210,11 @@ async fn ended(
     let glance = |token| async move { client.status(&token, publish_id).await };
     let glance = authorised(account, glance);
     match tokio::time::timeout(clock::real(GLANCE), glance).await {
-        Ok(Err(error)) if error.is_code("token_not_authorized_for_specified_publish_id") => {
+        Ok(Err(error)) if error.means(Meaning::ForeignToken) => {
             Err(Error::foreign_token(account.name()))
         }
         Ok(Ok(status))
-            if end.is_err() && matches!(status.stage(), Stage::Inbox | Stage::Published) =>
+            if end.is_err() && matches!(status.stage, Stage::Inbox | Stage::Published) =>
         {
             let mut row = shared
                 .journal

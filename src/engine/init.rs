@@ -10,6 +10,7 @@ use super::Shared;
 use super::authorised::token;
 use super::cargo::Cargo;
 use super::transfer::Transfer;
+use crate::answer::{Call, Meaning};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
@@ -17,8 +18,8 @@ use crate::governor::PendingCap;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
+use crate::tiktok::json::SourceInfo;
 use crate::upload::{Applied, Reply, Stop, Upload};
-use crate::wire::{Call, SourceInfo};
 
 /// What came of asking for an init.
 enum Asked {
@@ -58,7 +59,9 @@ impl Transfer {
             }
             self.show(applied.event).await;
             match &self.upload.run.stop {
-                Some(Stop::Refused(_, error)) if error.is_invalid_token() && refused.is_none() => {
+                Some(Stop::Refused(_, error))
+                    if error.meaning == Meaning::InvalidToken && refused.is_none() =>
+                {
                     refused = Some(token);
                 }
                 _ => return Ok(()),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::transfer::Transfer;
+use crate::answer::Meaning;
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::governor::PendingCap;
@@ -15,7 +16,7 @@ impl Transfer {
     /// The error a run stops with.
     pub(super) async fn stopped(&self, stop: Stop) -> Error {
         match stop {
-            Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
+            Stop::Refused(call, error) if error.meaning == Meaning::PendingCap => {
                 let oldest = self.oldest_pending().await;
                 let now = Now::read();
                 let retry_at = oldest.unwrap_or(now.wall).plus(DAY).into();

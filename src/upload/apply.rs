@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use super::run::{Doubt, Stop};
 use super::{State, Upload};
+use crate::answer::{Call, Failure, Opened, Put, Report};
 use crate::clock::Now;
-use crate::error::FailReason;
 use crate::event::Event;
 use crate::ledger::Running;
 use crate::retry::Failures;
-use crate::wire::{Call, CallError, InitData, PutAnswer, StatusData};
+use crate::tiktok::codes::FailReason;
 
 /// What came of a step.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Init(Result<InitData, CallError>),
+    Init(Result<Opened, Failure>),
     /// With the running hash at the chunk's end.
-    Put(Result<PutAnswer, CallError>, Option<Running>),
-    Status(Result<StatusData, CallError>),
+    Put(Result<Put, Failure>, Option<Running>),
+    Status(Result<Report, Failure>),
     /// The chunk in flight was read from the file; with the running hash at its end.
     Adopted(Option<Running>),
     /// The file still begins with the chunks that the service has; with the running hash at their end.
@@ -195,16 +195,14 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
-pub(super) fn stop_for(call: Call, error: CallError) -> Stop {
+pub(super) fn stop_for(call: Call, error: Failure) -> Stop {
     match error {
-        CallError::Refused(error) => Stop::Refused(call, error),
-        CallError::Token(error) => Stop::NoToken(error.to_string()),
-        CallError::Host(reason) => Stop::Host(reason),
-        CallError::Untrusted(reason) => Stop::Untrusted(reason),
+        Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error) => {
+            Stop::Refused(call, error)
+        }
+        Failure::Token(error) => Stop::NoToken(error.to_string()),
+        Failure::Host(reason) => Stop::Host(reason),
+        Failure::Untrusted(reason) => Stop::Untrusted(reason),
         error => Stop::Spent(format!("{} failed: {error}.", capitalised(call.name()))),
     }
-}
-
-pub(super) fn is_rate_limit(code: &str, http_status: u16) -> bool {
-    code == "rate_limit_exceeded" || http_status == 429
 }

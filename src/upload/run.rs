@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::pace::Pace;
+use crate::answer::{Call, Refusal};
 use crate::reconcile::Reading;
 use crate::retry::{Failures, PATIENCE, Waits};
-use crate::wire::{Call, ServiceError};
 
 /// What only this run knows. A row read back from disk starts with a fresh one: in doubt, and with full budgets.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ pub(crate) struct Doubt {
 #[derive(Debug, Clone)]
 pub(crate) enum Stop {
     /// The service refused a call.
-    Refused(Call, ServiceError),
+    Refused(Call, Refusal),
     /// The token names another creator.
     ForeignToken,
     /// The service gave the video up for a reason that can be cured.

@@ -38,7 +38,7 @@ fn status_reply(pick: u8) -> Reply {
         0..24 => working(bytes(pick)),
         24 => Reply::Status(Err(refusal(401, "access_token_invalid"))),
         25 => Reply::Status(Err(refusal(400, "invalid_publish_id"))),
-        26..30 => Reply::Status(Err(CallError::Lost("timeout".into()))),
+        26..30 => Reply::Status(Err(Failure::Lost("timeout".into()))),
         30 => Reply::Status(Err(refusal(429, "rate_limit_exceeded"))),
         31 => status("FAILED", None),
         32 => status("SEND_TO_USER_INBOX", None),
@@ -78,7 +78,7 @@ proptest! {
                     inits += 1;
                     sealed = false;
                     upload.intend(Some(identity()), at(second));
-                    if pick < 4 { Reply::Init(Err(CallError::Lost("timeout".into()))) } else { Reply::Init(Ok(session())) }
+                    if pick < 4 { Reply::Init(Err(Failure::Lost("timeout".into()))) } else { Reply::Init(Ok(session())) }
                 }
                 Step::Put(chunk) => {
                     prop_assert_eq!(chunk.range().start, upload.confirmed_bytes(), "only the chunk that is due");

@@ -34,18 +34,12 @@ fn in_each_state() -> Vec<Upload> {
     processing.apply(put(201, None), at(3), 0);
     let ended = |word, reason: Option<&str>| {
         let mut upload = processing.clone();
-        let status = StatusData {
-            status: word,
-            fail_reason: reason.map(str::to_owned),
-            uploaded_bytes: None,
-            downloaded_bytes: None,
-        };
-        upload.apply(Reply::Status(Ok(status)), at(4), 0);
+        upload.apply(report(word, None, reason), at(4), 0);
         upload
     };
-    let delivered = ended("SEND_TO_USER_INBOX".into(), None);
-    let published = ended("PUBLISH_COMPLETE".into(), None);
-    let failed = ended("FAILED".into(), Some("file_format_check_failed"));
+    let delivered = ended("SEND_TO_USER_INBOX", None);
+    let published = ended("PUBLISH_COMPLETE", None);
+    let failed = ended("FAILED", Some("file_format_check_failed"));
     let mut given_up = uploading(2);
     given_up.give_up("it was edited", at(5));
     let mut parked = sealed();
@@ -168,14 +162,7 @@ fn a_row_read_back_is_still_about_its_own_file() {
     let mut first = uploading(0);
     let mut running = Running::default();
     running.update(b"the first chunk");
-    let told = Reply::Put(
-        Ok(PutAnswer {
-            http_status: 206,
-            progress: None,
-            retry_after: None,
-        }),
-        Some(running),
-    );
+    let told = Reply::Put(answers::put(206, None, None, false), Some(running));
     first.apply(told, at(1), 0);
     let upload = read_back(&first);
     assert_eq!((&*upload.name(), upload.url()), ("clip.mp4", None));
