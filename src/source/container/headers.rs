@@ -10,8 +10,8 @@ const PAGE: u64 = 4096;
 /// The most that one read takes.
 const MOST: u64 = 64 * 1024;
 
-/// So many headers in one read show that small boxes follow each other, and that more of them are worth fetching at once.
-const DENSE: u32 = 8;
+/// Headers that lie this close together share their pages, so reading many pages at once reads nothing in vain.
+const DENSE: u64 = 512;
 
 /// The headers of a file, read a page at a time, or more where they lie close together, until the time is up.
 pub(super) struct Headers<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Headers<'a> {
     start: u64,
     /// How much the last read took, and how many headers it served.
     window: u64,
-    served: u32,
+    served: u64,
     begun: Instant,
     patience: Duration,
 }
@@ -62,7 +62,7 @@ impl<'a> Headers<'a> {
             return Err(Unfit::Late { patience, at, size });
         }
         let near = at < self.start.saturating_add(self.buffer.len() as u64 + PAGE);
-        self.window = if self.served >= DENSE && near {
+        self.window = if near && self.served >= self.window / DENSE {
             (self.window * 4).min(MOST)
         } else {
             PAGE

@@ -65,8 +65,8 @@ fn media_is_not_read() {
     found.unwrap();
     assert!(bytes <= 3 * 4096, "{bytes}");
 
-    // 12,000 frames of 20 KB cost the page of each header.
-    let frame = boxed(b"mdat", &vec![9; 20_000]);
+    // 12,000 frames of 6 KB cost the page of each header.
+    let frame = boxed(b"mdat", &vec![9; 6_000]);
     let film = [ftyp(&[b"isom"]), frame.repeat(12_000), moov()].concat();
     let size = film.len() as u64;
     let (found, reads, bytes) = cost(size, PATIENCE, |buf, at| {

@@ -1,59 +1,13 @@
 //! Files as programs write them, what is appended to files, and broken files: the lists in `tests/cli/containers`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde::{Deserialize, Serialize};
-
 use super::*;
+use samples::{broken, sketch, taken, trailers};
 
-#[path = "../../../../tests/cli/containers/sketch.rs"]
-mod sketch;
-
-/// A file that is taken.
-#[derive(Clone, Deserialize, Serialize)]
-struct Taken {
-    name: String,
-    /// The program and its version, or the specification.
-    source: String,
-    /// What makes it, in a shell with `$OUT` and `$IN`, a short MP4. None where more than the shell is needed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<String>,
-    content_type: String,
-    structure: Vec<String>,
-}
-
-/// What somebody appends to a file that is complete.
-#[derive(Deserialize)]
-struct Trailer {
-    name: String,
-    bytes: Vec<String>,
-}
-
-/// A file that is refused: of this structure, or one of those above after a change.
-#[derive(Deserialize)]
-struct Broken {
-    name: String,
-    of: Option<String>,
-    /// How many of its bytes are left, or how many are gone from its end.
-    keep: Option<usize>,
-    cut: Option<usize>,
-    /// How many zeros there are in place of its last bytes.
-    zeroed: Option<usize>,
-    /// What follows.
-    #[serde(default)]
-    structure: Vec<String>,
-    reason: String,
-}
-
-fn list<T: serde::de::DeserializeOwned>(text: &str) -> Vec<T> {
-    serde_json::from_str(text).unwrap()
-}
-
-fn all_taken() -> Vec<Taken> {
-    list(include_str!("../../../../tests/cli/containers/taken.json"))
-}
+#[path = "../../../../tests/cli/containers/samples.rs"]
+mod samples;
 
 /// What a look at these bytes says: a content type, or why there is none.
 fn verdict(bytes: &[u8]) -> String {
@@ -79,26 +33,21 @@ fn agree<'a>(rows: impl IntoIterator<Item = (String, String, &'a str)>, at_least
 
 #[test]
 fn what_programs_write_is_taken() {
-    let all = all_taken();
+    let all = taken();
     agree(
-        all.iter().map(|row| {
-            let bytes = sketch::file(&row.structure);
-            (row.name.clone(), verdict(&bytes), &*row.content_type)
-        }),
+        all.iter()
+            .map(|row| (row.name.clone(), verdict(&row.bytes()), &*row.content_type)),
         50,
     );
 }
 
 #[test]
 fn what_cameras_and_servers_append_spoils_no_video() {
-    let trailers: Vec<Trailer> = list(include_str!(
-        "../../../../tests/cli/containers/trailers.json"
-    ));
-    let files = all_taken();
+    let (files, trailers) = (taken(), trailers());
     let mut rows = Vec::new();
     for trailer in &trailers {
         for file in &files {
-            let bytes = [sketch::file(&file.structure), sketch::file(&trailer.bytes)].concat();
+            let bytes = [file.bytes(), trailer.bytes()].concat();
             let name = format!("{} behind {}", trailer.name, file.name);
             rows.push((name, verdict(&bytes), &*file.content_type));
         }
@@ -109,34 +58,18 @@ fn what_cameras_and_servers_append_spoils_no_video() {
 
 #[test]
 fn what_is_broken_is_refused_for_the_right_reason() {
-    let all: Vec<Broken> = list(include_str!("../../../../tests/cli/containers/broken.json"));
-    let taken: BTreeMap<_, _> = all_taken()
-        .into_iter()
-        .map(|row| (row.name.clone(), row))
-        .collect();
+    let (files, all) = (taken(), broken());
     agree(
-        all.iter().map(|row| {
-            let mut bytes = match &row.of {
-                Some(name) => sketch::file(&taken[name].structure),
-                None => Vec::new(),
-            };
-            bytes.truncate(row.keep.unwrap_or(bytes.len()) - row.cut.unwrap_or(0));
-            if let Some(zeroed) = row.zeroed {
-                let kept = bytes.len() - zeroed;
-                bytes[kept..].fill(0);
-            }
-            bytes.extend(sketch::file(&row.structure));
-            (row.name.clone(), verdict(&bytes), &*row.reason)
-        }),
+        all.iter()
+            .map(|row| (row.name.clone(), verdict(&row.bytes(&files)), &*row.reason)),
         25,
     );
 }
 
 #[test]
 fn a_box_of_a_sketch_is_described_as_it_was_made() {
-    for row in all_taken() {
-        let bytes = sketch::file(&row.structure);
-        assert_eq!(sketch::of(&bytes), row.structure, "{}", row.name);
+    for row in taken() {
+        assert_eq!(sketch::of(&row.bytes()), row.structure, "{}", row.name);
     }
 }
 
@@ -159,7 +92,7 @@ fn the_programs_of_the_list_still_write_such_files() {
         println!("NOT TESTED: real files need ffmpeg with libx264");
         return;
     }
-    let mut rows = all_taken();
+    let mut rows = taken();
     for (number, row) in rows.iter_mut().enumerate() {
         let Some(command) = &row.command else {
             continue;
