@@ -1,8 +1,8 @@
-//! What a file is, told from its first bytes and box headers before any request is made.
+//! Recognises the container of a file from its headers, and whether it is complete, before any request is made.
 //!
 //! MP4 and QuickTime are a row of boxes (ISO/IEC 14496-12, 4.2). WebM is Matroska with a DocType of
-//! its own in the EBML header (RFC 8794, 11.2.6). The rest is known by its first bytes, only to say
-//! what it is and what helps.
+//! its own in the EBML header (RFC 8794, 11.2.6). Other formats are recognised by their first bytes, only to
+//! name them in the refusal together with what helps.
 
 use std::fmt;
 use std::fs::File;
@@ -23,12 +23,12 @@ mod tests;
 /// tell no more.
 const PROBE: usize = 512;
 
-/// How long the boxes of a file are followed. Memory that is cached gives a million of them in a second; this is for
-/// disks and networks that answer slowly, and for files made of nothing but headers.
+/// How long the headers of a file may take. From the page cache a million boxes take a second; only a slow disk or
+/// network, or a file made of nothing but headers, comes near this.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The most zeros that may be padding (a disk's cluster, the record of a tar archive) behind a file which does not tell
-/// where it ends. More of them are bytes that were never written.
+/// The most zeros that pass for padding (a disk's cluster, the record of a tar archive) at the end of a file that does not
+/// record its own length. More zeros are space that was set aside and never written.
 const PADDING: u64 = 64 * 1024;
 
 const FINISH: &str = "Let the export or copy finish, then run this again.";
@@ -188,8 +188,8 @@ impl fmt::Display for Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recognised {
     pub(crate) container: Container,
-    /// Whether the file would look complete while a program still adds to its end: a live WebM, or fragments without the
-    /// index (`mfra`) that closes them.
+    /// Whether the file would look complete while a program still adds to its end: a live WebM, fragments without the
+    /// index (`mfra`) that closes them, or media that reach to the end of the file by definition.
     pub(crate) open_ended: bool,
 }
 

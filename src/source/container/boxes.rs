@@ -60,10 +60,13 @@ struct Film {
     fragments: bool,
     /// The index of the fragments, which is written last.
     closed: bool,
+    /// The last box has no length of its own.
+    endless: bool,
 }
 
 impl Film {
     fn add(&mut self, headers: &mut Headers<'_>, found: &BoxHeader) -> Result<(), Unfit> {
+        self.endless = found.endless;
         match &found.kind {
             // Boxes without meaning may come before it. What comes behind `moov` belongs to another file.
             b"ftyp" if !self.branded && self.tracks.is_none() => {
@@ -80,9 +83,9 @@ impl Film {
         Ok(())
     }
 
-    /// Nothing in it tells where it ends.
+    /// It does not record where it ends.
     fn is_open_ended(&self) -> bool {
-        self.fragments && !self.closed
+        self.fragments && !self.closed || self.endless
     }
 
     fn judge(&self) -> Result<Recognised, Unfit> {
@@ -236,6 +239,8 @@ struct BoxHeader {
     body: u64,
     /// Behind the last byte; past the end of the file when the box is cut.
     end: u64,
+    /// Its length is "to the end of the file".
+    endless: bool,
 }
 
 impl BoxHeader {
@@ -247,6 +252,7 @@ impl BoxHeader {
         if !kind.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9)) {
             return None;
         }
+        let endless = length == 0;
         let (header, length) = match length {
             // To the end of the file.
             0 => (8, size.saturating_sub(start)),
@@ -262,6 +268,7 @@ impl BoxHeader {
             kind,
             body: start.saturating_add(header),
             end: start.saturating_add(length),
+            endless,
         })
     }
 

@@ -2,6 +2,7 @@ use super::*;
 
 mod boxes;
 mod ebml;
+mod ends;
 mod formats;
 mod headers;
 mod lists;
