@@ -85,19 +85,16 @@ fn write(bytes: &mut Vec<u8>, mut lines: &[String], ebml: bool) {
 fn write_box_head(bytes: &mut Vec<u8>, kind: &str, length: &str) -> Option<usize> {
     let start = bytes.len();
     let number: u64 = length.trim_end_matches(['L', 'E']).parse().unwrap();
-    let (short, long) = match length.chars().last() {
-        Some('L') => (1, Some(number)),
-        Some('E') => (0, None),
-        _ => (u32::try_from(number).unwrap(), None),
+    let short = match length.chars().last() {
+        Some('L') => 1,
+        Some('E') => 0,
+        _ => u32::try_from(number).unwrap(),
     };
     bytes.extend(short.to_be_bytes());
     bytes.extend(kind.as_bytes());
-    bytes.extend(
-        long.map(u64::to_be_bytes)
-            .unwrap_or_default()
-            .iter()
-            .take(long.map_or(0, |_| 8)),
-    );
+    if length.ends_with('L') {
+        bytes.extend(number.to_be_bytes());
+    }
     Some(start + number as usize)
 }
 
@@ -168,7 +165,7 @@ fn read_elements(bytes: &[u8], within: Range<usize>, depth: usize, lines: &mut V
             .iter()
             .fold(0, |size, &byte| size << 8 | u64::from(byte));
         let length = (size & (marker - 1) != marker - 1).then_some(size & (marker - 1));
-        // A cluster of unknown size ends where the next element of its Segment begins, which is one level up in truth.
+        // A cluster of unknown size ends where the next cluster begins; its elements are told on the level of the Segment.
         let end = length.map_or(within.end, |length| body + length as usize);
         let known = ELEMENTS.iter().find(|(_, known)| *known == id);
         let name = known.map_or(id.as_str(), |(name, _)| name);
@@ -177,12 +174,11 @@ fn read_elements(bytes: &[u8], within: Range<usize>, depth: usize, lines: &mut V
             "Segment" | "Tracks" | "TrackEntry" | "Cluster" => (0, true),
             _ => (0, false),
         };
-        let size = length.map_or("?".to_owned(), |length| length.to_string());
+        let size = length.map_or_else(|| "?".to_owned(), |length| length.to_string());
         let start = hex::encode(&bytes[body..end.min(body + shown)]);
         let line = format!("{:depth$}{name} {sizes}:{size} {start}", "");
         lines.push(line.trim_end().to_owned());
         if inside && length.is_none() && name == "Cluster" {
-            // Its children are told on the same level.
             at = body;
             continue;
         }
