@@ -148,8 +148,8 @@ impl Job {
         self
     }
 
-    /// `video/mp4`, `video/quicktime` or `video/webm`, instead of what the file's first bytes say; they are then not
-    /// looked at. An upload that is carried on takes the type of the job that carries it on.
+    /// `video/mp4`, `video/quicktime` or `video/webm`, instead of what the file's headers say. They are then not read, so
+    /// nothing refuses a file that is unfinished or no video. An upload that is carried on takes the type of the job that carries it on.
     pub fn content_type(mut self, content_type: &str) -> Self {
         self.content_type = Some(content_type.to_owned());
         self

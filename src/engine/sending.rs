@@ -86,7 +86,7 @@ impl Sending {
             () = tokio::time::sleep(LONG_SYNC) => {
                 let name = crate::error::name(path);
                 let text = format!(
-                    "waiting for the file system of {name}: it stores the file's last writes, or does not answer"
+                    "waiting for the file system of {name}: it stores the file's last writes, the file has very many parts, or it does not answer"
                 );
                 tell(Event::Notice { text });
                 opening.await

@@ -188,7 +188,7 @@ fn what_is_no_finished_video_is_refused_before_any_request() {
     let bytes = fs::read(&whole).unwrap();
     // A render that is still being written: its last box reaches past the end; or its index is not there yet.
     fs::write(scene.path("rendering.mp4"), &bytes[..60_000]).unwrap();
-    let without_moov = [&bytes[..24], &bytes[40..]].concat();
+    let without_moov = [&bytes[..24], &bytes[video::START.len()..]].concat();
     fs::write(scene.path("no-moov.mp4"), without_moov).unwrap();
     let mkv = b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska"
         .iter()

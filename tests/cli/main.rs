@@ -9,6 +9,7 @@ mod bench;
 mod browser;
 mod changes;
 mod clean;
+mod containers;
 mod contract;
 mod damage;
 mod disk;
