@@ -89,9 +89,9 @@ impl EmulatorArgs {
         let listen = self
             .listen
             .unwrap_or(if command.is_empty() { USUAL } else { any });
-        let settings = self.chosen()?;
+        let settings = settings(&self)?;
         let (ca_file, issued) = (self.tls.clone(), settings.auth == Auth::Issued);
-        let builder = self.configure(settings)?.listen(listen);
+        let builder = configure(self, settings)?.listen(listen);
         let mut signals = Signals::listen()?;
         let served = match command.split_first() {
             None => serve(builder, ca_file.as_deref(), issued, &mut signals).await,
@@ -102,51 +102,51 @@ impl EmulatorArgs {
             message: format!("The emulator cannot run on {listen}: {error}"),
         })
     }
+}
 
-    /// The settings it starts with.
-    fn chosen(&self) -> Result<Settings, Failure> {
-        let mut settings = Settings::default();
-        if let Some(file) = &self.settings {
-            settings.set_lines(&read(file)?).map_err(usage)?;
-        }
-        for pair in &self.set {
-            settings.set_pair(pair).map_err(usage)?;
-        }
-        Ok(settings)
+/// The settings it starts with.
+fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
+    let mut settings = Settings::default();
+    if let Some(file) = &args.settings {
+        settings.set_lines(&read(file)?).map_err(usage)?;
     }
+    for pair in &args.set {
+        settings.set_pair(pair).map_err(usage)?;
+    }
+    Ok(settings)
+}
 
-    fn configure(self, settings: Settings) -> Result<EmulatorBuilder, Failure> {
-        let keep = if self.sink { 0 } else { self.keep };
-        let mut builder = Emulator::builder().settings(settings).keep(keep);
-        if self.sink {
-            builder = builder.sink();
-        }
-        if let Some(file) = &self.faults {
-            for line in read(file)?.lines().map(str::trim) {
-                if !line.is_empty() && !line.starts_with('#') {
-                    builder = builder.fault(line.parse().map_err(usage)?);
-                }
+fn configure(args: EmulatorArgs, settings: Settings) -> Result<EmulatorBuilder, Failure> {
+    let keep = if args.sink { 0 } else { args.keep };
+    let mut builder = Emulator::builder().settings(settings).keep(keep);
+    if args.sink {
+        builder = builder.sink();
+    }
+    if let Some(file) = &args.faults {
+        for line in read(file)?.lines().map(str::trim) {
+            if !line.is_empty() && !line.starts_with('#') {
+                builder = builder.fault(line.parse().map_err(usage)?);
             }
         }
-        builder = self.fault.into_iter().fold(builder, EmulatorBuilder::fault);
-        if let Some(chaos) = self.chaos {
-            builder = builder.chaos(chaos);
-        }
-        if let Some(dir) = self.dir {
-            builder = builder.dir(dir);
-        }
-        if let Some(file) = self.tls {
-            builder = builder.tls(file);
-        }
-        builder = self
-            .allow_host
-            .into_iter()
-            .fold(builder, EmulatorBuilder::allow_host);
-        if let Some(origin) = self.upload_origin {
-            builder = builder.upload_origin(origin.trim_end_matches('/'));
-        }
-        Ok(builder)
     }
+    builder = args.fault.into_iter().fold(builder, EmulatorBuilder::fault);
+    if let Some(chaos) = args.chaos {
+        builder = builder.chaos(chaos);
+    }
+    if let Some(dir) = args.dir {
+        builder = builder.dir(dir);
+    }
+    if let Some(file) = args.tls {
+        builder = builder.tls(file);
+    }
+    builder = args
+        .allow_host
+        .into_iter()
+        .fold(builder, EmulatorBuilder::allow_host);
+    if let Some(origin) = args.upload_origin {
+        builder = builder.upload_origin(origin.trim_end_matches('/'));
+    }
+    Ok(builder)
 }
 
 fn host_name(text: &str) -> Result<String, String> {
