@@ -216,7 +216,10 @@ impl Shared {
     /// The lock under which such uploads go one after another.
     fn lock(&self, of: Exclusive) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        // Only a map that is full is swept: a sweep for each of a thousand jobs would be a million looks.
+        if locks.len() == locks.capacity() {
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
         Arc::clone(locks.entry(of).or_default())
     }
 }

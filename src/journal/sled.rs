@@ -19,7 +19,7 @@ use super::lock::{Lock, Released};
 use super::own;
 use super::sealed::Sealed;
 use super::status::StatusFile;
-use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, Recall, broken};
+use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, Recall, Trait, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::killpoint::reach;
@@ -31,11 +31,15 @@ mod database;
 mod forget;
 mod keys;
 mod mend;
+mod past;
 mod rows;
+mod same;
 mod syncs;
 
 use database::Trouble;
 use mend::is_damage;
+use past::Past;
+use same::Indexes;
 use syncs::Syncs;
 
 #[derive(Debug, Clone)]
@@ -50,6 +54,9 @@ struct Inner {
     history: History,
     sealed: Sealed,
     status: StatusFile,
+    /// Of keys with many uploads.
+    indexes: Indexes,
+    past: Past,
     /// One step at a time: each reads before it writes. Not held while a step waits for the disk.
     writing: Mutex<()>,
     syncs: Syncs,
@@ -284,6 +291,13 @@ impl ProgressStore for SledStore {
         })
     }
 
+    fn alike(&self, key: Key, traits: Vec<Trait>) -> BoxFuture<'_, Result<Found, Error>> {
+        self.run(move |store| {
+            let _writing = lock(&store.writing);
+            store.alike(&key, &traits)
+        })
+    }
+
     fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
         self.run(move |store| {
             // A row that ends meanwhile leaves its place.
@@ -293,7 +307,10 @@ impl ProgressStore for SledStore {
     }
 
     fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, Error>> {
-        self.run(move |store| store.recall(&what))
+        self.run(move |store| {
+            let _writing = lock(&store.writing);
+            store.recall(&what)
+        })
     }
 
     fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
