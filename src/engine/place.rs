@@ -271,7 +271,11 @@ async fn same_bytes(
         source.digests(Running::default(), 0, borders, cancel, |border, running| {
             let entry = running.entry();
             let known = wanted.get(&border).into_iter().flatten();
-            found.extend(known.filter(|(_, known)| *known == entry).map(|(at, _)| *at));
+            found.extend(
+                known
+                    .filter(|(_, known)| *known == entry)
+                    .map(|(at, _)| *at),
+            );
             if border == size {
                 sha256 = Some(hex::encode(entry));
             }

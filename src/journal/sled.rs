@@ -208,7 +208,7 @@ impl Inner {
         reach("saving", row.state.name());
         let mut batch = Batch::default();
         if matches!(stored.state, State::InitIntent) {
-            self.stamp_init(&mut batch, row)?;
+            self.settle_init(&mut batch, row)?;
         }
         if row.state.is_final() {
             self.end(&mut batch, row)?;
@@ -232,9 +232,9 @@ impl Inner {
         Ok(())
     }
 
-    /// An init counts from when it arrived, which was when its answer came at the latest. Before, it counts from when it
-    /// left.
-    fn stamp_init(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+    /// An init counts from when it arrived, which was when its answer came at the latest, and before that from when it was
+    /// about to leave. One that is known never to have left no longer counts; after a kill nobody knows that.
+    fn settle_init(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
         let mut inits = self.db.scan_prefix(keys::inits(&row.key)).keys().rev();
         let own = inits.find(|key| {
             key.as_ref()
@@ -242,7 +242,9 @@ impl Inner {
         });
         if let Some(key) = own {
             batch.remove(key.map_err(cannot)?);
-            batch.insert(keys::init(&row.key, row.updated, &row.id), &[]);
+            if !row.run.init_never_left {
+                batch.insert(keys::init(&row.key, row.updated, &row.id), &[]);
+            }
         }
         Ok(())
     }

@@ -18,6 +18,12 @@ pub(crate) struct Run {
     pub(crate) adopt: bool,
     /// Nothing is done before this, on the clock that counts from boot.
     pub(crate) not_before: Option<Duration>,
+    /// Whether the intent of an init is recorded and its answer, or its failure, not taken in.
+    pub(crate) init_begun: bool,
+    /// Whether nothing of the last init that was begun can have reached the service.
+    pub(crate) init_never_left: bool,
+    /// The last request, where no connection was made for it, and why not, in words.
+    pub(crate) unreachable: Option<(Call, String)>,
     /// Failed attempts at the init or the chunk that is due; a confirmed chunk refills them.
     pub(crate) failed: u32,
     /// Questions for the status in a row that were not answered.
@@ -42,6 +48,9 @@ impl Default for Run {
             due_left: true,
             adopt: false,
             not_before: None,
+            init_begun: false,
+            init_never_left: false,
+            unreachable: None,
             failed: 0,
             unanswered: 0,
             polls: 0,

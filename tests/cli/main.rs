@@ -28,6 +28,7 @@ mod outside;
 mod process;
 mod proxy;
 mod pull;
+mod queue;
 mod rate;
 mod rogue;
 mod same;

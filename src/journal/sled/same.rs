@@ -108,11 +108,14 @@ impl Inner {
             let mut all = self.same(key)?;
             if all.rows.len() + all.lost.len() > FEW {
                 let mut index = Index::default();
-                all.rows.iter().for_each(|row| index.set(&row.id, Some(row)));
+                all.rows
+                    .iter()
+                    .for_each(|row| index.set(&row.id, Some(row)));
                 all.lost.iter().for_each(|id| index.set(id, None));
                 self.indexes.lock().insert(prefix, index);
             }
-            all.rows.retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
+            all.rows
+                .retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
             return Ok(all);
         }
         let (found, was_told) = self.indexed(&prefix, wanted)?;
@@ -122,7 +125,8 @@ impl Inner {
         // A line of the history is gone, and may only have been moved.
         self.indexes.lock().remove(&prefix);
         let mut all = self.same(key)?;
-        all.rows.retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
+        all.rows
+            .retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
         Ok(all)
     }
 

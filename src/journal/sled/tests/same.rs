@@ -44,7 +44,10 @@ async fn read_all(store: &SledStore, key: &Key, of: &Trait) -> (Vec<String>, [bo
         Trait::Fingerprint(text) => !row.state.is_final() && row.fingerprint() == text.as_deref(),
         Trait::Sha256(text) => !given_up(row) && row.sha256.as_ref() == Some(text),
     };
-    (rows.iter().filter(fits).map(|row| row.id.clone()).collect(), whole)
+    (
+        rows.iter().filter(fits).map(|row| row.id.clone()).collect(),
+        whole,
+    )
 }
 
 async fn assert_finds_the_same(store: &SledStore, key: &Key, step: u64) {
@@ -56,12 +59,18 @@ async fn assert_finds_the_same(store: &SledStore, key: &Key, step: u64) {
         Trait::Fingerprint(Some(format!("fingerprint {}", number % 5))),
         Trait::Sha256(digest(number)),
     ] {
-        let found = store.alike(key.clone(), vec![of.clone()]).await.expect("rows");
+        let found = store
+            .alike(key.clone(), vec![of.clone()])
+            .await
+            .expect("rows");
         let ids: Vec<String> = found.rows.iter().map(|row| row.id.clone()).collect();
         let HasSha256 { under_way, ended } = found.has_sha256;
         let read = read_all(store, key, &of).await;
         assert_eq!((ids, [under_way, ended]), read, "step {step}: {of:?}");
-        assert_eq!(found.lost, store.find(key.clone()).await.expect("rows").lost);
+        assert_eq!(
+            found.lost,
+            store.find(key.clone()).await.expect("rows").lost
+        );
     }
 }
 
@@ -135,7 +144,11 @@ async fn the_last_upload_of_a_path_is_recalled_whatever_came_in_between() {
     finish(&store, &delivered(numbered(9), 3)).await;
     assert_eq!(recalled().await, Some(second.id.clone()));
     assert!(store.remove(second.id).await.expect("removed"));
-    assert_eq!(recalled().await, Some(first.id.clone()), "the other one is left");
+    assert_eq!(
+        recalled().await,
+        Some(first.id.clone()),
+        "the other one is left"
+    );
     let history = dir.path().join("history.jsonl");
     std::fs::write(&history, "").expect("cut");
     assert_eq!(recalled().await, None);
