@@ -63,7 +63,7 @@ pub(crate) struct Upload {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Totals {
-    /// Inits asked for.
+    /// Inits asked for, without those that never left.
     pub(crate) inits: u32,
     /// Inits whose answer was lost.
     pub(crate) lost_inits: u32,
@@ -171,6 +171,7 @@ impl Upload {
             *identity = as_of;
         }
         self.run.in_doubt = false;
+        self.run.init_begun = true;
         self.totals.inits += 1;
         self.updated = now.wall;
     }

@@ -213,6 +213,11 @@ impl CallError {
         matches!(self, Self::Refused(error) if error.code == wanted)
     }
 
+    /// Whether nothing of the request can have reached the service.
+    pub(crate) const fn never_left(&self) -> bool {
+        matches!(self, Self::Unsent(_) | Self::Untrusted(_) | Self::Token(_))
+    }
+
     /// Whether the same call can succeed later, as far as the connection and the source of tokens can tell.
     pub(crate) const fn is_temporary(&self) -> bool {
         match self {

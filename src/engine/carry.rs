@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::authorised::authorised;
+use super::barred::barred;
 use super::cargo::Cargo;
 use super::place::Placed;
 use super::transfer::{Alone, Transfer, draft};
@@ -15,10 +16,10 @@ use crate::clock::{self, Now};
 use crate::draft::{Draft, Outcome};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Behind, Event, Tally};
-use crate::governor::Turn;
+use crate::governor::{Place, Turn};
 use crate::job::Job;
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
-use crate::wire::Stage;
+use crate::wire::{Call, Stage};
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
@@ -27,10 +28,11 @@ const GLANCE: Duration = Duration::from_secs(10);
 pub(super) async fn carry(
     shared: &Arc<Shared>,
     job: &Job,
+    place: Option<Place>,
     tally: Arc<Tally>,
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Draft, Error> {
-    let Some(account) = &job.account else {
+    let (Some(account), Some(place)) = (&job.account, place) else {
         return Err(Error::no_token(
             "No access token: the job has no account.".into(),
         ));
@@ -47,7 +49,7 @@ pub(super) async fn carry(
         mut cargo,
         key,
         alone,
-    } = begin(shared, job, account, tell).await?;
+    } = begin(shared, job, account, place, tell).await?;
     tally.set_total(cargo.size().unwrap_or(0));
     for text in cargo.remarks() {
         tell(Event::Notice { text });
@@ -62,6 +64,7 @@ pub(super) async fn carry(
         }
         Placed::Unfinished { row, compared } => {
             if row.state.publish_id().is_none() {
+                barred(shared, account, &job.name(), &turn)?;
                 cargo.preflight(shared, job, tell).await?;
             }
             if let Some(text) = keeps_its_plan(job, &row) {
@@ -77,6 +80,7 @@ pub(super) async fn carry(
             (claimed, compared, running)
         }
         Placed::Nothing => {
+            barred(shared, account, &job.name(), &turn)?;
             cargo.preflight(shared, job, tell).await?;
             let row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
             let running = Running::new(shared, &row.id);
@@ -114,30 +118,39 @@ struct Begun {
 }
 
 /// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
-/// else is kept waiting for it, and no file is held open.
+/// else is kept waiting for it, and no file is held open: the job leaves the line, and comes back to where it stood.
 async fn begin(
     shared: &Shared,
     job: &Job,
     account: &Account,
+    place: Place,
     tell: impl Fn(Event) + Copy,
 ) -> Result<Begun, Error> {
     let queued = |behind| tell(Event::Queued { behind });
+    let ticket = place.ticket();
+    let mut place = Some(place);
     let scope = Key {
         account: account.name().to_owned(),
         api_base: shared.api_base.clone(),
         destination: Destination::Inbox,
         video: Video::Size(0),
     };
-    let path = match job.path() {
-        Some(path) => {
-            let lock = shared.lock(Exclusive::Path(account.name().to_owned(), path));
-            Some(one_by_one(lock, queued).await)
-        }
-        None => None,
-    };
+    let path = job.path();
+    let path = path.map(|path| Exclusive::Path(account.name().to_owned(), path));
+    let mut path = path.map(|path| (shared.lock(path), None));
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
     loop {
-        let mut turn = shared.governor.enter(account.name(), queued).await;
+        let place = place.take().unwrap_or_else(|| ticket.join());
+        let mut turn = shared.governor.enter(place, queued).await;
+        // Only the first in line takes it, so that jobs of one path keep their order.
+        if let Some((lock, held @ None)) = &mut path {
+            *held = Arc::clone(lock).try_lock_owned().ok();
+            if held.is_none() {
+                drop(turn);
+                *held = Some(one_by_one(Arc::clone(lock), queued).await);
+                continue;
+            }
+        }
         // A file system that does not answer takes no room from others.
         let cargo = turn.aside(Cargo::open(shared, job, &scope, tell)).await?;
         let key = Key {
@@ -155,7 +168,7 @@ async fn begin(
                 turn,
                 cargo,
                 key,
-                alone: (path, alone),
+                alone: (path.and_then(|(_, held)| held), alone),
             });
         }
         drop((turn, cargo));
@@ -203,12 +216,13 @@ async fn ended(
     let Some(publish_id) = row.state.publish_id() else {
         return end;
     };
-    if !shared.governor.line(account.name()).status_now() {
+    let line = shared.governor.line(account.name());
+    if !line.can_ask_now() || shared.governor.outages.now(Now::read()).is_some() {
         return end;
     }
     let client = &shared.client;
-    let glance = |token| async move { client.status(&token, publish_id).await };
-    let glance = authorised(account, glance);
+    let glance = |token| line.ask(async move { client.status(&token, publish_id).await });
+    let glance = authorised(&line, account, Call::Status, glance);
     match tokio::time::timeout(clock::real(GLANCE), glance).await {
         Ok(Err(error)) if error.is_code("token_not_authorized_for_specified_publish_id") => {
             Err(Error::foreign_token(account.name()))

@@ -8,12 +8,12 @@ use tracing::Instrument;
 
 use super::Shared;
 use super::authorised::token;
+use super::barred::barred;
 use super::cargo::Cargo;
 use super::transfer::Transfer;
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
-use crate::governor::PendingCap;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
@@ -35,9 +35,7 @@ impl Transfer {
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
         self.turn.line_up(tell).await;
-        if let Some(PendingCap { error, retry_at }) = self.turn.line().pending_cap(Now::read()) {
-            return Err(Error::refused(Call::Init, self.account.name(), error).at(retry_at));
-        }
+        barred(&self.shared, &self.account, &self.upload.name(), &self.turn)?;
         let account = self.account.clone();
         let mut refused: Option<Secret> = None;
         loop {
@@ -48,21 +46,26 @@ impl Transfer {
                     return self.take_in(Reply::Init(Err(error))).await;
                 }
             };
-            if refused.as_ref() == Some(&token) {
+            let line = Arc::clone(self.turn.line());
+            match line.refusal(Call::Init, &token, Now::read()) {
+                Some(error) => self.upload.run.stop = Some(Stop::Refused(Call::Init, error)),
+                None => {
+                    self.upload.run.stop = None;
+                    let applied = self.init_with(cargo, &token).await?;
+                    if self.upload.state.publish_id().is_some() {
+                        self.turn.leave_line();
+                    }
+                    self.show(applied.event).await;
+                }
+            }
+            let Some(Stop::Refused(call, error)) = &self.upload.run.stop else {
+                return Ok(());
+            };
+            line.learn(*call, &token, error, Now::read());
+            if !error.is_invalid_token() || refused.is_some() {
                 return Ok(());
             }
-            self.upload.run.stop = None;
-            let applied = self.init_with(cargo, &token).await?;
-            if self.upload.state.publish_id().is_some() {
-                self.turn.leave_line();
-            }
-            self.show(applied.event).await;
-            match &self.upload.run.stop {
-                Some(Stop::Refused(_, error)) if error.is_invalid_token() && refused.is_none() => {
-                    refused = Some(token);
-                }
-                _ => return Ok(()),
-            }
+            refused = Some(token);
         }
     }
 
@@ -125,7 +128,11 @@ async fn ask(
     reach("init", "before");
     let answer = shared.client.init(token, source).await;
     reach("init", "answered");
-    let applied = upload.apply(Reply::Init(answer), Now::read(), fastrand::u64(..));
+    let reply = Reply::Init(answer);
+    if reply.left().is_some() {
+        shared.governor.outages.end(false);
+    }
+    let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
     if applied.save {
         upload.revision += 1;
         shared.journal.save(upload.clone(), None).await?;

@@ -145,7 +145,7 @@ impl Options {
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let client = self.client()?;
-        authorised::cancel(&client, account, publish_id).await
+        authorised::cancel(&client, &Line::default(), account, publish_id).await
     }
 
     /// Whether every number is in its range.

@@ -7,6 +7,7 @@ use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::governor::PendingCap;
 use crate::upload::{Shortfall, Stop};
+use crate::wire::Call;
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -34,14 +35,37 @@ impl Transfer {
             Stop::NoToken(reason) => Error::no_token(reason.into()),
             Stop::Host(reason) => Error::host(&reason),
             Stop::Untrusted(reason) => Error::untrusted(&reason),
-            Stop::Spent(reason) => Error::temporary(match self.upload.plan() {
-                Some(plan) => self.unfinished(&reason, plan.video_size()),
-                None => format!(
-                    "{reason} Run the same command again: it goes on with {}.",
-                    self.upload.name()
-                ),
-            }),
+            Stop::Spent(reason) => {
+                if let Some((call, why)) = &self.upload.run.unreachable {
+                    let outages = &self.shared.governor.outages;
+                    outages.begin(why, *call == Call::Put, Now::read());
+                }
+                self.spent(&reason)
+            }
         }
+    }
+
+    /// Ends an upload that has no connection, where another one has found the network out.
+    pub(super) fn check_outage(&self) -> Result<(), Error> {
+        let (Some((_, why)), Some(_)) = (
+            &self.upload.run.unreachable,
+            self.shared.governor.outages.now(Now::read()),
+        ) else {
+            return Ok(());
+        };
+        Err(self.spent(&format!(
+            "No connection was made ({why}), and another upload has just waited for one in vain."
+        )))
+    }
+
+    fn spent(&self, reason: &str) -> Error {
+        Error::temporary(match self.upload.plan() {
+            Some(plan) => self.unfinished(reason, plan.video_size()),
+            None => format!(
+                "{reason} Run the same command again: it goes on with {}.",
+                self.upload.name()
+            ),
+        })
     }
 
     /// What a run out of patience says of a file.

@@ -16,6 +16,7 @@ use crate::journal::Rate;
 use crate::killpoint::reach;
 use crate::ledger::Entry;
 use crate::upload::{Reply, State, Upload};
+use crate::wire::Call;
 
 /// Jobs of one path, and then those of one video, go one after another.
 pub(super) type Alone = (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>);
@@ -57,6 +58,9 @@ impl Transfer {
             }
             _ => None,
         };
+        if let Some(call) = reply.left() {
+            self.shared.governor.outages.end(call == Call::Put);
+        }
         let applied = self.upload.apply(reply, Now::read(), fastrand::u64(..));
         if applied.save {
             let confirmed = self.upload.confirmed() > due;
@@ -108,14 +112,11 @@ impl Transfer {
     }
 
     pub(super) async fn ask(&mut self) -> Reply {
-        self.turn.line().status().await;
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
-        let client = &self.shared.client;
+        let (client, line) = (&self.shared.client, self.turn.line());
         reach("ask", "before");
-        let answer = authorised(&self.account, |token| async move {
-            client.status(&token, publish_id).await
-        })
-        .await;
+        let ask = |token| line.ask(async move { client.status(&token, publish_id).await });
+        let answer = authorised(line, &self.account, Call::Status, ask).await;
         reach("ask", "answered");
         Reply::Status(answer)
     }

@@ -92,6 +92,11 @@ pub(super) fn one_of_same(of: &Key, id: &str) -> Vec<u8> {
     key_with(same(of), id)
 }
 
+/// What the marks of the same key have in common with this one.
+pub(super) fn prefix_of(mark: &[u8]) -> &[u8] {
+    &mark[..mark.len().saturating_sub(ID)]
+}
+
 /// The key of which this is a mark.
 pub(super) fn key_of(mark: &[u8]) -> Option<Key> {
     let (kind, mut rest) = mark.split_first()?;

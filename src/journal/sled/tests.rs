@@ -6,6 +6,7 @@ mod many;
 mod planted;
 mod power;
 mod report;
+mod same;
 
 use std::os::unix::fs::PermissionsExt;
 use std::task::{Context, Waker};
