@@ -11,29 +11,25 @@ use self::exit::Exit;
 use self::signals::Signals;
 use self::token::Tokens;
 
-/// As those of `std`, which panic when the reader has gone away: that must not end an upload.
+/// As those of `std`, but for what [`terminal`] sees to.
 macro_rules! println {
     ($($text:tt)*) => {
-        drop(std::io::Write::write_fmt(
-            &mut std::io::stdout(),
-            format_args!("{}\n", format_args!($($text)*)),
-        ))
+        crate::cli::terminal::print(format_args!($($text)*))
     };
 }
 macro_rules! eprintln {
     ($($text:tt)*) => {
-        drop(std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("{}\n", format_args!($($text)*)),
-        ))
+        crate::cli::terminal::say(format_args!($($text)*))
     };
 }
 
 mod bench;
+mod board;
 mod completions;
 mod demo;
 mod emulator;
 mod exit;
+mod gauge;
 mod list;
 mod pace;
 mod plan;
@@ -43,6 +39,7 @@ mod run;
 mod signals;
 mod size;
 mod status;
+mod terminal;
 mod token;
 mod upload;
 mod witness;
@@ -291,7 +288,8 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| terminal::Log)
+        .with_ansi(terminal::has_colours())
         .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("CHUNKFERRY_LOG"))
         .init();

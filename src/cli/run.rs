@@ -85,10 +85,7 @@ impl RunArgs {
             options = options.wire_log(path);
         }
         let mut signals = Signals::listen()?;
-        let views: Vec<_> = jobs
-            .iter()
-            .map(|job| screen.view(job, account.name()))
-            .collect();
+        let views = screen.views(&jobs, account.name());
         let engine = match self.open(&options, screen, &mut signals).await {
             Ok(engine) => engine,
             Err((exit, error)) => {
@@ -97,6 +94,7 @@ impl RunArgs {
                 for view in &views {
                     view.end(&result, exit, Progress::default());
                 }
+                screen.sum_up(exit);
                 return Ok(exit);
             }
         };
@@ -110,12 +108,13 @@ impl RunArgs {
         let exit = join_all(runs)
             .await
             .into_iter()
-            .fold(Exit::DELIVERED, Exit::worse);
+            .fold(Exit::DELIVERED, Exit::over);
         if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
             // An init whose answer nobody records is a session that nobody uses.
             let _ = tokio::time::timeout(LAST_CALLS, engine.close()).await;
             screen.say("Stopped. The same command carries on.");
         }
+        screen.sum_up(exit);
         Ok(exit)
     }
 

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 
 use super::Failure;
 use super::exit::Exit;
+use super::terminal;
 use super::token::end_commands;
 
 /// SIGINT and SIGTERM: the first stops cleanly, the second at once.
@@ -25,7 +26,7 @@ impl Signals {
                 };
                 if sender.send_replace(Some(exit)).is_some() {
                     end_commands();
-                    std::process::exit(exit.0.into());
+                    terminal::exit(exit);
                 }
             }
         });
