@@ -27,6 +27,7 @@ struct Inner {
     who: Who,
     service: Option<ServiceError>,
     retry_at: Option<SystemTime>,
+    needed_rate: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -120,6 +121,12 @@ impl Error {
         self.0.service.as_ref()?.log_id.as_deref()
     }
 
+    /// Bytes per second that would do, where [`Options::bandwidth`](crate::Options::bandwidth) is too low to carry the file
+    /// within the hour that its upload URL lives.
+    pub fn needed_rate(&self) -> Option<u64> {
+        self.0.needed_rate
+    }
+
     fn new(kind: ErrorKind, who: Who, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -127,6 +134,7 @@ impl Error {
             who,
             service: None,
             retry_at: None,
+            needed_rate: None,
             source: None,
         }))
     }

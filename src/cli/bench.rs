@@ -95,7 +95,10 @@ impl Bench {
 /// Shows how many of all runs are done, and which one is under way.
 fn show(done: usize, all: usize, run: &str) {
     let (columns, _) = terminal::size();
-    let words = [format!("{done} of {all} runs  {run}"), format!("{done} of {all} runs")];
+    let words = [
+        format!("{done} of {all} runs  {run}"),
+        format!("{done} of {all} runs"),
+    ];
     let gauge = Gauge {
         name: "bench",
         aligned: 5,

@@ -111,7 +111,11 @@ impl Board {
         let mut state = self.state();
         state.videos[number].stage = Stage::Ended(done);
         *state.outcomes.entry(outcome).or_default() += 1;
-        if state.videos.iter().all(|video| matches!(video.stage, Stage::Ended(_))) {
+        if state
+            .videos
+            .iter()
+            .all(|video| matches!(video.stage, Stage::Ended(_)))
+        {
             terminal::clear();
         }
     }
@@ -145,26 +149,51 @@ impl State {
             };
             gauge.line(columns)
         };
-        let videos = shown.iter().map(|video| line(&video.name, video.share(), &video.words()));
-        let total = total.as_ref().map(|(name, share, words)| line(name, *share, words));
+        let videos = shown
+            .iter()
+            .map(|video| line(&video.name, video.share(), &video.words()));
+        let total = total
+            .as_ref()
+            .map(|(name, share, words)| line(name, *share, words));
         terminal::draw(&videos.chain(total).collect::<Vec<_>>());
     }
 
     /// Of all videos: those that are done, their bytes, the rate and the time that is left.
     fn total(&mut self) -> (String, Option<f64>, Vec<String>) {
         let ended = |video: &&Video| matches!(video.stage, Stage::Ended(_));
-        let name = format!("{} of {} files", self.videos.iter().filter(ended).count(), self.videos.len());
-        let counted = || self.videos.iter().filter(|video| video.stage != Stage::Ended(false));
+        let name = format!(
+            "{} of {} files",
+            self.videos.iter().filter(ended).count(),
+            self.videos.len()
+        );
+        let counted = || {
+            self.videos
+                .iter()
+                .filter(|video| video.stage != Stage::Ended(false))
+        };
         let sent: u64 = counted().map(Video::sent).sum();
         let size: u64 = counted().map(Video::size).sum();
         let known = counted().all(|video| video.size() > 0);
-        let moved = self.videos.iter().map(|video| video.progress.bytes_sent.max(video.fetched())).sum();
+        let moved = self
+            .videos
+            .iter()
+            .map(|video| video.progress.bytes_sent.max(video.fetched()))
+            .sum();
         self.pace.note(Instant::now(), moved);
         let share = known.then(|| sent as f64 / size.max(1) as f64);
-        let of = if known { format!(" of {}", humane(size)) } else { String::new() };
-        let rate = self.pace.rate().map(|rate| format!("{}/s", humane(rate as u64)));
+        let of = if known {
+            format!(" of {}", humane(size))
+        } else {
+            String::new()
+        };
+        let rate = self
+            .pace
+            .rate()
+            .map(|rate| format!("{}/s", humane(rate as u64)));
         let left = self.pace.seconds_for(size.saturating_sub(sent));
-        let left = left.filter(|seconds| known && *seconds > 0).map(|left| format!("{} left", clock(left)));
+        let left = left
+            .filter(|seconds| known && *seconds > 0)
+            .map(|left| format!("{} left", clock(left)));
         let words = [Some(format!("{}{of}", humane(sent))), rate, left];
         (name, share, fewer(words))
     }
@@ -173,7 +202,9 @@ impl State {
 /// All of these words, then without the first, and so on.
 fn fewer<const N: usize>(words: [Option<String>; N]) -> Vec<String> {
     let words: Vec<String> = words.into_iter().flatten().collect();
-    (0..words.len()).map(|from| words[from..].join("  ")).collect()
+    (0..words.len())
+        .map(|from| words[from..].join("  "))
+        .collect()
 }
 
 impl Video {
@@ -189,7 +220,9 @@ impl Video {
             // An earlier run has sent everything.
             Stage::Sending if whole => self.stage = Stage::Processing(Instant::now()),
             // The session is lost.
-            Stage::Processing(_) if progress.confirmed < progress.total => self.stage = Stage::Sending,
+            Stage::Processing(_) if progress.confirmed < progress.total => {
+                self.stage = Stage::Sending
+            }
             _ => {}
         }
     }
@@ -217,7 +250,9 @@ impl Video {
     /// How far it is, in ever fewer words.
     fn words(&self) -> Vec<String> {
         match self.stage {
-            Stage::Processing(since) => vec![format!("processing {}", clock(since.elapsed().as_secs()))],
+            Stage::Processing(since) => {
+                vec![format!("processing {}", clock(since.elapsed().as_secs()))]
+            }
             _ if self.is_url => fetched(&self.progress, &self.pace),
             _ => numbers(&self.progress, &self.pace),
         }

@@ -24,7 +24,9 @@ impl Gauge<'_> {
     /// In less than `columns` columns: the last one stays free, as some terminals begin a new line behind it.
     pub(super) fn line(&self, columns: usize) -> Line {
         let room = columns.saturating_sub(1);
-        let share = self.share.map(|share| format!(" {:>3.0}%", (share * 100.0).floor().clamp(0.0, 100.0)));
+        let share = self
+            .share
+            .map(|share| format!(" {:>3.0}%", (share * 100.0).floor().clamp(0.0, 100.0)));
         let share = share.unwrap_or_default();
         let aligned = self.aligned.min(room / 3);
         let fits = |words: &&String| aligned + share.len() + 2 + words.width() <= room;
@@ -50,7 +52,11 @@ impl Gauge<'_> {
 fn bar(share: f64, columns: usize) -> String {
     let full = ((columns as f64) * share.clamp(0.0, 1.0)) as usize;
     let head = if full < columns { ">" } else { "" };
-    format!(" [{}{head:<width$}]", "=".repeat(full), width = columns - full)
+    format!(
+        " [{}{head:<width$}]",
+        "=".repeat(full),
+        width = columns - full
+    )
 }
 
 /// A text in at most `columns` columns; what is left out of it is the middle, as the end of a name often tells more.
@@ -68,7 +74,11 @@ fn shortened(text: &str, columns: usize) -> String {
         }
     };
     let start: String = text.chars().take_while(fits(room.div_ceil(2))).collect();
-    let end: Vec<char> = text.chars().rev().take_while(fits(room - start.width())).collect();
+    let end: Vec<char> = text
+        .chars()
+        .rev()
+        .take_while(fits(room - start.width()))
+        .collect();
     let mark = &".."[..columns.min(2)];
     format!("{start}{mark}{}", end.into_iter().rev().collect::<String>())
 }
@@ -101,13 +111,26 @@ mod tests {
         ];
         for name in names {
             for columns in 0..200 {
-                for (share, words) in [(Some(0.999), &words[..]), (None, &words[..]), (Some(1.0), &[])] {
+                for (share, words) in [
+                    (Some(0.999), &words[..]),
+                    (None, &words[..]),
+                    (Some(1.0), &[]),
+                ] {
                     let aligned = name.width();
-                    let line = Gauge { name, aligned, share, words }.line(columns);
+                    let line = Gauge {
+                        name,
+                        aligned,
+                        share,
+                        words,
+                    }
+                    .line(columns);
                     assert!(line.width() < columns.max(1), "{columns}: {line:?}");
                     if columns >= 20 && share.is_some() {
                         assert!(line.rest.contains('%'), "{columns}: {line:?}");
-                        assert!(line.name.width() >= name.width().min(5), "{columns}: {line:?}");
+                        assert!(
+                            line.name.width() >= name.width().min(5),
+                            "{columns}: {line:?}"
+                        );
                     }
                 }
             }
@@ -125,7 +148,12 @@ mod tests {
     #[test]
     fn a_share_is_never_rounded_up_to_all() {
         let share = |share| {
-            let gauge = Gauge { name: "x", aligned: 1, share: Some(share), words: &[] };
+            let gauge = Gauge {
+                name: "x",
+                aligned: 1,
+                share: Some(share),
+                words: &[],
+            };
             gauge.line(60).rest
         };
         assert!(share(0.999).ends_with(" 99%"), "{}", share(0.999));
@@ -134,6 +162,9 @@ mod tests {
 
     #[test]
     fn a_clock_shows_hours_only_where_there_are_some() {
-        assert_eq!((clock(42), clock(754), clock(3723)), ("0:42".into(), "12:34".into(), "1:02:03".into()));
+        assert_eq!(
+            (clock(42), clock(754), clock(3723)),
+            ("0:42".into(), "12:34".into(), "1:02:03".into())
+        );
     }
 }

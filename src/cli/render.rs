@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::board::Board;
 use super::exit::Exit;
-use super::size::humane;
+use super::size::{humane, typed};
 use super::terminal;
 use super::words::{good_news, pending_cap, rfc3339, sum};
 
@@ -281,7 +281,13 @@ impl View<'_> {
                     None if error.code() == Some("spam_risk_too_many_pending_share") => {
                         pending_cap(&self.account, None)
                     }
-                    None => error.to_string(),
+                    None => match error.needed_rate() {
+                        Some(rate) => format!(
+                            "{error} (--bwlimit {}; --ignore-forecast begins all the same)",
+                            typed(rate)
+                        ),
+                        None => error.to_string(),
+                    },
                 };
                 if error.kind() != ErrorKind::Cancelled {
                     self.screen.say(&message);

@@ -158,7 +158,6 @@ fn write(text: &str) {
 
 /// A whole line on standard output. If that cannot be written, it is said once: the reader waits for results.
 pub(super) fn print(line: fmt::Arguments<'_>) {
-    static LOST: Once = Once::new();
     let mut drawn = drawn();
     if draws() && io::stdout().is_terminal() {
         let mut text = String::new();
@@ -168,14 +167,20 @@ pub(super) fn print(line: fmt::Arguments<'_>) {
     }
     let written = io::stdout().write_fmt(format_args!("{line}\n"));
     drop(drawn);
-    match written {
-        // A reader that has gone away wants no more.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => LOST.call_once(|| {
+    if let Err(error) = written {
+        complain(&error);
+    }
+}
+
+/// Says once that standard output cannot be written, unless its reader has gone away and wants no more.
+pub(super) fn complain(error: &io::Error) {
+    static LOST: Once = Once::new();
+    if error.kind() != ErrorKind::BrokenPipe {
+        LOST.call_once(|| {
             say(format_args!(
                 "Standard output cannot be written ({error}), so lines of it are missing. This changes nothing else."
             ));
-        }),
-        _ => {}
+        });
     }
 }
 

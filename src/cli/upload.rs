@@ -30,6 +30,9 @@ pub(super) struct Upload {
     /// Bytes a second for all files together, such as 30MB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     bwlimit: Option<u64>,
+    /// Begin although --bwlimit is too low for the hour of an upload. The message that refuses such a file names this option
+    #[arg(long, hide = true)]
+    ignore_forecast: bool,
     /// Do not hash: changes are told by size and time alone
     #[arg(long)]
     no_ledger: bool,
@@ -73,14 +76,9 @@ fn read_mode(text: &str) -> Result<ReadMode, String> {
 
 impl Upload {
     pub(super) async fn run(self, mut globals: Globals) -> Result<Exit, Failure> {
-        if self
-            .files
-            .iter()
-            .any(|file| is_url(&file.to_string_lossy()) && !file.exists())
-        {
-            return Err(Failure::usage(
-                "A URL is fetched by TikTok, not sent from here: chunkferry pull URL.",
-            ));
+        self.files.iter().try_for_each(|file| is_file(file))?;
+        if self.emulator {
+            leave_aside(&mut globals)?;
         }
         let screen = Screen::new(globals.json);
         let mut local = None;
@@ -127,6 +125,7 @@ impl Upload {
             .job(Job::file(file), account)
             .read(self.read)
             .allow_writer(self.allow_writer)
+            .ignore_forecast(self.ignore_forecast)
             .ledger(if self.no_ledger {
                 Ledger::Off
             } else {
@@ -143,6 +142,68 @@ impl Upload {
         }
         job
     }
+}
+
+/// Whether this can be the name of a file at all.
+fn is_file(file: &Path) -> Result<(), Failure> {
+    let text = file.to_string_lossy().to_lowercase();
+    let is_web = ["http:/", "https:/"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if (is_url(&text) || is_web) && !file.exists() {
+        return Err(Failure::usage(
+            "A URL is fetched by TikTok, not sent from here: chunkferry pull URL.",
+        ));
+    }
+    if file == Path::new("-") {
+        return Err(Failure::usage(
+            "A video cannot come from standard input: it is read again whenever something goes wrong. Write it to a file first, and upload that. (A file of this name is ./-)",
+        ));
+    }
+    Ok(())
+}
+
+/// What stands for another API, journal or token means nothing to an emulator within the command. On the command line it
+/// is an error: a job that posts nothing must not look like one that posts. From the environment it is left aside, and
+/// that is said.
+fn leave_aside(globals: &mut Globals) -> Result<(), Failure> {
+    const OTHERS: [(&str, &str, &str); 7] = [
+        ("api_base", "--api-base", "CHUNKFERRY_API_BASE"),
+        ("state_dir", "--state-dir", "CHUNKFERRY_STATE_DIR"),
+        ("token_file", "--token-file", "CHUNKFERRY_TOKEN_FILE"),
+        (
+            "token_command",
+            "--token-command",
+            "CHUNKFERRY_TOKEN_COMMAND",
+        ),
+        ("ca_file", "--ca-file", "CHUNKFERRY_CA_FILE"),
+        ("upload_host", "--upload-host", "CHUNKFERRY_UPLOAD_HOST"),
+        ("allow_http", "--allow-http", "CHUNKFERRY_ALLOW_HTTP"),
+    ];
+    if let Some((_, option, _)) = OTHERS.iter().find(|(id, ..)| globals.is_given(id)) {
+        return Err(Failure::usage(format!(
+            "--emulator uploads to an emulator inside this command, which has a journal and a token of its own, and posts nothing: {option} cannot go with it. To upload to another one, leave out --emulator."
+        )));
+    }
+    let variables = OTHERS.iter().map(|(.., variable)| *variable);
+    let set = variables
+        .chain(["TIKTOK_ACCESS_TOKEN"])
+        .filter(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
+    let set: Vec<&str> = set.collect();
+    if !set.is_empty() {
+        eprintln!(
+            "--emulator posts nothing at TikTok and leaves aside what the environment says: {}.",
+            set.join(", ")
+        );
+    }
+    globals.api_base = None;
+    globals.state_dir = None;
+    globals.token_file = None;
+    globals.token_command = None;
+    globals.ca_file = None;
+    globals.upload_host = None;
+    globals.allow_http = false;
+    Ok(())
 }
 
 /// `--emulator`: everything of it ends with the command.

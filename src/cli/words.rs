@@ -11,6 +11,9 @@ use super::size::humane;
 
 /// How far a file is, in ever fewer words: sent and accepted told apart first.
 pub(super) fn numbers(progress: &Progress, pace: &Pace) -> Vec<String> {
+    if progress.total == 0 {
+        return Vec::new();
+    }
     let (sent, total) = (humane(progress.sent), humane(progress.total));
     let accepted = humane(progress.confirmed);
     let outlook = outlook(progress, pace);
@@ -18,7 +21,9 @@ pub(super) fn numbers(progress: &Progress, pace: &Pace) -> Vec<String> {
         format!("{sent} sent, {accepted} accepted of {total}"),
         format!("{sent} of {total}"),
     ];
-    words.iter_mut().for_each(|words| words.extend(outlook.first().map(|all| format!("  {all}"))));
+    words
+        .iter_mut()
+        .for_each(|words| words.extend(outlook.first().map(|all| format!("  {all}"))));
     words.extend(outlook);
     words
 }
@@ -30,7 +35,10 @@ pub(super) fn fetched(progress: &Progress, pace: &Pace) -> Vec<String> {
         return vec![format!("{sent} fetched")];
     }
     let outlook = outlook(progress, pace);
-    let all = outlook.first().map(|all| format!("  {all}")).unwrap_or_default();
+    let all = outlook
+        .first()
+        .map(|all| format!("  {all}"))
+        .unwrap_or_default();
     let words = format!("{sent} fetched of {}{all}", humane(progress.total));
     [words].into_iter().chain(outlook).collect()
 }
@@ -97,7 +105,11 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
 pub(super) fn sum(outcomes: &BTreeMap<&str, usize>) -> String {
     const WORDS: [(&str, &str, &str); 8] = [
         ("delivered", "delivered", "delivered"),
-        ("already_delivered", "already delivered", "already delivered"),
+        (
+            "already_delivered",
+            "already delivered",
+            "already delivered",
+        ),
         ("sent", "handed over", "handed over"),
         ("failed", "failed", "failed"),
         ("source_changed", "changed", "changed"),

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use super::Shared;
 use super::authorised::token;
 use super::cargo::Cargo;
+use super::carry::in_time;
 use super::transfer::Transfer;
 use crate::clock::{self, Now};
 use crate::error::Error;
@@ -32,6 +33,7 @@ impl Transfer {
     /// Asks for a session, or for a URL to be fetched, as the first in the line of its account; once more with a fresh
     /// token if that is refused and its source has another.
     pub(super) async fn init(&mut self, cargo: &mut Cargo) -> Result<(), Error> {
+        in_time(&self.upload)?;
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
         self.turn.line_up(tell).await;

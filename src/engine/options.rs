@@ -19,6 +19,9 @@ use crate::wirelog::WireLog;
 /// Most uploads that may be in flight at once.
 const MOST_JOBS: usize = 10_000;
 
+/// Bytes per second that an engine may be held to at the least.
+const LEAST_BANDWIDTH: u64 = 1_000;
+
 /// Settings of an [`Engine`]; the defaults are right for the live service.
 #[derive(Debug, Clone)]
 #[must_use = "settings do nothing until an engine is opened with them"]
@@ -83,7 +86,9 @@ impl Options {
         self
     }
 
-    /// Bytes per second for all uploads together; at least 1, or [`open`](Self::open) refuses it.
+    /// Bytes per second for all uploads together; at least 1,000, or [`open`](Self::open) refuses it. A file that this can't
+    /// carry within the hour of its upload URL ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage); see
+    /// [`Error::needed_rate`] and [`Job::ignore_forecast`](crate::Job::ignore_forecast).
     pub const fn bandwidth(mut self, bytes_per_second: u64) -> Self {
         self.bandwidth = Some(bytes_per_second);
         self
@@ -156,10 +161,10 @@ impl Options {
                 "{jobs} uploads cannot be in flight at once: it is 1 to {MOST_JOBS}."
             )));
         }
-        if self.bandwidth == Some(0) {
-            return Err(Error::usage(
-                "A bandwidth of 0 bytes a second would never end: it is 1 or more.",
-            ));
+        if let Some(bandwidth @ ..LEAST_BANDWIDTH) = self.bandwidth {
+            return Err(Error::usage(format!(
+                "A bandwidth of {bandwidth} bytes a second is of no use, as an upload has one hour: it is {LEAST_BANDWIDTH} or more."
+            )));
         }
         Ok(())
     }

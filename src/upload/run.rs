@@ -63,6 +63,8 @@ pub(crate) struct RunLimits {
     pub(crate) processing: Duration,
     /// Whether the run ends when everything is acknowledged.
     pub(crate) hand_over: bool,
+    /// Bytes per second that may leave, where the forecast is to mind them.
+    pub(crate) bandwidth: Option<u64>,
 }
 
 impl Default for RunLimits {
@@ -70,6 +72,7 @@ impl Default for RunLimits {
         Self {
             processing: Waits::DEFAULT.processing,
             hand_over: false,
+            bandwidth: None,
         }
     }
 }

@@ -60,7 +60,8 @@ impl Terminal {
         // A terminal whose other end is gone answers with an error.
         while let Ok(read @ 1..) = output.read(&mut buffer) {
             let last = shots.last_mut().unwrap();
-            last.text.push_str(&String::from_utf8_lossy(&buffer[..read]));
+            last.text
+                .push_str(&String::from_utf8_lossy(&buffer[..read]));
             if last.text.matches('%').count() >= 6
                 && let Some(width) = widths.next()
             {
@@ -73,7 +74,11 @@ impl Terminal {
         }
         shots[0].columns = u16::MAX;
         assert!(child.wait().unwrap().success());
-        assert_eq!(widths.next(), None, "it ended before all widths had their turn");
+        assert_eq!(
+            widths.next(),
+            None,
+            "it ended before all widths had their turn"
+        );
         shots
     }
 }
@@ -116,7 +121,8 @@ fn without_codes(text: &str) -> String {
 
 /// Columns that a text takes: characters of East Asia take two.
 fn columns(text: &str) -> usize {
-    let wide = |c: char| ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffdc}').contains(&c);
+    let wide =
+        |c: char| ('\u{1100}'..='\u{115f}').contains(&c) || ('\u{2e80}'..='\u{ffdc}').contains(&c);
     text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
 }
 
@@ -130,8 +136,18 @@ fn watch(scene: &Scene, args: &[&str], columns: u16, widths: &[u16]) -> Vec<Shot
 
 #[test]
 fn no_line_that_is_drawn_again_is_wider_than_the_terminal_at_any_time() {
-    let scene = Scene::new(&["processing_time=3s"], &[]);
-    scene.video("a video with quite a long name, as cameras and editors make them.mp4", 30_000_000);
+    let scene = Scene::new(
+        &[
+            "processing_time=3s",
+            "pending_cap=100",
+            "init_per_minute=100",
+        ],
+        &[],
+    );
+    scene.video(
+        "a video with quite a long name, as cameras and editors make them.mp4",
+        30_000_000,
+    );
     scene.video("\u{6771}\u{4eac}\u{306e}\u{590f}\u{306e}\u{5915}\u{66ae}\u{308c}\u{3001}\u{4e8c}\u{56de}\u{76ee}.mp4", 30_000_100);
     scene.video("clip.mp4", 6_000_000);
     let names = [
@@ -139,16 +155,26 @@ fn no_line_that_is_drawn_again_is_wider_than_the_terminal_at_any_time() {
         "\u{6771}\u{4eac}\u{306e}\u{590f}\u{306e}\u{5915}\u{66ae}\u{308c}\u{3001}\u{4e8c}\u{56de}\u{76ee}.mp4",
         "clip.mp4",
     ];
-    for (number, width) in [120, 80, 40, 20].into_iter().enumerate() {
-        let again = (number > 0).then_some("--again");
-        let args: Vec<&str> = ["--bwlimit", "30MB"].into_iter().chain(names).chain(again).collect();
-        let widths = if width == 120 { &[80, 40, 100, 30][..] } else { &[] };
+    for width in [120, 80, 40, 20] {
+        // The inits of an account have a window.
+        let account = format!("of-{width}");
+        let options = ["--bwlimit", "30MB", "--account", &account];
+        let args: Vec<&str> = options.into_iter().chain(names).collect();
+        let widths = if width == 120 {
+            &[80, 40, 100, 30][..]
+        } else {
+            &[]
+        };
         let shots = watch(&scene, &args, width, widths);
         for shot in &shots {
             let drawn = shot.drawn();
             assert!(!drawn.is_empty(), "{shot:?}");
             for line in drawn {
-                assert!(columns(&line) < shot.columns.into(), "{} columns: {line:?}", shot.columns);
+                assert!(
+                    columns(&line) < shot.columns.into(),
+                    "{} columns: {line:?}",
+                    shot.columns
+                );
             }
         }
     }
@@ -159,13 +185,22 @@ fn several_files_have_one_total_a_clock_while_tiktok_works_and_a_closing_sum() {
     let scene = Scene::new(&["processing_time=3s"], &[]);
     scene.video("one.mp4", 12_000_000);
     scene.video("two.mp4", 12_000_100);
-    let shots = watch(&scene, &["one.mp4", "two.mp4", "--bwlimit", "8MB"], 100, &[]);
+    let shots = watch(
+        &scene,
+        &["one.mp4", "two.mp4", "--bwlimit", "8MB"],
+        100,
+        &[],
+    );
     let text = without_codes(&shots[0].text);
     assert!(text.contains("0 of 2 files"), "{text}");
     assert!(text.contains(" of 24.0 MB"), "{text}");
     assert!(text.contains("/s") && text.contains(" left"), "{text}");
     assert!(text.contains("processing 0:01"), "{text}");
-    assert_eq!(text.trim_end().lines().last(), Some("2 delivered"), "{text}");
+    assert_eq!(
+        text.trim_end().lines().last(),
+        Some("2 delivered"),
+        "{text}"
+    );
     // One file needs no total.
     let shots = watch(&scene, &["one.mp4", "--again"], 100, &[]);
     assert!(!shots[0].text.contains("files"), "{:?}", shots[0]);
@@ -176,7 +211,11 @@ fn elsewhere_than_on_a_terminal_nothing_is_drawn_and_nothing_is_coloured() {
     let scene = Scene::new(&[], &["put chunk=0 nth=1 status=503"]);
     let file = scene.video("clip.mp4", 12_000_000);
     let mut plain = scene.command(["upload", "--chunk-size", "5MiB", "clip.mp4"]);
-    let ended = plain.env("CHUNKFERRY_LOG", "debug").env("TERM", "xterm-256color").end().expect(0);
+    let ended = plain
+        .env("CHUNKFERRY_LOG", "debug")
+        .env("TERM", "xterm-256color")
+        .end()
+        .expect(0);
     for text in [&ended.stderr, &ended.stdout] {
         assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text:?}");
     }
@@ -187,17 +226,42 @@ fn elsewhere_than_on_a_terminal_nothing_is_drawn_and_nothing_is_coloured() {
 fn a_terminal_that_is_dumb_gets_plain_lines_and_one_without_colours_gets_none() {
     let scene = Scene::new(&[], &[]);
     scene.video("clip.mp4", 12_000_000);
-    let upload = || scene.command(["upload", "--again", "--chunk-size", "5MiB", "--bwlimit", "10MB", "clip.mp4"]);
+    let upload = || {
+        scene.command([
+            "upload",
+            "--again",
+            "--chunk-size",
+            "5MiB",
+            "--bwlimit",
+            "10MB",
+            "clip.mp4",
+        ])
+    };
     let dumb = |(name, value)| {
-        let shots = Terminal::new(80).watch(upload().env("TERM", "xterm").env("CHUNKFERRY_LOG", "info").env(name, value), &[]);
+        let shots = Terminal::new(80).watch(
+            upload()
+                .env("TERM", "xterm")
+                .env("CHUNKFERRY_LOG", "info")
+                .env(name, value),
+            &[],
+        );
         shots[0].text.clone()
     };
     let told = dumb(("TERM", "dumb"));
-    assert!(!told.contains('\u{1b}') && !told.replace("\r\n", "").contains('\r'), "{told:?}");
+    assert!(
+        !told.contains('\u{1b}') && !told.replace("\r\n", "").contains('\r'),
+        "{told:?}"
+    );
     assert!(told.contains("12.0 MB in 2 chunks"), "{told:?}");
     let told = dumb(("NO_COLOR", "1"));
-    assert!(told.contains('%') && told.contains("\u{1b}["), "it is drawn: {told:?}");
-    let coloured = told.split("\u{1b}[").any(|code| code.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'));
+    assert!(
+        told.contains('%') && told.contains("\u{1b}["),
+        "it is drawn: {told:?}"
+    );
+    let coloured = told.split("\u{1b}[").any(|code| {
+        code.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+            .starts_with('m')
+    });
     assert!(!coloured, "{told:?}");
     // An empty one is none.
     assert!(dumb(("NO_COLOR", "")).contains("\u{1b}[1m"));
@@ -207,8 +271,18 @@ fn a_terminal_that_is_dumb_gets_plain_lines_and_one_without_colours_gets_none() 
 fn lines_of_the_log_do_not_run_into_what_is_drawn() {
     let scene = Scene::new(&[], &[]);
     scene.video("clip.mp4", 12_000_000);
-    let mut command = scene.command(["upload", "--chunk-size", "5MiB", "--bwlimit", "10MB", "clip.mp4"]);
-    command.env("TERM", "xterm").env("NO_COLOR", "1").env("CHUNKFERRY_LOG", "debug");
+    let mut command = scene.command([
+        "upload",
+        "--chunk-size",
+        "5MiB",
+        "--bwlimit",
+        "10MB",
+        "clip.mp4",
+    ]);
+    command
+        .env("TERM", "xterm")
+        .env("NO_COLOR", "1")
+        .env("CHUNKFERRY_LOG", "debug");
     let shots = Terminal::new(200).watch(&mut command, &[]);
     let text = without_codes(&shots[0].text);
     for line in text.split(['\r', '\n']) {
