@@ -120,12 +120,19 @@ fn gone(records: &[Record]) -> Vec<String> {
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry forget 3f9c")]
 pub(super) struct Forget {
     /// Start of its id or publish_id, its path or its URL
-    id: String,
+    #[arg(required_unless_present = "creator")]
+    id: Option<String>,
+    /// Instead: whom the account NAME stands for, so that a token of another creator is taken
+    #[arg(long, value_name = "NAME", conflicts_with = "id", value_parser = super::account_name)]
+    creator: Option<String>,
 }
 
 impl Forget {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let record = find(globals, &self.id)?;
+        if let Some(account) = &self.creator {
+            return forget_creator(globals, account).await;
+        }
+        let record = find(globals, self.id.as_deref().unwrap_or_default())?;
         let engine = Options::new(globals.state_dir()?)
             .doing(format!("forget {}", record.id))
             .open()?;
@@ -138,6 +145,22 @@ impl Forget {
         );
         Ok(Exit::DELIVERED)
     }
+}
+
+async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failure> {
+    let engine = Options::new(globals.state_dir()?)
+        .doing(format!("forget --creator {account}"))
+        .open()?;
+    if !engine.forget_creator(account).await? {
+        return Err(Failure::usage(format!(
+            "The account \"{account}\" stands for nobody yet."
+        )));
+    }
+    eprintln!(
+        "The account {} stands for the creator of the next token that is used under its name.",
+        Escaped::new(account)
+    );
+    Ok(Exit::DELIVERED)
 }
 
 /// The one upload that `text` names.

@@ -281,6 +281,12 @@ impl View<'_> {
                     None if error.code() == Some("spam_risk_too_many_pending_share") => {
                         pending_cap(&self.account, None)
                     }
+                    None if error.is_other_creator() => {
+                        let account = &self.account;
+                        format!(
+                            "{error} (--account NAME, or: chunkferry forget --creator {account})"
+                        )
+                    }
                     None => match error.needed_rate() {
                         Some(rate) => format!(
                             "{error} (--bwlimit {}; --ignore-forecast begins all the same)",
@@ -310,6 +316,7 @@ impl View<'_> {
                 "exit": exit.0,
                 "publish_id": publish_id,
                 "sha256": sha256,
+                "creator_known": result.as_ref().ok().map(|draft| draft.creator_known),
                 "bytes": progress.total,
                 "bytes_sent": progress.bytes_sent,
                 "bytes_resent": progress.bytes_resent,

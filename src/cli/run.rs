@@ -80,6 +80,7 @@ impl RunArgs {
         let names: Vec<_> = jobs.iter().map(Job::name).collect();
         let mut options = adjust(globals.options(state_dir.to_owned()))
             .jobs(self.jobs.into())
+            .check_creator(true)
             .doing(format!("{doing} {}", names.join(" ")));
         if let Some(path) = &self.wire_log {
             options = options.wire_log(path);

@@ -59,16 +59,21 @@ pub(super) fn good_news(name: &str, account: &str, draft: &Draft) -> String {
         .map(|at| format!(" since {}", when(at)))
         .unwrap_or_default();
     let id = &draft.publish_id;
+    // What is not known is not claimed: the name is the user's own, and the token may be anybody's.
+    let inbox = match draft.creator_known {
+        true => format!("{account}'s inbox"),
+        false => format!("the inbox of the creator whose token was used (account {account})"),
+    };
     match draft.outcome {
         Outcome::AlreadyDelivered => {
             format!(
-                "{name} is already in {account}'s inbox{since} ({id}). Nothing sent. To send it again: --again"
+                "{name} is already in {inbox}{since} ({id}). Nothing sent. To send it again: --again"
             )
         }
         Outcome::Sent => format!(
             "{name} is with TikTok ({id}); the inbox is not confirmed. The same command follows it to the end."
         ),
-        _ => format!("{name} is in {account}'s inbox ({id})."),
+        _ => format!("{name} is in {inbox} ({id})."),
     }
 }
 

@@ -53,6 +53,7 @@ impl Transfer {
             if refused.as_ref() == Some(&token) {
                 return Ok(());
             }
+            self.check_creator(&token).await?;
             self.upload.run.stop = None;
             let applied = self.init_with(cargo, &token).await?;
             if self.upload.state.publish_id().is_some() {

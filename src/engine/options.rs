@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use super::creator::Creators;
 use super::{Engine, Shared, Status, authorised};
 use crate::account::Account;
 use crate::client::Client;
@@ -35,6 +36,7 @@ pub struct Options {
     bandwidth: Option<u64>,
     jobs: usize,
     doing: String,
+    check_creator: bool,
 }
 
 impl Options {
@@ -50,6 +52,7 @@ impl Options {
             bandwidth: None,
             jobs: 2,
             doing: "uploads".to_owned(),
+            check_creator: false,
         }
     }
 
@@ -106,6 +109,19 @@ impl Options {
         self
     }
 
+    /// Whether an account's name must stand for one creator. Before the first init of each account, its token is then asked
+    /// for the creator's open_id (`GET /v2/user/info/`, scope `user.info.basic`). The journal keeps the first one under that
+    /// name, and a token of another creator ends the job in [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) before
+    /// its init, until [`Engine::forget_creator`]. The open_id of a creator differs from app to app. Where the question is
+    /// refused, or not answered within 5 seconds, the job goes on, and [`Draft::creator_known`](crate::Draft::creator_known)
+    /// says that it is not known.
+    ///
+    /// Off by default: a program that stores tokens by its own users knows whose they are, and saves the call.
+    pub const fn check_creator(mut self, check: bool) -> Self {
+        self.check_creator = check;
+        self
+    }
+
     /// Opens the engine. Blocks for some milliseconds; never waits for another process, and up to a second for an engine of
     /// this one that is gone but whose last steps are not ([`Engine::close`] waits for them).
     ///
@@ -126,6 +142,7 @@ impl Options {
             journal: Arc::new(journal),
             governor: Governor::new(self.jobs),
             throttle: self.bandwidth.map(Throttle::new),
+            creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
             locks: Mutex::default(),
             running: Mutex::default(),

@@ -10,6 +10,7 @@ mod browser;
 mod changes;
 mod clean;
 mod contract;
+mod creator;
 mod damage;
 mod disk;
 #[cfg(debug_assertions)]
