@@ -78,12 +78,14 @@ impl Board {
             return;
         }
         let board = self.clone();
-        std::thread::spawn(move || {
+        let measure = move || {
             for (number, file) in files {
                 let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
                 board.state().videos[number].expected = size;
             }
-        });
+        };
+        // Without a thread, the total does without what is not known yet.
+        drop(std::thread::Builder::new().spawn(measure));
     }
 
     /// It has begun.

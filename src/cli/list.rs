@@ -101,7 +101,7 @@ fn gone(records: &[Record]) -> Vec<String> {
         .collect();
     let (sender, answers) = channel();
     // A network drive may never answer, and nobody waits for this thread.
-    std::thread::spawn(move || {
+    let look = move || {
         for (id, file) in files {
             let gone = file
                 .symlink_metadata()
@@ -109,7 +109,8 @@ fn gone(records: &[Record]) -> Vec<String> {
             // Whoever asked may have gone on.
             let _ = sender.send(gone.then_some(id));
         }
-    });
+    };
+    drop(std::thread::Builder::new().spawn(look));
     let until = Instant::now() + PATIENCE;
     let next = || answers.recv_timeout(until.saturating_duration_since(Instant::now()));
     std::iter::from_fn(|| next().ok()).flatten().collect()

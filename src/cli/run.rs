@@ -20,7 +20,7 @@ const LAST_CALLS: Duration = Duration::from_secs(15);
 pub(super) struct RunArgs {
     /// Uploads in flight at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    pub(super) jobs: u16,
     /// Send a video although it was delivered before
     #[arg(long)]
     again: bool,

@@ -60,8 +60,8 @@ impl Line {
 
 /// What stands at the end of the terminal and is to be erased before anything else is written.
 struct Drawn {
-    /// Widths of the lines, and of the terminal when they were drawn.
-    widths: Vec<usize>,
+    lines: Vec<Line>,
+    /// Those of the terminal when they were drawn.
     columns: usize,
     /// Whether there is an empty line above them.
     gap: bool,
@@ -70,7 +70,7 @@ struct Drawn {
 }
 
 static DRAWN: Mutex<Drawn> = Mutex::new(Drawn {
-    widths: Vec::new(),
+    lines: Vec::new(),
     columns: 0,
     gap: false,
     bare: false,
@@ -84,16 +84,16 @@ impl Drawn {
     /// Adds what erases the lines. Most terminals that have become narrower have wrapped them anew, so that they take more
     /// rows; others have cut them off. The empty line above is there to be given up to those.
     fn erase(&mut self, text: &mut String) {
-        if self.widths.is_empty() {
+        if self.lines.is_empty() {
             return;
         }
         let (columns, _) = size();
         let narrower = columns < self.columns;
-        let rows = |width: &usize| match narrower {
-            true => width.div_ceil(columns).max(1),
+        let rows = |line: &Line| match narrower {
+            true => line.width().div_ceil(columns).max(1),
             false => 1,
         };
-        let mut up = self.widths.iter().map(rows).sum::<usize>() - 1;
+        let mut up = self.lines.iter().map(rows).sum::<usize>() - 1;
         if narrower {
             self.bare = true;
         } else if self.gap {
@@ -104,7 +104,7 @@ impl Drawn {
             text.push_str(&format!("\u{1b}[{up}A"));
         }
         text.push_str("\u{1b}[J");
-        self.widths.clear();
+        self.lines.clear();
     }
 }
 
@@ -114,6 +114,10 @@ pub(super) fn draw(lines: &[Line]) {
         return;
     }
     let mut drawn = drawn();
+    let (columns, _) = size();
+    if drawn.lines == lines && drawn.columns == columns {
+        return;
+    }
     let mut text = String::new();
     drawn.erase(&mut text);
     if !lines.is_empty() {
@@ -123,8 +127,8 @@ pub(super) fn draw(lines: &[Line]) {
         }
         let shown: Vec<String> = lines.iter().map(shown).collect();
         text.push_str(&shown.join("\n"));
-        drawn.widths = lines.iter().map(Line::width).collect();
-        drawn.columns = size().0;
+        drawn.lines = lines.to_vec();
+        drawn.columns = columns;
     }
     write(&text);
 }

@@ -75,12 +75,13 @@ fn read_mode(text: &str) -> Result<ReadMode, String> {
 }
 
 impl Upload {
-    pub(super) async fn run(self, mut globals: Globals) -> Result<Exit, Failure> {
+    pub(super) async fn run(mut self, mut globals: Globals) -> Result<Exit, Failure> {
         self.files.iter().try_for_each(|file| is_file(file))?;
         if self.emulator {
             leave_aside(&mut globals)?;
         }
         let screen = Screen::new(globals.json);
+        self.share_rate(&screen).await;
         let mut local = None;
         let state_dir = if self.emulator {
             let emulator = Local::start().await?;
@@ -119,6 +120,32 @@ impl Upload {
         ended
     }
 
+    /// Files that go at once share the rate. Where one of them could so outlive its hour, fewer go at once.
+    async fn share_rate(&mut self, screen: &Screen) {
+        let Some(rate) = self
+            .bwlimit
+            .filter(|_| !self.ignore_forecast && self.files.len() > 1)
+        else {
+            return;
+        };
+        let files = self.files.clone();
+        let sizes = tokio::task::spawn_blocking(move || {
+            let sizes = files.iter().filter_map(|file| std::fs::metadata(file).ok());
+            sizes.map(|metadata| metadata.len()).collect()
+        });
+        // A drive that does not answer keeps nobody waiting; then nothing is known of the sizes.
+        let Ok(Ok(sizes)) = tokio::time::timeout(PATIENCE, sizes).await else {
+            return;
+        };
+        let jobs = at_once(sizes, rate, self.run.jobs);
+        if jobs < self.run.jobs {
+            self.run.jobs = jobs;
+            screen.say(&format!(
+                "So that each file ends within its hour at this --bwlimit, {jobs} of them go at once."
+            ));
+        }
+    }
+
     fn job(&self, file: &Path, account: &Account) -> Job {
         let mut job = self
             .run
@@ -142,6 +169,22 @@ impl Upload {
         }
         job
     }
+}
+
+/// How long a drive may take to tell the sizes of files.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes per second, times this, is what a rate carries within the hour of an upload with something to spare.
+const HOUR: u64 = 3_300;
+
+/// How many of `jobs` uploads of files of these sizes can share a rate so that each ends in time.
+fn at_once(mut sizes: Vec<u64>, rate: u64, jobs: u16) -> u16 {
+    sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
+    let fits = |jobs: &u16| {
+        let together: u64 = sizes.iter().take(usize::from(*jobs)).sum();
+        together <= rate.saturating_mul(HOUR)
+    };
+    (1..=jobs).rev().find(fits).unwrap_or(1)
 }
 
 /// Whether this can be the name of a file at all.
@@ -230,5 +273,20 @@ impl Local {
                 session.publish_id
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_share_a_rate_as_all_end_in_time() {
+        let mb = 1_000_000;
+        assert_eq!(at_once(vec![46 * mb, 46 * mb], 20_000, 2), 1);
+        assert_eq!(at_once(vec![46 * mb, 46 * mb], 30_000, 2), 2);
+        assert_eq!(at_once(vec![mb, 46 * mb, mb], 15_000, 3), 3);
+        assert_eq!(at_once(vec![46 * mb, 46 * mb], 1_000, 2), 1);
+        assert_eq!(at_once(vec![], 1_000, 64), 64);
     }
 }
