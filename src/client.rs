@@ -20,7 +20,7 @@ use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::{Redactor, Secret};
 use crate::wire::{
-    self, Call, CallError, InitData, InitRequest, PublishId, SourceInfo, StatusData,
+    self, Call, CallError, InitData, InitRequest, PublishId, SourceInfo, StatusData, UserData,
 };
 use crate::wirelog::WireLog;
 
@@ -40,6 +40,7 @@ const MOST_PEM: u64 = 4 << 20;
 const INBOX_INIT: &str = "/v2/post/publish/inbox/video/init/";
 const CANCEL: &str = "/v2/post/publish/cancel/";
 const STATUS_FETCH: &str = "/v2/post/publish/status/fetch/";
+const USER_INFO: &str = "/v2/user/info/?fields=open_id";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -168,6 +169,16 @@ impl Client {
             .map(|_: IgnoredAny| ())
     }
 
+    /// Asks for the open_id of the token's creator, which is the same in each of the app's tokens of that creator. Needs the
+    /// scope user.info.basic. Source: Get User Info.
+    pub(crate) async fn creator(&self, token: &Secret) -> Result<String, CallError> {
+        let UserData { user } = self.call(Call::Creator, USER_INFO, token, &()).await?;
+        match self.redactor.has_credential(&user.open_id) {
+            true => Err(CallError::Lost("an open_id that is a secret".into())),
+            false => Ok(user.open_id),
+        }
+    }
+
     async fn call<T: DeserializeOwned>(
         &self,
         call: Call,
@@ -182,12 +193,17 @@ impl Client {
             serde_json::to_vec(request).map_err(|error| CallError::Unsent(error.to_string()))?;
         let started = Instant::now();
         let exchange = async {
-            let answer = self
-                .http
-                .post(format!("{base}{path}"))
+            let to = format!("{base}{path}");
+            let request = match call {
+                Call::Creator => self.http.get(to),
+                _ => self
+                    .http
+                    .post(to)
+                    .header(CONTENT_TYPE, "application/json; charset=UTF-8")
+                    .body(body),
+            };
+            let answer = request
                 .header(AUTHORIZATION, bearer)
-                .header(CONTENT_TYPE, "application/json; charset=UTF-8")
-                .body(body)
                 .send()
                 .await
                 .map_err(|error| self.unanswered(error))?;

@@ -24,6 +24,7 @@ mod authorised;
 mod barred;
 mod cargo;
 mod carry;
+mod creator;
 mod drive;
 mod handle;
 mod init;
@@ -36,6 +37,7 @@ mod stop;
 mod transfer;
 mod vouch;
 
+use creator::Creators;
 pub use handle::{Handle, Watcher};
 pub use options::Options;
 
@@ -77,6 +79,8 @@ struct Shared {
     journal: Arc<dyn ProgressStore>,
     governor: Governor,
     throttle: Option<Throttle>,
+    /// `None` where whose a token is does not matter.
+    creators: Option<Creators>,
     pool: Pool,
     locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,
     /// The ids of uploads that are running.
@@ -186,6 +190,20 @@ impl Engine {
                 "There is no upload \"{id}\" in the journal."
             ))),
         }
+    }
+
+    /// Drops whom an account's name stands for, by any API; the next init under that name makes it stand for the creator of
+    /// its token. Whether it stood for anybody; see [`Options::check_creator`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
+    pub async fn forget_creator(&self, account: &str) -> Result<bool, Error> {
+        let stood = self.0.journal.forget_creator(account.to_owned()).await?;
+        if let Some(creators) = &self.0.creators {
+            creators.forget(account);
+        }
+        Ok(stood)
     }
 
     /// Drops this clone of the engine, and returns once the state directory is free for another one: when the other clones

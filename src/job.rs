@@ -28,6 +28,7 @@ pub struct Job {
     pub(crate) processing: Duration,
     pub(crate) patience: Duration,
     pub(crate) hand_over: bool,
+    pub(crate) ignore_forecast: bool,
 }
 
 /// No upload URL lives longer, so no outage of an upload need be waited out for longer.
@@ -105,6 +106,7 @@ impl Job {
             processing: Waits::DEFAULT.processing,
             patience: PATIENCE,
             hand_over: false,
+            ignore_forecast: false,
         }
     }
 
@@ -176,6 +178,14 @@ impl Job {
     /// Sends the video although the journal holds a finished upload of it. An unfinished one is carried on.
     pub const fn again(mut self, again: bool) -> Self {
         self.again = again;
+        self
+    }
+
+    /// Begins although [`Options::bandwidth`](crate::Options::bandwidth) is too low to carry the file within the hour that
+    /// its upload URL lives. Without this such a job ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage) before any
+    /// request. Means nothing to a URL.
+    pub const fn ignore_forecast(mut self, ignore: bool) -> Self {
+        self.ignore_forecast = ignore;
         self
     }
 

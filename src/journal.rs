@@ -82,6 +82,12 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
         since: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Timestamp>, Error>>;
 
+    /// The open_id that was the first one of this account and API base: this one, if none was kept.
+    fn creator(&self, of: Key, open_id: String) -> BoxFuture<'_, Result<String, Error>>;
+
+    /// Drops the open_ids of an account; whether there were any.
+    fn forget_creator(&self, account: String) -> BoxFuture<'_, Result<bool, Error>>;
+
     /// The last known rate to an API base, in bytes per second.
     fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, Error>>;
 

@@ -55,6 +55,9 @@ pub(crate) struct Upload {
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
     pub(crate) totals: Totals,
+    /// Whether the token of the last init was of the creator that the account's name has stood for since its first use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) creator_known: bool,
     #[serde(skip)]
     pub(crate) run: Run,
 }
@@ -109,6 +112,7 @@ impl Upload {
             created: now.wall,
             updated: now.wall,
             totals: Totals::default(),
+            creator_known: false,
             run: Run {
                 in_doubt: false,
                 ..Run::default()

@@ -18,6 +18,8 @@ pub(crate) enum Call {
     Put,
     Status,
     Cancel,
+    /// Whose the token is.
+    Creator,
     /// Not of the API: a look at the URL that it is to fetch.
     Look,
 }
@@ -29,6 +31,7 @@ impl Call {
             Self::Put => "chunk PUT",
             Self::Status => "status",
             Self::Cancel => "cancel",
+            Self::Creator => "user info",
             Self::Look => "preflight",
         }
     }
@@ -107,6 +110,18 @@ pub(crate) struct StatusData {
     /// Of a pull.
     #[serde(default, deserialize_with = "lenient_u64")]
     pub(crate) downloaded_bytes: Option<u64>,
+}
+
+/// Who the creator is. Source: Get User Info.
+#[derive(Debug, Deserialize)]
+pub(crate) struct UserData {
+    pub(crate) user: User,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct User {
+    #[serde(deserialize_with = "publish_id")]
+    pub(crate) open_id: String,
 }
 
 /// Where the service says an upload stands.

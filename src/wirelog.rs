@@ -3,14 +3,20 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
 
 /// What a user of the live service can send to others: it answers what no document does.
 #[derive(Debug)]
-pub(crate) struct WireLog(Mutex<File>);
+pub(crate) struct WireLog {
+    file: Mutex<File>,
+    path: PathBuf,
+    /// Whether it was said that it cannot be written.
+    told: AtomicBool,
+}
 
 impl WireLog {
     /// Appends to `path`, which only its owner may read.
@@ -20,7 +26,12 @@ impl WireLog {
             .append(true)
             .mode(0o600)
             .open(path);
-        file.map(|file| Self(Mutex::new(file))).map_err(|error| {
+        let log = |file| Self {
+            file: Mutex::new(file),
+            path: path.to_owned(),
+            told: AtomicBool::new(false),
+        };
+        file.map(log).map_err(|error| {
             Error::usage(format!(
                 "{} cannot be written as --wire-log: {error}",
                 path.display()
@@ -29,9 +40,14 @@ impl WireLog {
     }
 
     pub(crate) fn write(&self, line: &serde_json::Value) {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = writeln!(file, "{line}") {
-            tracing::warn!(%error, "the wire log cannot be written");
+            if !self.told.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    "The wire log {} cannot be written ({error}), so lines of it are missing. The uploads go on.",
+                    self.path.display()
+                );
+            }
         }
     }
 }

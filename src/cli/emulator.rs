@@ -257,8 +257,9 @@ fn list_settings() {
             "{}={}\n    {} [{}]\n    values: {}",
             setting.key, setting.default, setting.meaning, setting.mark, setting.values
         );
-        if written.is_err() {
-            break; // The reader has seen enough.
+        if let Err(error) = written {
+            super::terminal::complain(&error);
+            break;
         }
     }
 }

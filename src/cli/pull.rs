@@ -113,9 +113,9 @@ pub(super) struct Cancel {
 
 impl Cancel {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let publish_id = publish_id(globals, &self.id)?;
+        let (publish_id, account) = publish_id(globals, &self.id)?;
         let options = globals.options(globals.state_dir()?);
-        options.cancel(&publish_id, &globals.account()).await?;
+        options.cancel(&publish_id, &account).await?;
         if globals.json {
             println!(
                 "{}",

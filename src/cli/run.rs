@@ -20,7 +20,7 @@ const LAST_CALLS: Duration = Duration::from_secs(15);
 pub(super) struct RunArgs {
     /// Uploads in flight at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    pub(super) jobs: u16,
     /// Send a video although it was delivered before
     #[arg(long)]
     again: bool,
@@ -84,15 +84,13 @@ impl RunArgs {
         let names: Vec<_> = jobs.iter().map(Job::name).collect();
         let mut options = adjust(globals.options(state_dir.to_owned()))
             .jobs(self.jobs.into())
+            .check_creator(true)
             .doing(format!("{doing} {}", names.join(" ")));
         if let Some(path) = &self.wire_log {
             options = options.wire_log(path);
         }
         let mut signals = Signals::listen()?;
-        let views: Vec<_> = jobs
-            .iter()
-            .map(|job| screen.view(job, account.name()))
-            .collect();
+        let views = screen.views(&jobs, account.name());
         let engine = match self.open(&options, screen, &mut signals).await {
             Ok(engine) => engine,
             Err((exit, error)) => {
@@ -101,6 +99,7 @@ impl RunArgs {
                 for view in &views {
                     view.end(&result, exit, Progress::default());
                 }
+                screen.sum_up(exit);
                 return Ok(exit);
             }
         };
@@ -114,12 +113,13 @@ impl RunArgs {
         let exit = join_all(runs)
             .await
             .into_iter()
-            .fold(Exit::DELIVERED, Exit::worse);
+            .fold(Exit::DELIVERED, Exit::over);
         if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
             // An init whose answer nobody records is a session that nobody uses.
             let _ = tokio::time::timeout(LAST_CALLS, engine.close()).await;
             screen.say("Stopped. The same command carries on.");
         }
+        screen.sum_up(exit);
         Ok(exit)
     }
 

@@ -22,8 +22,8 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let publish_id = publish_id(globals, &self.id)?;
-        let (options, account) = (globals.options(globals.state_dir()?), globals.account());
+        let (publish_id, account) = publish_id(globals, &self.id)?;
+        let options = globals.options(globals.state_dir()?);
         let mut wait = Duration::from_secs(1);
         loop {
             let status = options.ask_status(&publish_id, &account).await?;

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Behind, Event, Tally};
 use crate::governor::{Place, Turn};
 use crate::job::Job;
+use crate::throttle::Throttle;
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
 use crate::wire::{Call, Stage};
 
@@ -55,6 +56,13 @@ pub(super) async fn carry(
         tell(Event::Notice { text });
     }
     let placed = cargo.place(shared, &key, job.again, tell).await?;
+    let throttle = shared.throttle.as_ref().filter(|_| !job.ignore_forecast);
+    let limits = RunLimits {
+        patience: job.patience,
+        processing: job.processing,
+        hand_over: job.hand_over,
+        bandwidth: throttle.map(Throttle::rate),
+    };
     let (mut upload, compared, running) = match placed {
         Placed::Ended(row) => {
             let draft = ended(shared, account, turn, &row).await?;
@@ -62,10 +70,12 @@ pub(super) async fn carry(
             tally.set_inits(row.totals.inits);
             return Ok(draft);
         }
-        Placed::Unfinished { row, compared } => {
+        Placed::Unfinished { mut row, compared } => {
             if row.state.publish_id().is_none() {
                 barred(shared, account, &job.name(), &turn)?;
                 cargo.preflight(shared, job, tell).await?;
+                row.run.limits = limits;
+                in_time(&row)?;
             }
             if let Some(text) = keeps_its_plan(job, &row) {
                 tell(Event::Notice { text });
@@ -82,7 +92,9 @@ pub(super) async fn carry(
         Placed::Nothing => {
             barred(shared, account, &job.name(), &turn)?;
             cargo.preflight(shared, job, tell).await?;
-            let row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
+            let mut row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
+            row.run.limits = limits;
+            in_time(&row)?;
             let running = Running::new(shared, &row.id);
             shared.journal.submit(row.clone()).await?;
             (row, false, running)
@@ -92,11 +104,7 @@ pub(super) async fn carry(
     if let Some(session) = upload.session() {
         shared.client.redactor().learn_url(&session.upload_url);
     }
-    upload.run.limits = RunLimits {
-        processing: job.processing,
-        patience: job.patience,
-        hand_over: job.hand_over,
-    };
+    upload.run.limits = limits;
     let transfer = Transfer {
         shared: Arc::clone(shared),
         turn,
@@ -107,6 +115,17 @@ pub(super) async fn carry(
         events: events.clone(),
     };
     transfer.drive(cargo, compared).await
+}
+
+/// Whether the rate that is allowed carries the whole file within the hour of a new session.
+pub(super) fn in_time(upload: &Upload) -> Result<(), Error> {
+    match upload.is_too_slow().zip(upload.path()) {
+        Some(((rate, needed), _)) => {
+            let size = upload.size().unwrap_or(0);
+            Err(Error::too_slow(&upload.name(), size, rate, needed))
+        }
+        None => Ok(()),
+    }
 }
 
 /// A job whose turn it is.

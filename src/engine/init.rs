@@ -10,6 +10,7 @@ use super::Shared;
 use super::authorised::token;
 use super::barred::barred;
 use super::cargo::Cargo;
+use super::carry::in_time;
 use super::transfer::Transfer;
 use crate::clock::{self, Now};
 use crate::error::Error;
@@ -32,6 +33,7 @@ impl Transfer {
     /// Asks for a session, or for a URL to be fetched, as the first in the line of its account; once more with a fresh
     /// token if that is refused and its source has another.
     pub(super) async fn init(&mut self, cargo: &mut Cargo) -> Result<(), Error> {
+        in_time(&self.upload)?;
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
         self.turn.line_up(tell).await;
@@ -50,6 +52,7 @@ impl Transfer {
             match line.refusal(Call::Init, &token, Now::read()) {
                 Some(error) => self.upload.run.stop = Some(Stop::Refused(Call::Init, error)),
                 None => {
+                    self.check_creator(&token).await?;
                     self.upload.run.stop = None;
                     let applied = self.init_with(cargo, &token).await?;
                     if self.upload.state.publish_id().is_some() {

@@ -6,8 +6,9 @@ use super::transfer::Transfer;
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::governor::PendingCap;
+use crate::plan::Limits;
 use crate::upload::{Shortfall, Stop};
-use crate::wire::Call;
+use crate::wire::{Call, ServiceError};
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -26,6 +27,10 @@ impl Transfer {
                 };
                 self.turn.line().set_pending_cap(cap, now);
                 Error::refused(call, self.account.name(), error).at(retry_at)
+            }
+            Stop::Refused(Call::Init, error) if self.is_oversize(&error) => {
+                let size = self.upload.size().unwrap_or(0);
+                Error::too_large(&self.upload.name(), size, error)
             }
             Stop::Failed { publish_id, reason } => {
                 Error::failed(&self.upload.name(), &reason, &publish_id)
@@ -66,6 +71,12 @@ impl Transfer {
                 self.upload.name()
             ),
         })
+    }
+
+    /// Whether an init was refused for what it says of a file that is larger than the documents promise to take.
+    fn is_oversize(&self, error: &ServiceError) -> bool {
+        let large = self.upload.size() > Some(Limits::TIKTOK.sure_file());
+        large && matches!(error.code.as_str(), "invalid_params" | "invalid_param")
     }
 
     /// What a run out of patience says of a file.

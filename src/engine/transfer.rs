@@ -164,5 +164,6 @@ pub(super) fn draft(row: &Upload, outcome: Outcome) -> Draft {
         outcome,
         delivered_at,
         sha256: row.sha256.clone(),
+        creator_known: row.creator_known,
     }
 }

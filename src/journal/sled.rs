@@ -388,6 +388,36 @@ impl ProgressStore for SledStore {
         })
     }
 
+    fn creator(&self, of: Key, open_id: String) -> BoxFuture<'_, Result<String, Error>> {
+        self.run(move |store| {
+            let writing = lock(&store.writing);
+            let key = keys::creator(&of);
+            if let Some(kept) = store.db.get(&key).map_err(cannot)? {
+                return Ok(String::from_utf8_lossy(&kept).into_owned());
+            }
+            store.db.insert(key, open_id.as_bytes()).map_err(cannot)?;
+            drop(writing);
+            store.sync()?;
+            Ok(open_id)
+        })
+    }
+
+    fn forget_creator(&self, account: String) -> BoxFuture<'_, Result<bool, Error>> {
+        self.run(move |store| {
+            let writing = lock(&store.writing);
+            let mut batch = Batch::default();
+            let mut any = false;
+            for found in store.db.scan_prefix(keys::creators(&account)).keys() {
+                batch.remove(found.map_err(cannot)?);
+                any = true;
+            }
+            store.apply(batch)?;
+            drop(writing);
+            store.sync()?;
+            Ok(any)
+        })
+    }
+
     fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, Error>> {
         self.run(move |store| {
             let found = store.db.get(keys::rate(&api_base)).map_err(cannot)?;

@@ -88,6 +88,8 @@ pub(crate) struct RunLimits {
     pub(crate) patience: Duration,
     /// Whether the run ends when everything is acknowledged.
     pub(crate) hand_over: bool,
+    /// Bytes per second that may leave, where the forecast is to mind them.
+    pub(crate) bandwidth: Option<u64>,
 }
 
 impl Default for RunLimits {
@@ -96,6 +98,7 @@ impl Default for RunLimits {
             processing: Waits::DEFAULT.processing,
             patience: PATIENCE,
             hand_over: false,
+            bandwidth: None,
         }
     }
 }

@@ -152,6 +152,21 @@ pub(super) fn init(of: &Key, at: Timestamp, id: &str) -> Vec<u8> {
     key(b'i', &[&scope(of), &at.0.to_be_bytes(), id.as_bytes()])
 }
 
+/// Whom an account stands for, by each API base.
+pub(super) fn creators(account: &str) -> Vec<u8> {
+    key(
+        b'o',
+        &[&(account.len() as u32).to_be_bytes(), account.as_bytes()],
+    )
+}
+
+/// Whom it stands for.
+pub(super) fn creator(of: &Key) -> Vec<u8> {
+    let mut key = creators(&of.account);
+    key.extend_from_slice(of.api_base.as_bytes());
+    key
+}
+
 /// The last known rate to an API base.
 pub(super) fn rate(api_base: &str) -> Vec<u8> {
     key(b'r', &[api_base.as_bytes()])
