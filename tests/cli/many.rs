@@ -61,7 +61,7 @@ fn processor_time(scene: &Scene, files: &[PathBuf]) -> Duration {
     let ended = command.spawn().unwrap().wait4().unwrap();
     assert!(ended.status.success());
     let told = fs::read_to_string(&out).unwrap();
-    let already = told.matches("\"already_delivered\"").count();
+    let already = told.matches("\"outcome\":\"already_delivered\"").count();
     assert_eq!(already, files.len(), "{told}");
     ended.rusage.utime + ended.rusage.stime
 }
