@@ -34,6 +34,7 @@ mod completions;
 mod demo;
 mod emulator;
 mod exit;
+mod json;
 mod list;
 mod pace;
 mod plan;
@@ -177,7 +178,7 @@ impl Globals {
     }
 
     fn account(&self) -> Account {
-        let name = self.account.as_deref().unwrap_or(Account::DEFAULT);
+        let name = self.account_name();
         let tokens = Tokens::new(self.token_command.clone(), self.token_file.clone());
         if let Some(remark) = tokens.remark() {
             eprintln!("{}", Escaped::new(&remark));
@@ -191,21 +192,25 @@ impl Globals {
 struct Failure {
     exit: Exit,
     message: String,
+    /// The library's error, if it is one.
+    error: Option<Box<Error>>,
 }
 
 impl Failure {
-    fn usage(message: impl Into<String>) -> Self {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
-            exit: Exit::of(ErrorKind::Usage),
+            exit,
             message: message.into(),
+            error: None,
         }
     }
 
+    fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::of(ErrorKind::Usage), message)
+    }
+
     fn temporary(message: impl Into<String>) -> Self {
-        Self {
-            exit: Exit::of(ErrorKind::Temporary),
-            message: message.into(),
-        }
+        Self::new(Exit::of(ErrorKind::Temporary), message)
     }
 }
 
@@ -214,6 +219,7 @@ impl From<Error> for Failure {
         Self {
             exit: Exit::of(error.kind()),
             message: error.to_string(),
+            error: Some(Box::new(error)),
         }
     }
 }
@@ -306,6 +312,8 @@ pub(crate) fn main() -> ExitCode {
             return Exit::of(ErrorKind::Temporary).into();
         }
     };
+    let as_json = cli.globals.json;
+    let account = cli.globals.account_name().to_owned();
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Demo(command) => command.run(&cli.globals).await,
@@ -326,9 +334,12 @@ pub(crate) fn main() -> ExitCode {
     token::end_commands();
     match ended {
         Ok(exit) => exit.into(),
-        Err(Failure { exit, message }) => {
-            eprintln!("{}", Escaped::new(&message));
-            exit.into()
+        Err(failure) => {
+            if as_json {
+                println!("{}", json::failed(&failure, &account));
+            }
+            eprintln!("{}", Escaped::new(&failure.message));
+            failure.exit.into()
         }
     }
 }

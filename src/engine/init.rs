@@ -10,7 +10,7 @@ use super::Shared;
 use super::authorised::token;
 use super::barred::barred;
 use super::cargo::Cargo;
-use super::transfer::Transfer;
+use super::transfer::{Transfer, subject};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
@@ -126,7 +126,8 @@ async fn ask(
         return Ok(Asked::Wait(wait));
     }
     reach("init", "before");
-    let answer = shared.client.init(token, source).await;
+    let client = shared.client.about(subject(&upload));
+    let answer = client.init(token, source).await;
     reach("init", "answered");
     let reply = Reply::Init(answer);
     if reply.left().is_some() {

@@ -18,6 +18,7 @@ mod input;
 mod kills;
 mod line;
 mod lock;
+mod logs;
 mod many;
 mod map;
 mod messages;
