@@ -153,7 +153,7 @@ mod tests {
         let now = Now::read();
         for (draft_counts_for, ends_after) in [(0, 0), (60, 60), (24 * 3600, 300)] {
             let (counts_for, line) = (Duration::from_secs(draft_counts_for), Line::default());
-            let error = crate::wire::ServiceError {
+            let error = ServiceError {
                 http_status: 403,
                 code: "spam_risk_too_many_pending_share".into(),
                 message: String::new(),
