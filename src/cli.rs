@@ -31,6 +31,7 @@ mod demo;
 mod emulator;
 mod exit;
 mod gauge;
+mod json;
 mod list;
 mod pace;
 mod plan;
@@ -254,7 +255,7 @@ impl Globals {
     }
 
     fn account(&self) -> Account {
-        self.account_named(self.account.as_deref().unwrap_or(Account::DEFAULT))
+        self.account_named(self.account_name())
     }
 
     /// An account of this name, with the tokens that are asked for.
@@ -272,21 +273,25 @@ impl Globals {
 struct Failure {
     exit: Exit,
     message: String,
+    /// The library's error, if it is one.
+    error: Option<Box<Error>>,
 }
 
 impl Failure {
-    fn usage(message: impl Into<String>) -> Self {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
-            exit: Exit::of(ErrorKind::Usage),
+            exit,
             message: message.into(),
+            error: None,
         }
     }
 
+    fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::of(ErrorKind::Usage), message)
+    }
+
     fn temporary(message: impl Into<String>) -> Self {
-        Self {
-            exit: Exit::of(ErrorKind::Temporary),
-            message: message.into(),
-        }
+        Self::new(Exit::of(ErrorKind::Temporary), message)
     }
 }
 
@@ -295,6 +300,7 @@ impl From<Error> for Failure {
         Self {
             exit: Exit::of(error.kind()),
             message: error.to_string(),
+            error: Some(Box::new(error)),
         }
     }
 }
@@ -413,6 +419,8 @@ pub(crate) fn main() -> ExitCode {
             return Exit::of(ErrorKind::Temporary).into();
         }
     };
+    let as_json = cli.globals.json;
+    let account = cli.globals.account_name().to_owned();
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Demo(command) => command.run(&cli.globals).await,
@@ -433,9 +441,12 @@ pub(crate) fn main() -> ExitCode {
     token::end_commands();
     match ended {
         Ok(exit) => exit.into(),
-        Err(Failure { exit, message }) => {
-            eprintln!("{}", Escaped::new(&message));
-            exit.into()
+        Err(failure) => {
+            if as_json {
+                println!("{}", json::failed(&failure, &account));
+            }
+            eprintln!("{}", Escaped::new(&failure.message));
+            failure.exit.into()
         }
     }
 }

@@ -11,12 +11,10 @@ use reqwest::header::{
 };
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::json;
 use url::Url;
 
 use crate::error::Error;
 use crate::host::{HostPolicy, is_loopback};
-use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::{Redactor, Secret};
 use crate::wire::{
@@ -25,11 +23,14 @@ use crate::wire::{
 use crate::wirelog::WireLog;
 
 mod answer;
+mod log;
 mod look;
 mod proxy;
 mod put;
 
-use answer::{drain, unanswered};
+use answer::{Arrived, drain, unanswered};
+pub(crate) use log::Subject;
+use log::{Seen, shown_request};
 
 /// Header lines of an answer that are read. Gateways add some of their own.
 const MOST_HEADERS: usize = 200;
@@ -48,6 +49,8 @@ pub(crate) struct Client {
     hosts: HostPolicy,
     waits: Waits,
     wire_log: Option<Arc<WireLog>>,
+    /// What the wire log says of each call.
+    subject: Arc<Subject>,
     redactor: Arc<Redactor>,
     /// The variable that names a proxy.
     proxy: Option<&'static str>,
@@ -102,6 +105,7 @@ impl Client {
             hosts,
             waits,
             wire_log,
+            subject: Arc::default(),
             redactor: Arc::default(),
             proxy,
         })
@@ -219,18 +223,18 @@ impl Client {
         };
         let (answer, result) = match answered {
             Ok((status, headers, arrived)) => {
-                let body = arrived.decoded(&headers);
+                let Arrived { body, broke_off } = arrived.decoded(&headers);
                 let read = wire::read(status, retry_after(&headers), &body, &self.redactor);
                 // An answer that is whole is used, however its connection ended.
-                let read = read.map_err(|error| match (error, arrived.broke_off) {
+                let read = read.map_err(|error| match (error, broke_off) {
                     (CallError::Lost(_), Some(broke_off)) => broke_off,
                     (error, _) => error,
                 });
-                (Some((status, headers)), read)
+                (Some(Seen::new(status, headers, body)), read)
             }
             Err(error) => (None, Err(error)),
         };
-        let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
+        let answer = answer.as_ref();
         self.log(call, path, shown_request(request), answer, started, &result);
         result
     }
@@ -243,64 +247,6 @@ impl Client {
             }
             (error, _) => error,
         }
-    }
-
-    fn log<T>(
-        &self,
-        call: Call,
-        target: &str,
-        request: serde_json::Value,
-        answer: Option<(u16, &HeaderMap)>,
-        started: Instant,
-        result: &Result<T, CallError>,
-    ) {
-        let elapsed = started.elapsed();
-        tracing::debug!(
-            call = call.name(),
-            target,
-            status = answer.map(|answer| answer.0),
-            ?elapsed
-        );
-        let Some(wire_log) = &self.wire_log else {
-            return;
-        };
-        let headers = answer.map(|(_, headers)| self.shown(headers));
-        let error = result.as_ref().err().map(|error| match error {
-            CallError::Refused(error) => {
-                json!({ "code": error.code, "message": error.message, "log_id": error.log_id })
-            }
-            error => json!({ "unanswered": self.redactor.redact(&error.to_string()) }),
-        });
-        wire_log.write(&json!({
-            "at": humane(SystemTime::now()),
-            "call": call.name(),
-            "to": target,
-            "request": request,
-            "status": answer.map(|answer| answer.0),
-            "headers": headers,
-            "error": error,
-            "ms": elapsed.as_millis() as u64,
-        }));
-    }
-
-    /// Response headers that can settle an open question, without secrets.
-    fn shown(&self, headers: &HeaderMap) -> serde_json::Value {
-        const TOLD: [&str; 8] = [
-            "content-length",
-            "content-range",
-            "content-type",
-            "connection",
-            "date",
-            "retry-after",
-            "server",
-            "x-tt-logid",
-        ];
-        let told = TOLD
-            .iter()
-            .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)));
-        told.map(|(name, value)| (name.to_owned(), json!(self.redactor.redact(value))))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
     }
 }
 
@@ -362,19 +308,6 @@ fn bearer(token: &Secret) -> Result<HeaderValue, CallError> {
     };
     header.set_sensitive(true);
     Ok(header)
-}
-
-/// A request as the wire log has it. The query of a URL that is to be fetched is a secret.
-fn shown_request(request: &impl Serialize) -> serde_json::Value {
-    let mut shown = json!(request);
-    if let Some(url) = shown.pointer_mut("/source_info/video_url") {
-        *url = url.as_str().map(without_query).into();
-    }
-    shown
-}
-
-fn humane(time: SystemTime) -> String {
-    httpdate::fmt_http_date(time)
 }
 
 #[cfg(test)]

@@ -207,16 +207,19 @@ impl Engine {
     }
 
     /// Drops this clone of the engine, and returns once the state directory is free for another one: when the other clones
-    /// and all [`Handle`]s are gone, and whatever an upload that was dropped had begun has come to its end. While a clone or a
-    /// handle is kept somewhere, it waits.
+    /// and all [`Handle`]s are gone, and whatever an upload that was dropped had begun has come to its end. A
+    /// [wire log](Options::wire_log) is then complete, too. While a clone or a handle is kept somewhere, it waits.
     ///
     /// # Cancellation
     ///
     /// Dropping the future only ends the waiting.
     pub async fn close(self) {
-        let released = self.0.released.clone();
+        let (released, written) = (self.0.released.clone(), self.0.client.written());
         drop(self);
         released.wait().await;
+        if let Some(written) = written {
+            written.wait().await;
+        }
     }
 }
 

@@ -80,10 +80,9 @@ impl Bench {
             })?;
         }
         if json {
-            println!(
-                "{}",
-                serde_json::json!({ "v": 1, "event": "bench", "results": results, "advice": advice::advice(&results) })
-            );
+            let fields =
+                serde_json::json!({ "results": results, "advice": advice::advice(&results) });
+            println!("{}", super::json::line("bench", None, fields));
         } else {
             println!("{}", table::table(&results));
             println!("{}", advice::words(&results));

@@ -97,9 +97,11 @@ impl EmulatorArgs {
             None => serve(builder, ca_file.as_deref(), issued, &mut signals).await,
             Some((program, args)) => attend(builder, program, args, strict, &mut signals).await,
         };
-        served.map_err(|error| Failure {
-            exit: Exit(1),
-            message: format!("The emulator cannot run on {listen}: {error}"),
+        served.map_err(|error| {
+            Failure::new(
+                Exit(1),
+                format!("The emulator cannot run on {listen}: {error}"),
+            )
         })
     }
 }

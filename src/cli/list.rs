@@ -13,7 +13,7 @@ use super::exit::Exit;
 
 use super::size::humane;
 use super::words::when;
-use super::{Failure, Globals};
+use super::{Failure, Globals, json};
 
 /// List the uploads in the journal, without any request
 #[derive(Debug, Args)]
@@ -46,10 +46,9 @@ impl List {
         };
         for record in &records {
             if globals.json {
-                let mut line = serde_json::to_value(record).unwrap_or_default();
-                line["v"] = 1.into();
-                line["event"] = "record".into();
-                println!("{line}");
+                let fields = serde_json::to_value(record).unwrap_or_default();
+                let account = Some(&*record.account);
+                println!("{}", json::line("record", account, fields));
                 continue;
             }
             let part = record.confirmed.saturating_mul(100) / record.size.max(1);
@@ -138,6 +137,11 @@ impl Forget {
             .doing(format!("forget {}", record.id))
             .open()?;
         engine.forget(&record.id).await?;
+        if globals.json {
+            let fields = serde_json::to_value(&record).unwrap_or_default();
+            println!("{}", json::line("forgotten", Some(&record.account), fields));
+            return Ok(Exit::DELIVERED);
+        }
         eprintln!(
             "{} is forgotten ({}, {}).",
             Escaped::new(&*record.name()),

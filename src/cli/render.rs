@@ -120,12 +120,11 @@ impl View<'_> {
         if !self.screen.json {
             return;
         }
-        fields["v"] = 1.into();
-        fields["event"] = event.into();
         fields["id"] = self.shown().id.clone().into();
         let name = if self.is_url { "url" } else { "file" };
         fields[name] = self.name.clone().into();
-        println!("{fields}");
+        let line = super::json::line(event, Some(&self.account), fields);
+        println!("{line}");
     }
 
     /// How often [`progress`](Self::progress) is worth calling.
@@ -298,12 +297,7 @@ impl View<'_> {
                 if error.kind() != ErrorKind::Cancelled {
                     self.screen.say(&message);
                 }
-                let error = json!({
-                    "code": error.code(),
-                    "message": message,
-                    "log_id": error.log_id(),
-                    "who": error.who_must_act().as_str(),
-                });
+                let error = super::json::error(&message, Some(error));
                 (outcome_of(exit, result), publish_id, None, error)
             }
         };

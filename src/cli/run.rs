@@ -13,7 +13,8 @@ use super::render::{Screen, View};
 use super::signals::Signals;
 use super::{Failure, Globals};
 
-/// How long a command that was stopped waits for an init or a call for a token to end; a second signal ends that.
+/// How long a command waits at its end for the last lines of a wire log, and for an init or a call for a token where it was
+/// stopped; a second signal ends that.
 const LAST_CALLS: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
@@ -114,9 +115,15 @@ impl RunArgs {
             .await
             .into_iter()
             .fold(Exit::DELIVERED, Exit::over);
-        if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
+        let stopped = [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit);
+        if stopped || self.wire_log.is_some() {
             // An init whose answer nobody records is a session that nobody uses.
-            let _ = tokio::time::timeout(LAST_CALLS, engine.close()).await;
+            let closed = tokio::time::timeout(LAST_CALLS, engine.close()).await;
+            if let (Err(_), Some(log)) = (closed, &self.wire_log) {
+                screen.say(&format!("{} does not have all lines.", log.display()));
+            }
+        }
+        if stopped {
             screen.say("Stopped. The same command carries on.");
         }
         screen.sum_up(exit);

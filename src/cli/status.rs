@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::list::publish_id;
-use super::{Failure, Globals};
+use super::{Failure, Globals, json};
 
 /// Ask the service how far an upload is
 #[derive(Debug, Args)]
@@ -28,16 +28,14 @@ impl Status {
         loop {
             let status = options.ask_status(&publish_id, &account).await?;
             if globals.json {
-                let line = serde_json::json!({
-                    "v": 1,
-                    "event": "status",
+                let fields = serde_json::json!({
                     "publish_id": publish_id,
                     "status": status.status,
                     "fail_reason": status.fail_reason,
                     "uploaded_bytes": status.uploaded_bytes,
                     "downloaded_bytes": status.downloaded_bytes,
                 });
-                println!("{line}");
+                println!("{}", json::line("status", Some(account.name()), fields));
             } else {
                 let reason = status
                     .fail_reason

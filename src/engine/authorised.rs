@@ -6,7 +6,7 @@ use tracing::Instrument;
 
 use super::Status;
 use crate::account::Account;
-use crate::client::Client;
+use crate::client::{Client, Subject};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::governor::Line;
@@ -24,6 +24,7 @@ pub(super) async fn ask(
     account: &Account,
     publish_id: &str,
 ) -> Result<Status, Error> {
+    let client = &about(client, account);
     let asked = |token| line.ask(async move { client.status(&token, publish_id).await });
     let status = authorised(line, account, Call::Status, asked)
         .await
@@ -45,10 +46,19 @@ pub(super) async fn cancel(
     account: &Account,
     publish_id: &str,
 ) -> Result<(), Error> {
+    let client = &about(client, account);
     let asked = |token| async move { client.cancel(&token, publish_id).await };
     authorised(line, account, Call::Cancel, asked)
         .await
         .map_err(|error| for_people(Call::Cancel, account, error))
+}
+
+/// The client for a call outside any upload.
+fn about(client: &Client, account: &Account) -> Client {
+    client.about(Subject {
+        account: Some(account.name().to_owned()),
+        ..Subject::default()
+    })
 }
 
 fn for_people(call: Call, account: &Account, error: CallError) -> Error {

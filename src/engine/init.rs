@@ -11,7 +11,7 @@ use super::authorised::token;
 use super::barred::barred;
 use super::cargo::Cargo;
 use super::carry::in_time;
-use super::transfer::Transfer;
+use super::transfer::{Transfer, subject};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
@@ -129,7 +129,8 @@ async fn ask(
         return Ok(Asked::Wait(wait));
     }
     reach("init", "before");
-    let answer = shared.client.init(token, source).await;
+    let client = shared.client.about(subject(&upload));
+    let answer = client.init(token, source).await;
     reach("init", "answered");
     let reply = Reply::Init(answer);
     if reply.left().is_some() {

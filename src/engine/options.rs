@@ -83,7 +83,9 @@ impl Options {
         self
     }
 
-    /// Appends each request and answer, without secrets and bodies, to this file.
+    /// Appends a JSON line for each request and its answer to this file: without secrets and video bytes, with at most 4 KiB
+    /// of an answer's body. A thread of its own writes it, and [`Engine::close`] waits for that thread. If the file cannot be
+    /// written later, an error is logged once and the uploads go on.
     pub fn wire_log(mut self, path: impl Into<PathBuf>) -> Self {
         self.wire_log = Some(path.into());
         self

@@ -217,9 +217,8 @@ impl Sending {
         let content_type = transfer.upload.content_type();
         let content_type = content_type.unwrap_or(&self.content_type).to_owned();
         reach("put", "before");
-        let put = shared
-            .client
-            .put(&session.upload_url, &content_type, chunk, body);
+        let client = transfer.client();
+        let put = client.put(&session.upload_url, &content_type, chunk, body);
         let answer = match keeper {
             None => put.await,
             Some(keeper) => {

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use super::authorised::authorised;
 use super::{Running, Shared};
 use crate::account::Account;
+use crate::client::{Client, Subject};
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
@@ -105,6 +106,11 @@ impl Transfer {
         self.shared.journal.save(self.upload.clone(), entry).await
     }
 
+    /// The client for calls about this upload.
+    pub(super) fn client(&self) -> Client {
+        self.shared.client.about(subject(&self.upload))
+    }
+
     /// The ledger up to what is confirmed.
     pub(super) async fn ledger(&self) -> Result<Vec<Entry>, Error> {
         let (id, chunks) = (self.upload.id.clone(), self.upload.confirmed());
@@ -113,7 +119,7 @@ impl Transfer {
 
     pub(super) async fn ask(&mut self) -> Reply {
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
-        let (client, line) = (&self.shared.client, self.turn.line());
+        let (client, line) = (&self.client(), self.turn.line());
         reach("ask", "before");
         let ask = |token| line.ask(async move { client.status(&token, publish_id).await });
         let answer = authorised(line, &self.account, Call::Status, ask).await;
@@ -149,6 +155,15 @@ impl Transfer {
     pub(super) fn tell(&self, event: Event) {
         // Nobody needs to listen.
         let _ = self.events.send(event);
+    }
+}
+
+/// What a call about this upload is about.
+pub(super) fn subject(upload: &Upload) -> Subject {
+    Subject {
+        account: Some(upload.key.account.clone()),
+        upload: Some(upload.id.clone()),
+        publish_id: upload.state.publish_id().map(str::to_owned),
     }
 }
 

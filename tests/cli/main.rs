@@ -22,6 +22,7 @@ mod kills;
 mod line;
 mod listing;
 mod lock;
+mod logs;
 mod many;
 mod map;
 mod messages;
