@@ -41,13 +41,13 @@ impl WireLog {
 
     pub(crate) fn write(&self, line: &serde_json::Value) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = writeln!(file, "{line}") {
-            if !self.told.swap(true, Ordering::Relaxed) {
-                tracing::error!(
-                    "The wire log {} cannot be written ({error}), so lines of it are missing. The uploads go on.",
-                    self.path.display()
-                );
-            }
+        if let Err(error) = writeln!(file, "{line}")
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(
+                "The wire log {} cannot be written ({error}), so lines of it are missing. The uploads go on.",
+                self.path.display()
+            );
         }
     }
 }
