@@ -327,6 +327,13 @@ fn grammar() -> clap::Command {
             command.hide(known).mut_args(|arg| {
                 let nothing = !means_something(arg.get_id().as_str(), &subcommand);
                 let hidden = arg.is_global_set() && (nothing || seldom(&arg));
+                let arg = match (arg.get_id().as_str(), &*subcommand) {
+                    ("account", "list") => arg.help("Only the uploads of this account"),
+                    ("account", "status" | "cancel" | "forget") => {
+                        arg.help("Whose upload it is, where several accounts have one")
+                    }
+                    _ => arg,
+                };
                 let known = arg.get_id() == "help";
                 if hidden || known { arg.hide(true) } else { arg }
             })

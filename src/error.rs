@@ -410,6 +410,8 @@ mod tests {
             Error::plan(file, PlanError::Empty),
             Error::foreign_token("lena"),
             Error::other_creator("lena"),
+            Error::too_slow("clip.mp4", 46_000_000, 5_000, 15_000),
+            Error::too_large("clip.mp4", 4_100_000_000, service(400, "invalid_params")),
             Error::unknown(
                 "clip.mp4",
                 Some("v_inbox_file~v2.1"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::account::{Account, TokenSource};
 use crate::error::Error;
+use crate::escaped::Escaped;
 use crate::plan::Limits;
 use crate::remote::without_query;
 use crate::retry::{PATIENCE, Waits};
@@ -240,6 +241,15 @@ impl Job {
     }
     /// Whether every value is in its range.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        let account = self
+            .account
+            .as_ref()
+            .map_or(Account::DEFAULT, Account::name);
+        if account.trim().is_empty() || Escaped::new(account).to_string() != account {
+            return Err(Error::usage(format!(
+                "\"{account}\" is no name of an account: it has at least one letter, and no control characters."
+            )));
+        }
         if let Some(chunk_size) = self.chunk_size {
             let checked = Limits::TIKTOK.check_chunk(chunk_size);
             checked.map_err(|error| {

@@ -29,6 +29,7 @@ struct State {
     /// Of all bytes that this run has put on the wire.
     pace: Pace,
     drawn: Option<Instant>,
+    ended: usize,
     /// How often each outcome has come.
     outcomes: BTreeMap<&'static str, usize>,
 }
@@ -113,11 +114,8 @@ impl Board {
         let mut state = self.state();
         state.videos[number].stage = Stage::Ended(done);
         *state.outcomes.entry(outcome).or_default() += 1;
-        if state
-            .videos
-            .iter()
-            .all(|video| matches!(video.stage, Stage::Ended(_)))
-        {
+        state.ended += 1;
+        if state.ended == state.videos.len() {
             terminal::clear();
         }
     }
@@ -162,12 +160,9 @@ impl State {
 
     /// Of all videos: those that are done, their bytes, the rate and the time that is left.
     fn total(&mut self) -> (String, Option<f64>, Vec<String>) {
-        let ended = |video: &&Video| matches!(video.stage, Stage::Ended(_));
-        let name = format!(
-            "{} of {} files",
-            self.videos.iter().filter(ended).count(),
-            self.videos.len()
-        );
+        let urls = self.videos.iter().all(|video| video.is_url);
+        let noun = if urls { "URLs" } else { "files" };
+        let name = format!("{} of {} {noun}", self.ended, self.videos.len());
         let counted = || {
             self.videos
                 .iter()

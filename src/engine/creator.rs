@@ -1,7 +1,7 @@
 //! Whether a token is of the creator that its account's name has stood for since its first use.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::transfer::Transfer;
@@ -13,9 +13,9 @@ use crate::wire::CallError;
 /// How long an init waits for the answer to who the creator is. Nothing depends on it, so there is no second try.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What this engine has found out about its accounts, by their names.
+/// What this engine has found out about the last token of each account, by the account's name.
 #[derive(Debug, Default)]
-pub(super) struct Creators(Mutex<HashMap<String, Creator>>);
+pub(super) struct Creators(Mutex<HashMap<String, (Secret, Creator)>>);
 
 /// Whose token an account has, compared with the first one that was used under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ enum Creator {
 }
 
 impl Creators {
-    fn known(&self) -> MutexGuard<'_, HashMap<String, Creator>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, (Secret, Creator)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -38,23 +38,24 @@ impl Creators {
 }
 
 impl Transfer {
-    /// Asks whose this token is, once for each account of an engine, if [`Options::check_creator`] wants that. Ends the
-    /// run if it is another creator's than before.
+    /// Asks whose this token is, once for each token of an account, if [`Options::check_creator`] wants that. Ends the run
+    /// if it is another creator's than before.
     ///
     /// [`Options::check_creator`]: crate::Options::check_creator
     pub(super) async fn check_creator(&mut self, token: &Secret) -> Result<(), Error> {
-        let shared = std::sync::Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.shared);
         let Some(creators) = &shared.creators else {
             return Ok(());
         };
         let account = self.account.name().to_owned();
-        let known = creators.known().get(&account).copied();
+        let known = creators.known().get(&account).cloned();
         let creator = match known {
-            Some(known) => known,
-            None => {
+            Some((of, creator)) if of == *token => creator,
+            _ => {
                 let asked = self.ask_for_creator(token).await?;
                 if let Some(creator) = asked {
-                    creators.known().insert(account.clone(), creator);
+                    let found = (token.clone(), creator);
+                    creators.known().insert(account.clone(), found);
                 }
                 asked.unwrap_or(Creator::Unknown)
             }
@@ -68,7 +69,7 @@ impl Transfer {
 
     /// `None` for a token that was refused: another one may follow.
     async fn ask_for_creator(&mut self, token: &Secret) -> Result<Option<Creator>, Error> {
-        let shared = std::sync::Arc::clone(&self.shared);
+        let shared = Arc::clone(&self.shared);
         let asked = tokio::time::timeout(clock::real(PATIENCE), shared.client.creator(token));
         let open_id = match self.aside(asked).await {
             Ok(Ok(open_id)) => open_id,

@@ -111,7 +111,7 @@ impl Options {
         self
     }
 
-    /// Whether an account's name must stand for one creator. Before the first init of each account, its token is then asked
+    /// Whether an account's name must stand for one creator. Before an init, each new token of an account is then asked
     /// for the creator's open_id (`GET /v2/user/info/`, scope `user.info.basic`). The journal keeps the first one under that
     /// name, and a token of another creator ends the job in [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) before
     /// its init, until [`Engine::forget_creator`]. The open_id of a creator differs from app to app. Where the question is
