@@ -13,6 +13,8 @@ pub(crate) enum Call {
     Put,
     Status,
     Cancel,
+    /// Whose the token is.
+    Creator,
     /// Not of the API: a look at the URL that it is to fetch.
     Look,
 }
@@ -24,6 +26,7 @@ impl Call {
             Self::Put => "chunk PUT",
             Self::Status => "status",
             Self::Cancel => "cancel",
+            Self::Creator => "user info",
             Self::Look => "preflight",
         }
     }
@@ -106,12 +109,16 @@ pub(crate) struct Refusal {
 pub(crate) enum Meaning {
     /// Another token may help.
     InvalidToken,
+    /// The creator did not grant the app what the call needs.
+    MissingScope,
     /// The token is another creator's than the one this upload belongs to.
     ForeignToken,
     /// No such upload is known (any more).
     UnknownUpload,
     /// As many drafts of the creator wait as may.
     PendingCap,
+    /// The request breaks a rule.
+    InvalidRequest,
     /// None of these.
     Other,
 }
@@ -152,5 +159,10 @@ impl Failure {
     /// Whether the service refused the call, and meant this.
     pub(crate) fn means(&self, meaning: Meaning) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.meaning == meaning)
+    }
+
+    /// Whether nothing of the request can have reached the service.
+    pub(crate) const fn never_left(&self) -> bool {
+        matches!(self, Self::NotSent(_) | Self::Untrusted(_) | Self::Token(_))
     }
 }

@@ -5,35 +5,33 @@ use std::process::ExitCode;
 
 use chunkferry::{Account, Error, ErrorKind, Escaped, Options, default_state_dir};
 use clap::error::{ContextKind, ContextValue};
+use clap::parser::ValueSource;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::Exit;
 use self::signals::Signals;
 use self::token::Tokens;
 
-/// As those of `std`, which panic when the reader has gone away: that must not end an upload.
+/// As those of `std`, but for what [`terminal`] sees to.
 macro_rules! println {
     ($($text:tt)*) => {
-        drop(std::io::Write::write_fmt(
-            &mut std::io::stdout(),
-            format_args!("{}\n", format_args!($($text)*)),
-        ))
+        crate::cli::terminal::print(format_args!($($text)*))
     };
 }
 macro_rules! eprintln {
     ($($text:tt)*) => {
-        drop(std::io::Write::write_fmt(
-            &mut std::io::stderr(),
-            format_args!("{}\n", format_args!($($text)*)),
-        ))
+        crate::cli::terminal::say(format_args!($($text)*))
     };
 }
 
 mod bench;
+mod board;
 mod completions;
 mod demo;
 mod emulator;
 mod exit;
+mod gauge;
+mod json;
 mod list;
 mod pace;
 mod plan;
@@ -43,6 +41,7 @@ mod run;
 mod signals;
 mod size;
 mod status;
+mod terminal;
 mod token;
 mod upload;
 mod witness;
@@ -88,6 +87,7 @@ struct Globals {
         global = true,
         env = "CHUNKFERRY_ACCOUNT",
         value_name = "NAME",
+        value_parser = account_name,
         hide_env = true
     )]
     account: Option<String>,
@@ -133,6 +133,74 @@ struct Globals {
     /// Write JSON lines to stdout
     #[arg(long, global = true, env = "CHUNKFERRY_JSON", hide_env = true)]
     json: bool,
+    /// Ids of those of these that stand on the command line; the others come from the environment, if at all.
+    #[arg(skip)]
+    given: Vec<&'static str>,
+}
+
+/// The global options, each with the subcommands that it means something to.
+const GLOBALS: [(&str, &str, &[&str]); 9] = [
+    (
+        "state_dir",
+        "--state-dir",
+        &[
+            "upload", "pull", "list", "status", "cancel", "forget", "bench",
+        ],
+    ),
+    (
+        "api_base",
+        "--api-base",
+        &["upload", "pull", "status", "cancel", "bench"],
+    ),
+    (
+        "account",
+        "--account",
+        &["upload", "pull", "list", "status", "cancel", "forget"],
+    ),
+    (
+        "token_file",
+        "--token-file",
+        &["upload", "pull", "status", "cancel"],
+    ),
+    (
+        "token_command",
+        "--token-command",
+        &["upload", "pull", "status", "cancel"],
+    ),
+    (
+        "ca_file",
+        "--ca-file",
+        &["upload", "pull", "status", "cancel", "bench"],
+    ),
+    ("upload_host", "--upload-host", &["upload", "bench"]),
+    (
+        "allow_http",
+        "--allow-http",
+        &["upload", "pull", "status", "cancel", "bench"],
+    ),
+    (
+        "json",
+        "--json",
+        &[
+            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench",
+        ],
+    ),
+];
+
+/// Whether a global option means something to a subcommand.
+fn means_something(option: &str, subcommand: &str) -> bool {
+    let mut globals = GLOBALS.iter();
+    globals.any(|(id, _, subcommands)| *id == option && subcommands.contains(&subcommand))
+}
+
+/// A name that people can read, and tell from others.
+fn account_name(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() || Escaped::new(text).to_string() != text {
+        true => {
+            Err("the name of an account has at least one letter, and no control characters".into())
+        }
+        false => Ok(text.to_owned()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -176,8 +244,22 @@ impl Globals {
         options
     }
 
+    /// Whether this option stands on the command line.
+    fn is_given(&self, id: &str) -> bool {
+        self.given.contains(&id)
+    }
+
+    /// The account that is asked for on the command line.
+    fn given_account(&self) -> Option<&str> {
+        self.account.as_deref().filter(|_| self.is_given("account"))
+    }
+
     fn account(&self) -> Account {
-        let name = self.account.as_deref().unwrap_or(Account::DEFAULT);
+        self.account_named(self.account_name())
+    }
+
+    /// An account of this name, with the tokens that are asked for.
+    fn account_named(&self, name: &str) -> Account {
         let tokens = Tokens::new(self.token_command.clone(), self.token_file.clone());
         if let Some(remark) = tokens.remark() {
             eprintln!("{}", Escaped::new(&remark));
@@ -191,21 +273,25 @@ impl Globals {
 struct Failure {
     exit: Exit,
     message: String,
+    /// The library's error, if it is one.
+    error: Option<Box<Error>>,
 }
 
 impl Failure {
-    fn usage(message: impl Into<String>) -> Self {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self {
-            exit: Exit::of(ErrorKind::Usage),
+            exit,
             message: message.into(),
+            error: None,
         }
     }
 
+    fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::of(ErrorKind::Usage), message)
+    }
+
     fn temporary(message: impl Into<String>) -> Self {
-        Self {
-            exit: Exit::of(ErrorKind::Temporary),
-            message: message.into(),
-        }
+        Self::new(Exit::of(ErrorKind::Temporary), message)
     }
 }
 
@@ -214,6 +300,7 @@ impl From<Error> for Failure {
         Self {
             exit: Exit::of(error.kind()),
             message: error.to_string(),
+            error: Some(Box::new(error)),
         }
     }
 }
@@ -227,27 +314,26 @@ fn grammar() -> clap::Command {
         .map(|command| command.get_name().to_owned())
         .collect();
     for name in names {
-        let alone = matches!(name.as_str(), "demo" | "emulator" | "completions");
+        let subcommand = name.clone();
         let seldom = |arg: &Arg| {
             matches!(
                 arg.get_id().as_str(),
                 "upload_host" | "allow_http" | "ca_file"
             )
         };
-        // It sends to nobody who asks for a token.
-        let bench = name == "bench";
-        let nobody = |arg: &Arg| {
-            bench
-                && matches!(
-                    arg.get_id().as_str(),
-                    "account" | "token_file" | "token_command"
-                )
-        };
         // Whoever reads the help knows how to ask for it.
         let known = name == "help";
         grammar = grammar.mut_subcommand(name, |command| {
             command.hide(known).mut_args(|arg| {
-                let hidden = arg.is_global_set() && (alone || seldom(&arg) || nobody(&arg));
+                let nothing = !means_something(arg.get_id().as_str(), &subcommand);
+                let hidden = arg.is_global_set() && (nothing || seldom(&arg));
+                let arg = match (arg.get_id().as_str(), &*subcommand) {
+                    ("account", "list") => arg.help("Only the uploads of this account"),
+                    ("account", "status" | "cancel" | "forget") => {
+                        arg.help("Whose upload it is, where several accounts have one")
+                    }
+                    _ => arg,
+                };
                 let known = arg.get_id() == "help";
                 if hidden || known { arg.hide(true) } else { arg }
             })
@@ -287,16 +373,34 @@ fn hush_the_database() {
     }));
 }
 
+/// The command line as it is meant. An option that would do nothing is refused: whoever gives it expects something of it.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut grammar = grammar();
+    let matches = grammar.try_get_matches_from_mut(std::env::args_os())?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    if let Some((subcommand, matches)) = matches.subcommand() {
+        for (id, option, _) in GLOBALS {
+            if matches.value_source(id) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            if !means_something(id, subcommand) {
+                let text = format!("{option} means nothing to `chunkferry {subcommand}`");
+                return Err(grammar.error(clap::error::ErrorKind::UnknownArgument, text));
+            }
+            cli.globals.given.push(id);
+        }
+    }
+    Ok(cli)
+}
+
 pub(crate) fn main() -> ExitCode {
-    let cli = match grammar()
-        .try_get_matches()
-        .and_then(|matches| Cli::from_arg_matches(&matches))
-    {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             let error = escaped(error);
-            // A closed pipe is no reason to fail.
-            let _ = error.print();
+            if let Err(error) = error.print() {
+                terminal::complain(&error);
+            }
             return if error.use_stderr() {
                 Exit::of(ErrorKind::Usage).into()
             } else {
@@ -306,7 +410,8 @@ pub(crate) fn main() -> ExitCode {
     };
     hush_the_database();
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(|| terminal::Log)
+        .with_ansi(terminal::has_colours())
         .log_internal_errors(false)
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("CHUNKFERRY_LOG"))
         .init();
@@ -321,6 +426,8 @@ pub(crate) fn main() -> ExitCode {
             return Exit::of(ErrorKind::Temporary).into();
         }
     };
+    let as_json = cli.globals.json;
+    let account = cli.globals.account_name().to_owned();
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Demo(command) => command.run(&cli.globals).await,
@@ -341,9 +448,12 @@ pub(crate) fn main() -> ExitCode {
     token::end_commands();
     match ended {
         Ok(exit) => exit.into(),
-        Err(Failure { exit, message }) => {
-            eprintln!("{}", Escaped::new(&message));
-            exit.into()
+        Err(failure) => {
+            if as_json {
+                println!("{}", json::failed(&failure, &account));
+            }
+            eprintln!("{}", Escaped::new(&failure.message));
+            failure.exit.into()
         }
     }
 }

@@ -10,24 +10,25 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use serde::Serialize;
-use serde_json::json;
 use url::Url;
 
 use crate::answer::{Call, Failure, Opened, Report};
 use crate::error::Error;
 use crate::host::{HostPolicy, is_loopback};
-use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::secret::{Redactor, Secret};
 use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
 use crate::wirelog::WireLog;
 
 mod answer;
+mod log;
 mod look;
 mod proxy;
 mod put;
 
-use answer::{drain, unanswered};
+use answer::{Arrived, drain, unanswered};
+pub(crate) use log::Subject;
+use log::{Seen, shown_request};
 
 /// Header lines of an answer that are read. Gateways add some of their own.
 const MOST_HEADERS: usize = 200;
@@ -38,6 +39,7 @@ const MOST_PEM: u64 = 4 << 20;
 const INBOX_INIT: &str = "/v2/post/publish/inbox/video/init/";
 const CANCEL: &str = "/v2/post/publish/cancel/";
 const STATUS_FETCH: &str = "/v2/post/publish/status/fetch/";
+const USER_INFO: &str = "/v2/user/info/?fields=open_id";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -45,6 +47,8 @@ pub(crate) struct Client {
     hosts: HostPolicy,
     waits: Waits,
     wire_log: Option<Arc<WireLog>>,
+    /// What the wire log says of each call.
+    subject: Arc<Subject>,
     redactor: Arc<Redactor>,
     /// The variable that names a proxy.
     proxy: Option<&'static str>,
@@ -99,6 +103,7 @@ impl Client {
             hosts,
             waits,
             wire_log,
+            subject: Arc::default(),
             redactor: Arc::default(),
             proxy,
         })
@@ -163,6 +168,18 @@ impl Client {
             .await
     }
 
+    /// Asks for the open_id of the token's creator, which is the same in each of the app's tokens of that creator. Needs the
+    /// scope user.info.basic. Source: Get User Info.
+    pub(crate) async fn creator(&self, token: &Secret) -> Result<String, Failure> {
+        let open_id = self
+            .call(Call::Creator, USER_INFO, token, &(), json::open_id)
+            .await?;
+        match self.redactor.has_credential(&open_id) {
+            true => Err(Failure::Lost("an open_id that is a secret".into())),
+            false => Ok(open_id),
+        }
+    }
+
     async fn call<T>(
         &self,
         call: Call,
@@ -178,12 +195,17 @@ impl Client {
             serde_json::to_vec(request).map_err(|error| Failure::NotSent(error.to_string()))?;
         let started = Instant::now();
         let exchange = async {
-            let answer = self
-                .http
-                .post(format!("{base}{path}"))
+            let to = format!("{base}{path}");
+            let request = match call {
+                Call::Creator => self.http.get(to),
+                _ => self
+                    .http
+                    .post(to)
+                    .header(CONTENT_TYPE, "application/json; charset=UTF-8")
+                    .body(body),
+            };
+            let answer = request
                 .header(AUTHORIZATION, bearer)
-                .header(CONTENT_TYPE, "application/json; charset=UTF-8")
-                .body(body)
                 .send()
                 .await
                 .map_err(|error| self.unanswered(error))?;
@@ -199,22 +221,23 @@ impl Client {
         };
         let (answer, result) = match answered {
             Ok((status, headers, arrived)) => {
+                let Arrived { body, broke_off } = arrived.decoded(&headers);
                 let read = read(&Body {
                     http_status: status,
                     retry_after: retry_after(&headers),
-                    bytes: &arrived.decoded(&headers),
+                    bytes: &body,
                     redactor: &self.redactor,
                 });
                 // An answer that is whole is used, however its connection ended.
-                let read = read.map_err(|error| match (error, arrived.broke_off) {
+                let read = read.map_err(|error| match (error, broke_off) {
                     (Failure::Lost(_), Some(broke_off)) => broke_off,
                     (error, _) => error,
                 });
-                (Some((status, headers)), read)
+                (Some(Seen::new(status, headers, body)), read)
             }
             Err(error) => (None, Err(error)),
         };
-        let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
+        let answer = answer.as_ref();
         self.log(call, path, shown_request(request), answer, started, &result);
         result
     }
@@ -227,64 +250,6 @@ impl Client {
             }
             (error, _) => error,
         }
-    }
-
-    fn log<T>(
-        &self,
-        call: Call,
-        target: &str,
-        request: serde_json::Value,
-        answer: Option<(u16, &HeaderMap)>,
-        started: Instant,
-        result: &Result<T, Failure>,
-    ) {
-        let elapsed = started.elapsed();
-        tracing::debug!(
-            call = call.name(),
-            target,
-            status = answer.map(|answer| answer.0),
-            ?elapsed
-        );
-        let Some(wire_log) = &self.wire_log else {
-            return;
-        };
-        let headers = answer.map(|(_, headers)| self.shown(headers));
-        let error = result.as_ref().err().map(|error| match error {
-            Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error) => {
-                json!({ "code": error.code, "message": error.message, "log_id": error.log_id })
-            }
-            error => json!({ "unanswered": self.redactor.redact(&error.to_string()) }),
-        });
-        wire_log.write(&json!({
-            "at": humane(SystemTime::now()),
-            "call": call.name(),
-            "to": target,
-            "request": request,
-            "status": answer.map(|answer| answer.0),
-            "headers": headers,
-            "error": error,
-            "ms": elapsed.as_millis() as u64,
-        }));
-    }
-
-    /// Response headers that can settle an open question, without secrets.
-    fn shown(&self, headers: &HeaderMap) -> serde_json::Value {
-        const TOLD: [&str; 8] = [
-            "content-length",
-            "content-range",
-            "content-type",
-            "connection",
-            "date",
-            "retry-after",
-            "server",
-            "x-tt-logid",
-        ];
-        let told = TOLD
-            .iter()
-            .filter_map(|name| Some((*name, headers.get(*name)?.to_str().ok()?)));
-        told.map(|(name, value)| (name.to_owned(), json!(self.redactor.redact(value))))
-            .collect::<serde_json::Map<_, _>>()
-            .into()
     }
 }
 
@@ -346,19 +311,6 @@ fn bearer(token: &Secret) -> Result<HeaderValue, Failure> {
     };
     header.set_sensitive(true);
     Ok(header)
-}
-
-/// A request as the wire log has it. The query of a URL that is to be fetched is a secret.
-fn shown_request(request: &impl Serialize) -> serde_json::Value {
-    let mut shown = json!(request);
-    if let Some(url) = shown.pointer_mut("/source_info/video_url") {
-        *url = url.as_str().map(without_query).into();
-    }
-    shown
-}
-
-fn humane(time: SystemTime) -> String {
-    httpdate::fmt_http_date(time)
 }
 
 #[cfg(test)]

@@ -27,6 +27,27 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
+/// A time as RFC 3339 writes it, in UTC and to the microsecond: `2026-11-26T16:17:14.000250Z`.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Years begin in March here, so that a leap day is the last one of its year; 400 of them have 146,097 days.
+    let day = days + 719_468;
+    let (era, day) = (day / 146_097, day % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, (month + 2) % 12 + 1);
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:06}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60,
+        since.subsec_micros()
+    )
+}
+
 /// What time it is, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
@@ -141,4 +162,25 @@ pub(crate) fn since_boot() -> Duration {
 pub(crate) fn since_boot() -> Duration {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     START.elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_with_its_leap_days_and_its_microseconds() {
+        for (seconds, micros, text) in [
+            (0, 0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_399, 999_999, "2000-02-28T23:59:59.999999Z"),
+            (951_782_400, 0, "2000-02-29T00:00:00.000000Z"),
+            (1_709_210_096, 7, "2024-02-29T12:34:56.000007Z"),
+            (1_709_251_200, 0, "2024-03-01T00:00:00.000000Z"),
+            (1_798_761_599, 0, "2026-12-31T23:59:59.000000Z"),
+            (4_107_542_400, 0, "2100-03-01T00:00:00.000000Z"),
+        ] {
+            let time = Duration::from_secs(seconds) + Duration::from_micros(micros);
+            assert_eq!(rfc3339(UNIX_EPOCH + time), text);
+        }
+    }
 }

@@ -14,6 +14,9 @@ pub struct Draft {
     pub delivered_at: Option<SystemTime>,
     /// SHA-256 of the bytes in hexadecimal; `None` without the ledger, and of a URL.
     pub sha256: Option<String>,
+    /// Whether it is known to be the creator that the account's name has stood for since its first use; see
+    /// [`Options::check_creator`](crate::Options::check_creator). Otherwise it is the creator of the token, whoever that is.
+    pub creator_known: bool,
 }
 
 /// How an upload ended well.

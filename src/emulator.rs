@@ -32,6 +32,7 @@ mod control;
 mod creator;
 mod endpoint;
 mod faults;
+mod fields;
 mod herald;
 mod inbox;
 mod keep;
@@ -58,6 +59,7 @@ mod sink;
 mod tls;
 mod tokens;
 mod traffic;
+mod videos;
 mod webhooks;
 mod wire;
 mod world;
@@ -252,8 +254,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Speaks TLS, with a certificate for the service's hosts, `localhost` and 127.0.0.1; the authority
-    /// that a client must trust is written to this file, in PEM, anew at each start.
+    /// Speaks TLS, with a certificate for the service's hosts, this machine, the address it listens on, and the names that
+    /// were allowed; the authority that a client must trust is written to this file, in PEM, anew at each start.
     pub fn tls(mut self, ca_file: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(ca_file.into());
         self
@@ -305,9 +307,11 @@ impl EmulatorBuilder {
             }
             world.faults.set_chaos(self.chaos);
         }
+        let more = shared.hosts.named().iter().cloned();
+        let more = more.chain([address.ip().to_string()]);
         let config = self
             .ca_file
-            .map(|file| tls::config(&file, http2))
+            .map(|file| tls::config(&file, http2, more))
             .transpose()?;
         let scheme = if config.is_some() { "https" } else { "http" };
         let server = Server::start(listener, config, Arc::clone(&shared))?;

@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::event::Tally;
-use crate::governor::Governor;
+use crate::governor::{Governor, Place};
 use crate::job::Job;
 use crate::journal::{ProgressStore, Released};
 use crate::source::Pool;
@@ -21,8 +21,10 @@ use crate::throttle::Throttle;
 use crate::upload::Key;
 
 mod authorised;
+mod barred;
 mod cargo;
 mod carry;
+mod creator;
 mod drive;
 mod handle;
 mod init;
@@ -35,6 +37,7 @@ mod stop;
 mod transfer;
 mod vouch;
 
+use creator::Creators;
 pub use handle::{Handle, Watcher};
 pub use options::Options;
 
@@ -76,6 +79,8 @@ struct Shared {
     journal: Arc<dyn ProgressStore>,
     governor: Governor,
     throttle: Option<Throttle>,
+    /// `None` where whose a token is does not matter.
+    creators: Option<Creators>,
     pool: Pool,
     locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,
     /// The ids of uploads that are running.
@@ -108,20 +113,27 @@ impl Engine {
     /// most: the same call waits for them and uses what came of them.
     pub async fn upload(&self, job: Job) -> Result<Draft, Error> {
         let (events, _) = mpsc::unbounded_channel();
-        let span = span(&job);
-        carry::carry(&self.0, &job, Arc::default(), events)
+        let (span, place) = (span(&job), self.place(&job));
+        carry::carry(&self.0, &job, place, Arc::default(), events)
             .instrument(span)
             .await
     }
 
+    /// A job's place in the line of its account: it is taken at once, whenever the job comes to run.
+    fn place(&self, job: &Job) -> Option<Place> {
+        let account = job.account.as_ref()?;
+        Some(self.0.governor.line(account.name()).join())
+    }
+
     /// Starts an upload as a task of its own, to be watched and awaited through its [`Handle`]. Call it within a tokio
-    /// runtime. Jobs beyond the limit wait their turn, and say so by [`Event::Queued`](crate::Event::Queued).
+    /// runtime. Jobs beyond the limit wait their turn, and say so by [`Event::Queued`](crate::Event::Queued). The jobs of one
+    /// account get their inits in the order in which they are submitted.
     pub fn submit(&self, job: Job) -> Handle {
         let (sender, events) = mpsc::unbounded_channel();
         let tally = Arc::new(Tally::default());
         let (shared, watched) = (Arc::clone(&self.0), Arc::clone(&tally));
-        let span = span(&job);
-        let upload = async move { carry::carry(&shared, &job, watched, sender).await };
+        let (span, place) = (span(&job), self.place(&job));
+        let upload = async move { carry::carry(&shared, &job, place, watched, sender).await };
         Handle::new(tokio::spawn(upload.instrument(span)), events, tally)
     }
 
@@ -155,7 +167,8 @@ impl Engine {
     /// As [`status`](Self::status).
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let account = account.keeping(Arc::clone(&self.0));
-        authorised::cancel(&self.0.client, &account, publish_id).await
+        let line = self.0.governor.line(account.name());
+        authorised::cancel(&self.0.client, &line, &account, publish_id).await
     }
 
     /// Drops what the journal knows of an upload, by its id, ended or not. The same file can then be sent again as if it were
@@ -179,17 +192,34 @@ impl Engine {
         }
     }
 
+    /// Drops whom an account's name stands for, by any API; the next init under that name makes it stand for the creator of
+    /// its token. Whether it stood for anybody; see [`Options::check_creator`].
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
+    pub async fn forget_creator(&self, account: &str) -> Result<bool, Error> {
+        let stood = self.0.journal.forget_creator(account.to_owned()).await?;
+        if let Some(creators) = &self.0.creators {
+            creators.forget(account);
+        }
+        Ok(stood)
+    }
+
     /// Drops this clone of the engine, and returns once the state directory is free for another one: when the other clones
-    /// and all [`Handle`]s are gone, and whatever an upload that was dropped had begun has come to its end. While a clone or a
-    /// handle is kept somewhere, it waits.
+    /// and all [`Handle`]s are gone, and whatever an upload that was dropped had begun has come to its end. A
+    /// [wire log](Options::wire_log) is then complete, too. While a clone or a handle is kept somewhere, it waits.
     ///
     /// # Cancellation
     ///
     /// Dropping the future only ends the waiting.
     pub async fn close(self) {
-        let released = self.0.released.clone();
+        let (released, written) = (self.0.released.clone(), self.0.client.written());
         drop(self);
         released.wait().await;
+        if let Some(written) = written {
+            written.wait().await;
+        }
     }
 }
 
@@ -216,7 +246,10 @@ impl Shared {
     /// The lock under which such uploads go one after another.
     fn lock(&self, of: Exclusive) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        // Only a map that is full is swept: a sweep for each of a thousand jobs would be a million looks.
+        if locks.len() == locks.capacity() {
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
         Arc::clone(locks.entry(of).or_default())
     }
 }

@@ -24,6 +24,8 @@ struct Inner {
     who: Who,
     service: Option<Refusal>,
     retry_at: Option<SystemTime>,
+    needed_rate: Option<u64>,
+    other_creator: bool,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -117,6 +119,19 @@ impl Error {
         self.0.service.as_ref()?.log_id.as_deref()
     }
 
+    /// Bytes per second that would do, where [`Options::bandwidth`](crate::Options::bandwidth) is too low to carry the file
+    /// within the hour that its upload URL lives.
+    pub fn needed_rate(&self) -> Option<u64> {
+        self.0.needed_rate
+    }
+
+    /// Whether the token is of another creator than the one that the account's name has stood for so far; see
+    /// [`Options::check_creator`](crate::Options::check_creator) and
+    /// [`Engine::forget_creator`](crate::Engine::forget_creator).
+    pub fn is_other_creator(&self) -> bool {
+        self.0.other_creator
+    }
+
     fn new(kind: ErrorKind, who: Who, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,
@@ -124,6 +139,8 @@ impl Error {
             who,
             service: None,
             retry_at: None,
+            needed_rate: None,
+            other_creator: false,
             source: None,
         }))
     }
@@ -199,6 +216,19 @@ impl Error {
                 "The token belongs to another creator than the one this file was sent for as account \"{account}\". Nothing was sent. Give each creator a name of its own: --account NAME."
             ),
         )
+    }
+
+    /// The token is of another creator than the one that the account's name has stood for so far.
+    pub(crate) fn other_creator(account: &str) -> Self {
+        let mut error = Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!(
+                "The token belongs to another creator, or another app, than the one that the account \"{account}\" has stood for so far. Nothing was sent. Give each creator an account name of its own. If this one is right from now on, forget the earlier one first."
+            ),
+        );
+        error.0.other_creator = true;
+        error
     }
 
     pub(crate) fn unknown(name: &str, publish_id: Option<&str>, why: &str) -> Self {
@@ -384,6 +414,9 @@ mod tests {
             Error::unfit(file, "it is a directory"),
             Error::plan(file, PlanError::Empty),
             Error::foreign_token("lena"),
+            Error::other_creator("lena"),
+            Error::too_slow("clip.mp4", 46_000_000, 5_000, 15_000),
+            Error::too_large("clip.mp4", 4_100_000_000, service(400, "invalid_params")),
             Error::unknown(
                 "clip.mp4",
                 Some("v_inbox_file~v2.1"),

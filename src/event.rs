@@ -107,7 +107,7 @@ pub struct Progress {
     pub bytes_sent: u64,
     /// Of these, what this run had put on the wire before.
     pub bytes_resent: u64,
-    /// Inits of this upload that were asked for, in all runs.
+    /// Inits of this upload that may have reached the service, in all runs.
     pub inits: u32,
 }
 

@@ -1,6 +1,6 @@
 //! Entry points of the fuzzer: what reads text and bytes from outside. Only there with `cfg(fuzzing)`.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::journal::read_row;
 use crate::secret::Redactor;
@@ -71,7 +71,7 @@ pub fn container(bytes: &[u8], more: u64) {
         buffer[..some].copy_from_slice(&there[..some]);
         Ok(())
     };
-    if let Err(unfit) = recognise_with(&read, size) {
+    if let Err(unfit) = recognise_with(&read, size, Duration::from_secs(5)) {
         drop((unfit.to_string(), unfit.advice("clip.mp4")));
     }
 }

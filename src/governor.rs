@@ -1,49 +1,38 @@
 //! Who may go now: first come, first served within an account, and fair between accounts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::clock::{self, Now};
+use crate::clock;
 use crate::event::Behind;
-use crate::retry::WINDOW;
 
-/// Status questions that one account may ask within a minute. Source: Get Video Status.
-const STATUS_A_MINUTE: usize = 30;
+mod line;
+mod outage;
+mod refused;
+mod windows;
 
-/// After the service has said that too many drafts wait, it is asked again at most this often: the creator may post one at
-/// any time.
+pub(crate) use line::{First, Line, Place, Ticket};
+pub(crate) use outage::Outages;
+pub(crate) use windows::PendingCap;
+
+/// After the service has said that too many drafts wait, or has refused a token, it is asked again at most this often: the
+/// creator may post a draft at any time, and a service may err.
 const ASK_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// Waits shorter than this keep their room.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// The accounts of one engine, and how many of its jobs are in flight.
+/// The accounts of one engine, how many of its jobs are in flight, and whether the network is out for all of them.
 #[derive(Debug)]
 pub(crate) struct Governor {
     accounts: Mutex<HashMap<String, Arc<Line>>>,
     in_flight: Arc<Semaphore>,
-}
-
-/// The windows of one account, and its jobs that wait. The locks queue their waiters in order, so no job of an account starves another.
-#[derive(Debug, Default)]
-pub(crate) struct Line {
-    first: Arc<FairMutex<()>>,
-    status: FairMutex<VecDeque<Instant>>,
-    pending_cap: Mutex<Option<(PendingCap, Duration)>>,
-}
-
-/// The service has said that too many drafts of this account wait.
-#[derive(Debug, Clone)]
-pub(crate) struct PendingCap {
-    pub(crate) error: crate::answer::Refusal,
-    /// When the oldest of these drafts no longer counts, at the latest.
-    pub(crate) retry_at: SystemTime,
+    pub(crate) outages: Outages,
 }
 
 impl Governor {
@@ -51,25 +40,26 @@ impl Governor {
         Self {
             accounts: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(jobs)),
+            outages: Outages::default(),
         }
     }
 
-    /// Waits until a job of this account is the first in its line, and then until there is room for it.
+    /// Waits until a job is the first in the line of its account, and then until there is room for it.
     ///
     /// Only the first of each line waits for room, so an account with a thousand jobs waits no less than one with two.
     /// `tell` is called once for each thing that the job has to wait for.
-    pub(crate) async fn enter(&self, account: &str, tell: impl Fn(Behind)) -> Turn {
+    pub(crate) async fn enter(&self, place: Place, tell: impl Fn(Behind)) -> Turn {
         let mut turn = Turn {
-            line: self.line(account),
+            ticket: place.ticket(),
             in_flight: Arc::clone(&self.in_flight),
             first: None,
             room: None,
         };
-        turn.line_up(tell).await;
+        turn.line_up_at(place, tell).await;
         turn
     }
 
-    /// The windows of an account.
+    /// The line of an account, and its windows.
     pub(crate) fn line(&self, account: &str) -> Arc<Line> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(accounts.entry(account.to_owned()).or_default())
@@ -78,14 +68,11 @@ impl Governor {
 
 /// A job's place in the line of its account and among those in flight; given back when it is dropped.
 pub(crate) struct Turn {
-    line: Arc<Line>,
+    ticket: Ticket,
     in_flight: Arc<Semaphore>,
     first: Option<First>,
     room: Option<OwnedSemaphorePermit>,
 }
-
-/// The first place in the line of an account, until the last clone is dropped.
-pub(crate) type First = Arc<OwnedMutexGuard<()>>;
 
 impl fmt::Debug for Turn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,34 +84,31 @@ impl fmt::Debug for Turn {
 }
 
 impl Turn {
-    pub(crate) fn line(&self) -> &Line {
-        &self.line
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        self.ticket.line()
     }
 
-    /// Makes sure that it is the first in line: nobody else of this account asks for an init meanwhile.
-    ///
-    /// Who comes back to the line gives its room up first. Waiting for one while holding the other could go round in a
-    /// circle.
+    /// Makes sure that it is the first in line: nobody else of this account asks for an init meanwhile. A job that has left
+    /// the line goes to its end.
     pub(crate) async fn line_up(&mut self, tell: impl Fn(Behind)) {
         if self.first.is_none() {
-            self.room = None;
-            let first = Arc::clone(&self.line.first);
-            let place = match Arc::clone(&first).try_lock_owned() {
-                Ok(place) => place,
-                Err(_) => {
-                    tell(Behind::Account);
-                    first.lock_owned().await
-                }
-            };
-            self.first = Some(Arc::new(place));
+            let place = self.line().join();
+            self.line_up_at(place, tell).await;
+        } else {
+            self.make_room_telling(tell).await;
         }
-        if self.room.is_none() {
-            self.room = Arc::clone(&self.in_flight).try_acquire_owned().ok();
-            if self.room.is_none() {
-                tell(Behind::Jobs);
-                self.make_room().await;
-            }
+    }
+
+    /// Who comes back to the line gives its room up first. Waiting for one while holding the other could go round in a
+    /// circle.
+    async fn line_up_at(&mut self, mut place: Place, tell: impl Fn(Behind)) {
+        self.room = None;
+        if !place.is_first() {
+            tell(Behind::Account);
+            place.first().await;
         }
+        self.first = Some(Arc::new(place));
+        self.make_room_telling(tell).await;
     }
 
     /// Waits for something, and leaves the room to others meanwhile unless that is short.
@@ -157,6 +141,16 @@ impl Turn {
         self.room = None;
     }
 
+    async fn make_room_telling(&mut self, tell: impl Fn(Behind)) {
+        if self.room.is_none() {
+            self.room = Arc::clone(&self.in_flight).try_acquire_owned().ok();
+        }
+        if self.room.is_none() {
+            tell(Behind::Jobs);
+            self.make_room().await;
+        }
+    }
+
     async fn make_room(&mut self) {
         if self.room.is_none() {
             // The semaphore is never closed.
@@ -165,111 +159,18 @@ impl Turn {
     }
 }
 
-impl Line {
-    /// Waits until one more status question fits into the window, and counts it.
-    pub(crate) async fn status(&self) {
-        let mut asked = self.status.lock().await;
-        while asked.len() >= STATUS_A_MINUTE
-            && let Some(first) = asked.front()
-        {
-            tokio::time::sleep_until(*first + clock::real(WINDOW)).await;
-            asked.pop_front();
-        }
-        asked.push_back(Instant::now());
-    }
-
-    /// Counts one more status question if it fits into the window now.
-    pub(crate) fn status_now(&self) -> bool {
-        let Ok(mut asked) = self.status.try_lock() else {
-            return false;
-        };
-        let gone = |at: &Instant| at.elapsed() >= clock::real(WINDOW);
-        while asked.front().is_some_and(gone) {
-            asked.pop_front();
-        }
-        let fits = asked.len() < STATUS_A_MINUTE;
-        if fits {
-            asked.push_back(Instant::now());
-        }
-        fits
-    }
-
-    /// Only the service knows which drafts wait. After it has said that they are too many, jobs of this account ask for no
-    /// init until the oldest one no longer counts, or for some minutes.
-    pub(crate) fn set_pending_cap(&self, cap: PendingCap, now: Now) {
-        let left = cap.retry_at.duration_since(now.wall.into());
-        let until = now.boot + left.unwrap_or_default().min(ASK_AGAIN);
-        *self.lock_cap() = Some((cap, until));
-    }
-
-    /// What the service has said, if it is not to be asked again yet.
-    pub(crate) fn pending_cap(&self, now: Now) -> Option<PendingCap> {
-        let cap = self.lock_cap();
-        let (cap, until) = cap.as_ref()?;
-        (now.boot < *until).then(|| cap.clone())
-    }
-
-    fn lock_cap(&self) -> MutexGuard<'_, Option<(PendingCap, Duration)>> {
-        self.pending_cap
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn no_minute_sees_more_than_thirty_questions() {
-        let turns = Line::default();
-        let mut times = Vec::new();
-        for round in 0..95 {
-            if round % 3 == 0 && turns.status_now() {
-                times.push(Instant::now());
-                continue;
-            }
-            turns.status().await;
-            times.push(Instant::now());
-        }
-        for window in times.windows(STATUS_A_MINUTE + 1) {
-            assert!(window[STATUS_A_MINUTE] - window[0] >= WINDOW);
-        }
-        while turns.status_now() {}
-        assert_eq!(turns.status.lock().await.len(), STATUS_A_MINUTE);
-    }
-
-    #[test]
-    fn a_cap_ends_after_some_minutes_or_when_the_oldest_draft_no_longer_counts() {
-        let now = Now::read();
-        for (draft_counts_for, ends_after) in [(0, 0), (60, 60), (24 * 3600, 300)] {
-            let (counts_for, line) = (Duration::from_secs(draft_counts_for), Line::default());
-            let error = crate::answer::Refusal {
-                meaning: crate::answer::Meaning::PendingCap,
-                http_status: 403,
-                code: "spam_risk_too_many_pending_share".into(),
-                message: String::new(),
-                log_id: None,
-                retry_after: None,
-            };
-            let retry_at = now.wall.plus(counts_for).into();
-            line.set_pending_cap(PendingCap { error, retry_at }, now);
-            let stands = |seconds| {
-                let boot = now.boot + Duration::from_secs(seconds);
-                line.pending_cap(Now { boot, ..now }).is_some()
-            };
-            assert!(
-                ends_after == 0 || stands(ends_after - 1),
-                "{draft_counts_for}"
-            );
-            assert!(!stands(ends_after + 1), "{draft_counts_for}");
-        }
+    async fn enter(governor: &Governor, account: &str) -> Turn {
+        governor.enter(governor.line(account).join(), |_| {}).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_long_leaves_its_room_and_who_waits_for_a_moment_keeps_it() {
         let governor = Governor::new(1);
-        let mut turn = governor.enter("lena", |_| {}).await;
+        let mut turn = enter(&governor, "lena").await;
         let free = || governor.in_flight.available_permits();
         turn.aside(async {
             tokio::time::sleep(Duration::from_millis(900)).await;
@@ -292,7 +193,7 @@ mod tests {
         for account in ["many"; 50].into_iter().chain(["few"; 2]) {
             let (governor, order) = (Arc::clone(&governor), Arc::clone(&order));
             jobs.push(tokio::spawn(async move {
-                let mut turn = governor.enter(account, |_| {}).await;
+                let mut turn = enter(&governor, account).await;
                 turn.aside(clock::sleep(Duration::from_secs(10))).await;
                 turn.leave_line();
                 tokio::time::sleep(Duration::from_secs(1)).await;
@@ -314,7 +215,7 @@ mod tests {
         for _ in 0..20 {
             let governor = Arc::clone(&governor);
             jobs.push(tokio::spawn(async move {
-                let mut turn = governor.enter("lena", |_| {}).await;
+                let mut turn = enter(&governor, "lena").await;
                 for _ in 0..3 {
                     turn.leave_line();
                     tokio::time::sleep(Duration::from_secs(1)).await;

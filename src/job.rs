@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::account::{Account, TokenSource};
 use crate::error::Error;
+use crate::escaped::Escaped;
 use crate::plan::Limits;
 use crate::remote::without_query;
 use crate::retry::{PATIENCE, Waits};
@@ -28,6 +29,7 @@ pub struct Job {
     pub(crate) processing: Duration,
     pub(crate) patience: Duration,
     pub(crate) hand_over: bool,
+    pub(crate) ignore_forecast: bool,
 }
 
 /// No upload URL lives longer, so no outage of an upload need be waited out for longer.
@@ -105,6 +107,7 @@ impl Job {
             processing: Waits::DEFAULT.processing,
             patience: PATIENCE,
             hand_over: false,
+            ignore_forecast: false,
         }
     }
 
@@ -148,8 +151,8 @@ impl Job {
         self
     }
 
-    /// `video/mp4`, `video/quicktime` or `video/webm`, instead of what the file's first bytes say; they are then not
-    /// looked at. An upload that is carried on takes the type of the job that carries it on.
+    /// `video/mp4`, `video/quicktime` or `video/webm`, instead of what the file's headers say. They are then not read, so
+    /// nothing refuses a file that is unfinished or no video. An upload that is carried on takes the type of the job that carries it on.
     pub fn content_type(mut self, content_type: &str) -> Self {
         self.content_type = Some(content_type.to_owned());
         self
@@ -176,6 +179,14 @@ impl Job {
     /// Sends the video although the journal holds a finished upload of it. An unfinished one is carried on.
     pub const fn again(mut self, again: bool) -> Self {
         self.again = again;
+        self
+    }
+
+    /// Begins although [`Options::bandwidth`](crate::Options::bandwidth) is too low to carry the file within the hour that
+    /// its upload URL lives. Without this such a job ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage) before any
+    /// request. Means nothing to a URL.
+    pub const fn ignore_forecast(mut self, ignore: bool) -> Self {
+        self.ignore_forecast = ignore;
         self
     }
 
@@ -230,6 +241,15 @@ impl Job {
     }
     /// Whether every value is in its range.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        let account = self
+            .account
+            .as_ref()
+            .map_or(Account::DEFAULT, Account::name);
+        if account.trim().is_empty() || Escaped::new(account).to_string() != account {
+            return Err(Error::usage(format!(
+                "\"{account}\" is no name of an account: it has at least one letter, and no control characters."
+            )));
+        }
         if let Some(chunk_size) = self.chunk_size {
             let checked = Limits::TIKTOK.check_chunk(chunk_size);
             checked.map_err(|error| {

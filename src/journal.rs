@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::ledger::Entry;
-use crate::upload::{Key, Upload};
+use crate::upload::{Identity, Key, Upload};
 
 mod durable;
 mod history;
@@ -48,10 +48,15 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
     /// All uploads of one key: of a file of that size, or of that URL, for that account, API base and destination.
     fn find(&self, key: Key) -> BoxFuture<'_, Result<Found, Error>>;
 
+    /// The uploads of one key with any of these traits. Unlike [`find`](Self::find), its cost does not grow with the number
+    /// of the other uploads of that key.
+    fn alike(&self, key: Key, traits: Vec<Trait>) -> BoxFuture<'_, Result<Found, Error>>;
+
     /// The uploads of a file at this path that have not ended, in the scope of `key` and of whatever size; oldest first.
     fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, Error>>;
 
-    /// The upload that this names: the newest one under way, else the last one that has ended. Reads the whole history.
+    /// The upload that this names: the newest one under way, else the last one that has ended. The first call reads the
+    /// whole history.
     fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, Error>>;
 
     /// Makes the caller the row's only owner: its epoch rises, and saves by an earlier owner are fenced off. One that has
@@ -76,6 +81,12 @@ pub(crate) trait ProgressStore: Send + Sync + 'static {
         key: Key,
         since: Timestamp,
     ) -> BoxFuture<'_, Result<Option<Timestamp>, Error>>;
+
+    /// The open_id that was the first one of this account and API base: this one, if none was kept.
+    fn creator(&self, of: Key, open_id: String) -> BoxFuture<'_, Result<String, Error>>;
+
+    /// Drops the open_ids of an account; whether there were any.
+    fn forget_creator(&self, account: String) -> BoxFuture<'_, Result<bool, Error>>;
 
     /// The last known rate to an API base, in bytes per second.
     fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, Error>>;
@@ -102,13 +113,49 @@ impl Recall {
     }
 }
 
-/// The uploads of one key.
+/// Something that uploads of the same video have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Trait {
+    /// The file as its file system knew it, the change time left out.
+    File {
+        device: u64,
+        inode: u64,
+        mtime_ns: i64,
+    },
+    /// The path of a file whose upload has not ended.
+    Path(PathBuf),
+    /// The fingerprint of a file whose upload has not ended; `None` in rows of older versions.
+    Fingerprint(Option<String>),
+    /// SHA-256 of all bytes, in hexadecimal.
+    Sha256(String),
+}
+
+impl Trait {
+    pub(crate) const fn of_file(identity: &Identity) -> Self {
+        Self::File {
+            device: identity.device,
+            inode: identity.inode,
+            mtime_ns: identity.mtime_ns,
+        }
+    }
+}
+
+/// Uploads of one key.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Oldest first.
     pub(crate) rows: Vec<Upload>,
-    /// The ids of those that have ended, and of which nothing more is known.
+    /// The ids of all uploads of the key that have ended, and of which nothing more is known.
     pub(crate) lost: Vec<String>,
+    /// Whether the SHA-256 of any upload of the key is known.
+    pub(crate) has_sha256: HasSha256,
+}
+
+/// Whether there are uploads of a key whose SHA-256 is known, and which another file may be the same as.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HasSha256 {
+    pub(crate) under_way: bool,
+    pub(crate) ended: bool,
 }
 
 /// Whether an init may be asked for now.
@@ -193,7 +240,9 @@ pub fn records(state_dir: &Path) -> Result<Vec<Record>, Error> {
         open.iter_mut().for_each(Record::strand);
     }
     open.sort_by_key(Record::updated);
-    ended.retain(|id, _| open.iter().all(|record| record.id != *id));
+    for record in &open {
+        ended.remove(&record.id);
+    }
     let mut records: Vec<Record> = ended.into_values().collect();
     records.sort_by_key(Record::updated);
     records.extend(open);

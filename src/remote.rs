@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::host::is_loopback;
 use crate::plan::{Limits, PlanError};
 use crate::secret::Secret;
-use crate::source::{Container, Unfit, starts_as};
+use crate::source::{Container, Unfit, check_start};
 
 /// A URL that the service may be asked to fetch. Its query is a secret: signed URLs carry their signature there.
 #[derive(Clone)]
@@ -91,8 +91,8 @@ impl Remote {
             (size @ Some(_), None) if by_header => Ok(Judgement::Fit { size }),
             (_, None) => Ok(Judgement::LookCloser),
             (size, Some(_)) if by_header => Ok(Judgement::Fit { size }),
-            (size, Some(start)) => match starts_as(start, size.unwrap_or(u64::MAX)) {
-                Ok(_) => Ok(Judgement::Fit { size }),
+            (size, Some(start)) => match check_start(start, size.unwrap_or(u64::MAX)) {
+                Ok(()) => Ok(Judgement::Fit { size }),
                 Err(Unfit::Foreign(format)) => {
                     let kind = look.content_type.as_deref().unwrap_or("nothing");
                     refuse(format!(

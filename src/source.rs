@@ -29,7 +29,7 @@ mod writer;
 
 #[cfg(fuzzing)]
 pub(crate) use container::recognise_with;
-pub(crate) use container::{Container, Unfit, starts_as};
+pub(crate) use container::{Container, Unfit, check_start};
 pub(crate) use pieces::{Ahead, Share};
 pub use reading::ReadMode;
 pub(crate) use reading::{Pool, Reading};

@@ -25,6 +25,11 @@ impl Throttle {
         }
     }
 
+    /// In bytes per second.
+    pub(crate) const fn rate(&self) -> u64 {
+        self.rate
+    }
+
     /// Bytes that may leave together: a twentieth of a second's, so that the line sees a stream and not bursts.
     pub(crate) fn at_once(&self) -> usize {
         usize::try_from(self.rate / 20).map_or(usize::MAX, |most| most.max(1024))

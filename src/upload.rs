@@ -55,6 +55,9 @@ pub(crate) struct Upload {
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
     pub(crate) totals: Totals,
+    /// Whether the token of the last init was of the creator that the account's name has stood for since its first use.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) creator_known: bool,
     #[serde(skip)]
     pub(crate) run: Run,
 }
@@ -63,7 +66,7 @@ pub(crate) struct Upload {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Totals {
-    /// Inits asked for.
+    /// Inits asked for, without those that never left.
     pub(crate) inits: u32,
     /// Inits whose answer was lost.
     pub(crate) lost_inits: u32,
@@ -109,6 +112,7 @@ impl Upload {
             created: now.wall,
             updated: now.wall,
             totals: Totals::default(),
+            creator_known: false,
             run: Run {
                 in_doubt: false,
                 ..Run::default()
@@ -171,6 +175,7 @@ impl Upload {
             *identity = as_of;
         }
         self.run.in_doubt = false;
+        self.run.init_begun = true;
         self.totals.inits += 1;
         self.updated = now.wall;
     }

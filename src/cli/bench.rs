@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::Exit;
+use super::gauge::Gauge;
 use super::signals::Signals;
 use super::size::{bytes, humane};
-use super::{Failure, Globals, witness};
+use super::{Failure, Globals, terminal, witness};
 
 mod advice;
 mod carry;
@@ -60,9 +60,8 @@ impl Bench {
             .map_err(|error| Failure::temporary(format!("A run cannot be held: {error}")))?;
         let mut results = tokio::task::spawn_blocking(move || {
             let course = Course::new(&self, &globals, leash)?;
-            let bar = bar();
-            let results = course.run(&bar);
-            bar.finish_and_clear();
+            let results = course.run(show);
+            terminal::clear();
             results
         });
         let results = tokio::select! {
@@ -81,10 +80,9 @@ impl Bench {
             })?;
         }
         if json {
-            println!(
-                "{}",
-                serde_json::json!({ "v": 1, "event": "bench", "results": results, "advice": advice::advice(&results) })
-            );
+            let fields =
+                serde_json::json!({ "results": results, "advice": advice::advice(&results) });
+            println!("{}", super::json::line("bench", None, fields));
         } else {
             println!("{}", table::table(&results));
             println!("{}", advice::words(&results));
@@ -93,11 +91,18 @@ impl Bench {
     }
 }
 
-fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} runs  {msg}");
-    let bar = ProgressBar::new(0);
-    match style {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+/// Shows how many of all runs are done, and which one is under way.
+fn show(done: usize, all: usize, run: &str) {
+    let (columns, _) = terminal::size();
+    let words = [
+        format!("{done} of {all} runs  {run}"),
+        format!("{done} of {all} runs"),
+    ];
+    let gauge = Gauge {
+        name: "bench",
+        aligned: 5,
+        share: Some(done as f64 / all.max(1) as f64),
+        words: &words,
+    };
+    terminal::draw(&[gauge.line(columns)]);
 }

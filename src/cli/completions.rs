@@ -6,7 +6,7 @@ use clap::Args;
 use clap_complete::{Shell, generate};
 
 use super::exit::Exit;
-use super::{Failure, grammar};
+use super::{Failure, grammar, terminal};
 
 /// Print the completions of a shell
 #[derive(Debug, Args)]
@@ -25,8 +25,10 @@ impl Completions {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
         let mut script = Vec::new();
         generate(self.shell, &mut grammar(), "chunkferry", &mut script);
-        // Whoever asked may have gone away; then nobody reads it.
-        drop(io::stdout().write_all(&script));
+        let mut stdout = io::stdout();
+        if let Err(error) = stdout.write_all(&script).and_then(|()| stdout.flush()) {
+            terminal::complain(&error);
+        }
         Ok(Exit::DELIVERED)
     }
 }

@@ -1,7 +1,7 @@
 //! `demo`: the main job on this machine alone, with a kill and a broken chunk on the way.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::exit::Exit;
+use super::terminal;
 use super::witness::{ask, seen};
 use super::{Failure, Globals};
 
@@ -188,7 +189,7 @@ impl Run {
         Ok(Self {
             child,
             lines,
-            draws: io::stderr().is_terminal(),
+            draws: terminal::draws(),
             complaint: String::new(),
         })
     }

@@ -1,5 +1,7 @@
 //! `chunkferry emulator`.
 
+mod hints;
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -7,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use chunkferry::Escaped;
+use chunkferry::emulator::settings::Auth;
 use chunkferry::emulator::{Chaos, Emulator, EmulatorBuilder, Fault, Finding, Settings};
 use clap::Args;
 
@@ -14,6 +17,7 @@ use super::Failure;
 use super::exit::Exit;
 use super::signals::Signals;
 use super::size::bytes;
+use hints::hints;
 
 /// Where it listens if nobody says otherwise and no command is given that would be told.
 const USUAL: SocketAddr =
@@ -85,20 +89,25 @@ impl EmulatorArgs {
         let listen = self
             .listen
             .unwrap_or(if command.is_empty() { USUAL } else { any });
-        let builder = configure(self)?.listen(listen);
+        let settings = settings(&self)?;
+        let (ca_file, issued) = (self.tls.clone(), settings.auth == Auth::Issued);
+        let builder = configure(self, settings)?.listen(listen);
         let mut signals = Signals::listen()?;
         let served = match command.split_first() {
-            None => serve(builder, &mut signals).await,
+            None => serve(builder, ca_file.as_deref(), issued, &mut signals).await,
             Some((program, args)) => attend(builder, program, args, strict, &mut signals).await,
         };
-        served.map_err(|error| Failure {
-            exit: Exit(1),
-            message: format!("The emulator cannot run on {listen}: {error}"),
+        served.map_err(|error| {
+            Failure::new(
+                Exit(1),
+                format!("The emulator cannot run on {listen}: {error}"),
+            )
         })
     }
 }
 
-fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
+/// The settings it starts with.
+fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
     let mut settings = Settings::default();
     if let Some(file) = &args.settings {
         settings.set_lines(&read(file)?).map_err(usage)?;
@@ -106,6 +115,10 @@ fn configure(args: EmulatorArgs) -> Result<EmulatorBuilder, Failure> {
     for pair in &args.set {
         settings.set_pair(pair).map_err(usage)?;
     }
+    Ok(settings)
+}
+
+fn configure(args: EmulatorArgs, settings: Settings) -> Result<EmulatorBuilder, Failure> {
     let keep = if args.sink { 0 } else { args.keep };
     let mut builder = Emulator::builder().settings(settings).keep(keep);
     if args.sink {
@@ -167,11 +180,18 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 /// Serves until it is told to stop.
-async fn serve(builder: EmulatorBuilder, signals: &mut Signals) -> io::Result<Exit> {
+async fn serve(
+    builder: EmulatorBuilder,
+    ca_file: Option<&Path>,
+    issued: bool,
+    signals: &mut Signals,
+) -> io::Result<Exit> {
     let emulator = start(builder).await?;
+    let hints = hints(&emulator, ca_file, issued);
     let mut stdout = io::stdout();
-    // Whoever started this server may be gone already; then nobody reads the line.
-    let _ = writeln!(stdout, "listening on {}", emulator.url()).and_then(|()| stdout.flush());
+    // Whoever started this server may be gone already; then nobody reads the lines.
+    let _ =
+        write!(stdout, "listening on {}\n{hints}", emulator.url()).and_then(|()| stdout.flush());
     signals.first().await;
     Ok(Exit::DELIVERED)
 }
@@ -239,8 +259,9 @@ fn list_settings() {
             "{}={}\n    {} [{}]\n    values: {}",
             setting.key, setting.default, setting.meaning, setting.mark, setting.values
         );
-        if written.is_err() {
-            break; // The reader has seen enough.
+        if let Err(error) = written {
+            super::terminal::complain(&error);
+            break;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use chunkferry::ErrorKind;
 
-/// How the process ends. Of several files the worst decides.
+/// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Exit(pub(super) u8);
 
@@ -25,16 +25,12 @@ impl Exit {
         })
     }
 
-    /// The worse of two: what needs a person's eye soonest.
-    pub(super) fn worse(self, other: Self) -> Self {
-        const WORST_FIRST: [u8; 9] = [130, 143, 5, 4, 3, 2, 1, 75, 0];
-        let rank = |exit: Self| {
-            WORST_FIRST
-                .iter()
-                .position(|code| *code == exit.0)
-                .unwrap_or(0)
-        };
-        if rank(self) <= rank(other) {
+    /// Which of two decides over a command: an outcome that another run can cure wins over one that it cannot, so that
+    /// whoever runs commands again does so.
+    pub(super) fn over(self, other: Self) -> Self {
+        const FIRST: [u8; 9] = [130, 143, 75, 5, 4, 3, 2, 1, 0];
+        let place = |exit: Self| FIRST.iter().position(|code| *code == exit.0).unwrap_or(0);
+        if place(self) <= place(other) {
             self
         } else {
             other
@@ -53,19 +49,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_of_several_files_decides() {
-        let worst = |codes: &[u8]| {
-            codes
-                .iter()
-                .map(|code| Exit(*code))
-                .fold(Exit::DELIVERED, Exit::worse)
-                .0
+    fn of_several_files_the_one_that_another_run_can_cure_decides() {
+        let over = |codes: &[u8]| {
+            let exits = codes.iter().map(|code| Exit(*code));
+            exits.fold(Exit::DELIVERED, Exit::over).0
         };
-        assert_eq!(worst(&[]), 0);
-        assert_eq!(worst(&[0, 75, 0]), 75);
-        assert_eq!(worst(&[1, 75]), 1);
-        assert_eq!(worst(&[3, 1, 4]), 4);
-        assert_eq!(worst(&[4, 5, 0]), 5);
-        assert_eq!(worst(&[5, 130]), 130);
+        assert_eq!(over(&[]), 0);
+        assert_eq!(over(&[0, 75, 0]), 75);
+        assert_eq!(over(&[3, 75, 1, 4]), 75);
+        assert_eq!(over(&[3, 1, 4]), 4);
+        assert_eq!(over(&[4, 5, 0]), 5);
+        assert_eq!(over(&[2, 1]), 2);
+        assert_eq!(over(&[75, 130, 5]), 130);
+        assert_eq!(over(&[143, 75]), 143);
     }
 }

@@ -1,15 +1,19 @@
 //! `list` and `forget`: what the journal knows. Neither makes a request.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::io::ErrorKind::NotFound;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
-use chunkferry::{Escaped, Job, Record, records};
+use chunkferry::{Account, Escaped, Job, Options, Record, records};
 use clap::Args;
 
 use super::exit::Exit;
 
 use super::size::humane;
 use super::words::when;
-use super::{Failure, Globals};
+use super::{Failure, Globals, json};
 
 /// List the uploads in the journal, without any request
 #[derive(Debug, Args)]
@@ -18,16 +22,33 @@ pub(super) struct List {}
 
 impl List {
     pub(super) fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let records = records(&globals.state_dir()?)?;
-        if records.is_empty() && !globals.json {
+        let mut records = records(&globals.state_dir()?)?;
+        let accounts: BTreeSet<String> = records.iter().map(|of| of.account.clone()).collect();
+        match globals.given_account() {
+            Some(account) if !accounts.contains(account) && !accounts.is_empty() => {
+                let others: Vec<&str> = accounts.iter().map(String::as_str).collect();
+                let text = format!(
+                    "There is no upload of an account \"{account}\". There are some of: {}.",
+                    others.join(", ")
+                );
+                eprintln!("{}", Escaped::new(&text));
+                records.clear();
+            }
+            Some(account) => records.retain(|record| record.account == account),
+            None => {}
+        }
+        if accounts.is_empty() && !globals.json {
             eprintln!("No uploads yet.");
         }
+        let gone = match globals.json {
+            true => Vec::new(),
+            false => gone(&records),
+        };
         for record in &records {
             if globals.json {
-                let mut line = serde_json::to_value(record).unwrap_or_default();
-                line["v"] = 1.into();
-                line["event"] = "record".into();
-                println!("{line}");
+                let fields = serde_json::to_value(record).unwrap_or_default();
+                let account = Some(&*record.account);
+                println!("{}", json::line("record", account, fields));
                 continue;
             }
             let part = record.confirmed.saturating_mul(100) / record.size.max(1);
@@ -42,6 +63,13 @@ impl List {
                 Escaped::new(&*record.name()),
                 Escaped::new(&notes.join(", "))
             );
+            if gone.contains(&record.id) {
+                println!(
+                    "{:18}its file is gone: put it back and upload it again; or drop this record: forget {}",
+                    "",
+                    Escaped::new(&record.id)
+                );
+            }
             if record.state == "unknown" {
                 println!(
                     "{:18}look into {}'s inbox for a draft of about {}; if it is not there, pull or upload --again; to drop this record: forget {}",
@@ -56,22 +84,64 @@ impl List {
     }
 }
 
+/// How long a drive may take to say whether a file is there.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The ids of uploads that need a file which is not there any more.
+fn gone(records: &[Record]) -> Vec<String> {
+    let needed = records.iter().filter(|record| {
+        matches!(
+            record.state.as_str(),
+            "queued" | "init_intent" | "uploading"
+        )
+    });
+    let files: Vec<_> = needed
+        .filter_map(|record| Some((record.id.clone(), record.file.clone()?)))
+        .collect();
+    let (sender, answers) = channel();
+    // A network drive may never answer, and nobody waits for this thread.
+    let look = move || {
+        for (id, file) in files {
+            let gone = file
+                .symlink_metadata()
+                .is_err_and(|error| error.kind() == NotFound);
+            // Whoever asked may have gone on.
+            let _ = sender.send(gone.then_some(id));
+        }
+    };
+    drop(std::thread::Builder::new().spawn(look));
+    let until = Instant::now() + PATIENCE;
+    let next = || answers.recv_timeout(until.saturating_duration_since(Instant::now()));
+    std::iter::from_fn(|| next().ok()).flatten().collect()
+}
+
 /// Drop an upload from the journal, so that the file counts as new
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry forget 3f9c")]
 pub(super) struct Forget {
     /// Start of its id or publish_id, its path or its URL
-    id: String,
+    #[arg(required_unless_present = "creator")]
+    id: Option<String>,
+    /// Instead: whom the account NAME stands for, so that a token of another creator is taken
+    #[arg(long, value_name = "NAME", conflicts_with = "id", value_parser = super::account_name)]
+    creator: Option<String>,
 }
 
 impl Forget {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let record = find(globals, &self.id)?;
-        let engine = globals
-            .options(globals.state_dir()?)
+        if let Some(account) = &self.creator {
+            return forget_creator(globals, account).await;
+        }
+        let record = find(globals, self.id.as_deref().unwrap_or_default())?;
+        let engine = Options::new(globals.state_dir()?)
             .doing(format!("forget {}", record.id))
             .open()?;
         engine.forget(&record.id).await?;
+        if globals.json {
+            let fields = serde_json::to_value(&record).unwrap_or_default();
+            println!("{}", json::line("forgotten", Some(&record.account), fields));
+            return Ok(Exit::DELIVERED);
+        }
         eprintln!(
             "{} is forgotten ({}, {}).",
             Escaped::new(&*record.name()),
@@ -82,16 +152,49 @@ impl Forget {
     }
 }
 
+async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failure> {
+    let engine = Options::new(globals.state_dir()?)
+        .doing(format!("forget --creator {account}"))
+        .open()?;
+    if !engine.forget_creator(account).await? {
+        return Err(Failure::usage(format!(
+            "The account \"{account}\" stands for nobody yet."
+        )));
+    }
+    eprintln!(
+        "The account {} stands for the creator of the next token that is used under its name.",
+        Escaped::new(account)
+    );
+    Ok(Exit::DELIVERED)
+}
+
 /// The one upload that `text` names.
 pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
     let mut found: Vec<Record> = records(&globals.state_dir()?)?
         .into_iter()
         .filter(|record| record.answers_to(text))
         .collect();
+    let of = |account: &str| format!(" of the account \"{account}\"");
+    let mut whose = String::new();
+    if let Some(account) = globals.given_account() {
+        found.retain(|record| record.account == account);
+        whose = of(account);
+    } else if found.len() > 1 {
+        // Where several would do, it is the one of the account that is used without a word.
+        let usual = globals.account.as_deref().unwrap_or(Account::DEFAULT);
+        if found
+            .iter()
+            .filter(|record| record.account == usual)
+            .count()
+            == 1
+        {
+            found.retain(|record| record.account == usual);
+        }
+    }
     if found.len() > 1 {
         let ids: Vec<&str> = found.iter().map(|record| record.id.as_str()).collect();
         return Err(Failure::usage(format!(
-            "{} names {} uploads: {}. Use more of the id.",
+            "{} names {} uploads{whose}: {}. Use more of the id, or --account.",
             shown(text),
             ids.len(),
             ids.join(", ")
@@ -99,7 +202,7 @@ pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
     }
     found.pop().ok_or_else(|| {
         Failure::usage(format!(
-            "{} names no upload here. See: chunkferry list",
+            "{} names no upload{whose} here. See: chunkferry list",
             shown(text)
         ))
     })
@@ -118,17 +221,20 @@ pub(super) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
-/// The service's name of the upload that `text` names, or of one that the journal does not know.
-pub(super) fn publish_id(globals: &Globals, text: &str) -> Result<String, Failure> {
+/// The service's name of the upload that `text` names, or of one that the journal does not know; and whose it is.
+pub(super) fn publish_id(globals: &Globals, text: &str) -> Result<(String, Account), Failure> {
     match find(globals, text) {
-        Ok(record) => record.publish_id.ok_or_else(|| {
-            Failure::usage(format!(
-                "{} has no publish_id at the service ({}).",
-                shown(text),
-                record.state
-            ))
-        }),
+        Ok(Record {
+            publish_id: Some(publish_id),
+            account,
+            ..
+        }) => Ok((publish_id, globals.account_named(&account))),
+        Ok(record) => Err(Failure::usage(format!(
+            "{} has no publish_id at the service ({}).",
+            shown(text),
+            record.state
+        ))),
         Err(failure) if is_url(text) || !text.contains('~') => Err(failure),
-        Err(_) => Ok(text.to_owned()),
+        Err(_) => Ok((text.to_owned(), globals.account())),
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::exit::Exit;
 use super::list::shown;
 use super::size::{bytes, humane};
-use super::{Failure, Globals};
+use super::{Failure, Globals, json};
 
 /// Show how a file would be cut, without any request
 #[derive(Debug, Args)]
@@ -30,32 +30,24 @@ impl Plan {
         let (what, size) = match (&self.file, self.size) {
             (Some(file), _) => {
                 let name = shown(&file.to_string_lossy()).into_owned();
-                let metadata = std::fs::metadata(file).map_err(|error| Failure {
-                    exit: Exit(3),
-                    message: format!("{name} cannot be read: {error}"),
+                let metadata = std::fs::metadata(file).map_err(|error| {
+                    Failure::new(Exit(3), format!("{name} cannot be read: {error}"))
                 })?;
                 (name, metadata.len())
             }
             (None, size) => ("A file".to_owned(), size.unwrap_or_default()),
         };
-        let plan =
-            chunkferry::Plan::new(size, &Limits::TIKTOK, self.chunk_size).map_err(|error| {
-                Failure {
-                    exit: Exit(3),
-                    message: format!("{what} cannot be sent: {error}."),
-                }
-            })?;
+        let plan = chunkferry::Plan::new(size, &Limits::TIKTOK, self.chunk_size)
+            .map_err(|error| Failure::new(Exit(3), format!("{what} cannot be sent: {error}.")))?;
         if globals.json {
             let ranges: Vec<String> = plan.chunks().map(|chunk| chunk.content_range()).collect();
-            let line = serde_json::json!({
-                "v": 1,
-                "event": "plan",
+            let fields = serde_json::json!({
                 "video_size": plan.video_size(),
                 "chunk_size": plan.chunk_size(),
                 "total_chunk_count": plan.chunk_count(),
                 "content_ranges": ranges,
             });
-            println!("{line}");
+            println!("{}", json::line("plan", None, fields));
             return Ok(Exit::DELIVERED);
         }
         println!("video_size         {size} ({})", humane(size));

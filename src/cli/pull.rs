@@ -11,7 +11,7 @@ use super::exit::Exit;
 use super::list::publish_id;
 use super::render::Screen;
 use super::run::{Place, RunArgs};
-use super::{Failure, Globals};
+use super::{Failure, Globals, json};
 
 /// Let TikTok fetch videos from https URLs, as drafts
 #[derive(Debug, Args)]
@@ -113,14 +113,13 @@ pub(super) struct Cancel {
 
 impl Cancel {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let publish_id = publish_id(globals, &self.id)?;
+        let (publish_id, account) = publish_id(globals, &self.id)?;
         let options = globals.options(globals.state_dir()?);
-        options.cancel(&publish_id, &globals.account()).await?;
+        options.cancel(&publish_id, &account).await?;
         if globals.json {
-            println!(
-                "{}",
-                serde_json::json!({ "v": 1, "event": "cancelled", "publish_id": publish_id })
-            );
+            let fields = serde_json::json!({ "publish_id": publish_id });
+            let account = Some(globals.account_name());
+            println!("{}", json::line("cancelled", account, fields));
         } else {
             eprintln!(
                 "TikTok cancels {}. The same pull again tells how it ended, without a new init.",

@@ -1,73 +1,80 @@
-//! What people and programs see of an upload: bars or lines on stderr, results on stdout.
+//! What people and programs see of an upload: how far it is, on stderr, and results on stdout.
 
-use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use chunkferry::{Draft, Error, ErrorKind, Escaped, Event, Job, Outcome, Plan, Progress};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use super::board::Board;
 use super::exit::Exit;
-use super::pace::Pace;
-use super::size::humane;
-use super::words::{fetched, good_news, numbers, pending_cap, rfc3339};
+use super::size::{humane, typed};
+use super::terminal;
+use super::words::{good_news, pending_cap, rfc3339, sum};
 
 /// How a run shows itself.
 #[derive(Debug)]
 pub(super) struct Screen {
     json: bool,
-    bars: Option<MultiProgress>,
     /// Whether anything is told in words.
     words: bool,
+    board: Board,
 }
 
 impl Screen {
-    /// Bars on a terminal, lines elsewhere; with JSON on stdout no lines besides.
+    /// Lines that are drawn again and again on a terminal, lines that stay elsewhere; with JSON on stdout no lines besides.
     pub(super) fn new(json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
         Self {
             json,
-            bars: terminal.then(MultiProgress::new),
-            words: terminal || !json,
+            words: terminal::draws() || !json,
+            board: Board::default(),
         }
     }
 
     /// A line for people, escaped as a whole: names and what the service says are text from outside.
     pub(super) fn say(&self, text: &str) {
-        let text = Escaped::new(text);
-        match &self.bars {
-            Some(bars) => bars.suspend(|| eprintln!("{text}")),
-            None if self.words => eprintln!("{text}"),
-            None => {}
+        if self.words {
+            eprintln!("{}", Escaped::new(text));
         }
     }
 
-    fn print(&self, line: &str) {
-        let print = || {
-            // A reader that has gone away does not stop an upload.
-            let _ = writeln!(std::io::stdout(), "{line}");
-        };
-        match &self.bars {
-            Some(bars) => bars.suspend(print),
-            None => print(),
-        }
+    /// The views of the jobs of a run.
+    pub(super) fn views(&self, jobs: &[Job], account: &str) -> Vec<View<'_>> {
+        let views: Vec<_> = jobs.iter().map(|job| self.view(job, account)).collect();
+        let files = views.iter().filter(|view| !view.is_url);
+        self.board
+            .measure(files.map(|view| (view.number, view.name.clone())).collect());
+        views
     }
 
-    /// The view of one job.
-    pub(super) fn view(&self, job: &Job, account: &str) -> View<'_> {
+    fn view(&self, job: &Job, account: &str) -> View<'_> {
+        let name = job.name();
         View {
             screen: self,
-            name: job.name(),
+            number: self.board.add(short_name(&name), job.is_url()),
+            name,
             is_url: job.is_url(),
             account: account.to_owned(),
             state: Mutex::new(Shown {
                 id: None,
                 publish_id: None,
                 told: Instant::now(),
-                bar: None,
-                pace: Pace::default(),
+                processing: false,
             }),
+        }
+    }
+
+    /// The last word of a run of several videos: how they have ended, and what that makes of the command.
+    pub(super) fn sum_up(&self, exit: Exit) {
+        let Some(outcomes) = self.board.outcomes() else {
+            return;
+        };
+        self.say(&sum(&outcomes));
+        if self.json {
+            println!(
+                "{}",
+                json!({ "v": 1, "event": "summary", "exit": exit.0, "outcomes": outcomes })
+            );
         }
     }
 }
@@ -76,6 +83,7 @@ impl Screen {
 #[derive(Debug)]
 pub(super) struct View<'a> {
     screen: &'a Screen,
+    number: usize,
     /// The whole path, or the URL as it may be shown.
     name: String,
     is_url: bool,
@@ -88,15 +96,18 @@ struct Shown {
     id: Option<String>,
     publish_id: Option<String>,
     told: Instant,
-    bar: Option<ProgressBar>,
-    pace: Pace,
+    processing: bool,
+}
+
+/// The last part of a path, as a person calls it.
+fn short_name(name: &str) -> &str {
+    let last = name.trim_end_matches('/').rsplit('/').next();
+    last.filter(|name| !name.is_empty()).unwrap_or(name)
 }
 
 impl View<'_> {
-    /// The last part of its path, as a person calls it.
     fn short_name(&self) -> &str {
-        let last = self.name.trim_end_matches('/').rsplit('/').next();
-        last.filter(|name| !name.is_empty()).unwrap_or(&self.name)
+        short_name(&self.name)
     }
 
     fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
@@ -109,17 +120,16 @@ impl View<'_> {
         if !self.screen.json {
             return;
         }
-        fields["v"] = 1.into();
-        fields["event"] = event.into();
         fields["id"] = self.shown().id.clone().into();
         let name = if self.is_url { "url" } else { "file" };
         fields[name] = self.name.clone().into();
-        self.screen.print(&fields.to_string());
+        let line = super::json::line(event, Some(&self.account), fields);
+        println!("{line}");
     }
 
     /// How often [`progress`](Self::progress) is worth calling.
     pub(super) fn tick(&self) -> Duration {
-        Duration::from_millis(if self.screen.bars.is_some() { 100 } else { 500 })
+        Duration::from_millis(if terminal::draws() { 100 } else { 500 })
     }
 
     pub(super) fn event(&self, event: Event) {
@@ -169,6 +179,7 @@ impl View<'_> {
                 say(format!("{reason}; again in {:.1} s", wait.as_secs_f64()));
             }
             Event::SessionLost { reason } => {
+                self.shown().processing = false;
                 self.json("session_lost", json!({ "reason": reason }));
                 say(format!(
                     "the session is lost: {reason}. From the start, in a new one"
@@ -176,7 +187,11 @@ impl View<'_> {
             }
             Event::Processing { publish_id } => {
                 self.json("processing", json!({ "publish_id": publish_id }));
-                self.shown().publish_id = Some(publish_id);
+                let mut shown = self.shown();
+                shown.publish_id = Some(publish_id);
+                shown.processing = true;
+                drop(shown);
+                self.screen.board.process(self.number);
                 say("every byte is accepted; TikTok works on it".into());
             }
             Event::Notice { text } => {
@@ -212,54 +227,34 @@ impl View<'_> {
                 )),
             }
         }
-        let total = plan.map_or(0, |plan| plan.video_size());
-        let bars = self.screen.bars.as_ref();
-        self.shown().bar = bars.map(|bars| bars.add(bar(self.short_name(), total, confirmed)));
+        self.screen.board.begin(self.number);
     }
 
     pub(super) fn progress(&self, progress: Progress) {
+        let text = self.screen.board.progress(self.number, progress);
         let mut shown = self.shown();
-        shown.pace.note(Instant::now(), progress.sent);
-        let text = match self.is_url {
-            true => fetched(&progress, &shown.pace),
-            false => numbers(&progress, &shown.pace),
+        let every = match (self.screen.json, shown.processing) {
+            (true, _) => 1,
+            (false, false) => 10,
+            (false, true) => 60,
         };
-        if let Some(bar) = &shown.bar {
-            bar.set_length(progress.total);
-            bar.set_position(progress.sent);
-            bar.set_message(text.clone());
-        }
-        let every = Duration::from_secs(if self.screen.json { 1 } else { 10 });
-        if shown.told.elapsed() < every || shown.id.is_none() {
+        if shown.told.elapsed() < Duration::from_secs(every) || shown.id.is_none() {
             return;
         }
         shown.told = Instant::now();
-        let has_bar = shown.bar.is_some();
         drop(shown);
         self.json(
             "progress",
             json!({ "bytes": progress.total, "sent": progress.sent, "confirmed": progress.confirmed }),
         );
-        if !has_bar && self.screen.words {
+        if !terminal::draws() {
             self.screen.say(&format!("{}: {text}", self.short_name()));
         }
     }
 
     /// The last line of a video.
     pub(super) fn end(&self, result: &Result<Draft, Error>, exit: Exit, progress: Progress) {
-        let (id_bar, publish_id) = {
-            let mut shown = self.shown();
-            (shown.bar.take(), shown.publish_id.clone())
-        };
-        if let Some(bar) = id_bar {
-            bar.set_position(progress.confirmed);
-            bar.set_message(format!("{} accepted", humane(progress.confirmed)));
-            if result.is_ok() {
-                bar.finish()
-            } else {
-                bar.abandon()
-            }
-        }
+        let publish_id = self.shown().publish_id.clone();
         let name = self.short_name();
         let (outcome, publish_id, sha256, error) = match result {
             Ok(draft) => {
@@ -285,20 +280,28 @@ impl View<'_> {
                     None if error.code() == Some("spam_risk_too_many_pending_share") => {
                         pending_cap(&self.account, None)
                     }
-                    None => error.to_string(),
+                    None if error.is_other_creator() => {
+                        let account = &self.account;
+                        format!(
+                            "{error} (--account NAME, or: chunkferry forget --creator {account})"
+                        )
+                    }
+                    None => match error.needed_rate() {
+                        Some(rate) => format!(
+                            "{error} (--bwlimit {}; --ignore-forecast begins all the same)",
+                            typed(rate)
+                        ),
+                        None => error.to_string(),
+                    },
                 };
                 if error.kind() != ErrorKind::Cancelled {
                     self.screen.say(&message);
                 }
-                let error = json!({
-                    "code": error.code(),
-                    "message": message,
-                    "log_id": error.log_id(),
-                    "who": error.who_must_act().as_str(),
-                });
+                let error = super::json::error(&message, Some(error));
                 (outcome_of(exit, result), publish_id, None, error)
             }
         };
+        self.screen.board.end(self.number, outcome, result.is_ok());
         let retry_at = result.as_ref().err().and_then(Error::retry_at).map(rfc3339);
         self.json(
             "outcome",
@@ -307,6 +310,7 @@ impl View<'_> {
                 "exit": exit.0,
                 "publish_id": publish_id,
                 "sha256": sha256,
+                "creator_known": result.as_ref().ok().map(|draft| draft.creator_known),
                 "bytes": progress.total,
                 "bytes_sent": progress.bytes_sent,
                 "bytes_resent": progress.bytes_resent,
@@ -321,8 +325,7 @@ impl View<'_> {
             // doubled, the name can be told from the field.
             let name = self.name.replace('\\', "\\\\");
             let (publish_id, name) = (Escaped::new(publish_id), Escaped::new(&name));
-            self.screen
-                .print(&format!("{publish_id}\t{outcome}\t{name}"));
+            println!("{publish_id}\t{outcome}\t{name}");
         }
     }
 }
@@ -336,15 +339,4 @@ fn outcome_of(exit: Exit, result: &Result<Draft, Error>) -> &'static str {
         75 | 130 | 143 => "retry",
         _ => "failed",
     }
-}
-
-fn bar(name: &str, total: u64, confirmed: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{prefix:.bold} {bar:28.cyan/dim} {percent:>3}%  {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("█▉▊▋▌▍▎▏ ");
-    ProgressBar::new(total)
-        .with_style(style)
-        .with_prefix(Escaped::new(name).to_string())
-        .with_position(confirmed)
 }

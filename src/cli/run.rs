@@ -13,14 +13,15 @@ use super::render::{Screen, View};
 use super::signals::Signals;
 use super::{Failure, Globals};
 
-/// How long a command that was stopped waits for an init or a call for a token to end; a second signal ends that.
+/// How long a command waits at its end for the last lines of a wire log, and for an init or a call for a token where it was
+/// stopped; a second signal ends that.
 const LAST_CALLS: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Uploads in flight at once
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    pub(super) jobs: u16,
     /// Send a video although it was delivered before
     #[arg(long)]
     again: bool,
@@ -84,15 +85,13 @@ impl RunArgs {
         let names: Vec<_> = jobs.iter().map(Job::name).collect();
         let mut options = adjust(globals.options(state_dir.to_owned()))
             .jobs(self.jobs.into())
+            .check_creator(true)
             .doing(format!("{doing} {}", names.join(" ")));
         if let Some(path) = &self.wire_log {
             options = options.wire_log(path);
         }
         let mut signals = Signals::listen()?;
-        let views: Vec<_> = jobs
-            .iter()
-            .map(|job| screen.view(job, account.name()))
-            .collect();
+        let views = screen.views(&jobs, account.name());
         let engine = match self.open(&options, screen, &mut signals).await {
             Ok(engine) => engine,
             Err((exit, error)) => {
@@ -101,6 +100,7 @@ impl RunArgs {
                 for view in &views {
                     view.end(&result, exit, Progress::default());
                 }
+                screen.sum_up(exit);
                 return Ok(exit);
             }
         };
@@ -114,12 +114,19 @@ impl RunArgs {
         let exit = join_all(runs)
             .await
             .into_iter()
-            .fold(Exit::DELIVERED, Exit::worse);
-        if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
+            .fold(Exit::DELIVERED, Exit::over);
+        let stopped = [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit);
+        if stopped || self.wire_log.is_some() {
             // An init whose answer nobody records is a session that nobody uses.
-            let _ = tokio::time::timeout(LAST_CALLS, engine.close()).await;
+            let closed = tokio::time::timeout(LAST_CALLS, engine.close()).await;
+            if let (Err(_), Some(log)) = (closed, &self.wire_log) {
+                screen.say(&format!("{} does not have all lines.", log.display()));
+            }
+        }
+        if stopped {
             screen.say("Stopped. The same command carries on.");
         }
+        screen.sum_up(exit);
         Ok(exit)
     }
 

@@ -1,31 +1,40 @@
-//! What SIGINT and SIGTERM do.
+//! What SIGINT, SIGTERM and SIGHUP do.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::Failure;
 use super::exit::Exit;
+use super::terminal;
 use super::token::end_commands;
 
-/// SIGINT and SIGTERM: the first stops cleanly, the second at once.
+/// SIGINT, SIGTERM, and SIGHUP as SIGTERM: the first stops cleanly, the second at once. A signal that whoever started this
+/// process has had ignored (`nohup`, or a script's background job) stays ignored.
 #[derive(Debug, Clone)]
 pub(super) struct Signals(watch::Receiver<Option<Exit>>);
 
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failure> {
         let cannot = |error| Failure::temporary(format!("Signals cannot be watched: {error}"));
-        let mut int = signal(SignalKind::interrupt()).map_err(cannot)?;
-        let mut term = signal(SignalKind::terminate()).map_err(cannot)?;
+        let ignored = ignored();
+        let watch = |kind: SignalKind| match ignored & (1 << (kind.as_raw_value() - 1)) {
+            0 => signal(kind).map(Some).map_err(cannot),
+            _ => Ok(None),
+        };
+        let mut int = watch(SignalKind::interrupt())?;
+        let mut term = watch(SignalKind::terminate())?;
+        let mut hangup = watch(SignalKind::hangup())?;
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
             loop {
                 let exit = tokio::select! {
-                    _ = int.recv() => Exit::INTERRUPTED,
-                    _ = term.recv() => Exit::TERMINATED,
+                    () = received(&mut int) => Exit::INTERRUPTED,
+                    () = received(&mut term) => Exit::TERMINATED,
+                    () = received(&mut hangup) => Exit::TERMINATED,
                 };
                 if sender.send_replace(Some(exit)).is_some() {
                     end_commands();
-                    std::process::exit(exit.0.into());
+                    terminal::exit(exit);
                 }
             }
         });
@@ -50,4 +59,19 @@ impl Signals {
             exit = signals.first() => Ok(exit),
         }
     }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// The signals that this process ignores, as a mask; none where the system does not say.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }

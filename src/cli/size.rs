@@ -46,12 +46,21 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     })
 }
 
-/// As [`bytes`], but not zero: for rates.
+/// As [`bytes`], but no less than what is of any use: for rates.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let text = text.trim().trim_end_matches("/s");
     match bytes(text)? {
-        0 => Err("a rate of zero would never end".into()),
+        0..1_000 => Err("an upload has one hour, so a rate is at least 1kB a second".into()),
         rate => Ok(rate),
+    }
+}
+
+/// A rate as [`rate`] reads it.
+pub(super) fn typed(rate: u64) -> String {
+    match rate {
+        _ if rate.is_multiple_of(1_000_000) => format!("{}MB", rate / 1_000_000),
+        _ if rate.is_multiple_of(1_000) => format!("{}KB", rate / 1_000),
+        _ => rate.to_string(),
     }
 }
 
@@ -93,6 +102,11 @@ mod tests {
                 .is_err_and(|message| message.contains("10MB") && message.contains("10MiB"))
         );
         assert_eq!(rate("30MB/s"), Ok(30_000_000));
-        assert!(rate("0").is_err());
+        for slow in ["0", "1B", "999"] {
+            assert!(rate(slow).is_err(), "{slow}");
+        }
+        for rate in [1_000, 1_300, 14_000, 2_000_000, 2_500_000] {
+            assert_eq!(super::rate(&typed(rate)), Ok(rate));
+        }
     }
 }

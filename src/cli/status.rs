@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::exit::Exit;
 use super::list::publish_id;
-use super::{Failure, Globals};
+use super::{Failure, Globals, json};
 
 /// Ask the service how far an upload is
 #[derive(Debug, Args)]
@@ -22,22 +22,20 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let publish_id = publish_id(globals, &self.id)?;
-        let (options, account) = (globals.options(globals.state_dir()?), globals.account());
+        let (publish_id, account) = publish_id(globals, &self.id)?;
+        let options = globals.options(globals.state_dir()?);
         let mut wait = Duration::from_secs(1);
         loop {
             let status = options.ask_status(&publish_id, &account).await?;
             if globals.json {
-                let line = serde_json::json!({
-                    "v": 1,
-                    "event": "status",
+                let fields = serde_json::json!({
                     "publish_id": publish_id,
                     "status": status.status,
                     "fail_reason": status.fail_reason,
                     "uploaded_bytes": status.uploaded_bytes,
                     "downloaded_bytes": status.downloaded_bytes,
                 });
-                println!("{line}");
+                println!("{}", json::line("status", Some(account.name()), fields));
             } else {
                 let reason = status
                     .fail_reason

@@ -1,17 +1,18 @@
 //! Where the command gets access tokens from.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chunkferry::{Secret, TokenError, TokenSource};
+use chunkferry::{Escaped, Secret, TokenError, TokenSource};
 use futures::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+use tokio::process::{Child, ChildStderr, Command};
 
 type Token = Result<Secret, TokenError>;
 
@@ -144,66 +145,154 @@ impl Pipe {
     }
 }
 
-/// Runs the command by the shell, in a process group of its own, and takes the first line it prints.
+/// Runs the command by the shell, in a process group of its own, and takes the first line it prints. What it says on its
+/// standard error is shown. The group ends with the command.
 async fn run(command: &str) -> Token {
     let mut child = Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
+        .stderr(Stdio::piped())
         .process_group(0)
         .spawn()?;
     let leader = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-    let group = leader.map(Group::new);
-    let stdout = child.stdout.take();
-    let ended = async {
-        let mut printed = Vec::new();
-        if let Some(stdout) = stdout {
-            stdout.take(MOST + 1).read_to_end(&mut printed).await?;
+    let group = leader.map(Group);
+    running().extend(leader);
+    let heard = child.stderr.take().map(|stderr| tokio::spawn(hear(stderr)));
+    let ended = tokio::time::timeout(PATIENCE, printed(&mut child, group)).await;
+    // Something that has left the group may hold the pipe open.
+    let said = async { heard?.await.ok()? };
+    let said = tokio::time::timeout(GRACE, said).await.ok().flatten();
+    let Ok(ended) = ended else {
+        let seconds = PATIENCE.as_secs();
+        let text = format!("--token-command did not end within {seconds} s");
+        return Err(TokenError::temporary(text));
+    };
+    match ended? {
+        Some((printed, status)) if status.success() => Ok(known(token_of(&printed))),
+        Some((_, status)) => {
+            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+            Err(format!("No access token: --token-command failed ({status}{said}).").into())
         }
-        // One that prints without end would not end either.
-        let status = match printed.len() as u64 > MOST {
-            true => None,
-            false => Some(child.wait().await?),
+        None => Err("No access token: --token-command printed more than 64 KiB.".into()),
+    }
+}
+
+/// How long is waited for the last words of a command that has ended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What the command prints until it ends, and how it ends; `None` for one that prints without end.
+async fn printed(
+    child: &mut Child,
+    group: Option<Group>,
+) -> io::Result<Option<(Vec<u8>, ExitStatus)>> {
+    let (mut printed, mut stdout) = (Vec::new(), child.stdout.take());
+    let mut group = Some(group);
+    let mut ended = None;
+    loop {
+        let more = async {
+            match &mut stdout {
+                Some(stdout) => stdout.read_buf(&mut printed).await,
+                None => std::future::pending().await,
+            }
         };
-        io::Result::Ok((printed, status))
-    };
-    let (printed, status) = match tokio::time::timeout(PATIENCE, ended).await {
-        Ok(ended) => ended?,
-        Err(_) => {
-            let seconds = PATIENCE.as_secs();
-            let text = format!("--token-command did not end within {seconds} s");
-            return Err(TokenError::temporary(text));
+        tokio::select! {
+            read = more => match read? {
+                0 => stdout = None,
+                _ if printed.len() as u64 > MOST => return Ok(None),
+                _ => {}
+            },
+            status = child.wait(), if ended.is_none() => {
+                ended = Some(status?);
+                // What it has left behind would hold the pipe open.
+                drop(group.take());
+            }
+            () = tokio::time::sleep(GRACE), if ended.is_some() => stdout = None,
         }
-    };
-    let Some(status) = status else {
-        return Err("No access token: --token-command printed more than 64 KiB.".into());
-    };
-    if let Some(group) = group {
-        group.has_ended();
+        if let (None, Some(status)) = (&stdout, ended) {
+            return Ok(Some((printed, status)));
+        }
     }
-    if !status.success() {
-        return Err(format!("No access token: --token-command failed ({status}).").into());
+}
+
+/// Shows what the command says, line by line as it comes; the last line, for the message about its failure.
+async fn hear(stderr: ChildStderr) -> Option<String> {
+    let mut lines = tokio::io::BufReader::new(stderr).split(b'\n');
+    let (mut last, mut shown) = (None, 0);
+    while let Ok(Some(line)) = lines.next_segment().await {
+        shown += line.len() as u64;
+        let line = without_secrets(String::from_utf8_lossy(&line).trim());
+        // One that never stops is read on, so that it can end.
+        if shown <= MOST && !line.is_empty() {
+            eprintln!("--token-command: {}", Escaped::new(&line));
+            last = Some(line);
+        }
     }
-    Ok(token_of(&printed))
+    last
+}
+
+/// The last tokens that commands have printed.
+static TOKENS: Mutex<VecDeque<Secret>> = Mutex::new(VecDeque::new());
+
+fn known(token: Secret) -> Secret {
+    let mut tokens = TOKENS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !token.is_empty() && !tokens.contains(&token) {
+        tokens.push_back(token.clone());
+    }
+    while tokens.len() > 16 {
+        tokens.pop_front();
+    }
+    token
+}
+
+/// What a command says may hold secrets, as when its shell repeats each line it runs: tokens that it has printed, those that
+/// look like the service's, and the fields of its OAuth requests.
+fn without_secrets(text: &str) -> String {
+    const MARKS: [&str; 8] = [
+        "act.",
+        "rft.",
+        "clt.",
+        "client_secret",
+        "access_token",
+        "refresh_token",
+        "Bearer",
+        "bearer",
+    ];
+    let mut text = text.to_owned();
+    for token in TOKENS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        text = text.replace(token.expose(), "REDACTED");
+    }
+    let of_secret = |c: char| c.is_ascii_alphanumeric() || "._-!*~%+/".contains(c);
+    for mark in MARKS {
+        let mut from = 0;
+        while let Some(found) = text[from..].find(mark) {
+            let at = from + found;
+            let inside = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
+            // Behind the name of a field: what parts it from its value.
+            let rest = &text[at + mark.len()..];
+            let value =
+                rest.trim_start_matches(|c: char| !mark.ends_with('.') && " \"'=:\\".contains(c));
+            let start = if mark.ends_with('.') {
+                at
+            } else {
+                text.len() - value.len()
+            };
+            let end = text.len() - value.trim_start_matches(of_secret).len();
+            from = at + mark.len();
+            if !inside && end > from.max(start) {
+                text.replace_range(start..end, "REDACTED");
+                from = start + "REDACTED".len();
+            }
+        }
+    }
+    text
 }
 
 /// The process groups of the commands that are running.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// The processes that a command has started; killed when this is dropped before the command has ended.
+/// A command and the processes that it has started: killed when this is dropped.
 struct Group(Pid);
-
-impl Group {
-    fn new(leader: Pid) -> Self {
-        running().push(leader);
-        Self(leader)
-    }
-
-    fn has_ended(self) {
-        running().retain(|group| *group != self.0);
-    }
-}
 
 impl Drop for Group {
     fn drop(&mut self) {
@@ -226,4 +315,38 @@ fn kill(group: Pid) {
 
 fn running() -> MutexGuard<'static, Vec<Pid>> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_says_holds_no_secret() {
+        known(Secret::new("odd-token"));
+        let rows = [
+            ("+ echo act.lena!4518.va", "+ echo REDACTED"),
+            ("it gave odd-token.", "it gave REDACTED."),
+            (
+                "curl -d client_secret=s3cr3t&refresh_token=rft.1!x -H 'Authorization: Bearer abc'",
+                "curl -d client_secret=REDACTED&refresh_token=REDACTED -H 'Authorization: Bearer REDACTED'",
+            ),
+            (
+                r#"{"access_token": "abc", "expires_in": 3600}"#,
+                r#"{"access_token": "REDACTED", "expires_in": 3600}"#,
+            ),
+            (
+                "the contract. is signed; compact.",
+                "the contract. is signed; compact.",
+            ),
+            (
+                "curl: (6) Could not resolve host",
+                "curl: (6) Could not resolve host",
+            ),
+            ("access_token", "access_token"),
+        ];
+        for (said, shown) in rows {
+            assert_eq!(without_secrets(said), shown);
+        }
+    }
 }

@@ -30,6 +30,9 @@ pub(super) struct Upload {
     /// Bytes a second for all files together, such as 30MB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     bwlimit: Option<u64>,
+    /// Begin although --bwlimit is too low for the hour of an upload. The message that refuses such a file names this option
+    #[arg(long, hide = true)]
+    ignore_forecast: bool,
     /// Do not hash: changes are told by size and time alone
     #[arg(long)]
     no_ledger: bool,
@@ -72,17 +75,13 @@ fn read_mode(text: &str) -> Result<ReadMode, String> {
 }
 
 impl Upload {
-    pub(super) async fn run(self, mut globals: Globals) -> Result<Exit, Failure> {
-        if self
-            .files
-            .iter()
-            .any(|file| is_url(&file.to_string_lossy()) && !file.exists())
-        {
-            return Err(Failure::usage(
-                "A URL is fetched by TikTok, not sent from here: chunkferry pull URL.",
-            ));
+    pub(super) async fn run(mut self, mut globals: Globals) -> Result<Exit, Failure> {
+        self.files.iter().try_for_each(|file| is_file(file))?;
+        if self.emulator {
+            leave_aside(&mut globals)?;
         }
         let screen = Screen::new(globals.json);
+        self.share_rate(&screen).await;
         let mut local = None;
         let state_dir = if self.emulator {
             let emulator = Local::start().await?;
@@ -121,12 +120,39 @@ impl Upload {
         ended
     }
 
+    /// Files that go at once share the rate. Where one of them could so outlive its hour, fewer go at once.
+    async fn share_rate(&mut self, screen: &Screen) {
+        let Some(rate) = self
+            .bwlimit
+            .filter(|_| !self.ignore_forecast && self.files.len() > 1)
+        else {
+            return;
+        };
+        let files = self.files.clone();
+        let sizes = tokio::task::spawn_blocking(move || {
+            let sizes = files.iter().filter_map(|file| std::fs::metadata(file).ok());
+            sizes.map(|metadata| metadata.len()).collect()
+        });
+        // A drive that does not answer keeps nobody waiting; then nothing is known of the sizes.
+        let Ok(Ok(sizes)) = tokio::time::timeout(PATIENCE, sizes).await else {
+            return;
+        };
+        let jobs = at_once(sizes, rate, self.run.jobs);
+        if jobs < self.run.jobs {
+            self.run.jobs = jobs;
+            screen.say(&format!(
+                "So that each file ends within its hour at this --bwlimit, {jobs} of them go at once."
+            ));
+        }
+    }
+
     fn job(&self, file: &Path, account: &Account) -> Job {
         let mut job = self
             .run
             .job(Job::file(file), account)
             .read(self.read)
             .allow_writer(self.allow_writer)
+            .ignore_forecast(self.ignore_forecast)
             .ledger(if self.no_ledger {
                 Ledger::Off
             } else {
@@ -143,6 +169,84 @@ impl Upload {
         }
         job
     }
+}
+
+/// How long a drive may take to tell the sizes of files.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes per second, times this, is what a rate carries within the hour of an upload with something to spare.
+const HOUR: u64 = 3_300;
+
+/// How many of `jobs` uploads of files of these sizes can share a rate so that each ends in time.
+fn at_once(mut sizes: Vec<u64>, rate: u64, jobs: u16) -> u16 {
+    sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
+    let fits = |jobs: &u16| {
+        let together: u64 = sizes.iter().take(usize::from(*jobs)).sum();
+        together <= rate.saturating_mul(HOUR)
+    };
+    (1..=jobs).rev().find(fits).unwrap_or(1)
+}
+
+/// Whether this can be the name of a file at all.
+fn is_file(file: &Path) -> Result<(), Failure> {
+    let text = file.to_string_lossy().to_lowercase();
+    let is_web = ["http:/", "https:/"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if (is_url(&text) || is_web) && !file.exists() {
+        return Err(Failure::usage(
+            "A URL is fetched by TikTok, not sent from here: chunkferry pull URL.",
+        ));
+    }
+    if file == Path::new("-") {
+        return Err(Failure::usage(
+            "A video cannot come from standard input: it is read again whenever something goes wrong. Write it to a file first, and upload that. (A file of this name is ./-)",
+        ));
+    }
+    Ok(())
+}
+
+/// What stands for another API, journal or token means nothing to an emulator within the command. On the command line it
+/// is an error: a job that posts nothing must not look like one that posts. From the environment it is left aside, and
+/// that is said.
+fn leave_aside(globals: &mut Globals) -> Result<(), Failure> {
+    const OTHERS: [(&str, &str, &str); 7] = [
+        ("api_base", "--api-base", "CHUNKFERRY_API_BASE"),
+        ("state_dir", "--state-dir", "CHUNKFERRY_STATE_DIR"),
+        ("token_file", "--token-file", "CHUNKFERRY_TOKEN_FILE"),
+        (
+            "token_command",
+            "--token-command",
+            "CHUNKFERRY_TOKEN_COMMAND",
+        ),
+        ("ca_file", "--ca-file", "CHUNKFERRY_CA_FILE"),
+        ("upload_host", "--upload-host", "CHUNKFERRY_UPLOAD_HOST"),
+        ("allow_http", "--allow-http", "CHUNKFERRY_ALLOW_HTTP"),
+    ];
+    if let Some((_, option, _)) = OTHERS.iter().find(|(id, ..)| globals.is_given(id)) {
+        return Err(Failure::usage(format!(
+            "--emulator uploads to an emulator inside this command, which has a journal and a token of its own, and posts nothing: {option} cannot go with it. To upload to another one, leave out --emulator."
+        )));
+    }
+    let variables = OTHERS.iter().map(|(.., variable)| *variable);
+    let set = variables
+        .chain(["TIKTOK_ACCESS_TOKEN"])
+        .filter(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
+    let set: Vec<&str> = set.collect();
+    if !set.is_empty() {
+        eprintln!(
+            "--emulator posts nothing at TikTok and leaves aside what the environment says: {}.",
+            set.join(", ")
+        );
+    }
+    globals.api_base = None;
+    globals.state_dir = None;
+    globals.token_file = None;
+    globals.token_command = None;
+    globals.ca_file = None;
+    globals.upload_host = None;
+    globals.allow_http = false;
+    Ok(())
 }
 
 /// `--emulator`: everything of it ends with the command.
@@ -169,5 +273,20 @@ impl Local {
                 session.publish_id
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_share_a_rate_as_all_end_in_time() {
+        let mb = 1_000_000;
+        assert_eq!(at_once(vec![46 * mb, 46 * mb], 20_000, 2), 1);
+        assert_eq!(at_once(vec![46 * mb, 46 * mb], 30_000, 2), 2);
+        assert_eq!(at_once(vec![mb, 46 * mb, mb], 15_000, 3), 3);
+        assert_eq!(at_once(vec![46 * mb, 46 * mb], 1_000, 2), 1);
+        assert_eq!(at_once(vec![], 1_000, 64), 64);
     }
 }

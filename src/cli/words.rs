@@ -1,45 +1,56 @@
 //! Numbers, times and endings in words.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use chunkferry::{Draft, Outcome, Progress};
 
+use super::gauge::clock;
 use super::pace::Pace;
 use super::size::humane;
 
-/// The numbers beside a bar: sent and accepted told apart.
-pub(super) fn numbers(progress: &Progress, pace: &Pace) -> String {
-    let mut text = format!(
-        "{} sent, {} accepted of {}",
-        humane(progress.sent),
-        humane(progress.confirmed),
-        humane(progress.total)
-    );
-    text.push_str(&outlook(progress, pace));
-    text
+/// How far a file is, in ever fewer words: sent and accepted told apart first.
+pub(super) fn numbers(progress: &Progress, pace: &Pace) -> Vec<String> {
+    if progress.total == 0 {
+        return Vec::new();
+    }
+    let (sent, total) = (humane(progress.sent), humane(progress.total));
+    let accepted = humane(progress.confirmed);
+    let outlook = outlook(progress, pace);
+    let mut words = vec![
+        format!("{sent} sent, {accepted} accepted of {total}"),
+        format!("{sent} of {total}"),
+    ];
+    words
+        .iter_mut()
+        .for_each(|words| words.extend(outlook.first().map(|all| format!("  {all}"))));
+    words.extend(outlook);
+    words
 }
 
-/// The numbers of a URL that the service fetches. Its size may be unknown.
-pub(super) fn fetched(progress: &Progress, pace: &Pace) -> String {
+/// How far a URL is that the service fetches. Its size may be unknown.
+pub(super) fn fetched(progress: &Progress, pace: &Pace) -> Vec<String> {
     let sent = humane(progress.sent);
     if progress.total == progress.sent {
-        return format!("{sent} fetched");
+        return vec![format!("{sent} fetched")];
     }
-    let left = outlook(progress, pace);
-    format!("{sent} fetched of {}{left}", humane(progress.total))
+    let outlook = outlook(progress, pace);
+    let all = outlook
+        .first()
+        .map(|all| format!("  {all}"))
+        .unwrap_or_default();
+    let words = format!("{sent} fetched of {}{all}", humane(progress.total));
+    [words].into_iter().chain(outlook).collect()
 }
 
-fn outlook(progress: &Progress, pace: &Pace) -> String {
+/// The rate and the time that is left, and the time alone; nothing before something was measured.
+fn outlook(progress: &Progress, pace: &Pace) -> Vec<String> {
     let left = pace.seconds_for(progress.total.saturating_sub(progress.sent));
-    match (pace.rate(), left) {
-        (Some(rate), Some(left)) => format!(
-            "  {}/s  {}:{:02} left",
-            humane(rate as u64),
-            left / 60,
-            left % 60
-        ),
-        _ => String::new(),
-    }
+    let Some((rate, left)) = pace.rate().zip(left) else {
+        return Vec::new();
+    };
+    let left = format!("{} left", clock(left));
+    vec![format!("{}/s  {left}", humane(rate as u64)), left]
 }
 
 pub(super) fn good_news(name: &str, account: &str, draft: &Draft) -> String {
@@ -48,16 +59,21 @@ pub(super) fn good_news(name: &str, account: &str, draft: &Draft) -> String {
         .map(|at| format!(" since {}", when(at)))
         .unwrap_or_default();
     let id = &draft.publish_id;
+    // What is not known is not claimed: the name is the user's own, and the token may be anybody's.
+    let inbox = match draft.creator_known {
+        true => format!("{account}'s inbox"),
+        false => format!("the inbox of the creator whose token was used (account {account})"),
+    };
     match draft.outcome {
         Outcome::AlreadyDelivered => {
             format!(
-                "{name} is already in {account}'s inbox{since} ({id}). Nothing sent. To send it again: --again"
+                "{name} is already in {inbox}{since} ({id}). Nothing sent. To send it again: --again"
             )
         }
         Outcome::Sent => format!(
             "{name} is with TikTok ({id}); the inbox is not confirmed. The same command follows it to the end."
         ),
-        _ => format!("{name} is in {account}'s inbox ({id})."),
+        _ => format!("{name} is in {inbox} ({id})."),
     }
 }
 
@@ -88,6 +104,29 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time)
         .map(|time| time.to_string())
         .unwrap_or_default()
+}
+
+/// How the videos of a run have ended, each outcome with its number: `2 delivered, 1 failed`.
+pub(super) fn sum(outcomes: &BTreeMap<&str, usize>) -> String {
+    const WORDS: [(&str, &str, &str); 8] = [
+        ("delivered", "delivered", "delivered"),
+        (
+            "already_delivered",
+            "already delivered",
+            "already delivered",
+        ),
+        ("sent", "handed over", "handed over"),
+        ("failed", "failed", "failed"),
+        ("source_changed", "changed", "changed"),
+        ("needs_person", "needs a person", "need a person"),
+        ("unknown", "unknown", "unknown"),
+        ("retry", "to run again", "to run again"),
+    ];
+    let counted = WORDS.iter().filter_map(|(outcome, one, many)| {
+        let number = *outcomes.get(outcome)?;
+        Some(format!("{number} {}", if number == 1 { one } else { many }))
+    });
+    counted.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

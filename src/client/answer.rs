@@ -1,6 +1,5 @@
 //! What arrives for a request, or why nothing did.
 
-use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
@@ -15,7 +14,7 @@ const LONGEST: usize = 64 * 1024;
 
 /// The body of an answer, as far as it came.
 pub(super) struct Arrived {
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     /// Why it did not come to its end: what is there may be whole all the same, as some servers end a connection without
     /// saying so.
     pub(super) broke_off: Option<Failure>,
@@ -36,24 +35,22 @@ pub(super) async fn drain(mut answer: reqwest::Response) -> Arrived {
 }
 
 impl Arrived {
-    /// The body without the compression that some gateways apply though no request asks for it.
-    pub(super) fn decoded(&self, headers: &HeaderMap) -> Cow<'_, [u8]> {
+    /// Takes off the compression that some gateways apply though no request asks for it.
+    pub(super) fn decoded(mut self, headers: &HeaderMap) -> Self {
         let encoding = text(headers, &CONTENT_ENCODING).unwrap_or_default();
-        if !matches!(
+        if matches!(
             encoding.trim().to_ascii_lowercase().as_str(),
             "gzip" | "x-gzip"
         ) {
-            return (&self.body).into();
-        }
-        let mut decoded = Vec::new();
-        let read = MultiGzDecoder::new(&*self.body)
-            .take(LONGEST as u64)
-            .read_to_end(&mut decoded);
-        match read {
+            let mut decoded = Vec::new();
+            let decoder = MultiGzDecoder::new(&*self.body);
+            let read = decoder.take(LONGEST as u64).read_to_end(&mut decoded);
             // It may be called compressed and be in the clear.
-            Err(_) if decoded.is_empty() => (&self.body).into(),
-            _ => decoded.into(),
+            if read.is_ok() || !decoded.is_empty() {
+                self.body = decoded;
+            }
         }
+        self
     }
 }
 

@@ -8,6 +8,7 @@ use reqwest::header::{
 };
 use serde_json::json;
 
+use super::log::Seen;
 use super::{Client, text, unanswered};
 use crate::answer::{Call, Failure};
 use crate::remote::{Look, Remote};
@@ -54,13 +55,16 @@ impl Client {
             Err(Failure::Lost(format!("none within {seconds} s")))
         });
         let (answer, result) = match looked {
-            Ok((headers, look)) => (Some((look.http_status, headers)), Ok(look)),
+            // The bytes of a video are not logged.
+            Ok((headers, look)) => {
+                let seen = Seen::new(look.http_status, headers, Vec::new());
+                (Some(seen), Ok(look))
+            }
             Err(error) => (None, Err(error)),
         };
         let host = remote.url().host_str().unwrap_or_default();
         let request = json!({ "method": method.as_str(), "url": remote.shown() });
-        let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
-        self.log(Call::Look, host, request, answer, started, &result);
+        self.log(Call::Look, host, request, answer.as_ref(), started, &result);
         result
     }
 

@@ -6,6 +6,7 @@ use futures::Stream;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
 use serde_json::json;
 
+use super::log::Seen;
 use super::{Client, drain, retry_after, text};
 use crate::answer::{Call, Failure, Put};
 use crate::body::{Body, Meter, Piece};
@@ -47,25 +48,24 @@ impl Client {
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
             // The connection serves the next chunk only if this answer was read to its end; the task that owns it needs
             // one turn to notice.
-            let _ = drain(answer).await;
+            let body = drain(answer).await.decoded(&headers).body;
             tokio::task::yield_now().await;
-            Ok((status, headers))
+            Ok((status, headers, body))
         };
         let answered = tokio::select! {
             answered = exchange => answered,
             dead = watch(&meter, self.waits, chunk.size()) => Err(Failure::Lost(dead)),
         };
         let (answer, result) = match answered {
-            Ok((status, headers)) => {
+            Ok((status, headers, body)) => {
                 let result = self.put_answered(status, &headers, chunk, &meter);
-                (Some((status, headers)), result)
+                (Some(Seen::new(status, headers, body)), result)
             }
             Err(error) => (None, Err(meter.take_fault().map_or(error, Failure::Source))),
         };
         let request =
             json!({ "content_range": chunk.content_range(), "content_type": content_type });
-        let answer = answer.as_ref().map(|(status, headers)| (*status, headers));
-        self.log(Call::Put, &host, request, answer, started, &result);
+        self.log(Call::Put, &host, request, answer.as_ref(), started, &result);
         result
     }
 

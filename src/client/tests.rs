@@ -265,3 +265,37 @@ async fn waiting_for_a_very_low_rate_is_no_stall() {
     let answer = send(&client, &base, len, body).await;
     assert_eq!(answer.expect("it is our own doing").said, Said::Accepted);
 }
+
+#[tokio::test]
+async fn a_request_without_a_connection_has_never_left_and_one_with_a_connection_may_have() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = listener.local_addr().expect("an address");
+    let closed = TcpListener::bind("127.0.0.1:0").and_then(|nobody| nobody.local_addr());
+    let closed = closed.expect("an address");
+    // Says something that is no TLS, and takes what a caller sends.
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"220 ready\r\n");
+        }
+    });
+    // Takes connections, and never says a word.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mute = listener.local_addr().expect("an address");
+    for (base, never_left) in [
+        (format!("http://{closed}"), true),
+        (format!("https://{closed}"), true),
+        ("https://nobody.invalid".to_owned(), true),
+        (format!("https://{silent}"), true),
+        (format!("https://{mute}"), true),
+        (format!("http://{silent}"), false),
+        (format!("http://{mute}"), false),
+    ] {
+        let asked = client(&base)
+            .status(&Secret::new("act.lena.1"), "v~1")
+            .await;
+        let error = asked.expect_err("no answer");
+        assert_eq!(error.never_left(), never_left, "{base}: {error}");
+    }
+}

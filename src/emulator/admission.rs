@@ -9,8 +9,10 @@ use hyper::{Method, Version};
 use serde_json::json;
 use url::{Host, Url};
 
-use super::answer::{closing, json_answer};
+use super::answer::{Refusal, closing, json_answer};
+use super::api;
 use super::creator::bearer;
+use super::shared::Shared;
 use super::tls;
 
 /// The longest bearer token that is taken, in bytes; tokens of the service have about 70.
@@ -44,6 +46,11 @@ impl Hosts {
         Ok(Self { named })
     }
 
+    /// The names that the user gave.
+    pub(crate) fn named(&self) -> &[String] {
+        &self.named
+    }
+
     fn serve(&self, host: &Host<String>) -> bool {
         let Host::Domain(name) = host else {
             return true;
@@ -51,7 +58,7 @@ impl Hosts {
         let name = plain(name);
         !name.contains('.')
             || name.ends_with(".localhost")
-            || tls::NAMES.contains(&&*name)
+            || tls::SERVICE.contains(&&*name)
             || self.named.contains(&name)
     }
 }
@@ -73,8 +80,8 @@ fn host(authority: &str) -> Option<Host<String>> {
 }
 
 /// The answer to a request that is not served; `None`: it is.
-pub(crate) fn refuse(parts: &Parts, hosts: &Hosts) -> Option<Response> {
-    let refused = match check_host(parts, hosts) {
+pub(crate) fn refuse(parts: &Parts, shared: &Shared) -> Option<Response> {
+    let refused = match check_host(parts, &shared.hosts) {
         Err((status, why)) => (status, "misdirected_request", why),
         Ok(()) if is_foreign(parts) => {
             // The page's own script reads the sentence there.
@@ -88,8 +95,10 @@ pub(crate) fn refuse(parts: &Parts, hosts: &Hosts) -> Option<Response> {
         Ok(()) => return None,
     };
     let (status, code, message) = refused;
-    let body = json!({ "error": { "code": code, "message": message } });
-    Some(closing(json_answer(status, &body)))
+    let mut world = shared.world();
+    let settings = world.settings(None);
+    let refusal = Refusal::no_call(status, code, message);
+    Some(closing(api::refuse(&mut world, refusal, &settings)))
 }
 
 /// Every host that the head names must be served. HTTP/1.1 must name one, once (RFC 9112, 3.2).

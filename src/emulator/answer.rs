@@ -62,6 +62,15 @@ impl Refusal {
         Self::new("invalid_params", message)
     }
 
+    /// Why a request is refused that is no call at all. The service documents no code for that.
+    pub(crate) fn no_call(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code: code.to_owned(),
+            message: message.into(),
+        }
+    }
+
     /// Creator info answers these codes under HTTP 200 on purpose (D CI).
     pub(crate) fn under_200(mut self) -> Self {
         if self.code.starts_with("spam_risk") || self.code == "reached_active_user_cap" {
@@ -130,11 +139,11 @@ pub(crate) fn empty_answer(status: u16) -> Response {
     response
 }
 
-/// An answer of the upload host: a status, perhaps progress, and hardly ever a body.
+/// An answer of the upload host: a status, perhaps progress, and a body that says nothing.
 pub(crate) fn put_answer(status: u16, progress: Option<&str>, settings: &Settings) -> Response {
     let mut response = match settings.put_body {
-        PutBody::Empty => empty_answer(status),
         PutBody::Null => json_answer(status, &Value::Null),
+        PutBody::Empty => empty_answer(status),
         PutBody::Object => json_answer(status, &json!({})),
     };
     if let Some(Ok(progress)) = progress.map(HeaderValue::from_str) {

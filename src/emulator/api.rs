@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::shared::Shared;
 use super::tokens::Unfit;
 use super::world::World;
-use super::{canned, consent, oauth, people, publish, pull};
+use super::{canned, consent, oauth, people, publish, pull, videos};
 
 /// Handles one API call.
 pub(crate) async fn answer(
@@ -118,7 +118,8 @@ fn perform_for_token(world: &mut World, call: &Call, settings: &Settings) -> Res
     envelope(outcome, settings, &log_id)
 }
 
-fn refuse(world: &mut World, refusal: Refusal, settings: &Settings) -> Response {
+/// Refuses a call, or what is none, in the envelope.
+pub(crate) fn refuse(world: &mut World, refusal: Refusal, settings: &Settings) -> Response {
     let log_id = world.log_id();
     envelope(Err(refusal), settings, &log_id)
 }
@@ -151,6 +152,8 @@ fn dispatch(world: &mut World, call: &Call, token: &str, settings: &Settings) ->
         Endpoint::Cancel => publish::cancel(world, call, settings),
         Endpoint::CreatorInfo => people::creator_info(world, call, settings),
         Endpoint::UserInfo => people::user_info(world, call, token, settings),
+        Endpoint::VideoList => videos::list(world, call, token, settings),
+        Endpoint::VideoQuery => videos::query(world, call, token, settings),
         Endpoint::Put | Endpoint::Authorize | Endpoint::Token | Endpoint::Revoke => Err(
             Refusal::new("internal_error", "this is no call with a token"),
         ),

@@ -81,6 +81,12 @@ impl Clock {
         since.unwrap_or_default().saturating_add(moment.0).as_secs()
     }
 
+    /// Milliseconds since the Unix epoch, as the server believes them.
+    pub(crate) fn unix_millis(&self, moment: Moment) -> u64 {
+        let since = self.wall(moment).duration_since(SystemTime::UNIX_EPOCH);
+        u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// The wall-clock time a moment stands for, for HTTP dates: never past the year 9999.
     pub(crate) fn wall(&self, moment: Moment) -> SystemTime {
         self.epoch

@@ -22,6 +22,10 @@ pub enum Endpoint {
     CreatorInfo,
     /// Asks who the creator is.
     UserInfo,
+    /// Asks for the creator's public videos.
+    VideoList,
+    /// Asks for some of the creator's public videos.
+    VideoQuery,
     /// Asks the creator for consent.
     Authorize,
     /// Gives or renews tokens.
@@ -31,7 +35,7 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::InboxInit,
         Self::DirectInit,
         Self::PhotoInit,
@@ -40,6 +44,8 @@ impl Endpoint {
         Self::Cancel,
         Self::CreatorInfo,
         Self::UserInfo,
+        Self::VideoList,
+        Self::VideoQuery,
         Self::Authorize,
         Self::Token,
         Self::Revoke,
@@ -57,6 +63,8 @@ impl Endpoint {
             Self::Cancel => "cancel",
             Self::CreatorInfo => "creator_info",
             Self::UserInfo => "user_info",
+            Self::VideoList => "video_list",
+            Self::VideoQuery => "video_query",
             Self::Authorize => "authorize",
             Self::Token => "token",
             Self::Revoke => "revoke",
@@ -79,17 +87,19 @@ impl Endpoint {
             Self::Status => Some(settings.status_per_minute),
             Self::CreatorInfo => Some(settings.creator_info_per_minute),
             Self::UserInfo => Some(settings.user_info_per_minute),
+            Self::VideoList => Some(settings.video_list_per_minute),
+            Self::VideoQuery => Some(settings.video_query_per_minute),
             Self::Put | Self::Cancel | Self::Authorize | Self::Token | Self::Revoke => None,
         }
     }
 
-    /// The scopes of which a token needs one.
+    /// The scopes of which a token needs one. Where a call names fields, each of them has its own.
     pub(crate) fn scopes(self) -> &'static [&'static str] {
         match self {
             Self::InboxInit => &["video.upload"],
             Self::DirectInit | Self::CreatorInfo => &["video.publish"],
             Self::PhotoInit | Self::Status | Self::Cancel => &["video.publish", "video.upload"],
-            Self::UserInfo => &["user.info.basic"],
+            Self::UserInfo | Self::VideoList | Self::VideoQuery => &[],
             Self::Put | Self::Authorize | Self::Token | Self::Revoke => &[],
         }
     }

@@ -9,7 +9,7 @@ impl World {
     ///
     /// `owner`: only a draft of this creator.
     pub(crate) fn post(&mut self, publish_id: &str, owner: Option<&str>) -> Result<(), String> {
-        self.decide(publish_id, owner, Verdict::Posted)
+        self.decide(publish_id, owner, Verdict::Posted(self.now()))
     }
 
     /// The creator throws a draft away. The documents name no status for that, so it stays

@@ -32,6 +32,8 @@ const STYLE: &str = include_str!("page/page.css");
 const AVATAR: &str = include_str!("page/avatar.svg");
 const SCRIPT: &str = include_str!("page/page.js");
 
+const EMBED: &str = r#"<blockquote cite="{}"><a href="{}">{}</a></blockquote>"#;
+
 /// Nothing may come from elsewhere, and no markup that slipped through could run.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     img-src 'self' data:; media-src 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -76,6 +78,11 @@ fn index(view: &View) -> Html {
         faults,
         settings
     )
+}
+
+/// Markup for pages of others, which leads to a post here.
+pub(crate) fn embed(url: &str, title: &str) -> String {
+    html!(EMBED, url, url, title).into_text()
 }
 
 /// A whole page.

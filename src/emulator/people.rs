@@ -1,23 +1,24 @@
 //! The calls that tell who a creator is and what they may post.
 
-use serde_json::{Map, json};
+use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
 use super::caps::check_daily_posts;
-use super::creator::{open_id, public_name};
+use super::creator::open_id;
+use super::fields::{Field, chosen, object};
 use super::rules::PRIVACY_LEVELS;
 use super::settings::Settings;
-use super::tokens::Unfit;
+use super::videos::posted;
 use super::world::World;
 
 /// What a creator may post now: `/v2/post/publish/creator_info/query/` (D CI).
 pub(crate) fn creator_info(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
     check_daily_posts(world, call, settings).map_err(Refusal::under_200)?;
-    let name = public_name(call.creator(), call.token.as_deref().unwrap_or_default());
+    let name = call.shown_creator();
     Ok(json!({
-        "creator_avatar_url": format!("{}/_emulator/avatar/{name}", call.origin),
+        "creator_avatar_url": avatar_url(&call.origin, &name),
         "creator_username": name,
         "creator_nickname": name,
         "privacy_level_options": PRIVACY_LEVELS,
@@ -28,41 +29,78 @@ pub(crate) fn creator_info(world: &mut World, call: &Call, settings: &Settings) 
     }))
 }
 
-/// Who the creator is: `GET /v2/user/info/?fields=…`; a field a token's scopes do not cover is
-/// `scope_permission_missed` (D ERR).
-pub(crate) fn user_info(
-    world: &mut World,
-    call: &Call,
-    token: &str,
-    settings: &Settings,
-) -> Outcome {
-    let mut query = form_urlencoded::parse(call.query.as_bytes());
-    let fields = query.find_map(|(key, value)| (key == "fields").then_some(value));
-    let fields = fields.filter(|fields| !fields.is_empty());
-    let fields = fields.ok_or_else(|| Refusal::param("fields is required"))?;
-    let name = public_name(call.creator(), token);
-    let mut user = Map::new();
-    for field in fields.split(',') {
-        let (scope, value) = match field {
-            "open_id" => ("user.info.basic", json!(open_id(call.creator()))),
-            "union_id" => ("user.info.basic", json!(open_id(&format!("union {name}")))),
-            "display_name" => ("user.info.basic", json!(name)),
-            "avatar_url" => (
-                "user.info.basic",
-                json!(format!("{}/_emulator/avatar/{name}", call.origin)),
-            ),
-            "username" => ("user.info.profile", json!(name)),
-            "video_count" => ("user.info.stats", json!(0)),
-            other => return Err(Refusal::param(format!("{other} is no field"))),
-        };
-        let fit = world.tokens.admit(token, &[scope], world.now(), settings);
-        if fit == Err(Unfit::Scope) {
-            return Err(Refusal::new(
-                "scope_permission_missed",
-                format!("{field} needs the scope {scope}"),
-            ));
-        }
-        user.insert(field.to_owned(), value);
-    }
-    Ok(json!({ "user": user }))
+/// A creator, as user/info describes one.
+struct Person {
+    creator: String,
+    name: String,
+    avatar_url: String,
+    page_url: String,
+    videos: usize,
+}
+
+/// The documented fields of user/info, and `profile_web_link`, which clients ask for, too (F). Nobody follows or likes
+/// anybody here.
+const FIELDS: [Field<Person>; 15] = [
+    basic("open_id", |person| json!(open_id(&person.creator))),
+    basic("union_id", |person| {
+        json!(open_id(&format!("union {}", person.name)))
+    }),
+    basic("avatar_url", |person| json!(person.avatar_url)),
+    basic("avatar_url_100", |person| json!(person.avatar_url)),
+    basic("avatar_large_url", |person| json!(person.avatar_url)),
+    basic("display_name", |person| json!(person.name)),
+    profile("bio_description", |person| {
+        json!(format!("{} is a creator of this emulator.", person.name))
+    }),
+    profile("profile_deep_link", |person| json!(person.page_url)),
+    profile("profile_web_link", |person| json!(person.page_url)),
+    profile("is_verified", |_| json!(false)),
+    profile("username", |person| json!(person.name)),
+    stats("follower_count", |_| json!(0)),
+    stats("following_count", |_| json!(0)),
+    stats("likes_count", |_| json!(0)),
+    stats("video_count", |person| json!(person.videos)),
+];
+
+const fn basic(name: &'static str, value: fn(&Person) -> Value) -> Field<Person> {
+    let scope = "user.info.basic";
+    Field { name, scope, value }
+}
+
+const fn profile(name: &'static str, value: fn(&Person) -> Value) -> Field<Person> {
+    let scope = "user.info.profile";
+    Field { name, scope, value }
+}
+
+const fn stats(name: &'static str, value: fn(&Person) -> Value) -> Field<Person> {
+    let scope = "user.info.stats";
+    Field { name, scope, value }
+}
+
+/// Who the creator is: `GET /v2/user/info/?fields=…` (D).
+pub(crate) fn user_info(world: &World, call: &Call, token: &str, settings: &Settings) -> Outcome {
+    let fields = chosen(&FIELDS, &call.query, token, world, settings)?;
+    let name = call.shown_creator();
+    let person = Person {
+        creator: call.creator().to_owned(),
+        avatar_url: avatar_url(&call.origin, &name),
+        page_url: page_url(&call.origin, &name),
+        name,
+        videos: posted(world, call.creator()).len(),
+    };
+    Ok(json!({ "user": object(&fields, &person) }))
+}
+
+/// The picture of a creator, made by this server.
+pub(super) fn avatar_url(origin: &str, name: &str) -> String {
+    format!("{origin}/_emulator/avatar/{}", encoded(name))
+}
+
+/// The page of this server that shows this creator alone.
+pub(super) fn page_url(origin: &str, name: &str) -> String {
+    format!("{origin}/?creator={}", encoded(name))
+}
+
+fn encoded(name: &str) -> String {
+    form_urlencoded::byte_serialize(name.as_bytes()).collect()
 }

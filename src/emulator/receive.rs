@@ -1,7 +1,9 @@
 //! Takes in chunks: judged on their headers, hashed as they arrive, counted when they are whole.
 
 mod body;
+mod cors;
 mod discard;
+mod refuse;
 mod url;
 
 use std::sync::Arc;
@@ -21,7 +23,10 @@ use super::settings::{BadBodyStatus, CutChunk, LastStatus, MiddleStatus, Setting
 use super::shared::Shared;
 use super::world::World;
 use body::{Ending, Wanted};
+pub(crate) use cors::other;
+use cors::readable;
 pub(crate) use discard::discard;
+use refuse::refuse_unknown;
 use url::{dead, find, gone, refuse_dead};
 
 /// One PUT to a known upload.
@@ -38,16 +43,19 @@ struct Put {
 /// Handles a PUT to the upload host; runs apart from its connection, which a client may cut at will.
 pub(crate) async fn put(shared: Arc<Shared>, parts: Parts, body: Body) -> Reply {
     let (put, request) = Put::enter(&shared, &parts);
+    let settings = match &put {
+        Some(put) => Arc::clone(&put.settings),
+        None => shared.world().settings(None),
+    };
     let reply = match put {
         Some(put) => put.handle(body).await,
-        None => {
-            let settings = shared.world().settings(None);
-            let status = dead(404, &settings);
-            Reply::Answer(closing(put_answer(status, None, &settings)))
-        }
+        None => refuse_unknown(body, &settings).await,
     };
     shared.world().traffic.end(request, reply.status());
-    reply
+    match reply {
+        Reply::Answer(response) => Reply::Answer(readable(response, &settings)),
+        unanswered => unanswered,
+    }
 }
 
 impl Put {
@@ -112,17 +120,19 @@ impl Put {
         tokio::time::sleep(self.strike.delay).await;
         match self.strike.action.clone() {
             Some(Action::Answer(canned)) => {
-                let usual = |status| put_answer(status, None, &self.settings);
-                let response = canned::put(&canned, usual);
-                return self.answer(closing(response), None);
+                let answer = |put: &Self| {
+                    let usual = |status| put_answer(status, None, &put.settings);
+                    canned::put(&canned, usual)
+                };
+                return self.refuse(body, canned.status, None, answer).await;
             }
             Some(Action::Cut(0)) => return Reply::Reset,
             _ => {}
         }
         match self.judge() {
             Judgement::Refuse { status, why } => {
-                let response = self.respond(status);
-                self.answer(closing(response), Some(why))
+                let answer = |put: &Self| put.respond(status);
+                self.refuse(body, status, Some(why), answer).await
             }
             Judgement::Again { status, length } => match self.discard(body, length).await {
                 Ending::Whole => {

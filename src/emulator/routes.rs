@@ -11,16 +11,18 @@ use axum::routing::{MethodFilter, any, get, on};
 use hyper::Method;
 use serde_json::json;
 
-use super::answer::{closing, empty_answer, json_answer};
+use super::answer::{Refusal, closing, empty_answer, json_answer};
 use super::call::read;
+use super::creator::bearer;
 use super::endpoint::Endpoint;
 use super::reply::{Reply, SILENCE};
+use super::settings::NoSlash;
 use super::shared::Shared;
 use super::wire::Line;
 use super::{admission, api, consent, control, media, page, receive};
 
 /// The calls that are POST, by path.
-const POSTS: [(&str, Endpoint); 8] = [
+const POSTS: [(&str, Endpoint); 10] = [
     ("/v2/post/publish/inbox/video/init/", Endpoint::InboxInit),
     ("/v2/post/publish/video/init/", Endpoint::DirectInit),
     ("/v2/post/publish/content/init/", Endpoint::PhotoInit),
@@ -30,6 +32,8 @@ const POSTS: [(&str, Endpoint); 8] = [
         "/v2/post/publish/creator_info/query/",
         Endpoint::CreatorInfo,
     ),
+    ("/v2/video/list/", Endpoint::VideoList),
+    ("/v2/video/query/", Endpoint::VideoQuery),
     ("/v2/oauth/token/", Endpoint::Token),
     ("/v2/oauth/revoke/", Endpoint::Revoke),
 ];
@@ -40,6 +44,8 @@ const GETS: [(&str, Endpoint); 2] = [
     ("/v2/auth/authorize/", Endpoint::Authorize),
 ];
 
+const NOT_FOUND: &str = "not_found";
+
 /// The paths upload URLs were seen with (D MTG, F protocol 7.3).
 pub(crate) const UPLOADS: [&str; 4] = ["/video/", "/video", "/upload/", "/upload"];
 
@@ -47,31 +53,40 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let mut router = Router::new()
         .route("/", get(page))
         .route("/_emulator/{*page}", any(page))
-        .fallback(unknown)
-        .method_not_allowed_fallback(wrong_method);
+        .fallback(unknown);
     let posts = POSTS.map(|(path, endpoint)| (MethodFilter::POST, path, endpoint));
     let gets = GETS.map(|(path, endpoint)| (MethodFilter::GET, path, endpoint));
     for (method, path, endpoint) in posts.into_iter().chain(gets) {
         let handle = move |State(shared), request| call(shared, endpoint, request);
-        router = router.route(path, on(method, handle));
+        let no_slash = path.trim_end_matches('/');
+        router = router
+            .route(path, on(method, handle))
+            .route(no_slash, on(method, handle));
     }
     for path in UPLOADS {
         router = router.route(path, any(put));
     }
     let admitted = middleware::from_fn_with_state(Arc::clone(&shared), admit);
-    router.layer(admitted).with_state(shared)
+    // Last, as it holds for the routes that are there already.
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .layer(admitted)
+        .with_state(shared)
 }
 
 /// Lets a request pass to its route, whichever that is, or to none.
 async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    match admission::refuse(&parts, &shared.hosts) {
+    match admission::refuse(&parts, &shared) {
         Some(refused) => refused,
         None => next.run(Request::from_parts(parts, body)).await,
     }
 }
 
 async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Response {
+    if lacks_slash(&shared, &request) {
+        return unknown(State(shared), request).await;
+    }
     let line = line(&shared, &request);
     let tls = line.as_ref().is_some_and(|line| line.tls);
     let (parts, body) = request.into_parts();
@@ -79,12 +94,20 @@ async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Resp
     apart(shared, line, handled).await
 }
 
+/// Whether a path of the API is not known because its final slash is missing (O-27).
+fn lacks_slash(shared: &Shared, request: &Request) -> bool {
+    let settings = shared.world().settings(bearer(request.headers()));
+    settings.no_slash == NoSlash::NotFound && !request.uri().path().ends_with('/')
+}
+
 async fn put(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let line = line(&shared, &request);
     let (parts, body) = request.into_parts();
     if parts.method != Method::PUT {
-        shared.world().enter_other(&parts, 405);
-        return closing(empty_answer(405));
+        let response = receive::other(&shared, &parts);
+        let status = response.status().as_u16();
+        shared.world().enter_other(&parts, status);
+        return response;
     }
     let handled = receive::put(Arc::clone(&shared), parts, body);
     apart(shared, line, handled).await
@@ -141,25 +164,36 @@ async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     };
     answered
         .or_else(|| control::answer(&shared, &parts, &body))
-        .unwrap_or_else(|| nothing_at(parts.uri.path()))
+        .unwrap_or_else(|| {
+            let message = format!("there is nothing at {}", parts.uri.path());
+            let error = json!({ "code": NOT_FOUND, "message": message });
+            json_answer(404, &json!({ "error": error }))
+        })
 }
 
 async fn unknown(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    shared.world().enter_other(&parts, 404);
-    closing(nothing_at(parts.uri.path()))
-}
-
-fn nothing_at(path: &str) -> Response {
-    let message = format!("there is nothing at {path}");
-    json_answer(
-        404,
-        &json!({ "error": { "code": "not_found", "message": message } }),
-    )
+    let message = format!("there is nothing at {}", request.uri().path());
+    no_call(&shared, request, Refusal::no_call(404, NOT_FOUND, message))
 }
 
 async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if lacks_slash(&shared, &request) {
+        return unknown(State(shared), request).await;
+    }
+    let message = format!(
+        "{} is not called with {}",
+        request.uri().path(),
+        request.method()
+    );
+    let refusal = Refusal::no_call(405, "method_not_allowed", message);
+    no_call(&shared, request, refusal)
+}
+
+/// Refuses a request that is no call, unread.
+fn no_call(shared: &Shared, request: Request, refusal: Refusal) -> Response {
     let (parts, _) = request.into_parts();
-    shared.world().enter_other(&parts, 405);
-    closing(empty_answer(405))
+    let mut world = shared.world();
+    world.enter_other(&parts, refusal.status);
+    let settings = world.settings(bearer(&parts.headers));
+    closing(api::refuse(&mut world, refusal, &settings))
 }

@@ -3,6 +3,7 @@
 //!
 //! Written from the documents alone; the engine has its own reading of the same pages.
 
+mod number;
 mod plan;
 mod post;
 mod put;

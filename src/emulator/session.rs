@@ -80,7 +80,7 @@ pub(crate) struct Session {
 /// What a creator does with a draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Posted,
+    Posted(Moment),
     Discarded,
 }
 
@@ -216,7 +216,7 @@ impl Session {
         }
         // What a creator did is not undone by a setting.
         match self.verdict {
-            Some(Verdict::Posted) => return State::Posted,
+            Some(Verdict::Posted(_)) => return State::Posted,
             Some(Verdict::Discarded) => return State::Delivered,
             None => {}
         }
@@ -238,8 +238,10 @@ impl Session {
             (State::Processing, _) if settings.extra_status.is_some() => {
                 settings.extra_status.clone().unwrap_or_default()
             }
-            (State::Arriving, Source::Pull) => "PROCESSING_DOWNLOAD".to_owned(),
-            (State::Arriving | State::Processing, _) => "PROCESSING_UPLOAD".to_owned(),
+            (State::Arriving | State::Processing, Source::Pull) => "PROCESSING_DOWNLOAD".to_owned(),
+            (State::Arriving | State::Processing, Source::Upload(_)) => {
+                "PROCESSING_UPLOAD".to_owned()
+            }
             (State::Delivered, _) => "SEND_TO_USER_INBOX".to_owned(),
             (State::Posted, _) => "PUBLISH_COMPLETE".to_owned(),
             (State::Failed(_), _) => "FAILED".to_owned(),
@@ -277,6 +279,20 @@ impl Session {
             }
         }
         Value::Object(data)
+    }
+
+    /// When it was posted, if it is.
+    pub(crate) fn posted_at(&self, now: Moment, settings: &Settings) -> Option<Moment> {
+        if self.state(now, settings) != State::Posted {
+            return None;
+        }
+        match self.verdict {
+            Some(Verdict::Posted(at)) => Some(at),
+            Some(Verdict::Discarded) | None => {
+                let completed = self.completed?;
+                Some(completed.plus(settings.processing_time))
+            }
+        }
     }
 
     /// The public post's id: the digits of the publish_id, a number above 2^53.
@@ -374,7 +390,7 @@ impl Session {
     }
 
     /// The paths of `media.rs`, as far as they lead to something.
-    fn media(&self) -> Vec<String> {
+    pub(crate) fn media(&self) -> Vec<String> {
         let shown = matches!(&self.kept, Kept::At(place) if place.whole().is_some());
         let id = &self.publish_id;
         match (shown, self.endpoint) {

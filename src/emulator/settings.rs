@@ -136,7 +136,7 @@ settings! {
         "The answer to an upload URL that expired (403) or is unknown (404).";
     bad_body_status: BadBodyStatus as Choice("") = BadBodyStatus::BadRequest, "O-15",
         "The answer to a body longer than the declared range.";
-    put_body: PutBody as Choice("") = PutBody::Empty, "O-16",
+    put_body: PutBody as Choice("") = PutBody::Null, "O-16",
         "The body of a PUT's answer.";
     retry_after: RetryAfter as Choice("") = RetryAfter::Absent, "O-17",
         "Whether a 429 carries Retry-After, and in which form.";
@@ -168,6 +168,16 @@ settings! {
         "What post_info does on an inbox video.";
     photo_is_aigc: PhotoIsAigc as Choice("") = PhotoIsAigc::Refuse, "O-23",
         "What a top-level is_aigc does on a photo post.";
+    cors: Cors as Choice("") = Cors::None, "O-24",
+        "Whether the upload host lets pages of other sites send chunks (CORS).";
+    put_content_type: PutContentType as Choice("") = PutContentType::BadRequest, "O-25",
+        "The answer to a PUT whose Content-Type is missing or none of the documented three.";
+    lenient_numbers: LenientNumbers as Choice("") = LenientNumbers::Refuse, "O-26",
+        "Whether an init may write its numbers as text (\"1000\") or with a fraction of zero (1000.0).";
+    no_slash: NoSlash as Choice("") = NoSlash::Accept, "O-27",
+        "Whether paths of the API and of OAuth are known without their final slash.";
+    put_refusal: PutRefusal as Choice("") = PutRefusal::Early, "O-28",
+        "Whether a PUT that is refused, by a fault's status= too, is answered before its body is read or after all of it.";
     brand_content_toggle: BrandContentToggle as Choice("") = BrandContentToggle::Optional, "D",
         "Whether a direct post must carry brand_content_toggle, which the field table marks required.";
     missing_content_type: MissingContentType as Choice("") = MissingContentType::Accept, "D",
@@ -182,6 +192,10 @@ settings! {
         "Creator info calls a token may make in a minute.";
     user_info_per_minute: u64 as Count("600, or a number from 0 to 1,000,000") = 600, "D",
         "User info calls a token may make in a minute.";
+    video_list_per_minute: u64 as Count("600, or a number from 0 to 1,000,000") = 600, "D",
+        "video/list calls a token may make in a minute.";
+    video_query_per_minute: u64 as Count("600, or a number from 0 to 1,000,000") = 600, "D",
+        "video/query calls a token may make in a minute.";
     pending_cap: u64 as Count("5, or a number from 0 to 1,000,000") = 5, "D",
         "Shares of one creator that may wait un-posted within 24 hours.";
     url_lifetime: Duration as Time("1h, or a duration from 0s to 3650d") = Duration::from_secs(3600), "D",

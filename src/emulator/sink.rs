@@ -21,7 +21,7 @@ use hyper::body::Body as _;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::service::Service;
-use hyper::{HeaderMap, Method, Request, Version};
+use hyper::{HeaderMap, Method, Request, StatusCode, Version};
 use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Handle;
 use tokio_rustls::rustls::ServerConfig;
@@ -150,7 +150,7 @@ impl Connection<'_> {
                 return Ok(false);
             }
         };
-        if let Some(refused) = admission::refuse(&parts, &self.shared.hosts) {
+        if let Some(refused) = admission::refuse(&parts, self.shared) {
             return self.answer(refused, false);
         }
         if parts.headers.contains_key(EXPECT) {
@@ -186,7 +186,9 @@ impl Connection<'_> {
         parts.headers.remove(TRANSFER_ENCODING);
         let length = body.size_hint().exact();
         let keep = keep && length.is_some() && !closes(&parts.headers);
-        if let Some(length) = length {
+        if let Some(length) = length
+            && parts.status != StatusCode::NO_CONTENT
+        {
             parts.headers.insert(CONTENT_LENGTH, length.into());
         }
         if !keep {

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,36 +16,64 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// The names a client may know this server by; the first three are the service's, for clients whose
-/// hosts cannot be changed and that are sent here by a hosts entry.
-pub(crate) const NAMES: [&str; 5] = [
+/// The service's own hosts, documented (D MTG, UP, DP, GSU, LKW) or seen (F protocol 7.3): for clients whose hosts cannot
+/// be changed and that are sent here by a hosts entry.
+pub(crate) const SERVICE: [&str; 8] = [
     "open.tiktokapis.com",
     "open-upload.tiktokapis.com",
+    "open-upload-va.tiktokapis.com",
+    "open-upload-i18n.tiktokapis.com",
+    "open-upload-sg.tiktokapis.com",
+    "open-upload.us.tiktokapis.com",
+    "upload.us.tiktokapis.com",
     "www.tiktok.com",
-    "localhost",
-    "127.0.0.1",
 ];
+
+/// What every machine calls itself.
+const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Makes a certificate for all names and writes the authority that signed it to `ca_file`, in PEM.
+/// Makes a certificate for the service's hosts, this machine and `more` names or addresses, and writes the authority that
+/// signed it to `ca_file`, in PEM.
 ///
 /// Authority and keys are new each time and are never written: whoever trusts the file trusts this
-/// run of the server and nothing else.
-pub(crate) fn config(ca_file: &Path, http2: bool) -> io::Result<Arc<ServerConfig>> {
+/// run of the server and nothing else. The authority has a name of its own each time, and the certificate names the key
+/// it was signed with: clients that trust several authorities look for the right one by these.
+pub(crate) fn config(
+    ca_file: &Path,
+    http2: bool,
+    more: impl IntoIterator<Item = String>,
+) -> io::Result<Arc<ServerConfig>> {
     let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "chunkferry emulator");
+    let name = format!("chunkferry emulator {:016x}", fastrand::u64(..));
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let authority = CertifiedIssuer::self_signed(params, key).map_err(io::Error::other)?;
 
-    let names: Vec<String> = NAMES.map(str::to_owned).into();
-    let leaf = CertificateParams::new(names).map_err(io::Error::other)?;
+    let mut names: Vec<String> = SERVICE
+        .iter()
+        .chain(&LOCAL)
+        .map(|&name| name.to_owned())
+        .collect();
+    // Addresses of IPv6 stand in brackets where hosts are named.
+    names.extend(
+        more.into_iter()
+            .map(|name| name.trim_matches(['[', ']']).to_owned()),
+    );
+    names.sort_unstable();
+    names.dedup();
+    let mut leaf = CertificateParams::new(names).map_err(io::Error::other)?;
+    leaf.distinguished_name.push(DnType::CommonName, SERVICE[0]);
+    // Stated, so that a subject key id is written, too.
+    leaf.is_ca = IsCa::ExplicitNoCa;
+    leaf.use_authority_key_identifier_extension = true;
+    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate().map_err(io::Error::other)?;
     let certificate = leaf.signed_by(&key, &authority).map_err(io::Error::other)?;
     let private = PrivateKeyDer::try_from(key.serialize_der()).map_err(io::Error::other)?;

@@ -7,8 +7,8 @@ use tracing::Instrument;
 use super::Status;
 use crate::account::Account;
 use crate::answer::{Call, Failure, Meaning, Stage};
-use crate::client::Client;
-use crate::clock;
+use crate::client::{Client, Subject};
+use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::governor::Line;
 use crate::secret::Secret;
@@ -24,9 +24,9 @@ pub(super) async fn ask(
     account: &Account,
     publish_id: &str,
 ) -> Result<Status, Error> {
-    line.status().await;
-    let asked = |token| async move { client.status(&token, publish_id).await };
-    let status = authorised(account, asked)
+    let client = &about(client, account);
+    let asked = |token| line.ask(async move { client.status(&token, publish_id).await });
+    let status = authorised(line, account, Call::Status, asked)
         .await
         .map_err(|error| for_people(Call::Status, account, error))?;
     let is_final = status.stage != Stage::Working;
@@ -42,13 +42,23 @@ pub(super) async fn ask(
 /// Ends a pull, if it can still be ended.
 pub(super) async fn cancel(
     client: &Client,
+    line: &Line,
     account: &Account,
     publish_id: &str,
 ) -> Result<(), Error> {
+    let client = &about(client, account);
     let asked = |token| async move { client.cancel(&token, publish_id).await };
-    authorised(account, asked)
+    authorised(line, account, Call::Cancel, asked)
         .await
         .map_err(|error| for_people(Call::Cancel, account, error))
+}
+
+/// The client for a call outside any upload.
+fn about(client: &Client, account: &Account) -> Client {
+    client.about(Subject {
+        account: Some(account.name().to_owned()),
+        ..Subject::default()
+    })
 }
 
 fn for_people(call: Call, account: &Account, error: Failure) -> Error {
@@ -88,23 +98,34 @@ pub(super) async fn token(account: &Account, refused: Option<&Secret>) -> Result
     }
 }
 
-/// Makes a call with the token of now; once more with a fresh one if that is refused and its source has another.
+/// Makes a call with the token of now; once more with a fresh one if that is refused and its source has another. No call
+/// is made with a token that the service has just refused.
 pub(super) async fn authorised<T, F>(
+    line: &Line,
     account: &Account,
-    call: impl Fn(Secret) -> F,
+    call: Call,
+    make: impl Fn(Secret) -> F,
 ) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let token = token(account, None).await?;
-    let answer = call(token.clone()).await;
-    if !matches!(&answer, Err(error) if error.means(Meaning::InvalidToken)) {
-        return answer;
-    }
-    let fresh = self::token(account, Some(&token)).await?;
-    if fresh == token {
-        answer
-    } else {
-        call(fresh).await
+    let mut refused: Option<Secret> = None;
+    loop {
+        let token = token(account, refused.as_ref()).await?;
+        let answer = match line.refusal(call, &token, Now::read()) {
+            Some(error) => Err(Failure::Refused(error)),
+            None => make(token.clone()).await,
+        };
+        match &answer {
+            Err(Failure::Refused(error)) => line.learn(call, &token, error, Now::read()),
+            _ => return answer,
+        }
+        let may_help = answer
+            .as_ref()
+            .is_err_and(|error| error.means(Meaning::InvalidToken));
+        if !may_help || refused.is_some() {
+            return answer;
+        }
+        refused = Some(token);
     }
 }

@@ -5,6 +5,7 @@ use super::look::look;
 use super::place::{Placed, place, place_recorded, place_url};
 use super::sending::Sending;
 use super::transfer::Transfer;
+use crate::client::Subject;
 use crate::error::Error;
 use crate::event::Event;
 use crate::job::{Job, Ledger, What};
@@ -135,7 +136,15 @@ impl Cargo {
             },
         ) = (self, &job.what)
         {
-            *size = look(&shared.client, remote, tell).await?;
+            let account = job
+                .account
+                .as_ref()
+                .map(|account| account.name().to_owned());
+            let client = shared.client.about(Subject {
+                account,
+                ..Subject::default()
+            });
+            *size = look(&client, remote, tell).await?;
         }
         Ok(())
     }

@@ -6,18 +6,20 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
 use super::authorised::authorised;
+use super::barred::barred;
 use super::cargo::Cargo;
 use super::place::Placed;
-use super::transfer::{Alone, Transfer, draft};
+use super::transfer::{Alone, Transfer, draft, subject};
 use super::{Exclusive, Running, Shared};
 use crate::account::Account;
-use crate::answer::{Meaning, Stage};
+use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::draft::{Draft, Outcome};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Behind, Event, Tally};
-use crate::governor::Turn;
+use crate::governor::{Place, Turn};
 use crate::job::Job;
+use crate::throttle::Throttle;
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
 
 /// How long the check of an already delivered draft may take.
@@ -27,10 +29,11 @@ const GLANCE: Duration = Duration::from_secs(10);
 pub(super) async fn carry(
     shared: &Arc<Shared>,
     job: &Job,
+    place: Option<Place>,
     tally: Arc<Tally>,
     events: mpsc::UnboundedSender<Event>,
 ) -> Result<Draft, Error> {
-    let Some(account) = &job.account else {
+    let (Some(account), Some(place)) = (&job.account, place) else {
         return Err(Error::no_token(
             "No access token: the job has no account.".into(),
         ));
@@ -47,12 +50,19 @@ pub(super) async fn carry(
         mut cargo,
         key,
         alone,
-    } = begin(shared, job, account, tell).await?;
+    } = begin(shared, job, account, place, tell).await?;
     tally.set_total(cargo.size().unwrap_or(0));
     for text in cargo.remarks() {
         tell(Event::Notice { text });
     }
     let placed = cargo.place(shared, &key, job.again, tell).await?;
+    let throttle = shared.throttle.as_ref().filter(|_| !job.ignore_forecast);
+    let limits = RunLimits {
+        patience: job.patience,
+        processing: job.processing,
+        hand_over: job.hand_over,
+        bandwidth: throttle.map(Throttle::rate),
+    };
     let (mut upload, compared, running) = match placed {
         Placed::Ended(row) => {
             let draft = ended(shared, account, turn, &row).await?;
@@ -60,9 +70,12 @@ pub(super) async fn carry(
             tally.set_inits(row.totals.inits);
             return Ok(draft);
         }
-        Placed::Unfinished { row, compared } => {
+        Placed::Unfinished { mut row, compared } => {
             if row.state.publish_id().is_none() {
+                barred(shared, account, &job.name(), &turn)?;
                 cargo.preflight(shared, job, tell).await?;
+                row.run.limits = limits;
+                in_time(&row)?;
             }
             if let Some(text) = keeps_its_plan(job, &row) {
                 tell(Event::Notice { text });
@@ -77,8 +90,11 @@ pub(super) async fn carry(
             (claimed, compared, running)
         }
         Placed::Nothing => {
+            barred(shared, account, &job.name(), &turn)?;
             cargo.preflight(shared, job, tell).await?;
-            let row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
+            let mut row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
+            row.run.limits = limits;
+            in_time(&row)?;
             let running = Running::new(shared, &row.id);
             shared.journal.submit(row.clone()).await?;
             (row, false, running)
@@ -88,11 +104,7 @@ pub(super) async fn carry(
     if let Some(session) = upload.session() {
         shared.client.redactor().learn_url(&session.upload_url);
     }
-    upload.run.limits = RunLimits {
-        processing: job.processing,
-        patience: job.patience,
-        hand_over: job.hand_over,
-    };
+    upload.run.limits = limits;
     let transfer = Transfer {
         shared: Arc::clone(shared),
         turn,
@@ -105,6 +117,17 @@ pub(super) async fn carry(
     transfer.drive(cargo, compared).await
 }
 
+/// Whether the rate that is allowed carries the whole file within the hour of a new session.
+pub(super) fn in_time(upload: &Upload) -> Result<(), Error> {
+    match upload.is_too_slow().zip(upload.path()) {
+        Some(((rate, needed), _)) => {
+            let size = upload.size().unwrap_or(0);
+            Err(Error::too_slow(&upload.name(), size, rate, needed))
+        }
+        None => Ok(()),
+    }
+}
+
 /// A job whose turn it is.
 struct Begun {
     turn: Turn,
@@ -114,30 +137,39 @@ struct Begun {
 }
 
 /// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
-/// else is kept waiting for it, and no file is held open.
+/// else is kept waiting for it, and no file is held open: the job leaves the line, and comes back to where it stood.
 async fn begin(
     shared: &Shared,
     job: &Job,
     account: &Account,
+    place: Place,
     tell: impl Fn(Event) + Copy,
 ) -> Result<Begun, Error> {
     let queued = |behind| tell(Event::Queued { behind });
+    let ticket = place.ticket();
+    let mut place = Some(place);
     let scope = Key {
         account: account.name().to_owned(),
         api_base: shared.api_base.clone(),
         destination: Destination::Inbox,
         video: Video::Size(0),
     };
-    let path = match job.path() {
-        Some(path) => {
-            let lock = shared.lock(Exclusive::Path(account.name().to_owned(), path));
-            Some(one_by_one(lock, queued).await)
-        }
-        None => None,
-    };
+    let path = job.path();
+    let path = path.map(|path| Exclusive::Path(account.name().to_owned(), path));
+    let mut path = path.map(|path| (shared.lock(path), None));
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
     loop {
-        let mut turn = shared.governor.enter(account.name(), queued).await;
+        let place = place.take().unwrap_or_else(|| ticket.join());
+        let mut turn = shared.governor.enter(place, queued).await;
+        // Only the first in line takes it, so that jobs of one path keep their order.
+        if let Some((lock, held @ None)) = &mut path {
+            *held = Arc::clone(lock).try_lock_owned().ok();
+            if held.is_none() {
+                drop(turn);
+                *held = Some(one_by_one(Arc::clone(lock), queued).await);
+                continue;
+            }
+        }
         // A file system that does not answer takes no room from others.
         let cargo = turn.aside(Cargo::open(shared, job, &scope, tell)).await?;
         let key = Key {
@@ -155,7 +187,7 @@ async fn begin(
                 turn,
                 cargo,
                 key,
-                alone: (path, alone),
+                alone: (path.and_then(|(_, held)| held), alone),
             });
         }
         drop((turn, cargo));
@@ -203,12 +235,13 @@ async fn ended(
     let Some(publish_id) = row.state.publish_id() else {
         return end;
     };
-    if !shared.governor.line(account.name()).status_now() {
+    let line = shared.governor.line(account.name());
+    if !line.can_ask_now() || shared.governor.outages.now(Now::read()).is_some() {
         return end;
     }
-    let client = &shared.client;
-    let glance = |token| async move { client.status(&token, publish_id).await };
-    let glance = authorised(account, glance);
+    let client = &shared.client.about(subject(row));
+    let glance = |token| line.ask(async move { client.status(&token, publish_id).await });
+    let glance = authorised(&line, account, Call::Status, glance);
     match tokio::time::timeout(clock::real(GLANCE), glance).await {
         Ok(Err(error)) if error.means(Meaning::ForeignToken) => {
             Err(Error::foreign_token(account.name()))

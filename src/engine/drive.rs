@@ -1,5 +1,7 @@
 //! The loop for one upload: decide, perform, record. The only loop, and the only place that tries again.
 
+use std::sync::Arc;
+
 use tracing::Instrument;
 
 use super::cargo::Cargo;
@@ -21,9 +23,18 @@ impl Transfer {
             if self.upload.is_at_service() {
                 self.turn.leave();
             }
+            self.check_outage()?;
             let reply = match self.upload.step(Now::read()) {
                 Step::Wait(wait) => {
-                    self.aside(clock::sleep(wait)).await;
+                    let shared = Arc::clone(&self.shared);
+                    let unreachable = self.upload.run.unreachable.is_some();
+                    self.aside(async {
+                        tokio::select! {
+                            () = clock::sleep(wait) => {}
+                            () = shared.governor.outages.begins(), if unreachable => {}
+                        }
+                    })
+                    .await;
                     continue;
                 }
                 Step::Init => {

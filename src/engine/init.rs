@@ -8,13 +8,14 @@ use tracing::Instrument;
 
 use super::Shared;
 use super::authorised::token;
+use super::barred::barred;
 use super::cargo::Cargo;
-use super::transfer::Transfer;
+use super::carry::in_time;
+use super::transfer::{Transfer, subject};
 use crate::answer::{Call, Meaning};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
-use crate::governor::PendingCap;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
@@ -33,12 +34,11 @@ impl Transfer {
     /// Asks for a session, or for a URL to be fetched, as the first in the line of its account; once more with a fresh
     /// token if that is refused and its source has another.
     pub(super) async fn init(&mut self, cargo: &mut Cargo) -> Result<(), Error> {
+        in_time(&self.upload)?;
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
         self.turn.line_up(tell).await;
-        if let Some(PendingCap { error, retry_at }) = self.turn.line().pending_cap(Now::read()) {
-            return Err(Error::refused(Call::Init, self.account.name(), error).at(retry_at));
-        }
+        barred(&self.shared, &self.account, &self.upload.name(), &self.turn)?;
         let account = self.account.clone();
         let mut refused: Option<Secret> = None;
         loop {
@@ -49,23 +49,27 @@ impl Transfer {
                     return self.take_in(Reply::Init(Err(error))).await;
                 }
             };
-            if refused.as_ref() == Some(&token) {
+            let line = Arc::clone(self.turn.line());
+            match line.refusal(Call::Init, &token, Now::read()) {
+                Some(error) => self.upload.run.stop = Some(Stop::Refused(Call::Init, error)),
+                None => {
+                    self.check_creator(&token).await?;
+                    self.upload.run.stop = None;
+                    let applied = self.init_with(cargo, &token).await?;
+                    if self.upload.state.publish_id().is_some() {
+                        self.turn.leave_line();
+                    }
+                    self.show(applied.event).await;
+                }
+            }
+            let Some(Stop::Refused(call, error)) = &self.upload.run.stop else {
+                return Ok(());
+            };
+            line.learn(*call, &token, error, Now::read());
+            if error.meaning != Meaning::InvalidToken || refused.is_some() {
                 return Ok(());
             }
-            self.upload.run.stop = None;
-            let applied = self.init_with(cargo, &token).await?;
-            if self.upload.state.publish_id().is_some() {
-                self.turn.leave_line();
-            }
-            self.show(applied.event).await;
-            match &self.upload.run.stop {
-                Some(Stop::Refused(_, error))
-                    if error.meaning == Meaning::InvalidToken && refused.is_none() =>
-                {
-                    refused = Some(token);
-                }
-                _ => return Ok(()),
-            }
+            refused = Some(token);
         }
     }
 
@@ -126,9 +130,14 @@ async fn ask(
         return Ok(Asked::Wait(wait));
     }
     reach("init", "before");
-    let answer = shared.client.init(token, source).await;
+    let client = shared.client.about(subject(&upload));
+    let answer = client.init(token, source).await;
     reach("init", "answered");
-    let applied = upload.apply(Reply::Init(answer), Now::read(), fastrand::u64(..));
+    let reply = Reply::Init(answer);
+    if reply.left().is_some() {
+        shared.governor.outages.end(false);
+    }
+    let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
     if applied.save {
         upload.revision += 1;
         shared.journal.save(upload.clone(), None).await?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use super::creator::Creators;
 use super::{Engine, Shared, Status, authorised};
 use crate::account::Account;
 use crate::client::Client;
@@ -19,6 +20,9 @@ use crate::wirelog::WireLog;
 /// Most uploads that may be in flight at once.
 const MOST_JOBS: usize = 10_000;
 
+/// Bytes per second that an engine may be held to at the least.
+const LEAST_BANDWIDTH: u64 = 1_000;
+
 /// Settings of an [`Engine`]; the defaults are right for the live service.
 #[derive(Debug, Clone)]
 #[must_use = "settings do nothing until an engine is opened with them"]
@@ -32,6 +36,7 @@ pub struct Options {
     bandwidth: Option<u64>,
     jobs: usize,
     doing: String,
+    check_creator: bool,
 }
 
 impl Options {
@@ -47,6 +52,7 @@ impl Options {
             bandwidth: None,
             jobs: 2,
             doing: "uploads".to_owned(),
+            check_creator: false,
         }
     }
 
@@ -77,13 +83,17 @@ impl Options {
         self
     }
 
-    /// Appends each request and answer, without secrets and bodies, to this file.
+    /// Appends a JSON line for each request and its answer to this file: without secrets and video bytes, with at most 4 KiB
+    /// of an answer's body. A thread of its own writes it, and [`Engine::close`] waits for that thread. If the file cannot be
+    /// written later, an error is logged once and the uploads go on.
     pub fn wire_log(mut self, path: impl Into<PathBuf>) -> Self {
         self.wire_log = Some(path.into());
         self
     }
 
-    /// Bytes per second for all uploads together; at least 1, or [`open`](Self::open) refuses it.
+    /// Bytes per second for all uploads together; at least 1,000, or [`open`](Self::open) refuses it. A file that this can't
+    /// carry within the hour of its upload URL ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage); see
+    /// [`Error::needed_rate`] and [`Job::ignore_forecast`](crate::Job::ignore_forecast).
     pub const fn bandwidth(mut self, bytes_per_second: u64) -> Self {
         self.bandwidth = Some(bytes_per_second);
         self
@@ -98,6 +108,19 @@ impl Options {
     /// A label that is shown to a process which waits for the state directory, such as `upload clip.mp4`.
     pub fn doing(mut self, what: impl Into<String>) -> Self {
         self.doing = what.into();
+        self
+    }
+
+    /// Whether an account's name must stand for one creator. Before an init, each new token of an account is then asked
+    /// for the creator's open_id (`GET /v2/user/info/`, scope `user.info.basic`). The journal keeps the first one under that
+    /// name, and a token of another creator ends the job in [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) before
+    /// its init, until [`Engine::forget_creator`]. The open_id of a creator differs from app to app. Where the question is
+    /// refused, or not answered within 5 seconds, the job goes on, and [`Draft::creator_known`](crate::Draft::creator_known)
+    /// says that it is not known.
+    ///
+    /// Off by default: a program that stores tokens by its own users knows whose they are, and saves the call.
+    pub const fn check_creator(mut self, check: bool) -> Self {
+        self.check_creator = check;
         self
     }
 
@@ -121,6 +144,7 @@ impl Options {
             journal: Arc::new(journal),
             governor: Governor::new(self.jobs),
             throttle: self.bandwidth.map(Throttle::new),
+            creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
             locks: Mutex::default(),
             running: Mutex::default(),
@@ -145,7 +169,7 @@ impl Options {
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let client = self.client()?;
-        authorised::cancel(&client, account, publish_id).await
+        authorised::cancel(&client, &Line::default(), account, publish_id).await
     }
 
     /// Whether every number is in its range.
@@ -156,10 +180,10 @@ impl Options {
                 "{jobs} uploads cannot be in flight at once: it is 1 to {MOST_JOBS}."
             )));
         }
-        if self.bandwidth == Some(0) {
-            return Err(Error::usage(
-                "A bandwidth of 0 bytes a second would never end: it is 1 or more.",
-            ));
+        if let Some(bandwidth @ ..LEAST_BANDWIDTH) = self.bandwidth {
+            return Err(Error::usage(format!(
+                "A bandwidth of {bandwidth} bytes a second is of no use, as an upload has one hour: it is {LEAST_BANDWIDTH} or more."
+            )));
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::rehash::{blocking, prove};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::event::Event;
-use crate::journal::Found;
+use crate::journal::{Found, Recall, Trait};
 use crate::ledger::{Entry, Running};
 use crate::source::Source;
 use crate::upload::{Identity, Key, Origin, State, Upload};
@@ -37,7 +37,15 @@ pub(super) async fn place(
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
     supersede(shared, source, key).await?;
-    let Found { mut rows, lost } = shared.journal.find(key.clone()).await?;
+    let now = source.identity();
+    let traits = vec![
+        Trait::of_file(&now),
+        Trait::Path(source.path().to_owned()),
+        Trait::Fingerprint(Some(source.fingerprint().to_owned())),
+        Trait::Fingerprint(None),
+    ];
+    let found = shared.journal.alike(key.clone(), traits).await?;
+    let (mut rows, lost) = (found.rows, found.lost);
     choose(&mut rows, again);
     // Another job may be sending such a file now; nobody else carries an upload of this path. What may be complete is
     // compared to its last byte, so that a fingerprint from before an edit does no harm.
@@ -48,13 +56,26 @@ pub(super) async fn place(
         other && row.path() != Some(source.path()) && !row.has_ended() && !row.may_be_posted()
     };
     let alike: Vec<Upload> = rows.iter().filter(|row| !foreign(row)).cloned().collect();
-    let now = source.identity();
     let proven = |row: &&Upload| row.identity().is_some_and(|then| then.proves_same(&now));
     if let Some(row) = alike.iter().find(proven) {
         return Ok(placed(row.clone(), source, false));
     }
-    if let Some(row) = same_bytes(shared, source, &alike, tell).await? {
-        return Ok(placed(row, source, true));
+    let known = match again {
+        true => found.has_sha256.under_way,
+        false => found.has_sha256.under_way || found.has_sha256.ended,
+    };
+    let same = same_bytes(shared, source, &alike, known, tell).await?;
+    if let Some(Same { begun, whole }) = same {
+        let mut rows = begun;
+        if let Some(sha256) = whole {
+            let traits = vec![Trait::Sha256(sha256)];
+            let whole = shared.journal.alike(key.clone(), traits).await?.rows;
+            rows.extend(whole.into_iter().filter(|row| !foreign(row)));
+        }
+        choose(&mut rows, again);
+        if let Some(row) = rows.into_iter().next() {
+            return Ok(placed(row, source, true));
+        }
     }
     if let Some(row) = without_digests(alike, &now)? {
         return Ok(placed(row, source, false));
@@ -92,7 +113,7 @@ pub(super) async fn place_url(
     key: &Key,
     again: bool,
 ) -> Result<Placed, Error> {
-    let Found { mut rows, lost } = shared.journal.find(key.clone()).await?;
+    let Found { mut rows, lost, .. } = shared.journal.find(key.clone()).await?;
     choose(&mut rows, again);
     Ok(match rows.into_iter().next() {
         None => {
@@ -109,9 +130,12 @@ pub(super) async fn place_url(
 
 /// Reads the row of an upload again: the row may have changed while this job waited for its turn.
 pub(super) async fn place_recorded(shared: &Shared, known: &Upload) -> Result<Placed, Error> {
-    let Found { rows, lost } = shared.journal.find(known.key.clone()).await?;
-    match rows.into_iter().find(|row| row.id == known.id) {
-        None => Err(Error::no_longer_told(&known.name(), &lost)),
+    let recall = Recall::Id(known.id.clone());
+    match shared.journal.recall(recall).await? {
+        None => Err(Error::no_longer_told(
+            &known.name(),
+            std::slice::from_ref(&known.id),
+        )),
         Some(row) if row.has_ended() => Ok(Placed::Ended(Box::new(row))),
         Some(row) => Ok(Placed::Unfinished {
             row: Box::new(row),
@@ -213,54 +237,67 @@ async fn difference(shared: &Shared, source: &Source, row: &Upload) -> Result<St
         .map_or_else(|what| what, |_| "its time of change".into()))
 }
 
-/// The first of `rows` whose recorded digest this file's bytes have. An upload without digests matches nothing.
+/// What the bytes of a file are the same as.
+struct Same {
+    /// Uploads that have begun to send it.
+    begun: Vec<Upload>,
+    /// Its SHA-256, where uploads with such a digest are known.
+    whole: Option<String>,
+}
+
+/// Hashes the file up to each border at which a digest is known: of what these uploads have sent so far, and, `whole`, of all
+/// bytes of others. An upload without digests matches nothing.
 async fn same_bytes(
     shared: &Shared,
     source: &Source,
     rows: &[Upload],
+    whole: bool,
     tell: impl Fn(Event),
-) -> Result<Option<Upload>, Error> {
+) -> Result<Option<Same>, Error> {
     let mut wanted: BTreeMap<u64, Vec<(usize, Entry)>> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
-        if let Some((border, entry)) = digest(shared, row).await? {
+        if let Some((border, entry)) = begun(shared, row).await? {
             wanted.entry(border).or_default().push((at, entry));
         }
+    }
+    let size = source.identity().size;
+    if whole {
+        wanted.entry(size).or_default();
     }
     if wanted.is_empty() {
         return Ok(None);
     }
     tell(Event::Comparing);
-    let found = blocking(source, move |source, cancel| {
-        let mut found: Option<usize> = None;
+    let (found, sha256) = blocking(source, move |source, cancel| {
+        let (mut found, mut sha256) = (Vec::new(), None);
         let borders: Vec<u64> = wanted.keys().copied().collect();
         source.digests(Running::default(), 0, borders, cancel, |border, running| {
             let entry = running.entry();
-            let equal = wanted
-                .get(&border)
-                .into_iter()
-                .flatten()
-                .filter(|(_, wanted)| *wanted == entry);
-            found = equal.map(|(at, _)| *at).chain(found).min();
+            let known = wanted.get(&border).into_iter().flatten();
+            found.extend(
+                known
+                    .filter(|(_, known)| *known == entry)
+                    .map(|(at, _)| *at),
+            );
+            if border == size {
+                sha256 = Some(hex::encode(entry));
+            }
             true
         })?;
-        Ok(found)
+        Ok((found, sha256))
     })
     .await?;
-    Ok(found.map(|at| rows[at].clone()))
+    Ok(Some(Same {
+        begun: found.into_iter().map(|at| rows[at].clone()).collect(),
+        whole: sha256.filter(|_| whole),
+    }))
 }
 
-/// The longest digest that the journal holds of an upload, and how many bytes it covers.
-async fn digest(shared: &Shared, row: &Upload) -> Result<Option<(u64, Entry)>, Error> {
-    let Some(plan) = row.plan() else {
+/// The longest digest that the journal holds of an upload whose whole SHA-256 is not known, and how many bytes it covers.
+async fn begun(shared: &Shared, row: &Upload) -> Result<Option<(u64, Entry)>, Error> {
+    let (Some(plan), None) = (row.plan(), &row.sha256) else {
         return Ok(None);
     };
-    let whole = row
-        .sha256
-        .as_deref()
-        .and_then(|sha256| Entry::try_from(hex::decode(sha256).ok()?).ok());
-    if let Some(entry) = whole {
-        return Ok(Some((plan.video_size(), entry)));
-    }
     let confirmed = row.confirmed();
     let entries = shared.journal.ledger(row.id.clone(), confirmed).await?;
     Ok(match entries.last() {

@@ -86,7 +86,7 @@ impl Sending {
             () = tokio::time::sleep(LONG_SYNC) => {
                 let name = crate::error::name(path);
                 let text = format!(
-                    "waiting for the file system of {name}: it stores the file's last writes, or does not answer"
+                    "waiting for the file system of {name}: it stores the file's last writes, the file has very many parts, or it does not answer"
                 );
                 tell(Event::Notice { text });
                 opening.await
@@ -217,9 +217,8 @@ impl Sending {
         let content_type = transfer.upload.content_type();
         let content_type = content_type.unwrap_or(&self.content_type).to_owned();
         reach("put", "before");
-        let put = shared
-            .client
-            .put(&session.upload_url, &content_type, chunk, body);
+        let client = transfer.client();
+        let put = client.put(&session.upload_url, &content_type, chunk, body);
         let answer = match keeper {
             None => put.await,
             Some(keeper) => {

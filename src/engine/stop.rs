@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::transfer::Transfer;
 use crate::answer::Meaning;
+use crate::answer::{Call, Refusal};
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::governor::PendingCap;
+use crate::plan::Limits;
 use crate::upload::{Shortfall, Stop};
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
@@ -27,6 +29,10 @@ impl Transfer {
                 self.turn.line().set_pending_cap(cap, now);
                 Error::refused(call, self.account.name(), error).at(retry_at)
             }
+            Stop::Refused(Call::Init, error) if self.is_oversize(&error) => {
+                let size = self.upload.size().unwrap_or(0);
+                Error::too_large(&self.upload.name(), size, error)
+            }
             Stop::Failed { publish_id, reason } => {
                 Error::failed(&self.upload.name(), &reason, &publish_id)
             }
@@ -35,14 +41,43 @@ impl Transfer {
             Stop::NoToken(reason) => Error::no_token(reason.into()),
             Stop::Host(reason) => Error::host(&reason),
             Stop::Untrusted(reason) => Error::untrusted(&reason),
-            Stop::Spent(reason) => Error::temporary(match self.upload.plan() {
-                Some(plan) => self.unfinished(&reason, plan.video_size()),
-                None => format!(
-                    "{reason} Run the same command again: it goes on with {}.",
-                    self.upload.name()
-                ),
-            }),
+            Stop::Spent(reason) => {
+                if let Some((call, why)) = &self.upload.run.unreachable {
+                    let outages = &self.shared.governor.outages;
+                    outages.begin(why, *call == Call::Put, Now::read());
+                }
+                self.spent(&reason)
+            }
         }
+    }
+
+    /// Ends an upload that has no connection, where another one has found the network out.
+    pub(super) fn check_outage(&self) -> Result<(), Error> {
+        let (Some((_, why)), Some(_)) = (
+            &self.upload.run.unreachable,
+            self.shared.governor.outages.now(Now::read()),
+        ) else {
+            return Ok(());
+        };
+        Err(self.spent(&format!(
+            "No connection was made ({why}), and another upload has just waited for one in vain."
+        )))
+    }
+
+    fn spent(&self, reason: &str) -> Error {
+        Error::temporary(match self.upload.plan() {
+            Some(plan) => self.unfinished(reason, plan.video_size()),
+            None => format!(
+                "{reason} Run the same command again: it goes on with {}.",
+                self.upload.name()
+            ),
+        })
+    }
+
+    /// Whether an init was refused for what it says of a file that is larger than the documents promise to take.
+    fn is_oversize(&self, error: &Refusal) -> bool {
+        let large = self.upload.size() > Some(Limits::TIKTOK.sure_file());
+        large && error.meaning == Meaning::InvalidRequest
     }
 
     /// What a run out of patience says of a file.

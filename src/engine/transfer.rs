@@ -7,6 +7,8 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use super::authorised::authorised;
 use super::{Running, Shared};
 use crate::account::Account;
+use crate::answer::Call;
+use crate::client::{Client, Subject};
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
@@ -57,6 +59,9 @@ impl Transfer {
             }
             _ => None,
         };
+        if let Some(call) = reply.left() {
+            self.shared.governor.outages.end(call == Call::Put);
+        }
         let applied = self.upload.apply(reply, Now::read(), fastrand::u64(..));
         if applied.save {
             let confirmed = self.upload.confirmed() > due;
@@ -101,6 +106,11 @@ impl Transfer {
         self.shared.journal.save(self.upload.clone(), entry).await
     }
 
+    /// The client for calls about this upload.
+    pub(super) fn client(&self) -> Client {
+        self.shared.client.about(subject(&self.upload))
+    }
+
     /// The ledger up to what is confirmed.
     pub(super) async fn ledger(&self) -> Result<Vec<Entry>, Error> {
         let (id, chunks) = (self.upload.id.clone(), self.upload.confirmed());
@@ -108,14 +118,11 @@ impl Transfer {
     }
 
     pub(super) async fn ask(&mut self) -> Reply {
-        self.turn.line().status().await;
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
-        let client = &self.shared.client;
+        let (client, line) = (&self.client(), self.turn.line());
         reach("ask", "before");
-        let answer = authorised(&self.account, |token| async move {
-            client.status(&token, publish_id).await
-        })
-        .await;
+        let ask = |token| line.ask(async move { client.status(&token, publish_id).await });
+        let answer = authorised(line, &self.account, Call::Status, ask).await;
         reach("ask", "answered");
         Reply::Status(answer)
     }
@@ -151,6 +158,15 @@ impl Transfer {
     }
 }
 
+/// What a call about this upload is about.
+pub(super) fn subject(upload: &Upload) -> Subject {
+    Subject {
+        account: Some(upload.key.account.clone()),
+        upload: Some(upload.id.clone()),
+        publish_id: upload.state.publish_id().map(str::to_owned),
+    }
+}
+
 /// What an upload has come to.
 pub(super) fn draft(row: &Upload, outcome: Outcome) -> Draft {
     let (delivered_at, outcome) = match row.state {
@@ -163,5 +179,6 @@ pub(super) fn draft(row: &Upload, outcome: Outcome) -> Draft {
         outcome,
         delivered_at,
         sha256: row.sha256.clone(),
+        creator_known: row.creator_known,
     }
 }

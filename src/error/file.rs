@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::{Error, ErrorKind, Who, name};
+use crate::answer::Refusal;
 use crate::plan::PlanError;
 
 impl Error {
@@ -49,6 +50,32 @@ impl Error {
                 "{name} changed while it was being sent ({what}). Nothing was posted. Run the same command to send it as it is now."
             ),
         )
+    }
+
+    /// At the rate that is allowed, an upload of the file outlives its URL.
+    pub(crate) fn too_slow(name: &str, size: u64, rate: u64, needed: u64) -> Self {
+        let mut error = Self::usage(format!(
+            "{name} cannot be there in time: at {rate} bytes a second its {size} bytes take {} min, and an upload has one hour. Nothing was asked of TikTok. {needed} bytes a second would do.",
+            size / rate.max(1) / 60
+        ));
+        error.0.needed_rate = Some(needed);
+        error
+    }
+
+    /// The service refused the init of a file that is larger than what its documents promise to take.
+    pub(crate) fn too_large(name: &str, size: u64, service: Refusal) -> Self {
+        let log_id = service.log_id.as_deref();
+        let log_id = log_id.map(|log_id| format!(" [log_id {log_id}]"));
+        let mut error = Self::new(
+            ErrorKind::Refused,
+            Who::You,
+            format!(
+                "{name} is too large: it has {size} bytes, and TikTok takes up to 4 GB (4,000,000,000). Nothing was sent. Make it smaller (ffmpeg -i IN -fs 3900M -c copy OUT.mp4 cuts it, a lower bit rate keeps its length){}",
+                log_id.unwrap_or_else(|| ".".into())
+            ),
+        );
+        error.0.service = Some(service);
+        error
     }
 
     /// Whether it says that there is no file of that name.

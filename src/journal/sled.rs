@@ -19,7 +19,7 @@ use super::lock::{Lock, Released};
 use super::own;
 use super::sealed::Sealed;
 use super::status::StatusFile;
-use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, Recall, broken};
+use super::{Found, Grant, INITS_A_MINUTE, ProgressStore, Rate, Recall, Trait, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::killpoint::reach;
@@ -31,11 +31,15 @@ mod database;
 mod forget;
 mod keys;
 mod mend;
+mod past;
 mod rows;
+mod same;
 mod syncs;
 
 use database::Trouble;
 use mend::is_damage;
+use past::Past;
+use same::Indexes;
 use syncs::Syncs;
 
 #[derive(Debug, Clone)]
@@ -50,6 +54,9 @@ struct Inner {
     history: History,
     sealed: Sealed,
     status: StatusFile,
+    /// Of keys with many uploads.
+    indexes: Indexes,
+    past: Past,
     /// One step at a time: each reads before it writes. Not held while a step waits for the disk.
     writing: Mutex<()>,
     syncs: Syncs,
@@ -201,7 +208,7 @@ impl Inner {
         reach("saving", row.state.name());
         let mut batch = Batch::default();
         if matches!(stored.state, State::InitIntent) {
-            self.stamp_init(&mut batch, row)?;
+            self.settle_init(&mut batch, row)?;
         }
         if row.state.is_final() {
             self.end(&mut batch, row)?;
@@ -225,9 +232,9 @@ impl Inner {
         Ok(())
     }
 
-    /// An init counts from when it arrived, which was when its answer came at the latest. Before, it counts from when it
-    /// left.
-    fn stamp_init(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+    /// An init counts from when it arrived, which was when its answer came at the latest, and before that from when it was
+    /// about to leave. One that is known never to have left no longer counts; after a kill nobody knows that.
+    fn settle_init(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
         let mut inits = self.db.scan_prefix(keys::inits(&row.key)).keys().rev();
         let own = inits.find(|key| {
             key.as_ref()
@@ -235,7 +242,9 @@ impl Inner {
         });
         if let Some(key) = own {
             batch.remove(key.map_err(cannot)?);
-            batch.insert(keys::init(&row.key, row.updated, &row.id), &[]);
+            if !row.run.init_never_left {
+                batch.insert(keys::init(&row.key, row.updated, &row.id), &[]);
+            }
         }
         Ok(())
     }
@@ -284,6 +293,13 @@ impl ProgressStore for SledStore {
         })
     }
 
+    fn alike(&self, key: Key, traits: Vec<Trait>) -> BoxFuture<'_, Result<Found, Error>> {
+        self.run(move |store| {
+            let _writing = lock(&store.writing);
+            store.alike(&key, &traits)
+        })
+    }
+
     fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
         self.run(move |store| {
             // A row that ends meanwhile leaves its place.
@@ -293,7 +309,10 @@ impl ProgressStore for SledStore {
     }
 
     fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, Error>> {
-        self.run(move |store| store.recall(&what))
+        self.run(move |store| {
+            let _writing = lock(&store.writing);
+            store.recall(&what)
+        })
     }
 
     fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
@@ -366,6 +385,36 @@ impl ProgressStore for SledStore {
                 }
             }
             Ok(oldest)
+        })
+    }
+
+    fn creator(&self, of: Key, open_id: String) -> BoxFuture<'_, Result<String, Error>> {
+        self.run(move |store| {
+            let writing = lock(&store.writing);
+            let key = keys::creator(&of);
+            if let Some(kept) = store.db.get(&key).map_err(cannot)? {
+                return Ok(String::from_utf8_lossy(&kept).into_owned());
+            }
+            store.db.insert(key, open_id.as_bytes()).map_err(cannot)?;
+            drop(writing);
+            store.sync()?;
+            Ok(open_id)
+        })
+    }
+
+    fn forget_creator(&self, account: String) -> BoxFuture<'_, Result<bool, Error>> {
+        self.run(move |store| {
+            let writing = lock(&store.writing);
+            let mut batch = Batch::default();
+            let mut any = false;
+            for found in store.db.scan_prefix(keys::creators(&account)).keys() {
+                batch.remove(found.map_err(cannot)?);
+                any = true;
+            }
+            store.apply(batch)?;
+            drop(writing);
+            store.sync()?;
+            Ok(any)
         })
     }
 

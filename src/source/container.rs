@@ -1,26 +1,35 @@
-//! What a file is, told from its first bytes and box headers before any request is made.
+//! Recognises the container of a file from its headers, and whether it is complete, before any request is made.
 //!
 //! MP4 and QuickTime are a row of boxes (ISO/IEC 14496-12, 4.2). WebM is Matroska with a DocType of
-//! its own in the EBML header (RFC 8794, 11.2.6). The rest is known by its first bytes, only to say
-//! what it is and what helps.
+//! its own in the EBML header (RFC 8794, 11.2.6). Other formats are recognised by their first bytes, only to
+//! name them in the refusal together with what helps.
 
-use std::{fmt, fs::File, io};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::time::Duration;
 
-use ebml::Element;
 use formats::Format;
+use headers::Headers;
 
+mod boxes;
 mod ebml;
 mod formats;
+mod headers;
 #[cfg(test)]
 mod tests;
 
 /// Enough for every signature: the third packet of an M2TS stream starts at 384, longer brand lists
 /// tell no more.
-const PROBE: u64 = 512;
+const PROBE: usize = 512;
 
-/// Where the walk over the boxes stops. A film in fragments of one second has 7,200 of them an
-/// hour, and a hostile file of empty boxes must not keep us reading.
-const MOST_BOXES: usize = 10_000;
+/// How long the headers of a file may take. From the page cache a million boxes take a second; only a slow disk or
+/// network, or a file made of nothing but headers, comes near this.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The most zeros that pass for padding (a disk's cluster, the record of a tar archive) at the end of a file that does not
+/// record its own length. More zeros are space that was set aside and never written.
+const PADDING: u64 = 64 * 1024;
 
 const FINISH: &str = "Let the export or copy finish, then run this again.";
 
@@ -71,8 +80,18 @@ pub(crate) enum Unfit {
     #[error("this is {}; TikTok takes MP4, MOV and WebM", .0.name)]
     Foreign(&'static Format),
     /// The right container with a part missing: still being written or copied, or broken off.
-    #[error("this {container} is unfinished: {gap}")]
+    #[error("this {container} is {}: {gap}", .gap.state())]
     Unfinished { container: Container, gap: Gap },
+    /// The headers of its boxes could not all be read in time.
+    #[error(
+        "it has more parts than could be checked in {} s: {at} of its {size} bytes were reached",
+        .patience.as_secs()
+    )]
+    Late {
+        patience: Duration,
+        at: u64,
+        size: u64,
+    },
     /// The file could not be read.
     #[error("cannot read what kind of file this is")]
     Io(#[from] io::Error),
@@ -86,15 +105,25 @@ impl Unfit {
         match self {
             Self::Foreign(format) => Some(format.remedy.advice(file_name)),
             Self::Unfinished {
-                gap: Gap::Cut { index: true, .. },
+                gap: Gap::Cut { index: true, .. } | Gap::Zeros { .. },
                 container,
             } => {
                 let keep = formats::ffmpeg("", file_name, "-c copy", container.extension());
                 Some(format!("{FINISH} To keep the part that is there: {keep}"))
             }
+            Self::Unfinished {
+                gap: Gap::NoTrack { .. } | Gap::Garbled { .. },
+                ..
+            } => Some("Is this the right file? If so, export or copy it once more.".to_owned()),
             Self::Unfinished { .. } => Some(format!(
                 "{FINISH} If it was broken off, export or copy it once more."
             )),
+            Self::Late { .. } => {
+                let fewer = formats::ffmpeg("", file_name, "-c copy", "mp4");
+                Some(format!(
+                    "Copy it to a faster disk, or write it anew with fewer parts: {fewer}"
+                ))
+            }
             Self::Io(_) => None,
         }
     }
@@ -112,8 +141,24 @@ pub(crate) enum Gap {
     },
     /// No `moov` box: most renderers write it last.
     NoMoov,
+    /// The index `part` is there and lists no video track.
+    NoTrack { part: &'static str },
     /// A good start and no media: all that came through of a fragmented file or a live recording.
     NoMedia,
+    /// From here on there are zeros in place of the video: space that was set aside and never written.
+    Zeros { at: u64 },
+    /// What is at this place belongs to no video.
+    Garbled { at: u64 },
+}
+
+impl Gap {
+    const fn state(&self) -> &'static str {
+        match self {
+            Self::Cut { .. } | Self::NoMoov | Self::NoMedia | Self::Zeros { .. } => "unfinished",
+            Self::NoTrack { .. } => "no video",
+            Self::Garbled { .. } => "damaged",
+        }
+    }
 }
 
 impl fmt::Display for Gap {
@@ -126,7 +171,15 @@ impl fmt::Display for Gap {
                 write!(f, "{missing} bytes of its `{part}` part are missing")
             }
             Self::NoMoov => f.write_str("its index (`moov`) is missing, so nothing can play it"),
+            Self::NoTrack { part } => write!(f, "its index (`{part}`) lists no video track"),
             Self::NoMedia => f.write_str("it begins well, but its pictures and sound are missing"),
+            Self::Zeros { at } => {
+                write!(
+                    f,
+                    "from byte {at} on it holds zeros where more of the video belongs"
+                )
+            }
+            Self::Garbled { at } => write!(f, "what begins at byte {at} is no part of a video"),
         }
     }
 }
@@ -135,194 +188,42 @@ impl fmt::Display for Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recognised {
     pub(crate) container: Container,
-    /// Whether the file would look complete while a program still adds to its end: a live WebM, or fragments without the
-    /// index (`mfra`) that closes them.
+    /// Whether the file would look complete while a program still adds to its end: a live WebM, fragments without the
+    /// index (`mfra`) that closes them, or media that reach to the end of the file by definition.
     pub(crate) open_ended: bool,
 }
 
 /// Decide what the first `size` bytes of `file` are.
 ///
-/// Reads the first 512 bytes and the header of each top-level box, never the payload, and moves no
-/// file position.
+/// Reads the headers of boxes and what lies in the same page, never the media, and moves no file position.
 pub(crate) fn recognise(file: &File, size: u64) -> Result<Recognised, Unfit> {
-    recognise_with(&|buf, at| read_exact_at(file, buf, at), size)
+    recognise_with(&|buf, at| read_exact_at(file, buf, at), size, PATIENCE)
 }
 
 /// A positioned read that fills its buffer.
 pub(crate) type ReadAt<'a> = &'a dyn Fn(&mut [u8], u64) -> io::Result<()>;
 
-pub(crate) fn recognise_with(read: ReadAt<'_>, size: u64) -> Result<Recognised, Unfit> {
-    let mut probe = [0; PROBE as usize];
-    let probe = read_up_to(read, &mut probe, 0, size)?;
-
-    match ebml_head(probe) {
-        Some(head) => ebml::webm(read, size, probe, &head),
-        None => walk(read, size, by_first_box(probe, size)?),
+pub(crate) fn recognise_with(
+    read: ReadAt<'_>,
+    size: u64,
+    patience: Duration,
+) -> Result<Recognised, Unfit> {
+    let mut headers = Headers::new(read, size, patience);
+    let probe = headers.at(0, PROBE)?.to_vec();
+    match ebml::head(&probe) {
+        Some(head) => ebml::webm(&mut headers, &probe, &head),
+        None => boxes::follow(&mut headers, &probe),
     }
 }
 
-/// Decide by the first bytes alone, where the rest is not at hand: at best 512 of them, of a file of `size` bytes.
-pub(crate) fn starts_as(start: &[u8], size: u64) -> Result<Container, Unfit> {
-    let probe = &start[..start.len().min(PROBE as usize)];
-    match ebml_head(probe) {
-        Some(head) => ebml::check_doc_type(probe, &head).map(|_| Container::WebM),
-        None => by_first_box(probe, size),
+/// Refuse by the first bytes alone, where the rest is not at hand: 512 of them tell all that can be told, of a file of
+/// `size` bytes.
+pub(crate) fn check_start(start: &[u8], size: u64) -> Result<(), Unfit> {
+    let probe = &start[..start.len().min(PROBE)];
+    match ebml::head(probe) {
+        Some(head) => ebml::check_doc_type(probe, &head).map(drop),
+        None => boxes::check_start(probe, size),
     }
-}
-
-fn ebml_head(probe: &[u8]) -> Option<Element> {
-    Element::parse(probe).filter(|element| element.id == Element::EBML)
-}
-
-fn by_first_box(probe: &[u8], size: u64) -> Result<Container, Unfit> {
-    let Some(first) = BoxHeader::parse(probe, 0, size) else {
-        return Err(Unfit::Foreign(Format::of(probe)));
-    };
-    let whole = first.end <= size;
-    match &first.kind {
-        b"ftyp" => by_brands(first.body(probe)),
-        // Segments of a stream; without their `moov` the walk finds them unfinished.
-        b"styp" | b"sidx" | b"moof" => Ok(Container::Mp4),
-        // QuickTime had no `ftyp` before 2004, and files without it are still written.
-        b"moov" | b"mdat" => Ok(Container::Mov),
-        // These words also turn up in text ("The free encyclopedia"), where the length before them
-        // makes no sense.
-        b"wide" | b"free" | b"skip" | b"pnot" | b"junk" | b"udta" | b"uuid" if whole => {
-            Ok(Container::Mov)
-        }
-        _ => Err(Unfit::Foreign(Format::of(probe))),
-    }
-}
-
-/// Tell MP4 from QuickTime and from their kin, by the brands of `ftyp` (ISO/IEC 14496-12, 4.3).
-fn by_brands(ftyp: &[u8]) -> Result<Container, Unfit> {
-    let mut words = ftyp.chunks_exact(4);
-    let major = words.next().unwrap_or_default();
-    // The second word is the minor version. What follows are compatible brands.
-    let compatible = || words.clone().skip(1);
-    let mp4 = |brand: &[u8]| {
-        matches!(
-            brand,
-            b"avc1" | b"M4V " | [b'i', b's', b'o', _] | [b'm', b'p', b'4', _]
-        )
-    };
-
-    if major == b"qt  " {
-        return Ok(Container::Mov);
-    }
-    if let Some(format) = Format::of_brand(major, compatible().any(mp4)) {
-        return Err(Unfit::Foreign(format));
-    }
-    // An MP4 may also be readable as QuickTime. Only where nothing speaks for MP4 does that decide.
-    let only_mov =
-        compatible().any(|brand| brand == b"qt  ") && !mp4(major) && !compatible().any(mp4);
-    Ok(if only_mov {
-        Container::Mov
-    } else {
-        Container::Mp4
-    })
-}
-
-/// Follow the top-level boxes to the end of the file. Each one that begins must be whole, with
-/// `moov` and media among them.
-fn walk(read: ReadAt<'_>, size: u64, container: Container) -> Result<Recognised, Unfit> {
-    let (mut moov, mut media) = (false, false);
-    let (mut fragments, mut closed) = (false, false);
-    let mut at = 0;
-    for _ in 0..MOST_BOXES {
-        let mut header = [0; 16];
-        let header = read_up_to(read, &mut header, at, size)?;
-        // Bytes that are no box end the walk without blame: cameras append trailers and padding of
-        // their own. If they stand where `moov` belongs, that is what is missing.
-        let Some(found) = BoxHeader::parse(header, at, size) else {
-            break;
-        };
-        if found.end > size {
-            let part = found.kind.iter().copied().map(char::from).collect();
-            let gap = Gap::Cut {
-                part,
-                missing: found.end - size,
-                index: moov,
-            };
-            return Err(Unfit::Unfinished { container, gap });
-        }
-        moov |= &found.kind == b"moov";
-        media |= matches!(&found.kind, b"mdat" | b"imda");
-        fragments |= &found.kind == b"moof";
-        closed |= &found.kind == b"mfra";
-        at = found.end;
-    }
-    match (moov, media) {
-        (true, true) => Ok(Recognised {
-            container,
-            open_ended: fragments && !closed,
-        }),
-        (false, _) => Err(Unfit::Unfinished {
-            container,
-            gap: Gap::NoMoov,
-        }),
-        (true, false) => Err(Unfit::Unfinished {
-            container,
-            gap: Gap::NoMedia,
-        }),
-    }
-}
-
-/// The header of a box (ISO/IEC 14496-12, 4.2), with its place in the file.
-struct BoxHeader {
-    kind: [u8; 4],
-    start: u64,
-    /// Length of the header itself, 8 or 16.
-    header: u64,
-    /// Behind the last byte; past the end of the file when the box is cut.
-    end: u64,
-}
-
-impl BoxHeader {
-    /// Read the header of the box at `start`; `None` if these bytes cannot be one.
-    fn parse(bytes: &[u8], start: u64, size: u64) -> Option<Self> {
-        let length = u32::from_be_bytes(*bytes.first_chunk()?);
-        let kind: [u8; 4] = *bytes.get(4..)?.first_chunk()?;
-        // Four printable characters; QuickTime also has the copyright sign of Mac Roman.
-        if !kind.iter().all(|byte| matches!(byte, b' '..=b'~' | 0xA9)) {
-            return None;
-        }
-        let (header, length) = match length {
-            // To the end of the file.
-            0 => (8, size.saturating_sub(start)),
-            1 => (16, u64::from_be_bytes(*bytes.get(8..)?.first_chunk()?)),
-            length => (8, u64::from(length)),
-        };
-        // At least its own header, so that each step of the walk moves on.
-        (length >= header).then_some(Self {
-            kind,
-            start,
-            header,
-            end: start.saturating_add(length),
-        })
-    }
-
-    /// As much of the first box's payload as was read with it.
-    fn body<'a>(&self, probe: &'a [u8]) -> &'a [u8] {
-        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(probe.len());
-        let (from, to) = (
-            place(self.start.saturating_add(self.header)),
-            place(self.end),
-        );
-        probe.get(from..to).unwrap_or_default()
-    }
-}
-
-/// Fill as much of `buf` as there is of the file from `at` on.
-fn read_up_to<'b>(read: ReadAt<'_>, buf: &'b mut [u8], at: u64, size: u64) -> io::Result<&'b [u8]> {
-    let there = usize::try_from(size.saturating_sub(at))
-        .unwrap_or(usize::MAX)
-        .min(buf.len());
-    let buf = &mut buf[..there];
-    if !buf.is_empty() {
-        read(buf, at)?;
-    }
-    Ok(buf)
 }
 
 #[cfg(unix)]

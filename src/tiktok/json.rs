@@ -125,6 +125,23 @@ pub(crate) fn report(body: &Body<'_>) -> Result<Report, Failure> {
     body.read::<StatusData>().map(Report::from)
 }
 
+/// Who the creator is. Source: Get User Info.
+#[derive(Deserialize)]
+struct UserData {
+    user: User,
+}
+
+#[derive(Deserialize)]
+struct User {
+    #[serde(deserialize_with = "publish_id")]
+    open_id: String,
+}
+
+/// Reads the creator's open_id.
+pub(crate) fn open_id(body: &Body<'_>) -> Result<String, Failure> {
+    body.read::<UserData>().map(|data| data.user.open_id)
+}
+
 /// Reads the answer to a call that has nothing to say but yes.
 pub(crate) fn done(body: &Body<'_>) -> Result<(), Failure> {
     body.read::<IgnoredAny>().map(drop)

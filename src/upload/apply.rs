@@ -26,6 +26,24 @@ pub(crate) enum Reply {
     SessionOver(&'static str),
 }
 
+impl Reply {
+    /// The call that was made, and how it went wrong, if it did.
+    fn call(&self) -> Option<(Call, Option<&Failure>)> {
+        match self {
+            Self::Init(answer) => Some((Call::Init, answer.as_ref().err())),
+            Self::Put(answer, _) => Some((Call::Put, answer.as_ref().err())),
+            Self::Status(answer) => Some((Call::Status, answer.as_ref().err())),
+            Self::Adopted(_) | Self::Rewound(_) | Self::SessionOver(_) => None,
+        }
+    }
+
+    /// The call whose request has left, if one has.
+    pub(crate) fn left(&self) -> Option<Call> {
+        let (call, error) = self.call()?;
+        (!error.is_some_and(Failure::never_left)).then_some(call)
+    }
+}
+
 /// What a reply changed.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
@@ -62,6 +80,10 @@ pub(super) const LOSSES: u32 = 2;
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {
         self.run.not_before = None;
+        self.run.unreachable = match reply.call() {
+            Some((call, Some(Failure::NotSent(reason)))) => Some((call, reason.clone())),
+            _ => None,
+        };
         let applied = match reply {
             Reply::Init(reply) => self.init_answered(reply, now, random),
             Reply::Put(reply, running) => self.put_answered(reply, running, now, random),

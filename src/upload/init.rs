@@ -16,6 +16,12 @@ impl Upload {
         now: Now,
         random: u64,
     ) -> Applied {
+        // A call for a token can fail before an init is begun.
+        let begun = std::mem::take(&mut self.run.init_begun);
+        self.run.init_never_left = begun && reply.as_ref().is_err_and(Failure::never_left);
+        if self.run.init_never_left {
+            self.totals.inits = self.totals.inits.saturating_sub(1);
+        }
         match reply {
             Ok(Opened {
                 publish_id,

@@ -43,6 +43,15 @@ impl Shortfall {
     }
 }
 
+/// The least rate, in bytes per second, at which an upload of `size` bytes is done within its hour with something to
+/// spare, in two digits.
+pub(crate) fn enough(size: u64) -> u64 {
+    let least = size.saturating_mul(11) / (10 * URL_LIFETIME.as_secs()) + 1;
+    let digits = least.ilog10().saturating_sub(1);
+    let step = 10_u64.pow(digits);
+    least.div_ceil(step) * step
+}
+
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let megabits = |rate: f64| rate * 8.0 / 1e6;
@@ -77,20 +86,33 @@ impl Upload {
         (seconds >= LEAST).then(|| (bytes / seconds) as u64)
     }
 
+    /// Whether a new session would end before all bytes are there, at the rate that is allowed: that rate, and one that
+    /// would do.
+    pub(crate) fn is_too_slow(&self) -> Option<(u64, u64)> {
+        let (size, rate) = (self.size()?, self.run.limits.bandwidth?);
+        Shortfall::of_whole(size, rate).map(|_| (rate, enough(size)))
+    }
+
+    /// Bytes per second that the next chunk can have at most.
+    fn expected_rate(&self) -> Option<u64> {
+        let allowed = self.run.limits.bandwidth;
+        self.rate().into_iter().chain(allowed).min()
+    }
+
     /// What to say, once a session, as soon as it can be known that it will not end in time.
     pub(crate) fn foresee(&mut self, now: Now) -> Option<Shortfall> {
         let State::Uploading { session, .. } = &self.state else {
             return None;
         };
         let left = self.size()?.saturating_sub(self.confirmed_bytes());
-        let shortfall = Shortfall::of(left, session.left(now)?, self.rate()?)?;
+        let shortfall = Shortfall::of(left, session.left(now)?, self.expected_rate()?)?;
         let told = std::mem::replace(&mut self.run.pace.told, true);
         (!told).then_some(shortfall)
     }
 
     /// Whether the URL dies before this chunk can be there.
     pub(super) fn comes_too_late(&self, chunk: &Chunk, session: &Session, now: Now) -> bool {
-        let (Some(left), Some(rate)) = (session.left(now), self.rate()) else {
+        let (Some(left), Some(rate)) = (session.left(now), self.expected_rate()) else {
             return false;
         };
         Shortfall::of(chunk.size(), left, rate).is_some()
@@ -105,6 +127,18 @@ impl Upload {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_that_is_named_is_enough() {
+        for size in [1, 3_600, 46_000_000, 4_000_000_000, 4_294_967_296] {
+            let rate = enough(size);
+            assert_eq!(Shortfall::of_whole(size, rate), None, "{size}");
+        }
+        assert_eq!(
+            (enough(46_000_000), enough(4_000_000_000)),
+            (15_000, 1_300_000)
+        );
+    }
 
     #[test]
     fn a_link_too_slow_for_the_hour_is_told_in_numbers() {

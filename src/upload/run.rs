@@ -31,6 +31,12 @@ pub(crate) struct Run {
     pub(crate) failed: Failures,
     /// Questions for the status that were not answered.
     pub(crate) unanswered: Failures,
+    /// Whether the intent of an init is recorded and its answer, or its failure, not taken in.
+    pub(crate) init_begun: bool,
+    /// Whether nothing of the last init that was begun can have reached the service.
+    pub(crate) init_never_left: bool,
+    /// The last request, where no connection was made for it, and why not, in words.
+    pub(crate) unreachable: Option<(Call, String)>,
     pub(crate) polls: u32,
     pub(crate) processing_since: Option<Duration>,
     pub(crate) pace: Pace,
@@ -58,6 +64,9 @@ impl Default for Run {
             not_before: None,
             failed: Failures::default(),
             unanswered: Failures::default(),
+            init_begun: false,
+            init_never_left: false,
+            unreachable: None,
             polls: 0,
             processing_since: None,
             pace: Pace::default(),
@@ -79,6 +88,8 @@ pub(crate) struct RunLimits {
     pub(crate) patience: Duration,
     /// Whether the run ends when everything is acknowledged.
     pub(crate) hand_over: bool,
+    /// Bytes per second that may leave, where the forecast is to mind them.
+    pub(crate) bandwidth: Option<u64>,
 }
 
 impl Default for RunLimits {
@@ -87,6 +98,7 @@ impl Default for RunLimits {
             processing: Waits::DEFAULT.processing,
             patience: PATIENCE,
             hand_over: false,
+            bandwidth: None,
         }
     }
 }

@@ -107,7 +107,7 @@ fn a_wait_that_ends_before_the_inbox_is_temporary_and_sends_nothing_again() {
 
 #[test]
 fn a_signal_stops_it_cleanly_and_the_same_command_carries_on() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 143)] {
         let scene = Scene::new(&[], &[]);
         let file = scene.video("clip.mp4", 30_000_000);
         let mut run = scene.upload(&file, &["--bwlimit", "10MB"]).start();
@@ -120,6 +120,64 @@ fn a_signal_stops_it_cleanly_and_the_same_command_carries_on() {
         let session = scene.assert_one_draft_of(&file);
         assert_eq!(accepted(&session.puts).len(), 5, "each chunk counted once");
         assert_eq!(scene.log().inits, 1);
+    }
+}
+
+#[test]
+fn a_hangup_gives_each_file_its_outcome() {
+    let scene = Scene::new(&[], &[]);
+    for name in ["one.mp4", "two.mp4", "three.mp4"] {
+        scene.video(name, 30_000_000 + name.len() as u64);
+    }
+    let args = [
+        "upload",
+        "--json",
+        "--jobs",
+        "1",
+        "--bwlimit",
+        "5MB",
+        "one.mp4",
+        "two.mp4",
+        "three.mp4",
+    ];
+    let mut run = scene.command(args).start();
+    run.until("a session", |line| line["event"] == "session");
+    run.signal("-HUP");
+    let ended = run.end().expect(143);
+    let outcomes = ended.outcomes();
+    assert_eq!(outcomes.len(), 3, "{}", ended.stdout);
+    assert!(
+        outcomes.iter().all(|line| line["outcome"] == "retry"),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    for (name, signal) in [("INT", "-INT"), ("HUP", "-HUP"), ("TERM", "-TERM")] {
+        let scene = Scene::new(&[], &[]);
+        let file = scene.video("clip.mp4", 20_000_000);
+        let upload = scene.upload(&file, &["--bwlimit", "10MB"]);
+        // As a script's background job, or under nohup.
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("trap '' {name}; exec \"$0\" \"$@\"")]);
+        shell
+            .arg(upload.get_program())
+            .args(upload.get_args())
+            .env_clear();
+        shell.envs(
+            upload
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        );
+        shell.current_dir(scene.path(""));
+        let mut run = shell.start();
+        run.until_confirmed(CHUNK);
+        run.signal(signal);
+        run.signal(signal);
+        let ended = run.end().expect(0);
+        assert_eq!(ended.outcome()["outcome"], "delivered", "{name}");
+        scene.assert_one_draft_of(&file);
     }
 }
 
@@ -188,7 +246,7 @@ fn what_is_no_finished_video_is_refused_before_any_request() {
     let bytes = fs::read(&whole).unwrap();
     // A render that is still being written: its last box reaches past the end; or its index is not there yet.
     fs::write(scene.path("rendering.mp4"), &bytes[..60_000]).unwrap();
-    let without_moov = [&bytes[..24], &bytes[40..]].concat();
+    let without_moov = [&bytes[..24], &bytes[video::START.len()..]].concat();
     fs::write(scene.path("no-moov.mp4"), without_moov).unwrap();
     let mkv = b"\x1a\x45\xdf\xa3\x8b\x42\x82\x88matroska"
         .iter()

@@ -122,7 +122,8 @@ while True:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += stream.recv(1)
-        left = int(re.search(rb"content-length: (\d+)", head, re.I).group(1))
+        length = re.search(rb"content-length: (\d+)", head, re.I)
+        left = int(length.group(1)) if length else 0
         while left:
             left -= len(stream.recv(min(left, 65536)))
         if head.startswith(b"PUT"):

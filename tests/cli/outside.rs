@@ -28,12 +28,10 @@ fn assert_is_plain(what: &str, ended: &Ended) {
 #[test]
 fn a_name_draws_nothing_and_makes_no_line_of_its_own() {
     let scene = Scene::new(&[], &[]);
-    let account = "lena\n::error ::x\u{1b}[2J";
-    let command = |args: &[&str]| {
-        let mut command = scene.command(args);
-        command.env("CHUNKFERRY_ACCOUNT", account);
-        command.end()
-    };
+    let command = |args: &[&str]| scene.command(args).end();
+    let mut account = scene.command(["upload", NAME]);
+    account.env("CHUNKFERRY_ACCOUNT", "lena\n::error ::x\u{1b}[2J");
+    assert_is_plain("the account", &account.end().expect(2));
     video::write(&scene.path(NAME), 100_000, 7);
     let uploaded = command(&["upload", NAME]).expect(0);
     assert_is_plain("upload", &uploaded);

@@ -79,6 +79,66 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
+fn what_a_token_command_says_is_shown_without_secrets_and_without_codes() {
+    let scene = Scene::new(&[], &[]);
+    scene.video("clip.mp4", 100_000);
+    let talks = "set -x; printf 'open https://login.example/\\033[2J\\n' >&2; echo act.lena.1";
+    for json in [None, Some("--json")] {
+        let mut command =
+            scene.command(["upload", "--again", "clip.mp4", "--token-command", talks]);
+        let ended = command.args(json).end().expect(0);
+        assert!(
+            ended.stderr.contains("open https://login.example/"),
+            "{}",
+            ended.stderr
+        );
+        assert!(!ended.stderr.contains('\u{1b}'), "{:?}", ended.stderr);
+        assert!(!ended.stderr.contains("act.lena"), "{}", ended.stderr);
+    }
+    let fails = "echo 'no route to the vault' >&2; exit 3";
+    let mut command = scene.command([
+        "upload",
+        "--json",
+        "--again",
+        "clip.mp4",
+        "--token-command",
+        fails,
+    ]);
+    let ended = command.end().expect(4);
+    assert!(
+        ended.message().contains("no route to the vault"),
+        "{}",
+        ended.message()
+    );
+}
+
+#[test]
+fn what_a_token_command_leaves_running_ends_with_it_and_keeps_nobody_waiting() {
+    let scene = Scene::new(&[], &[]);
+    scene.video("clip.mp4", 100_000);
+    let sleep = format!("sleep 301.{}", std::process::id());
+    let leaves = format!("{sleep} & echo act.lena.1");
+    let run = scene
+        .command(["upload", "--json", "clip.mp4", "--token-command", &leaves])
+        .start();
+    run.end().expect(0);
+    assert!(!runs(&sleep), "it was left over");
+    // One that has left the group is left alone, and is not waited for either.
+    let leaves = "setsid sleep 20 & echo act.lena.1";
+    let run = scene
+        .command([
+            "upload",
+            "--json",
+            "--again",
+            "clip.mp4",
+            "--token-command",
+            leaves,
+        ])
+        .start();
+    run.end().expect(0);
+}
+
+#[test]
 fn a_signal_ends_a_run_that_waits_for_a_token() {
     let scene = Scene::new(&[], &[]);
     scene.video("clip.mp4", 100_000);

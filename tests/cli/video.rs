@@ -6,13 +6,15 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+/// The boxes before `mdat`: brands, and an index that lists one video track.
+pub(crate) const START: &[u8] = b"\0\0\0\x18ftypisom\0\0\x02\0isommp42\
+    \0\0\0\x39moov\0\0\0\x31trak\0\0\0\x29mdia\0\0\0\x21hdlr\0\0\0\0\0\0\0\0vide\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
 /// Bytes before the payload of `mdat`.
-const HEAD: u64 = 24 + 16 + 8;
+const HEAD: u64 = START.len() as u64 + 8;
 
 pub(crate) fn head(size: u64) -> Vec<u8> {
-    let mut head = Vec::new();
-    head.extend_from_slice(b"\0\0\0\x18ftypisom\0\0\x02\0isommp42");
-    head.extend_from_slice(b"\0\0\0\x10moov12345678");
+    let mut head = START.to_vec();
     let mdat = u32::try_from(size - HEAD + 8).expect("below 4 GiB");
     head.extend_from_slice(&mdat.to_be_bytes());
     head.extend_from_slice(b"mdat");

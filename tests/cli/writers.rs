@@ -16,9 +16,17 @@ fn live_webm(scene: &Scene, name: &str) -> PathBuf {
     let mut file = File::create(&path).unwrap();
     file.write_all(b"\x1a\x45\xdf\xa3\x87\x42\x82\x84webm")
         .unwrap();
-    file.write_all(b"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff")
+    let unknown_size = b"\x01\xff\xff\xff\xff\xff\xff\xff";
+    file.write_all(b"\x18\x53\x80\x67").unwrap();
+    file.write_all(unknown_size).unwrap();
+    // A video track, and a cluster of blocks.
+    file.write_all(b"\x16\x54\xae\x6b\x85\xae\x83\x83\x81\x01\x1f\x43\xb6\x75")
         .unwrap();
-    file.write_all(&[0xec; 100_000]).unwrap();
+    file.write_all(unknown_size).unwrap();
+    for _ in 0..1000 {
+        file.write_all(b"\xa3\xe4").unwrap();
+        file.write_all(&[9; 100]).unwrap();
+    }
     path
 }
 

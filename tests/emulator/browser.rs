@@ -31,20 +31,30 @@ pub(crate) struct Browser {
 impl Browser {
     /// Starts one; `None`, and a word about it, where none is installed.
     pub(crate) fn start() -> Option<Self> {
-        let driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut driver) = driver else {
-            eprintln!("NOT TESTED: chromedriver is not installed");
-            return None;
-        };
-        let said = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = said.map_while(Result::ok).find_map(|line| {
-            let port = line.split("successfully on port ").nth(1)?;
-            Some(port.trim_end_matches('.').to_owned())
-        });
+        // It takes the same port of IPv4 and IPv6, and ends where somebody else has one of them.
+        let mut started = None;
+        for _ in 0..10 {
+            let driver = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn();
+            let Ok(mut driver) = driver else {
+                eprintln!("NOT TESTED: chromedriver is not installed");
+                return None;
+            };
+            let said = BufReader::new(driver.stdout.take().unwrap()).lines();
+            let port = said.map_while(Result::ok).find_map(|line| {
+                let port = line.split("successfully on port ").nth(1)?;
+                Some(port.trim_end_matches('.').to_owned())
+            });
+            if let Some(port) = port {
+                started = Some((driver, port));
+                break;
+            }
+            driver.wait().unwrap();
+        }
+        let (driver, port) = started.expect("chromedriver finds no port");
         let profile = tempfile::tempdir().unwrap();
         let mut args = ARGS.map(str::to_owned).to_vec();
         args.push(format!("--user-data-dir={}", profile.path().display()));
@@ -56,7 +66,7 @@ impl Browser {
         }}});
         let mut browser = Self {
             driver,
-            address: format!("127.0.0.1:{}", port.unwrap()),
+            address: format!("127.0.0.1:{port}"),
             session: String::new(),
             _profile: profile,
         };

@@ -3,7 +3,10 @@
 #![cfg(all(unix, feature = "cli"))]
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 fn emulator(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chunkferry"));
@@ -93,6 +96,78 @@ fn it_says_where_it_listens_and_stops_when_told() {
         .unwrap();
     assert!(killed.success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// The lines that a started emulator prints, and its process.
+fn started(listen: &str, args: &[&str]) -> (Child, Vec<String>) {
+    let mut child = emulator(&["--listen", listen])
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        said.map_while(Result::ok)
+            .for_each(|line| tell.send(line).unwrap_or(()))
+    });
+    // The last line is the command to try; a test without one must fail, not hang.
+    let mut lines = Vec::new();
+    while let Ok(line) = told.recv_timeout(Duration::from_secs(10)) {
+        let last = line.contains("chunkferry upload");
+        lines.push(line);
+        if last {
+            break;
+        }
+    }
+    (child, lines)
+}
+
+#[test]
+fn the_line_that_is_printed_at_the_start_uploads_a_video_as_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let clip = include_bytes!("../../src/cli/demo/clip.mp4");
+    std::fs::write(dir.path().join("clip.mp4"), clip).unwrap();
+    let ca = dir.path().join("it's a ca.pem");
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_chunkferry"));
+    let path = format!(
+        "{}:{}",
+        program.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    for tls in [&[][..], &["--tls", ca.to_str().unwrap()]] {
+        let (mut child, lines) = started("127.0.0.1:0", tls);
+        let base = lines[0].strip_prefix("listening on ").unwrap();
+        let all = lines.join("\n");
+        assert!(all.contains(&format!("{base}/")), "the page: {all}");
+        assert!(all.contains("act.NAME."), "a token: {all}");
+        let line = lines.last().unwrap().trim_start();
+        assert!(line.contains(&format!("--api-base {base}")), "{all}");
+        let uploaded = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(dir.path())
+            .env("PATH", &path)
+            .env("CHUNKFERRY_STATE_DIR", dir.path().join("state"))
+            .output()
+            .unwrap();
+        assert!(uploaded.status.success(), "{line}: {uploaded:?}");
+        let told = String::from_utf8(uploaded.stdout).unwrap();
+        assert!(told.contains("\tdelivered\t"), "{told}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn the_lines_at_the_start_promise_no_token_that_is_refused_and_no_address_that_leads_nowhere() {
+    let (mut child, lines) = started("0.0.0.0:0", &["--set", "auth=issued"]);
+    let all = lines.join("\n");
+    assert!(!all.contains("act.NAME"), "{all}");
+    assert!(all.contains("/v2/oauth/token/"), "{all}");
+    let line = lines.last().unwrap();
+    assert!(line.contains("--api-base http://127.0.0.1:"), "{all}");
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

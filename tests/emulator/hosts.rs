@@ -55,6 +55,9 @@ fn a_page_whose_name_was_rebound_reads_nothing_and_changes_nothing() {
             let said = String::from_utf8_lossy(&refused.body).into_owned();
             let option = "--allow-host rebound.example";
             assert!(said.contains(option), "{request}: {said}");
+            let error = &refused.json()["error"];
+            assert!(error["log_id"].is_string(), "{request}: {said}");
+            assert!(refused.json()["data"].is_object(), "{request}: {said}");
         }
         assert_eq!(emulator.log(), log);
         assert_eq!(get(&emulator, "/_emulator/settings").body, settings);

@@ -508,7 +508,7 @@ const SEND: &str = r#"
     init=$(curl -sS "$CHUNKFERRY_EMULATOR_URL/v2/post/publish/inbox/video/init/" -H 'Authorization: Bearer act.lena.1' \
         -d '{"source_info":{"source":"FILE_UPLOAD","video_size":1000,"chunk_size":1000,"total_chunk_count":1}}' -H 'Content-Type: application/json')
     url=$(printf %s "$init" | sed 's/.*"upload_url":"\([^"]*\)".*/\1/')
-    curl -sS -X PUT "$url" -H 'Content-Type: video/mp4' -H 'Content-Range: bytes 0-999/1000' --data-binary @body
+    curl -sS -o /dev/null -X PUT "$url" -H 'Content-Type: video/mp4' -H 'Content-Range: bytes 0-999/1000' --data-binary @body
 "#;
 
 /// Counts the directories of emulators.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chunkferry::emulator::{Emulator, Settings};
+
 use crate::client::{Line, Upload, sample, sha256, started};
 
 const CHUNK: u64 = 5_242_880;
@@ -35,6 +37,66 @@ fn a_chunk_that_is_not_the_declared_one_is_refused() {
         );
     }
     assert_eq!(upload.received(&emulator), 0);
+}
+
+#[test]
+fn a_refusal_after_the_body_does_not_come_before_its_last_byte() {
+    let emulator = started(&["put_refusal=after_body"], &[]);
+    let upload = Upload::init(&emulator, SIZE, CHUNK, 3);
+    let mut line = Line::open(&emulator);
+    upload.put_head(&mut line, CHUNK, 2 * CHUNK, &[]);
+    line.send(&sample(CHUNK, 2 * CHUNK - 1)).unwrap();
+    let put = || emulator.log().sessions[0].puts[0].clone();
+    wait_until(|| put().bytes > CHUNK - (1 << 20));
+    assert!(put().open && put().http_status.is_none(), "{:?}", put());
+    line.send(&sample(2 * CHUNK - 1, 2 * CHUNK)).unwrap();
+    let refused = line.answer().unwrap();
+    let progress = format!("bytes 0-0/{SIZE}");
+    assert_eq!(refused.status, 416);
+    assert_eq!(refused.header("content-range"), Some(&*progress));
+    assert_eq!(put().bytes, CHUNK);
+    // Nothing of it is left on the connection.
+    upload.put_head(&mut line, 0, CHUNK, &[]);
+    line.send(&sample(0, CHUNK)).unwrap();
+    assert_eq!(line.answer().unwrap().status, 206);
+}
+
+#[test]
+fn a_client_that_leaves_in_the_middle_of_a_body_that_will_be_refused_is_not_answered() {
+    let emulator = started(&["put_refusal=after_body"], &[]);
+    let upload = Upload::init(&emulator, SIZE, CHUNK, 3);
+    let mut line = Line::open(&emulator);
+    upload.put_head(&mut line, CHUNK, 2 * CHUNK, &[]);
+    line.send(&sample(CHUNK, CHUNK + 10)).unwrap();
+    drop(line);
+    let put = || emulator.log().sessions[0].puts.first().cloned();
+    wait_until(|| put().is_some_and(|put| !put.open));
+    assert_eq!(put().unwrap().http_status, None);
+    assert_eq!(upload.received(&emulator), 0);
+}
+
+#[test]
+fn a_sink_that_refuses_after_the_body_takes_the_next_chunk_by_the_same_connection() {
+    let mut settings = Settings::default();
+    settings.set("put_refusal", "after_body").unwrap();
+    let builder = Emulator::builder().settings(settings).sink();
+    let emulator = builder.start_blocking().unwrap();
+    let upload = Upload::init(&emulator, SIZE, CHUNK, 3);
+    let mut line = Line::open(&emulator);
+    for (first, status) in [(CHUNK, 416), (0, 206)] {
+        upload.put_head(&mut line, first, first + CHUNK, &[]);
+        line.send(&sample(first, first + CHUNK)).unwrap();
+        assert_eq!(line.answer().unwrap().status, status);
+    }
+    let nowhere = Upload {
+        url: format!("{}x", upload.url),
+        ..upload.clone()
+    };
+    for (upload, status) in [(&nowhere, 404), (&upload, 206)] {
+        upload.put_head(&mut line, CHUNK, 2 * CHUNK, &[]);
+        line.send(&sample(CHUNK, 2 * CHUNK)).unwrap();
+        assert_eq!(line.answer().unwrap().status, status);
+    }
 }
 
 #[test]
@@ -221,9 +283,9 @@ fn one_connection_carries_a_whole_upload() {
 #[test]
 fn what_is_kept_is_what_was_sent_even_after_a_cut() {
     let dir = tempfile::tempdir().unwrap();
-    let mut settings = chunkferry::emulator::Settings::default();
+    let mut settings = Settings::default();
     settings.set("cut_chunk", "discard").unwrap();
-    let emulator = chunkferry::emulator::Emulator::builder()
+    let emulator = Emulator::builder()
         .settings(settings)
         .dir(dir.path())
         .fault("put chunk=1 nth=1 cut=3MB".parse().unwrap())

@@ -2,6 +2,7 @@
 
 #![cfg(feature = "emulator")]
 
+mod creator;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 mod drops;
 mod faults;

@@ -13,6 +13,7 @@ async fn settings_out_of_range_open_no_engine() {
         stage.options().jobs(0),
         stage.options().jobs(usize::MAX),
         stage.options().bandwidth(0),
+        stage.options().bandwidth(999),
     ] {
         let error = options.open().expect_err("out of range");
         assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
@@ -38,6 +39,10 @@ async fn a_job_out_of_range_is_refused_before_any_request() {
         job(&file).chunk_size(0),
         job(&file).chunk_size(u64::MAX),
         job(&file).content_type("video/x-matroska"),
+        job(&file).account("", TOKEN),
+        job(&file).account(" \t", TOKEN),
+        job(&file).account("le\nna", TOKEN),
+        job(&file).account("\u{200b}", TOKEN),
         job(&file).content_type(""),
         job(&file).content_type("video/mp4\r\nx: y"),
     ];

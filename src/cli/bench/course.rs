@@ -7,7 +7,6 @@ use std::io::{self, PipeReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use indicatif::ProgressBar;
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -250,16 +249,17 @@ impl Course {
         Ok(path)
     }
 
-    pub(super) fn run(self, bar: &ProgressBar) -> Result<Results, Failure> {
+    /// Measures everything. `show` is given how many runs are done, of how many, and what the next one is called.
+    pub(super) fn run(self, show: impl Fn(usize, usize, &str)) -> Result<Results, Failure> {
         let failed = |error: io::Error| Failure::temporary(format!("A run failed: {error}"));
         let mut measured: BTreeMap<usize, Vec<Measured>> = BTreeMap::new();
-        bar.set_length(u64::from(self.rounds) * self.rows.len() as u64);
+        let (mut done, all) = (0, usize::from(self.rounds) * self.rows.len());
         for _ in 0..self.rounds {
             for (index, (name, setup)) in self.rows.iter().enumerate() {
-                bar.set_message(name.clone());
+                show(done, all, name);
                 let run = self.measure(setup).map_err(failed)?;
                 measured.entry(index).or_default().push(run);
-                bar.inc(1);
+                done += 1;
             }
         }
         let rows = self.rows.iter().zip(measured.into_values());

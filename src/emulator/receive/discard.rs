@@ -6,10 +6,11 @@ use std::sync::Arc;
 use axum::response::Response;
 use hyper::http::request::Parts;
 
-use super::{Put, dead, success};
+use super::{Put, dead, readable, success};
 use crate::emulator::answer::{closing, put_answer};
 use crate::emulator::reply::Reply;
-use crate::emulator::rules::Judgement;
+use crate::emulator::rules::{Head, Judgement};
+use crate::emulator::settings::PutRefusal;
 use crate::emulator::shared::Shared;
 
 /// Handles a PUT; `swallow` throws so many bytes of its body away.
@@ -19,11 +20,21 @@ pub(crate) fn discard(
     swallow: impl FnOnce(u64) -> io::Result<()>,
 ) -> io::Result<Response> {
     let (put, request) = Put::enter(shared, parts);
+    let settings = match &put {
+        Some(put) => Arc::clone(&put.settings),
+        None => shared.world().settings(None),
+    };
     let answered = match put {
         Some(put) => put.swallow(swallow),
         None => {
-            let settings = shared.world().settings(None);
-            Ok(closing(put_answer(dead(404, &settings), None, &settings)))
+            let response = put_answer(dead(404, &settings), None, &settings);
+            match settings.put_refusal {
+                PutRefusal::Early => Ok(closing(response)),
+                PutRefusal::AfterBody => {
+                    let length = Head::read(&parts.headers).length();
+                    swallow(length.unwrap_or(0)).map(|()| response)
+                }
+            }
         }
     };
     let status = answered
@@ -31,22 +42,31 @@ pub(crate) fn discard(
         .ok()
         .map(|answer| answer.status().as_u16());
     shared.world().traffic.end(request, status);
-    answered
+    answered.map(|response| readable(response, &settings))
 }
 
 impl Put {
     fn swallow(self, swallow: impl FnOnce(u64) -> io::Result<()>) -> io::Result<Response> {
+        // Whether the body was left unread, so that nothing can follow it.
+        let mut unread = false;
         let (status, why) = match self.judge() {
-            Judgement::Refuse { status, why } => (status, Some(why)),
+            Judgement::Refuse { status, why } => {
+                unread = self.settings.put_refusal == PutRefusal::Early;
+                if !unread {
+                    swallow(self.head.length().unwrap_or(0))?;
+                }
+                (status, Some(why))
+            }
             Judgement::Again { status, length } => {
                 swallow(length)?;
                 (status, None)
             }
             Judgement::Take { first, end } => match self.want(first, end) {
-                None => (
-                    dead(404, &self.settings),
-                    Some("the upload is gone".to_owned()),
-                ),
+                None => {
+                    unread = true;
+                    let why = "the upload is gone".to_owned();
+                    (dead(404, &self.settings), Some(why))
+                }
                 Some(mut wanted) => {
                     swallow(end - first)?;
                     wanted.hasher = None;
@@ -62,10 +82,6 @@ impl Put {
             Reply::Answer(response) => response,
             Reply::Reset | Reply::Silence => put_answer(status, None, &self.settings),
         };
-        Ok(if status < 300 {
-            response
-        } else {
-            closing(response)
-        })
+        Ok(if unread { closing(response) } else { response })
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::number::whole;
 use crate::emulator::answer::Refusal;
 use crate::emulator::settings::{Settings, ShortSingle};
 
@@ -41,9 +42,9 @@ const MOST_CHUNKS: u64 = 1000;
 /// Reads and judges the plan in `source_info`.
 pub(crate) fn judge_plan(source_info: &Value, settings: &Settings) -> Result<Plan, Refusal> {
     let plan = Plan {
-        video_size: whole_number(source_info, "video_size")?,
-        chunk_size: whole_number(source_info, "chunk_size")?,
-        total_chunk_count: whole_number(source_info, "total_chunk_count")?,
+        video_size: required(source_info, "video_size", settings)?,
+        chunk_size: required(source_info, "chunk_size", settings)?,
+        total_chunk_count: required(source_info, "total_chunk_count", settings)?,
     };
     match find_fault(&plan, settings) {
         Some(message) => Err(Refusal::param(message)),
@@ -51,12 +52,10 @@ pub(crate) fn judge_plan(source_info: &Value, settings: &Settings) -> Result<Pla
     }
 }
 
-/// int64 in the documents: text and fractions are not numbers.
-fn whole_number(object: &Value, key: &str) -> Result<u64, Refusal> {
+fn required(object: &Value, key: &str, settings: &Settings) -> Result<u64, Refusal> {
     match object.get(key) {
         None | Some(Value::Null) => Err(Refusal::param(format!("{key} is required"))),
-        Some(value) => value
-            .as_u64()
+        Some(value) => whole(value, settings)
             .ok_or_else(|| Refusal::param(format!("{key} must be a whole number, not {value}"))),
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::number::whole;
 use crate::emulator::answer::Refusal;
 use crate::emulator::settings::{BrandContentToggle, PhotoIsAigc, Settings};
 
@@ -16,6 +17,9 @@ const ALL_PRIVACY_LEVELS: [&str; 4] = [
     "SELF_ONLY",
     "FOLLOWER_OF_CREATOR",
 ];
+
+/// The latest cover of a video in milliseconds, an int32 (D DP).
+const LONGEST_MS: u64 = 2_147_483_647;
 
 /// What is kept of an accepted post.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -47,10 +51,7 @@ pub(crate) fn judge_video_post(body: &Value, settings: &Settings) -> Result<Post
     }
     match info.get("video_cover_timestamp_ms") {
         None | Some(Value::Null) => {}
-        Some(value)
-            if value
-                .as_i64()
-                .is_some_and(|ms| (0..=i64::from(i32::MAX)).contains(&ms)) => {}
+        Some(value) if whole(value, settings).is_some_and(|ms| ms <= LONGEST_MS) => {}
         Some(_) => return Err(Refusal::param("video_cover_timestamp_ms must be an int32")),
     }
     let public = privacy_level(info)?;
@@ -102,11 +103,11 @@ pub(crate) fn judge_photo_post(body: &Value, settings: &Settings) -> Result<Post
         description,
         public,
         direct,
-        images: images(body)?,
+        images: images(body, settings)?,
     })
 }
 
-fn images(body: &Value) -> Result<Vec<String>, Refusal> {
+fn images(body: &Value, settings: &Settings) -> Result<Vec<String>, Refusal> {
     const MOST: usize = 35;
     let source = body.get("source_info").unwrap_or(&Value::Null);
     if source.get("source").and_then(Value::as_str) != Some("PULL_FROM_URL") {
@@ -124,7 +125,7 @@ fn images(body: &Value) -> Result<Vec<String>, Refusal> {
     };
     let cover = source
         .get("photo_cover_index")
-        .map_or(Some(0), Value::as_u64);
+        .map_or(Some(0), |cover| whole(cover, settings));
     match cover.is_some_and(|cover| cover < urls.len() as u64) {
         true => Ok(urls),
         false => Err(Refusal::param("photo_cover_index counts the images from 0")),

@@ -10,7 +10,8 @@ use hyper::header::{
 
 use super::plan::Plan;
 use crate::emulator::settings::{
-    BadBodyStatus, ChunkedEncoding, Expect, MidChunkPut, Replay, ReplayLast, Settings,
+    BadBodyStatus, ChunkedEncoding, Expect, MidChunkPut, PutContentType, Replay, ReplayLast,
+    Settings,
 };
 
 const CONTENT_TYPES: [&str; 3] = ["video/mp4", "video/quicktime", "video/webm"];
@@ -20,7 +21,8 @@ const CONTENT_TYPES: [&str; 3] = ["video/mp4", "video/quicktime", "video/webm"];
 pub(crate) struct Head {
     content_length: Option<u64>,
     content_range: Option<Option<Range>>,
-    content_type: Option<String>,
+    /// Without its parameters, in lower case.
+    media_type: Option<String>,
     chunked: bool,
     expects: bool,
     pub(crate) bearer: bool,
@@ -60,11 +62,16 @@ impl Head {
             content_range: headers
                 .get(CONTENT_RANGE)
                 .map(|value| value.to_str().ok().and_then(Range::read)),
-            content_type: text(CONTENT_TYPE).map(str::to_ascii_lowercase),
+            media_type: text(CONTENT_TYPE).map(media_type),
             chunked: headers.contains_key(TRANSFER_ENCODING),
             expects: headers.contains_key(EXPECT),
             bearer: headers.contains_key(AUTHORIZATION),
         }
+    }
+
+    /// How long the body is, as far as the headers say.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.content_length
     }
 
     /// The range as far as it can be read.
@@ -74,12 +81,18 @@ impl Head {
 
     /// The file name ending that fits the declared type.
     pub(crate) fn extension(&self) -> &'static str {
-        match self.content_type.as_deref() {
+        match self.media_type.as_deref() {
             Some("video/quicktime") => "mov",
             Some("video/webm") => "webm",
             _ => "mp4",
         }
     }
+}
+
+/// The type in a Content-Type; its parameters say nothing about whether it is taken (RFC 9110, 8.3).
+fn media_type(declared: &str) -> String {
+    let (kind, _) = declared.split_once(';').unwrap_or((declared, ""));
+    kind.trim().to_ascii_lowercase()
 }
 
 impl Range {
@@ -129,12 +142,8 @@ pub(crate) fn judge_put(head: &Head, progress: &Progress, settings: &Settings) -
     if let Some(refused) = judge_framing(head, length, settings) {
         return refused;
     }
-    let known = head.content_type.as_deref();
-    if !known.is_some_and(|known| CONTENT_TYPES.contains(&known)) {
-        return refuse(
-            400,
-            "the Content-Type is none of video/mp4, video/quicktime, video/webm",
-        );
+    if let Some(refused) = judge_type(head, settings) {
+        return refused;
     }
     let judgement = judge_range(&plan, received, range, settings);
     let wanted = !matches!(judgement, Judgement::Refuse { .. });
@@ -142,6 +151,21 @@ pub(crate) fn judge_put(head: &Head, progress: &Progress, settings: &Settings) -
         true => refuse(417, "Expect is not supported"),
         false => judgement,
     }
+}
+
+/// Whether the type is one of the documented three, or what else the service takes is unknown (O-25).
+fn judge_type(head: &Head, settings: &Settings) -> Option<Judgement> {
+    let known = head.media_type.as_deref();
+    if known.is_some_and(|known| CONTENT_TYPES.contains(&known)) {
+        return None;
+    }
+    let status = match settings.put_content_type {
+        PutContentType::BadRequest => 400,
+        PutContentType::Unsupported => 415,
+        PutContentType::Accept => return None,
+    };
+    let why = "the Content-Type is none of video/mp4, video/quicktime, video/webm";
+    Some(refuse(status, why))
 }
 
 /// Whether the length that was declared is that of the range.
@@ -376,13 +400,31 @@ mod tests {
 
     #[test]
     fn each_header_is_missed_and_a_wrong_one_is_refused() {
-        let rows: [(&[_], &[&str], u16); 13] = [
+        let rows: [(&[_], &[&str], u16); 19] = [
             (&[], &[], 200),
             (&[(CONTENT_RANGE, "")], &[], 416),
             (&[(CONTENT_LENGTH, "")], &[], 400),
             (&[(CONTENT_TYPE, "")], &[], 400),
             (&[(CONTENT_TYPE, "application/octet-stream")], &[], 400),
             (&[(CONTENT_TYPE, "Video/QuickTime")], &[], 200),
+            (
+                &[(CONTENT_TYPE, "video/mp4; codecs=\"avc1, mp4a\"")],
+                &[],
+                200,
+            ),
+            (&[(CONTENT_TYPE, "text/plain; video/mp4")], &[], 400),
+            (&[(CONTENT_TYPE, "")], &["put_content_type=415"], 415),
+            (&[(CONTENT_TYPE, "")], &["put_content_type=accept"], 200),
+            (
+                &[(CONTENT_TYPE, "text/plain")],
+                &["put_content_type=accept"],
+                200,
+            ),
+            (
+                &[(CONTENT_TYPE, "video/webm;x=y")],
+                &["put_content_type=415"],
+                200,
+            ),
             (&[(TRANSFER_ENCODING, "chunked")], &[], 400),
             (
                 &[(TRANSFER_ENCODING, "chunked"), (CONTENT_LENGTH, "")],
@@ -438,6 +480,7 @@ mod tests {
             ("video/mp4", "mp4"),
             ("video/quicktime", "mov"),
             ("video/webm", "webm"),
+            ("video/webm; codecs=vp9", "webm"),
             ("text/plain", "mp4"),
         ] {
             assert_eq!(head(kind).extension(), ending);

@@ -105,9 +105,9 @@ choice! {
 }
 choice! {
     /// The body of a PUT's answer.
-    PutBody { /// No bytes.
-        Empty = "empty", /// The JSON value `null`.
-        Null = "null", /// The JSON value `{}`.
+    PutBody { /// The JSON value `null`.
+        Null = "null", /// No bytes.
+        Empty = "empty", /// The JSON value `{}`.
         Object = "object" }
 }
 choice! {
@@ -188,6 +188,37 @@ choice! {
     MissingContentType { /// It may; another type than JSON is refused all the same.
         Accept = "accept", /// It is refused.
         Refuse = "refuse" }
+}
+choice! {
+    /// Whether pages of other sites may send chunks.
+    Cors { /// No: preflights are refused, and answers cannot be read.
+        None = "none", /// Pages of any site may.
+        Any = "any" }
+}
+choice! {
+    /// The answer to a PUT whose Content-Type is none of the documented three.
+    PutContentType { /// Bad Request.
+        BadRequest = "400", /// Unsupported Media Type.
+        Unsupported = "415", /// Taken like any other.
+        Accept = "accept" }
+}
+choice! {
+    /// Whether an init may write its numbers as text, or with a fraction of zero.
+    LenientNumbers { /// It is refused.
+        Refuse = "refuse", /// It may.
+        Accept = "accept" }
+}
+choice! {
+    /// Whether a path of the API is known without its final slash.
+    NoSlash { /// It is.
+        Accept = "accept", /// It is not found.
+        NotFound = "404" }
+}
+choice! {
+    /// When a PUT is refused.
+    PutRefusal { /// Before its body is read.
+        Early = "early", /// Once its whole body has been read.
+        AfterBody = "after_body" }
 }
 choice! {
     /// Which bearer tokens are taken.

@@ -92,6 +92,11 @@ pub(super) fn one_of_same(of: &Key, id: &str) -> Vec<u8> {
     key_with(same(of), id)
 }
 
+/// What the marks of the same key have in common with this one.
+pub(super) fn prefix_of(mark: &[u8]) -> &[u8] {
+    &mark[..mark.len().saturating_sub(ID)]
+}
+
 /// The key of which this is a mark.
 pub(super) fn key_of(mark: &[u8]) -> Option<Key> {
     let (kind, mut rest) = mark.split_first()?;
@@ -145,6 +150,21 @@ pub(super) fn inits(of: &Key) -> Vec<u8> {
 /// One of them.
 pub(super) fn init(of: &Key, at: Timestamp, id: &str) -> Vec<u8> {
     key(b'i', &[&scope(of), &at.0.to_be_bytes(), id.as_bytes()])
+}
+
+/// Whom an account stands for, by each API base.
+pub(super) fn creators(account: &str) -> Vec<u8> {
+    key(
+        b'o',
+        &[&(account.len() as u32).to_be_bytes(), account.as_bytes()],
+    )
+}
+
+/// Whom it stands for.
+pub(super) fn creator(of: &Key) -> Vec<u8> {
+    let mut key = creators(&of.account);
+    key.extend_from_slice(of.api_base.as_bytes());
+    key
 }
 
 /// The last known rate to an API base.

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use sled::Batch;
 
 use super::database::{self, Trouble};
+use super::past::Past;
 use super::rows::Stand;
+use super::same::Indexes;
 use super::syncs::Syncs;
 use super::{Inner, SledStore, cannot, keys};
 use crate::error::Error;
@@ -97,6 +99,8 @@ impl Inner {
                 history: History::of(dir),
                 sealed: Sealed::of(dir),
                 status: StatusFile::of(dir),
+                indexes: Indexes::default(),
+                past: Past::default(),
                 writing: Mutex::default(),
                 syncs: Syncs::default(),
                 relearned: AtomicBool::default(),

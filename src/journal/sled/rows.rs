@@ -7,10 +7,11 @@ use std::path::Path;
 use sled::{Batch, IVec};
 
 use super::database::Trouble;
+use super::same::sha256;
 use super::{Inner, broken, cannot, keys};
 use crate::error::Error;
 use crate::journal::history::{self, Digest, Place, Seen};
-use crate::journal::{Found, Recall};
+use crate::journal::{Found, HasSha256, Recall};
 use crate::upload::{Key, Upload};
 
 impl Inner {
@@ -30,6 +31,7 @@ impl Inner {
         }
         batch.insert(keys::row(&row.id), text);
         batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
+        self.indexes.touch(&keys::same(&row.key), &row.id);
         Ok(())
     }
 
@@ -64,6 +66,7 @@ impl Inner {
     /// Leaves of a row in the database where it is told.
     pub(super) fn ended(&self, batch: &mut Batch, row: &Upload, at: Place) -> Result<(), Error> {
         batch.insert(keys::one_of_same(&row.key, &row.id), &at.to_bytes());
+        self.indexes.touch(&keys::same(&row.key), &row.id);
         self.drop_row(batch, &row.id)
     }
 
@@ -110,17 +113,26 @@ impl Inner {
         for found in self.db.scan_prefix(keys::same(key)) {
             let (found, mark) = found.map_err(cannot)?;
             let id = keys::id_of(&found);
-            let row = match self.marked(&id, &mark)? {
-                Stand::Here(row) => Some(*row),
-                Stand::Told(place) => self.told(place)?,
-            };
-            match row {
+            match self.told_or_here(&id, &mark)? {
                 Some(row) => same.rows.push(row),
                 None => same.lost.push(id.into_owned()),
             }
         }
+        let whole = || same.rows.iter().filter(|row| sha256(row).is_some());
+        same.has_sha256 = HasSha256 {
+            under_way: whole().any(|row| !row.state.is_final()),
+            ended: whole().any(|row| row.state.is_final()),
+        };
         same.rows.sort_by_key(|row| row.created);
         Ok(same)
+    }
+
+    /// The row that a mark stands for; `None` if the history no longer tells it.
+    pub(super) fn told_or_here(&self, id: &str, mark: &[u8]) -> Result<Option<Upload>, Error> {
+        match self.marked(id, mark)? {
+            Stand::Here(row) => Ok(Some(*row)),
+            Stand::Told(place) => self.told(place),
+        }
     }
 
     /// All uploads that have not ended, oldest first.
@@ -135,20 +147,26 @@ impl Inner {
         Ok(rows)
     }
 
-    /// The upload that this names. A row that ends meanwhile is in the history before it leaves the database.
+    /// The upload that this names.
     pub(super) fn recall(&self, what: &Recall) -> Result<Option<Upload>, Error> {
-        if let Some(row) = self.unfinished()?.into_iter().rfind(|row| what.names(row)) {
-            return Ok(Some(row));
+        if self.history_was_edited()? {
+            self.past.forget();
         }
-        let history = |error| broken("its history", error);
-        let mut last = None;
-        for line in self.history.lines(0).map_err(history)? {
-            let (_, row) = line.map_err(history)?;
-            if what.names(&row) {
-                last = Some(row);
+        let under_way = match what {
+            Recall::Path(key, path) => self.at_path(key, path)?.pop(),
+            Recall::Id(id) => {
+                let text = self.db.get(keys::row(id)).map_err(cannot)?;
+                let row = text.map(|text| read(id, &text)).transpose()?;
+                row.filter(|row| !row.state.is_final())
+            }
+        };
+        match under_way {
+            Some(row) => Ok(Some(row)),
+            None => {
+                let last = self.past.last(&self.history, what);
+                last.map_err(|error| broken("its history", error))
             }
         }
-        Ok(last)
     }
 
     /// The uploads of a file at this path that have not ended, in the scope of `key`.

@@ -6,15 +6,17 @@ mod many;
 mod planted;
 mod power;
 mod report;
+mod same;
 
 use std::os::unix::fs::PermissionsExt;
 use std::task::{Context, Waker};
 
 use super::*;
+use crate::answer::Failure;
 use crate::clock::Now;
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
-use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Video};
+use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Reply, Video};
 
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
@@ -287,6 +289,59 @@ async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
             .expect("asked"),
         Grant::Granted
     );
+}
+
+#[tokio::test]
+async fn only_an_init_that_is_known_never_to_have_left_gives_its_slot_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = open(dir.path());
+    let mut row = upload("lena", 10);
+    store.submit(row.clone()).await.expect("submitted");
+    let wall = |second: u64| Timestamp(1_000_000 + second * 1000);
+    let unsent = || Failure::NotSent("refused".into());
+    let no_token = || Failure::Token("log in again".into());
+    let untrusted = || Failure::Untrusted("unknown issuer".into());
+    let lost = || Failure::Lost("reset".into());
+    // Each with the slots that are taken after it.
+    let rows: [(bool, Option<Failure>, usize); 9] = [
+        (true, Some(unsent()), 0),
+        (true, Some(lost()), 1),
+        // No init was begun for this one: the lost one may have arrived all the same.
+        (false, Some(no_token()), 1),
+        (true, Some(unsent()), 1),
+        (true, Some(untrusted()), 1),
+        (true, Some(no_token()), 1),
+        // Killed before the answer was recorded.
+        (true, None, 2),
+        (false, Some(no_token()), 2),
+        (true, Some(unsent()), 2),
+    ];
+    for (second, (begun, error, taken)) in (0..).zip(rows) {
+        let now = Now {
+            wall: wall(second),
+            ..Now::read()
+        };
+        if begun {
+            row.intend(None, now);
+            let granted = store.begin(next(&mut row), now.wall).await;
+            assert_eq!(granted.expect("asked"), Grant::Granted, "{second}");
+        }
+        match error {
+            Some(error) => {
+                row.apply(Reply::Init(Err(error)), now, 0);
+                store.save(next(&mut row), None).await.expect("saved");
+            }
+            None => {
+                drop(store);
+                store = open(dir.path());
+                let claimed = store.claim(row.key.clone(), row.id.clone());
+                row = claimed.await.expect("claimed");
+            }
+        }
+        let inits = store.0.db.scan_prefix(keys::inits(&row.key));
+        assert_eq!(inits.count(), taken, "{second}");
+    }
+    assert_eq!(row.totals.inits, 2, "those that may have arrived");
 }
 
 #[tokio::test]

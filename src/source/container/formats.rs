@@ -58,6 +58,7 @@ static MATROSKA: Format = format("Matroska (MKV)", REWRAP);
 static OTHER_EBML: Format = format("an EBML file that is neither WebM nor Matroska", REWRAP);
 static THREE_GP: Format = format("3GP", ENCODE);
 static M4A: Format = format("sound without pictures (M4A)", SOUND);
+static WEBM_SOUND: Format = format("sound without pictures (WebM)", SOUND);
 static HEIF: Format = format("a HEIF picture", OTHER_FILE);
 static AVIF: Format = format("an AVIF picture", OTHER_FILE);
 static RAW_PHOTO: Format = format("a raw photo (CR3)", OTHER_FILE);
@@ -95,6 +96,31 @@ static SIGNATURES: &[(&[u8], Format)] = &[
         format("an MPEG program stream (MPG, VOB)", ENCODE),
     ),
     (b"\0\0\x01\xB3", format("an MPEG video stream", ENCODE)),
+    (
+        b"\x00\x05\x16\x07",
+        format(
+            "a file of attributes that macOS writes beside the video (AppleDouble), not the video itself",
+            Say("Send the file of the same name without `._` in front."),
+        ),
+    ),
+    (
+        b"\0\0\0\x01Bud1",
+        format("a folder's view settings of macOS (.DS_Store)", OTHER_FILE),
+    ),
+    (
+        b"bplist00",
+        format(
+            "a property list of macOS, which iCloud leaves in place of a file that is not on this disk",
+            Say("Download the video in Finder first."),
+        ),
+    ),
+    (
+        b"version https://git-lfs",
+        format(
+            "a pointer of Git LFS, not the video itself",
+            Say("Fetch the video with `git lfs pull` first."),
+        ),
+    ),
     (
         b"\0\0\0\x01",
         format("a bare H.264 or H.265 stream", STREAM),
@@ -178,10 +204,18 @@ impl Format {
             }
             b"avif" | b"avis" => Some(&AVIF),
             b"crx " => Some(&RAW_PHOTO),
-            b"M4A " | b"M4B " | b"M4P " => Some(&M4A),
             [b'3', b'g', ..] if !also_mp4 => Some(&THREE_GP),
             _ => None,
         }
+    }
+
+    /// An MP4 that holds nothing else.
+    pub(super) fn sound() -> &'static Self {
+        &M4A
+    }
+
+    pub(super) fn webm_sound() -> &'static Self {
+        &WEBM_SOUND
     }
 
     /// By the DocType of an EBML header that is not WebM's.

@@ -82,7 +82,9 @@ impl Life {
     /// What an opened journal does not know, of what it must. What the history no longer tells it must say by its id.
     async fn judge(&self, dir: &Path) -> Result<Option<String>, Error> {
         let store = reopen(dir)?;
-        let Found { rows, lost: asked } = store.find(self.sealed.key.clone()).await?;
+        let Found {
+            rows, lost: asked, ..
+        } = store.find(self.sealed.key.clone()).await?;
         let of = |id: &str| rows.iter().find(|row| row.id == id);
         let known = |id: &String| {
             asked.contains(id) || of(id).is_some_and(|found| found.state.name() == "delivered")

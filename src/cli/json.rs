@@ -1,0 +1,41 @@
+//! Lines of `--json`.
+
+use chunkferry::{Account, Error};
+use serde_json::{Value, json};
+
+use super::{Failure, Globals};
+
+/// A line about an event, with what every line has: its version, its name, when it was written (RFC 3339, UTC), and whose
+/// account it is about, if it is about one.
+pub(super) fn line(event: &str, account: Option<&str>, mut fields: Value) -> Value {
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ");
+    fields["v"] = 1.into();
+    fields["event"] = event.into();
+    fields["at"] = now.to_string().into();
+    fields["account"] = account.into();
+    fields
+}
+
+/// An error as programs read it.
+pub(super) fn error(message: &str, error: Option<&Error>) -> Value {
+    json!({
+        "code": error.and_then(Error::code),
+        "message": message,
+        "log_id": error.and_then(Error::log_id),
+        "who": error.map(|error| error.who_must_act().as_str()),
+    })
+}
+
+/// The last line of a command that ends without having done its work.
+pub(super) fn failed(failure: &Failure, account: &str) -> Value {
+    let told = error(&failure.message, failure.error.as_deref());
+    let fields = json!({ "exit": failure.exit.0, "error": told });
+    line("error", Some(account), fields)
+}
+
+impl Globals {
+    /// The name of the account that a command is about.
+    pub(super) fn account_name(&self) -> &str {
+        self.account.as_deref().unwrap_or(Account::DEFAULT)
+    }
+}

@@ -1,0 +1,211 @@
+//! Standard output and standard error: lines that stay, and on a terminal, below them, the lines that are drawn anew each
+//! time something has changed. All that the command writes goes through here, so that neither breaks the other.
+
+use std::fmt;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
+
+use rustix::termios::tcgetwinsize;
+use unicode_width::UnicodeWidthStr;
+
+use super::exit::Exit;
+
+/// How standard error is shown; fixed at the start.
+struct Manner {
+    draws: bool,
+    colours: bool,
+}
+
+static MANNER: LazyLock<Manner> = LazyLock::new(|| {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let draws = io::stderr().is_terminal() && set("TERM").is_none_or(|term| term != "dumb");
+    Manner {
+        draws,
+        colours: draws && set("NO_COLOR").is_none(),
+    }
+});
+
+/// Whether lines can be drawn again: standard error is a terminal that moves its cursor.
+pub(super) fn draws() -> bool {
+    MANNER.draws
+}
+
+/// Whether standard error takes colours, too.
+pub(super) fn has_colours() -> bool {
+    MANNER.colours
+}
+
+/// Columns and rows of the terminal, now.
+pub(super) fn size() -> (usize, usize) {
+    match tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        _ => (80, 24),
+    }
+}
+
+/// A line that is drawn again and again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Stands out, where there are colours.
+    pub(super) name: String,
+    pub(super) rest: String,
+}
+
+impl Line {
+    /// In columns.
+    pub(super) fn width(&self) -> usize {
+        self.name.width() + self.rest.width()
+    }
+}
+
+/// What stands at the end of the terminal and is to be erased before anything else is written.
+struct Drawn {
+    lines: Vec<Line>,
+    /// Those of the terminal when they were drawn.
+    columns: usize,
+    /// Whether there is an empty line above them.
+    gap: bool,
+    /// Whether the next ones get none.
+    bare: bool,
+}
+
+static DRAWN: Mutex<Drawn> = Mutex::new(Drawn {
+    lines: Vec::new(),
+    columns: 0,
+    gap: false,
+    bare: false,
+});
+
+fn drawn() -> MutexGuard<'static, Drawn> {
+    DRAWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drawn {
+    /// Adds what erases the lines. Most terminals that have become narrower have wrapped them anew, so that they take more
+    /// rows; others have cut them off. The empty line above is there to be given up to those.
+    fn erase(&mut self, text: &mut String) {
+        if self.lines.is_empty() {
+            return;
+        }
+        let (columns, _) = size();
+        let narrower = columns < self.columns;
+        let rows = |line: &Line| match narrower {
+            true => line.width().div_ceil(columns).max(1),
+            false => 1,
+        };
+        let mut up = self.lines.iter().map(rows).sum::<usize>() - 1;
+        if narrower {
+            self.bare = true;
+        } else if self.gap {
+            up += 1;
+        }
+        text.push('\r');
+        if up > 0 {
+            text.push_str(&format!("\u{1b}[{up}A"));
+        }
+        text.push_str("\u{1b}[J");
+        self.lines.clear();
+    }
+}
+
+/// Draws these lines below everything else, instead of the last ones; none of them is to be wider than [`size`] says.
+pub(super) fn draw(lines: &[Line]) {
+    if !draws() {
+        return;
+    }
+    let mut drawn = drawn();
+    let (columns, _) = size();
+    if drawn.lines == lines && drawn.columns == columns {
+        return;
+    }
+    let mut text = String::new();
+    drawn.erase(&mut text);
+    if !lines.is_empty() {
+        drawn.gap = !drawn.bare;
+        if drawn.gap {
+            text.push('\n');
+        }
+        let shown: Vec<String> = lines.iter().map(shown).collect();
+        text.push_str(&shown.join("\n"));
+        drawn.lines = lines.to_vec();
+        drawn.columns = columns;
+    }
+    write(&text);
+}
+
+fn shown(line: &Line) -> String {
+    match has_colours() {
+        true => format!("\u{1b}[1m{}\u{1b}[0m{}", line.name, line.rest),
+        false => format!("{}{}", line.name, line.rest),
+    }
+}
+
+/// Erases what is drawn.
+pub(super) fn clear() {
+    draw(&[]);
+}
+
+/// A whole line on standard error.
+pub(super) fn say(line: fmt::Arguments<'_>) {
+    let mut drawn = drawn();
+    let mut text = String::new();
+    drawn.erase(&mut text);
+    drawn.bare = false;
+    text.push_str(&format!("{line}\n"));
+    write(&text);
+}
+
+/// In one piece, so that nothing flickers. A reader that has gone away stops no upload.
+fn write(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// A whole line on standard output. If that cannot be written, it is said once: the reader waits for results.
+pub(super) fn print(line: fmt::Arguments<'_>) {
+    let mut drawn = drawn();
+    if draws() && io::stdout().is_terminal() {
+        let mut text = String::new();
+        drawn.erase(&mut text);
+        drawn.bare = false;
+        write(&text);
+    }
+    let written = io::stdout().write_fmt(format_args!("{line}\n"));
+    drop(drawn);
+    if let Err(error) = written {
+        complain(&error);
+    }
+}
+
+/// Says once that standard output cannot be written, unless its reader has gone away and wants no more.
+pub(super) fn complain(error: &io::Error) {
+    static LOST: Once = Once::new();
+    if error.kind() != ErrorKind::BrokenPipe {
+        LOST.call_once(|| {
+            say(format_args!(
+                "Standard output cannot be written ({error}), so lines of it are missing. This changes nothing else."
+            ));
+        });
+    }
+}
+
+/// Ends the process at once.
+pub(super) fn exit(exit: Exit) -> ! {
+    clear();
+    std::process::exit(exit.0.into())
+}
+
+/// Where the log goes: each of its lines is written as a whole.
+#[derive(Debug)]
+pub(super) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        say(format_args!("{}", text.trim_end_matches('\n')));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

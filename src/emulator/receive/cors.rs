@@ -1,0 +1,56 @@
+//! What the upload host says to browsers whose pages belong to another site (Fetch standard, CORS; O-24).
+
+use axum::response::Response;
+use hyper::Method;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, HeaderValue,
+};
+use hyper::http::request::Parts;
+
+use super::url::find;
+use crate::emulator::answer::{closing, empty_answer};
+use crate::emulator::settings::{Cors, Settings};
+use crate::emulator::shared::Shared;
+
+/// The headers of a PUT that a browser asks about first.
+const USUAL: HeaderValue = HeaderValue::from_static("content-type, content-range");
+
+/// Answers a request to the upload host that is no PUT: a preflight, or what the host does not know.
+pub(crate) fn other(shared: &Shared, parts: &Parts) -> Response {
+    let settings = {
+        let world = shared.world();
+        let upload = find(&world, parts.uri.query().unwrap_or_default());
+        let token = upload.map(|number| &*world.sessions[&number].token);
+        world.settings(token)
+    };
+    if parts.method != Method::OPTIONS || settings.cors == Cors::None {
+        return readable(closing(empty_answer(405)), &settings);
+    }
+    let asked = parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS);
+    let mut response = empty_answer(204);
+    let headers = response.headers_mut();
+    headers.remove(hyper::header::CONTENT_LENGTH);
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_METHODS,
+        HeaderValue::from_static("PUT, OPTIONS"),
+    );
+    headers.insert(
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        asked.cloned().unwrap_or(USUAL),
+    );
+    readable(response, &settings)
+}
+
+/// Lets the page that sent a request read its answer, and the progress in it, if `cors` says so.
+pub(super) fn readable(mut response: Response, settings: &Settings) -> Response {
+    if settings.cors == Cors::Any {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        headers.insert(
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static("Content-Range"),
+        );
+    }
+    response
+}

@@ -1,0 +1,66 @@
+//! Refuses chunks, before or after their bodies (O-28).
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt;
+
+use super::Put;
+use super::body::Ending;
+use super::url::dead;
+use crate::emulator::answer::{closing, put_answer};
+use crate::emulator::reply::Reply;
+use crate::emulator::settings::{PutRefusal, Settings};
+
+/// A PUT to a URL that leads to no upload.
+pub(super) async fn refuse_unknown(body: Body, settings: &Settings) -> Reply {
+    let response = put_answer(dead(404, settings), None, settings);
+    match settings.put_refusal {
+        PutRefusal::Early => Reply::Answer(closing(response)),
+        PutRefusal::AfterBody => match read_away(body, settings.body_timeout).await {
+            Ending::Whole => Reply::Answer(response),
+            Ending::Broken => Reply::Reset,
+            _ => Reply::Answer(closing(response)),
+        },
+    }
+}
+
+impl Put {
+    /// Refuses it on its headers, before or after its body; the progress in `answer` is that of then.
+    pub(super) async fn refuse(
+        self,
+        body: Body,
+        status: u16,
+        why: Option<String>,
+        answer: impl FnOnce(&Self) -> Response,
+    ) -> Reply {
+        // Who asks whether the body is wanted is told before it comes.
+        if self.settings.put_refusal == PutRefusal::Early || status == 417 {
+            return self.answer(closing(answer(&self)), why);
+        }
+        let ending = match self.head.length() {
+            Some(length) => self.discard(body, length).await,
+            None => read_away(body, self.settings.body_timeout).await,
+        };
+        match ending {
+            Ending::Whole => self.answer(answer(&self), why),
+            Ending::Broken | Ending::Cut | Ending::Stalled => self.end_badly(ending, None),
+            Ending::Short | Ending::Long | Ending::NotKept(_) => {
+                self.answer(closing(answer(&self)), why)
+            }
+        }
+    }
+}
+
+/// Reads a body of any length away: whole, broken off by the client, or short because the client fell silent.
+async fn read_away(mut body: Body, patience: Duration) -> Ending {
+    loop {
+        match tokio::time::timeout(patience, body.frame()).await {
+            Err(_) => return Ending::Short,
+            Ok(Some(Err(_))) => return Ending::Broken,
+            Ok(None) => return Ending::Whole,
+            Ok(Some(Ok(_))) => {}
+        }
+    }
+}

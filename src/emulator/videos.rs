@@ -1,0 +1,159 @@
+//! The calls that tell which public videos a creator has: those that were posted here.
+
+use serde_json::{Value, json};
+
+use super::answer::{Outcome, Refusal};
+use super::call::Call;
+use super::endpoint::Endpoint;
+use super::fields::{Field, chosen, object};
+use super::page;
+use super::people::{avatar_url, page_url};
+use super::session::Session;
+use super::settings::Settings;
+use super::world::World;
+
+/// Videos that one call tells at most, and those that `video/list` tells if it is not said how many.
+const MOST: u64 = 20;
+const USUAL: u64 = 10;
+
+/// A public video, as the API describes one.
+struct Video {
+    id: String,
+    /// Unix milliseconds.
+    posted: u64,
+    title: String,
+    cover_url: String,
+    /// Where this server's page shows it.
+    page_url: String,
+    /// The video itself, or its page where nothing is kept.
+    embed_url: String,
+}
+
+/// The documented fields. This server does not look into videos, so their measures are 0; nor does anybody watch them.
+const FIELDS: [Field<Video>; 15] = [
+    field("id", |video| json!(video.id)),
+    field("create_time", |video| json!(video.posted / 1000)),
+    field("cover_image_url", |video| json!(video.cover_url)),
+    field("share_url", |video| json!(video.page_url)),
+    field("video_description", |video| json!(video.title)),
+    field("duration", |_| json!(0)),
+    field("height", |_| json!(0)),
+    field("width", |_| json!(0)),
+    field("title", |video| json!(video.title)),
+    field("embed_html", |video| {
+        json!(page::embed(&video.page_url, &video.title))
+    }),
+    field("embed_link", |video| json!(video.embed_url)),
+    field("like_count", |_| json!(0)),
+    field("comment_count", |_| json!(0)),
+    field("share_count", |_| json!(0)),
+    field("view_count", |_| json!(0)),
+];
+
+const fn field(name: &'static str, value: fn(&Video) -> Value) -> Field<Video> {
+    let scope = "video.list";
+    Field { name, scope, value }
+}
+
+/// A page of the creator's public videos, the newest first: `/v2/video/list/` (D).
+pub(crate) fn list(world: &World, call: &Call, token: &str, settings: &Settings) -> Outcome {
+    let fields = chosen(&FIELDS, &call.query, token, world, settings)?;
+    let body = match call.body.is_empty() {
+        true => json!({}),
+        false => call.json(settings)?,
+    };
+    let count = number(&body, "max_count")?.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&count) {
+        return Err(Refusal::param(format!("max_count must be 1 to {MOST}")));
+    }
+    // Clients also ask for the first page with a cursor of 0 (F).
+    let before = number(&body, "cursor")?.filter(|cursor| *cursor > 0);
+    let older = |(posted, _): &(u64, &Session)| before.is_none_or(|before| *posted < before);
+    let mut found = posted(world, call.creator()).into_iter().filter(older);
+    let page: Vec<_> = found.by_ref().take(count as usize).collect();
+    let last = page.last().map(|(posted, _)| *posted);
+    let described = |(posted, session): &(u64, &Session)| {
+        object(&fields, &Video::new(session, *posted, &call.origin))
+    };
+    Ok(json!({
+        "videos": page.iter().map(described).collect::<Vec<_>>(),
+        "cursor": last.or(before).unwrap_or(0),
+        "has_more": found.next().is_some(),
+    }))
+}
+
+/// The creator's public videos among some ids: `/v2/video/query/` (D).
+pub(crate) fn query(world: &World, call: &Call, token: &str, settings: &Settings) -> Outcome {
+    let fields = chosen(&FIELDS, &call.query, token, world, settings)?;
+    let body = call.json(settings)?;
+    let ids = body.pointer("/filters/video_ids").and_then(Value::as_array);
+    let ids: Option<Vec<&str>> = ids.and_then(|ids| ids.iter().map(Value::as_str).collect());
+    let ids = ids.filter(|ids| (1..=MOST as usize).contains(&ids.len()));
+    let ids = ids.ok_or_else(|| {
+        let why = format!("filters.video_ids must be a list of 1 to {MOST} ids, as text");
+        Refusal::param(why)
+    })?;
+    let found = posted(world, call.creator()).into_iter();
+    let asked = found.filter(|(_, session)| ids.contains(&&*session.post_id().to_string()));
+    let described =
+        asked.map(|(posted, session)| object(&fields, &Video::new(session, posted, &call.origin)));
+    Ok(json!({ "videos": described.collect::<Vec<_>>() }))
+}
+
+/// An int64 of a body that may be left out.
+fn number(body: &Value, key: &str) -> Result<Option<u64>, Refusal> {
+    match body.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_u64() {
+            Some(number) => Ok(Some(number)),
+            None => Err(Refusal::param(format!(
+                "{key} must be a whole number that is not negative"
+            ))),
+        },
+    }
+}
+
+impl Video {
+    fn new(session: &Session, posted: u64, origin: &str) -> Self {
+        let name = &session.shown_creator;
+        let page_url = format!("{}#note-{}", page_url(origin, name), session.publish_id);
+        let media = session.media().into_iter().next();
+        Self {
+            id: session.post_id().to_string(),
+            posted,
+            title: session.title.clone().unwrap_or_default(),
+            cover_url: avatar_url(origin, name),
+            embed_url: media.map_or_else(|| page_url.clone(), |path| format!("{origin}{path}")),
+            page_url,
+        }
+    }
+}
+
+/// The public videos of a creator with the Unix milliseconds of their posts, the newest first.
+///
+/// No two of them have the same time, since a cursor is such a time and must not skip or repeat a video: of those that
+/// were posted in one millisecond, each is a millisecond later than the one before.
+pub(super) fn posted<'a>(world: &'a World, creator: &str) -> Vec<(u64, &'a Session)> {
+    let now = world.now();
+    let theirs = world.sessions.values().filter(|session| {
+        session.public && session.creator == creator && session.endpoint != Endpoint::PhotoInit
+    });
+    let mut found: Vec<_> = theirs
+        .filter_map(|session| {
+            let settings = world.settings(Some(&session.token));
+            Some((session.posted_at(now, &settings)?, session))
+        })
+        .collect();
+    // Those of one moment stay in the order of their inits.
+    found.sort_by_key(|(at, _)| *at);
+    let mut last = 0;
+    let mut timed: Vec<_> = found
+        .into_iter()
+        .map(|(at, session)| {
+            last = world.clock.unix_millis(at).max(last + 1);
+            (last, session)
+        })
+        .collect();
+    timed.reverse();
+    timed
+}

@@ -1,0 +1,28 @@
+//! What another job of this run has found out already, so that this one asks for no init.
+
+use super::Shared;
+use crate::account::Account;
+use crate::answer::Call;
+use crate::clock::Now;
+use crate::error::Error;
+use crate::governor::{PendingCap, Turn};
+
+/// Ends a job that would need an init now while too many drafts of its account wait, or while the network is out.
+pub(super) fn barred(
+    shared: &Shared,
+    account: &Account,
+    name: &str,
+    turn: &Turn,
+) -> Result<(), Error> {
+    let now = Now::read();
+    if let Some(PendingCap { error, retry_at }) = turn.line().pending_cap(now) {
+        return Err(Error::refused(Call::Init, account.name(), error).at(retry_at));
+    }
+    match shared.governor.outages.now(now) {
+        Some(outage) => Err(Error::temporary(format!(
+            "{name} was not tried: another upload has just waited in vain for a connection ({}). Run the same command again when the network is back.",
+            outage.reason
+        ))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,98 @@
+//! Tokens that the service has refused: it is not asked again with each of them for each file.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::{ASK_AGAIN, Line};
+use crate::answer::{Call, Meaning, Refusal};
+use crate::clock::Now;
+use crate::secret::Secret;
+
+/// Most refusals that are remembered for one account.
+const MOST: usize = 8;
+
+/// The refusals of one account, the oldest first.
+pub(super) type RefusedTokens = Mutex<Vec<Known>>;
+
+#[derive(Debug)]
+pub(super) struct Known {
+    token: Secret,
+    /// A missing scope is one of a call; a token that is invalid is so for all calls.
+    call: Option<Call>,
+    error: Refusal,
+    /// On the clock that counts from boot.
+    until: Duration,
+}
+
+impl Line {
+    /// The service has refused a call with this token. What is known already stays as old as it is.
+    pub(crate) fn learn(&self, call: Call, token: &Secret, error: &Refusal, now: Now) {
+        if self.refusal(call, token, now).is_some() {
+            return;
+        }
+        let call = match error.meaning {
+            Meaning::MissingScope => Some(call),
+            Meaning::InvalidToken => None,
+            _ => return,
+        };
+        let mut refused = self.refusals();
+        refused.retain(|known| (&known.token, known.call) != (token, call));
+        if refused.len() >= MOST {
+            refused.remove(0);
+        }
+        refused.push(Known {
+            token: token.clone(),
+            call,
+            error: error.clone(),
+            until: now.boot + ASK_AGAIN,
+        });
+    }
+
+    /// What the service has said to this token, if it is not to be asked again yet.
+    pub(crate) fn refusal(&self, call: Call, token: &Secret, now: Now) -> Option<Refusal> {
+        let refused = self.refusals();
+        let known = refused.iter().rev().find(|known| {
+            let of_call = known.call.is_none_or(|known| known == call);
+            of_call && known.token == *token && now.boot < known.until
+        });
+        known.map(|known| known.error.clone())
+    }
+
+    fn refusals(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_of_one_token_and_a_missing_scope_of_one_call_and_both_are_asked_for_again() {
+        let (line, now) = (Line::default(), Now::read());
+        let [old, new] = ["act.old", "act.new"].map(Secret::new);
+        let error = |meaning| Refusal {
+            meaning,
+            http_status: 401,
+            code: String::new(),
+            message: String::new(),
+            log_id: None,
+            retry_after: None,
+        };
+        line.learn(Call::Init, &old, &error(Meaning::InvalidToken), now);
+        line.learn(Call::Init, &new, &error(Meaning::MissingScope), now);
+        line.learn(Call::Status, &new, &error(Meaning::Other), now);
+        let knows = |call, token, after: u64| {
+            let boot = now.boot + Duration::from_secs(after);
+            line.refusal(call, token, Now { boot, ..now }).is_some()
+        };
+        assert!(knows(Call::Init, &old, 299) && knows(Call::Status, &old, 299));
+        assert!(knows(Call::Init, &new, 299) && !knows(Call::Status, &new, 0));
+        assert!(!knows(Call::Init, &old, 300) && !knows(Call::Init, &new, 300));
+        for number in 0..100 {
+            let token = Secret::new(&format!("act.{number}"));
+            line.learn(Call::Init, &token, &error(Meaning::InvalidToken), now);
+        }
+        assert_eq!(line.refusals().len(), MOST);
+    }
+}

@@ -1,0 +1,179 @@
+//! An index of the uploads of one key, where there are many: a thousand files of one size would otherwise cost a thousand
+//! rows to be read for each of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Inner, cannot, keys};
+use crate::error::Error;
+use crate::journal::history::Seen;
+use crate::journal::{Found, HasSha256, Trait, broken};
+use crate::upload::{Key, State, Upload};
+
+/// With so few uploads, reading them all costs less than an index is worth.
+const FEW: usize = 16;
+
+/// The indexes, by the prefix of the marks of their keys. They live in memory, and are made when they are needed first.
+#[derive(Debug, Default)]
+pub(super) struct Indexes(Mutex<HashMap<Vec<u8>, Index>>);
+
+#[derive(Debug, Default)]
+struct Index {
+    ids: HashMap<Trait, BTreeSet<String>>,
+    /// Whether each upload has ended, and its traits.
+    uploads: HashMap<String, (bool, Vec<Trait>)>,
+    lost: BTreeSet<String>,
+    /// Of how many uploads under way, and of how many that have ended, the SHA-256 is known.
+    whole: [usize; 2],
+    /// Uploads that were written since they were read.
+    stale: BTreeSet<String>,
+}
+
+impl Indexes {
+    /// The row of an upload is about to be written or removed.
+    pub(super) fn touch(&self, prefix: &[u8], id: &str) {
+        if let Some(index) = self.lock().get_mut(prefix) {
+            index.stale.insert(id.to_owned());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Index>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn set(&mut self, id: &str, row: Option<&Upload>) {
+        self.remove(id);
+        let Some(row) = row else {
+            self.lost.insert(id.to_owned());
+            return;
+        };
+        let traits = traits(row);
+        for of in &traits {
+            self.ids
+                .entry(of.clone())
+                .or_default()
+                .insert(id.to_owned());
+        }
+        let ended = row.state.is_final();
+        self.whole[usize::from(ended)] += usize::from(sha256(row).is_some());
+        self.uploads.insert(id.to_owned(), (ended, traits));
+    }
+
+    fn remove(&mut self, id: &str) {
+        self.lost.remove(id);
+        let Some((ended, traits)) = self.uploads.remove(id) else {
+            return;
+        };
+        for of in traits {
+            self.whole[usize::from(ended)] -= usize::from(matches!(of, Trait::Sha256(_)));
+            if let Some(ids) = self.ids.get_mut(&of) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.ids.remove(&of);
+                }
+            }
+        }
+    }
+}
+
+fn traits(row: &Upload) -> Vec<Trait> {
+    let mut traits = Vec::new();
+    traits.extend(row.identity().as_ref().map(Trait::of_file));
+    traits.extend(sha256(row).map(|text| Trait::Sha256(text.to_owned())));
+    if !row.state.is_final() {
+        traits.extend(row.path().map(|path| Trait::Path(path.to_owned())));
+        traits.push(Trait::Fingerprint(row.fingerprint().map(str::to_owned)));
+    }
+    traits
+}
+
+/// The SHA-256 of an upload that another file may be the same as: nothing can have been posted of one that was given up.
+pub(super) fn sha256(row: &Upload) -> Option<&str> {
+    match row.state {
+        State::GivenUp { .. } => None,
+        _ => row.sha256.as_deref(),
+    }
+}
+
+impl Inner {
+    /// The uploads of one key with any of these traits.
+    pub(super) fn alike(&self, key: &Key, wanted: &[Trait]) -> Result<Found, Error> {
+        if self.history_was_edited()? {
+            self.indexes.lock().clear();
+        }
+        let prefix = keys::same(key);
+        if !self.indexes.lock().contains_key(&prefix) {
+            let mut all = self.same(key)?;
+            if all.rows.len() + all.lost.len() > FEW {
+                let mut index = Index::default();
+                all.rows
+                    .iter()
+                    .for_each(|row| index.set(&row.id, Some(row)));
+                all.lost.iter().for_each(|id| index.set(id, None));
+                self.indexes.lock().insert(prefix, index);
+            }
+            all.rows
+                .retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
+            return Ok(all);
+        }
+        let (found, was_told) = self.indexed(&prefix, wanted)?;
+        if was_told {
+            return Ok(found);
+        }
+        // A line of the history is gone, and may only have been moved.
+        self.indexes.lock().remove(&prefix);
+        let mut all = self.same(key)?;
+        all.rows
+            .retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
+        Ok(all)
+    }
+
+    /// What the index of a key finds, and whether it told the truth.
+    fn indexed(&self, prefix: &[u8], wanted: &[Trait]) -> Result<(Found, bool), Error> {
+        let mut indexes = self.indexes.lock();
+        let index = indexes.entry(prefix.to_owned()).or_default();
+        let read = |id: &str| {
+            let mark = self.db.get([prefix, id.as_bytes()].concat());
+            let mark = mark.map_err(cannot)?;
+            mark.map(|mark| self.told_or_here(id, &mark)).transpose()
+        };
+        while let Some(id) = index.stale.pop_first() {
+            match read(&id) {
+                Ok(Some(row)) => index.set(&id, row.as_ref()),
+                Ok(None) => index.remove(&id),
+                Err(error) => {
+                    index.stale.insert(id);
+                    return Err(error);
+                }
+            }
+        }
+        let ids = wanted.iter().filter_map(|of| index.ids.get(of)).flatten();
+        let ids: BTreeSet<&String> = ids.collect();
+        let mut found = Found {
+            rows: Vec::with_capacity(ids.len()),
+            lost: index.lost.iter().cloned().collect(),
+            has_sha256: HasSha256 {
+                under_way: index.whole[0] > 0,
+                ended: index.whole[1] > 0,
+            },
+        };
+        for id in ids {
+            match read(id)?.flatten() {
+                Some(row) => found.rows.push(row),
+                None => return Ok((found, false)),
+            }
+        }
+        found.rows.sort_by_key(|row| row.created);
+        Ok((found, true))
+    }
+
+    /// Whether somebody else has written to the history since this store did.
+    pub(super) fn history_was_edited(&self) -> Result<bool, Error> {
+        let known = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
+        let seen = self.history.seen();
+        let seen = seen.map_err(|error| broken("its history", error))?;
+        Ok(known.as_deref().and_then(Seen::from_bytes) != Some(seen))
+    }
+}
