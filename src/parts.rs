@@ -120,7 +120,7 @@ pub fn machine(size: u64) -> Option<u32> {
                 continue;
             }
             Step::Init => {
-                upload.intend(None, now);
+                upload.apply(Reply::Intended(None), now, 0);
                 Reply::Init(Ok(Opened {
                     publish_id: "v_inbox_file~v2.1".to_owned(),
                     upload_url: Some(Secret::new(
@@ -130,7 +130,7 @@ pub fn machine(size: u64) -> Option<u32> {
             }
             Step::Put(chunk) => {
                 if chunk.is_last() {
-                    upload.seal(None, now);
+                    upload.apply(Reply::Sealed(None), now, 0);
                 }
                 let answer = Put {
                     said: Said::Accepted,
@@ -183,10 +183,9 @@ impl Journal {
 
     /// Records one more chunk, durably.
     pub async fn save(&mut self) -> Result<(), Error> {
-        self.row.revision += 1;
         self.chunk += 1;
         let entry = Some((self.chunk, Running::default().entry()));
-        self.store.save(self.row.clone(), entry).await
+        self.store.save(self.row.saved_next(), entry).await
     }
 
     /// What a run asks first: which uploads there are of this size, and which of this path have not ended.

@@ -254,7 +254,6 @@ async fn ended(
                 .claim(row.key.clone(), row.id.clone())
                 .await?;
             row.apply(Reply::Status(Ok(status)), Now::read(), 0);
-            row.revision += 1;
             shared.journal.save(row.clone(), None).await?;
             Ok(draft(&row, Outcome::AlreadyDelivered))
         }

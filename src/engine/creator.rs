@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::transfer::Transfer;
 use crate::answer::Meaning;
-use crate::clock;
+use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::secret::Secret;
+use crate::upload::Reply;
 
 /// How long an init waits for the answer to who the creator is. Nothing depends on it, so there is no second try.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +61,8 @@ impl Transfer {
                 asked.unwrap_or(Creator::Unknown)
             }
         };
-        self.upload.creator_known = creator == Creator::Same;
+        let known = Reply::Creator(creator == Creator::Same);
+        self.upload.apply(known, Now::read(), 0);
         match creator {
             Creator::Other => Err(Error::other_creator(&account)),
             Creator::Same | Creator::Unknown => Ok(()),

@@ -78,8 +78,7 @@ impl Transfer {
         loop {
             let as_of = cargo.as_of(self).await?;
             let mut next = self.upload.clone();
-            next.intend(as_of, Now::read());
-            next.revision += 1;
+            next.apply(Reply::Intended(as_of), Now::read(), 0);
             let source = cargo.source_info(&next)?;
             match self.ask_for_init(next, token.clone(), source).await? {
                 Asked::Wait(wait) => {
@@ -139,7 +138,6 @@ async fn ask(
     }
     let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
     if applied.save {
-        upload.revision += 1;
         shared.journal.save(upload.clone(), None).await?;
     }
     Ok(Asked::Answered(Box::new(upload), applied))

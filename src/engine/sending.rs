@@ -10,7 +10,7 @@ use super::rehash::{Rehash, blocking};
 use super::transfer::Transfer;
 use crate::answer::{Failure, Said};
 use crate::body::{Body, Gate};
-use crate::clock;
+use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
 use crate::job::Job;
@@ -249,9 +249,8 @@ impl Sending {
             .as_ref()
             .is_ok_and(|answer| answer.said == Said::Accepted);
         if accepted {
-            transfer
-                .upload
-                .note_pace(chunk.size(), clock::since(started));
+            let paced = Reply::Paced(chunk.size(), clock::since(started));
+            transfer.upload.apply(paced, Now::read(), 0);
         }
         let running = meter.take_running();
         let before = self.unanswered.take();

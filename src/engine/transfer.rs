@@ -102,7 +102,6 @@ impl Transfer {
 
     /// Makes the upload durable as it is now, with the ledger entry of the chunk that was just confirmed.
     pub(super) async fn record(&mut self, entry: Option<(u32, Entry)>) -> Result<(), Error> {
-        self.upload.revision += 1;
         self.shared.journal.save(self.upload.clone(), entry).await
     }
 

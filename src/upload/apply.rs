@@ -3,17 +3,29 @@
 use std::time::Duration;
 
 use super::run::{Doubt, Stop};
-use super::{State, Upload};
+use super::{Identity, Origin, State, Upload};
 use crate::answer::{Call, Failure, Opened, Put, Report};
-use crate::clock::Now;
+use crate::clock::{Now, Timestamp};
 use crate::event::Event;
-use crate::ledger::Running;
+use crate::ledger::{Entry, Running};
 use crate::retry::Failures;
 use crate::tiktok::codes::FailReason;
 
-/// What came of a step.
+/// What came of a step, or is about to. A row changes by these and in no other way.
 #[derive(Debug)]
 pub(crate) enum Reply {
+    /// An init is about to be asked for, of a file as it is now.
+    Intended(Option<Identity>),
+    /// Bytes that may complete the video are about to leave; with the digest of all that is sent.
+    Sealed(Option<Entry>),
+    /// The file is not what it was when its first byte was sent; what has changed, in words.
+    Changed(String),
+    /// Everything acknowledged is the file's as of this.
+    Touched(Identity),
+    /// The service has taken a chunk of so many bytes, after so long.
+    Paced(u64, Duration),
+    /// Whether the token is known to be of the creator that its account stands for.
+    Creator(bool),
     Init(Result<Opened, Failure>),
     /// With the running hash at the chunk's end.
     Put(Result<Put, Failure>, Option<Running>),
@@ -33,7 +45,7 @@ impl Reply {
             Self::Init(answer) => Some((Call::Init, answer.as_ref().err())),
             Self::Put(answer, _) => Some((Call::Put, answer.as_ref().err())),
             Self::Status(answer) => Some((Call::Status, answer.as_ref().err())),
-            Self::Adopted(_) | Self::Rewound(_) | Self::SessionOver(_) => None,
+            _ => None,
         }
     }
 
@@ -58,6 +70,11 @@ impl Applied {
         event: None,
     };
 
+    pub(super) const SAVED: Self = Self {
+        save: true,
+        event: None,
+    };
+
     pub(super) const fn saved(event: Event) -> Self {
         Self {
             save: true,
@@ -79,12 +96,23 @@ pub(super) const LOSSES: u32 = 2;
 
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {
+        if let Some((call, error)) = reply.call() {
+            self.run.unreachable = match error {
+                Some(Failure::NotSent(reason)) => Some((call, reason.clone())),
+                _ => None,
+            };
+        }
         self.run.not_before = None;
-        self.run.unreachable = match reply.call() {
-            Some((call, Some(Failure::NotSent(reason)))) => Some((call, reason.clone())),
-            _ => None,
-        };
         let applied = match reply {
+            Reply::Intended(as_of) => self.intend(as_of),
+            Reply::Sealed(whole) => self.seal(whole),
+            Reply::Changed(what) => self.set_aside(&what, now),
+            Reply::Touched(as_of) => self.rest_on(as_of),
+            Reply::Paced(bytes, took) => self.note_pace(bytes, took),
+            Reply::Creator(known) => {
+                self.creator_known = known;
+                Applied::NOTHING
+            }
             Reply::Init(reply) => self.init_answered(reply, now, random),
             Reply::Put(reply, running) => self.put_answered(reply, running, now, random),
             Reply::Status(Ok(status)) => self.status_answered(status, now),
@@ -99,8 +127,61 @@ impl Upload {
         };
         if applied.save {
             self.updated = now.wall;
+            self.revise();
         }
         applied
+    }
+
+    /// A save that is not newer changes nothing in the journal.
+    pub(super) const fn revise(&mut self) {
+        self.revision += 1;
+    }
+
+    fn intend(&mut self, as_of: Option<Identity>) -> Applied {
+        self.state = State::InitIntent;
+        self.running = self.running.is_some().then(|| Running::default().store());
+        if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
+            *identity = as_of;
+        }
+        self.run.in_doubt = false;
+        self.run.init_begun = true;
+        self.totals.inits += 1;
+        Applied::SAVED
+    }
+
+    fn seal(&mut self, whole: Option<Entry>) -> Applied {
+        if let State::Uploading { session, .. } = &self.state {
+            self.state = State::Sealed {
+                session: session.clone(),
+            };
+        }
+        self.sha256 = whole.map(hex::encode);
+        Applied::SAVED
+    }
+
+    /// Nothing can have been posted unless it was sealed.
+    fn set_aside(&mut self, what: &str, now: Now) -> Applied {
+        if self.state.may_be_complete() {
+            let why = format!("the file changed ({what}) before its last chunk was confirmed");
+            self.park(&why, now.wall);
+        } else {
+            self.state = State::GivenUp {
+                why: what.to_owned(),
+                at: now.wall,
+            };
+        }
+        Applied::SAVED
+    }
+
+    /// Whether there is a draft of it cannot be told any more.
+    pub(super) fn park(&mut self, why: &str, at: Timestamp) {
+        self.state = State::Unknown {
+            publish_id: self.state.publish_id().map(str::to_owned),
+            why: why.to_owned(),
+            at,
+        };
+        self.running = None;
+        self.updated = at;
     }
 
     pub(super) fn begin_processing(&mut self) -> Applied {
@@ -121,10 +202,7 @@ impl Upload {
     pub(super) fn end(&mut self, state: State) -> Applied {
         self.state = state;
         self.running = None;
-        Applied {
-            save: true,
-            event: None,
-        }
+        Applied::SAVED
     }
 
     pub(super) fn fail(&mut self, publish_id: String, reason: String, now: Now) -> Applied {

@@ -244,7 +244,7 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
             }
             Step::Init => {
                 sent = 0;
-                upload.intend(upload.identity(), *now);
+                upload.apply(Reply::Intended(upload.identity()), *now, 0);
                 let reply = whims.init();
                 inits += u32::from(may_open_a_session(&reply));
                 reply
@@ -257,7 +257,7 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
                 );
                 sent = sent.max(chunk.index() + 1);
                 if chunk.is_last() && whims.byte() > 8 {
-                    upload.seal(Some([7; 32]), *now);
+                    upload.apply(Reply::Sealed(Some([7; 32])), *now, 0);
                     answered_since_seal = false;
                     whims.put(&plan)
                 } else if chunk.is_last() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Upload;
+use super::{Applied, Upload};
 use crate::host;
 use crate::plan::Plan;
 
@@ -91,10 +91,11 @@ pub(crate) enum Origin {
 impl Upload {
     /// Everything acknowledged is the file's as of `as_of`. A chunk that may have left before that keeps the older identity,
     /// so that it is not counted by the newer one.
-    pub(crate) fn rest_on(&mut self, as_of: Identity) {
+    pub(super) const fn rest_on(&mut self, as_of: Identity) -> Applied {
         if let (Origin::File { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
             *identity = as_of;
         }
+        Applied::NOTHING
     }
 
     /// How the file is cut; `None` where the service fetches the bytes itself.

@@ -106,7 +106,7 @@ fn refusal(http_status: u16, code: &str) -> Failure {
 /// An upload with an open session and `confirmed` chunks acknowledged in this run.
 fn uploading(confirmed: u32) -> Upload {
     let mut upload = queued();
-    upload.intend(Some(identity()), at(0));
+    upload.apply(Reply::Intended(Some(identity())), at(0), 0);
     upload.apply(Reply::Init(Ok(session())), at(0), 0);
     for _ in 0..confirmed {
         upload.apply(put(206, None), at(1), 0);
@@ -122,7 +122,7 @@ fn read_back(upload: &Upload) -> Upload {
 
 fn sealed() -> Upload {
     let mut upload = uploading(4);
-    upload.seal(Some([7; 32]), at(2));
+    upload.apply(Reply::Sealed(Some([7; 32])), at(2), 0);
     upload
 }
 
@@ -152,7 +152,7 @@ fn a_clean_upload_asks_nothing_before_its_end() {
                 .save
         );
     }
-    upload.seal(Some([7; 32]), at(2));
+    upload.apply(Reply::Sealed(Some([7; 32])), at(2), 0);
     upload.apply(put(201, Some(SIZE)), at(2), 0);
     assert_eq!(
         (upload.state.name(), next(&upload, 2)),
@@ -250,7 +250,7 @@ fn a_service_that_neither_tells_nor_takes_costs_two_sessions_and_no_more() {
             Step::Ask => working(None),
             Step::Init => {
                 inits += 1;
-                upload.intend(Some(identity()), at(second));
+                upload.apply(Reply::Intended(Some(identity())), at(second), 0);
                 Reply::Init(Ok(session()))
             }
             Step::Stop(_) => break,
@@ -327,7 +327,7 @@ fn a_deterministic_refusal_of_init_is_not_repeated() {
         (401, "access_token_invalid"),
     ] {
         let mut upload = queued();
-        upload.intend(Some(identity()), at(0));
+        upload.apply(Reply::Intended(Some(identity())), at(0), 0);
         upload.apply(Reply::Init(Err(refusal(http_status, code))), at(0), 0);
         assert_eq!(
             (next(&upload, 1), upload.state.name()),
@@ -341,7 +341,7 @@ fn a_deterministic_refusal_of_init_is_not_repeated() {
 fn a_lost_init_is_repeated_twice_and_counted() {
     let mut upload = queued();
     for (round, expected) in [(1, "init"), (2, "init"), (3, "stop")] {
-        upload.intend(Some(identity()), at(round * 60));
+        upload.apply(Reply::Intended(Some(identity())), at(round * 60), 0);
         upload.apply(
             Reply::Init(Err(Failure::Lost("timeout".into()))),
             at(round * 60),

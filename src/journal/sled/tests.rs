@@ -53,7 +53,7 @@ fn pull(account: &str) -> Upload {
 }
 
 fn delivered(mut upload: Upload, at: u64) -> Upload {
-    upload.revision += 1;
+    upload = upload.saved_next();
     upload.state = State::Delivered {
         publish_id: format!("v~{}", upload.id),
         at: Timestamp(at),
@@ -75,8 +75,7 @@ async fn known(store: &SledStore, of: &Key) -> Vec<Upload> {
 
 /// The row as its owner saves it next.
 fn next(row: &mut Upload) -> Upload {
-    row.revision += 1;
-    row.clone()
+    row.saved_next()
 }
 
 fn open(dir: &Path) -> SledStore {
@@ -322,7 +321,7 @@ async fn only_an_init_that_is_known_never_to_have_left_gives_its_slot_back() {
             ..Now::read()
         };
         if begun {
-            row.intend(None, now);
+            row.apply(Reply::Intended(None), now, 0);
             let granted = store.begin(next(&mut row), now.wall).await;
             assert_eq!(granted.expect("asked"), Grant::Granted, "{second}");
         }

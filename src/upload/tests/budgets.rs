@@ -115,7 +115,7 @@ fn an_account_at_its_limit_of_inits_is_waited_for_twice_and_then_the_run_ends() 
         let mut upload = queued();
         for (round, wants) in [(1, "wait"), (2, "wait"), (3, "stop")] {
             let second = round * 100;
-            upload.intend(Some(identity()), at(second));
+            upload.apply(Reply::Intended(Some(identity())), at(second), 0);
             let reply = Reply::Init(Err(refusal(http_status, code)));
             upload.apply(reply, at(second), 0);
             assert_eq!(next(&upload, second), wants, "{code}, {round}");
@@ -133,7 +133,7 @@ fn a_lost_init_is_recorded_and_waits_as_long_as_one_that_has_failed_before() {
     let mut upload = queued();
     for lost_before in 0..3 {
         let second = u64::from(lost_before) * 100;
-        upload.intend(Some(identity()), at(second));
+        upload.apply(Reply::Intended(Some(identity())), at(second), 0);
         let lost = Reply::Init(Err(Failure::Lost("reset".into())));
         assert!(upload.apply(lost, at(second), RANDOM).save);
         if lost_before < 2 {

@@ -18,7 +18,7 @@ fn queued() -> Upload {
 
 fn intended() -> Upload {
     let mut upload = queued();
-    upload.intend(None, at(0));
+    upload.apply(Reply::Intended(None), at(0), 0);
     upload
 }
 

@@ -77,13 +77,13 @@ proptest! {
                     // A sealed upload may be complete; only its stated end, or a stated standstill, allows another.
                     inits += 1;
                     sealed = false;
-                    upload.intend(Some(identity()), at(second));
+                    upload.apply(Reply::Intended(Some(identity())), at(second), 0);
                     if pick < 4 { Reply::Init(Err(Failure::Lost("timeout".into()))) } else { Reply::Init(Ok(session())) }
                 }
                 Step::Put(chunk) => {
                     prop_assert_eq!(chunk.range().start, upload.confirmed_bytes(), "only the chunk that is due");
                     if chunk.is_last() {
-                        upload.seal(Some([7; 32]), at(second));
+                        upload.apply(Reply::Sealed(Some([7; 32])), at(second), 0);
                         sealed = true;
                     }
                     put_reply(pick)

@@ -29,7 +29,7 @@ fn a_name_that_is_not_utf8_survives_the_journal() {
 /// Each state an upload of a file can be in, by name.
 fn in_each_state() -> Vec<Upload> {
     let mut intent = queued();
-    intent.intend(Some(identity()), at(0));
+    intent.apply(Reply::Intended(Some(identity())), at(0), 0);
     let mut processing = sealed();
     processing.apply(put(201, None), at(3), 0);
     let ended = |word, reason: Option<&str>| {
@@ -41,7 +41,7 @@ fn in_each_state() -> Vec<Upload> {
     let published = ended("PUBLISH_COMPLETE", None);
     let failed = ended("FAILED", Some("file_format_check_failed"));
     let mut given_up = uploading(2);
-    given_up.give_up("it was edited", at(5));
+    given_up.apply(Reply::Changed("it was edited".into()), at(5), 0);
     let mut parked = sealed();
     parked.park("the journal was lost", at(6).wall);
     vec![
@@ -108,7 +108,7 @@ fn a_note_of_a_seal_says_less_than_the_row_that_went_on_and_more_than_one_that_w
         *publish_id = Some("v_inbox_file~v2.2".into());
     }
     let mut given_up = uploading(2);
-    given_up.give_up("it was edited", at(5));
+    given_up.apply(Reply::Changed("it was edited".into()), at(5), 0);
     let mut pull = queued();
     pull.origin = Origin::Url {
         url: "https://media.example/clip.mp4".into(),
