@@ -13,7 +13,7 @@ fn an_emulator_within_the_command_is_not_mistaken_for_the_real_upload() {
     let scene = Scene::new(&[], &[]);
     scene.video("clip.mp4", 1_000_000);
     let token = scene.path("token");
-    std::fs::write(&token, TOKEN).unwrap();
+    fs::write(&token, TOKEN).unwrap();
     let token = token.to_str().unwrap();
     for option in [
         ["--api-base", "https://open.tiktokapis.com"],
@@ -188,8 +188,8 @@ fn a_file_over_the_services_limit_is_refused_in_plain_words() {
     let scene = Scene::new(&[], &[]);
     scene.emulator.set("max_file", "4000000000").unwrap();
     let file = scene.path("huge.mp4");
-    std::fs::copy(scene.video("clip.mp4", 100_000), &file).unwrap();
-    let video = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    fs::copy(scene.video("clip.mp4", 100_000), &file).unwrap();
+    let video = fs::OpenOptions::new().write(true).open(&file).unwrap();
     video.set_len(4_100_000_000).unwrap();
     drop(video);
     let ended = scene
@@ -269,7 +269,7 @@ fn results_that_a_full_disk_swallows_are_told_and_the_exit_code_is_kept() {
         &["emulator", "--list-settings"],
         &["upload", "--help"],
     ] {
-        let full = std::fs::OpenOptions::new()
+        let full = fs::OpenOptions::new()
             .write(true)
             .open("/dev/full")
             .unwrap();
