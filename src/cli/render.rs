@@ -71,10 +71,8 @@ impl Screen {
         };
         self.say(&sum(&outcomes));
         if self.json {
-            println!(
-                "{}",
-                json!({ "v": 1, "event": "summary", "exit": exit.0, "outcomes": outcomes })
-            );
+            let fields = json!({ "exit": exit.0, "outcomes": outcomes });
+            println!("{}", super::json::line("summary", None, fields));
         }
     }
 }
