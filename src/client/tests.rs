@@ -300,7 +300,7 @@ async fn a_request_without_a_connection_has_never_left_and_one_with_a_connection
         let asked = client(&base)
             .status(&Secret::new("act.lena.1"), "v~1")
             .await;
-        let error = asked.err().expect("no answer");
+        let error = asked.expect_err("no answer");
         assert_eq!(error.never_left(), never_left, "{base}: {error}");
     }
 }

@@ -132,7 +132,10 @@ pub(super) async fn place_url(
 pub(super) async fn place_recorded(shared: &Shared, known: &Upload) -> Result<Placed, Error> {
     let recall = Recall::Id(known.id.clone());
     match shared.journal.recall(recall).await? {
-        None => Err(Error::no_longer_told(&known.name(), &[known.id.clone()])),
+        None => Err(Error::no_longer_told(
+            &known.name(),
+            std::slice::from_ref(&known.id),
+        )),
         Some(row) if row.has_ended() => Ok(Placed::Ended(Box::new(row))),
         Some(row) => Ok(Placed::Unfinished {
             row: Box::new(row),

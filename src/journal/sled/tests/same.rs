@@ -19,7 +19,7 @@ fn numbered(number: u64) -> Upload {
     {
         *path = format!("/videos/{}.mp4", number / 2).into();
         identity.inode = number / 3;
-        *fingerprint = (number % 7 != 0).then(|| format!("fingerprint {}", number % 5));
+        *fingerprint = (!number.is_multiple_of(7)).then(|| format!("fingerprint {}", number % 5));
     }
     row
 }
