@@ -125,6 +125,11 @@ impl View<'_> {
         println!("{line}");
     }
 
+    /// Whether its turn has come and there is any progress to be shown.
+    pub(super) fn has_begun(&self) -> bool {
+        self.shown().id.is_some()
+    }
+
     /// How often [`progress`](Self::progress) is worth calling.
     pub(super) fn tick(&self) -> Duration {
         Duration::from_millis(if terminal::draws() { 100 } else { 500 })

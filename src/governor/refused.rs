@@ -1,4 +1,4 @@
-//! Tokens that the service has refused: it is not asked again with each of them for each file.
+//! Tokens that the service has refused whatever the video: it is not asked again with each of them for each file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) type RefusedTokens = Mutex<Vec<Refusal>>;
 #[derive(Debug)]
 pub(super) struct Refusal {
     token: Secret,
-    /// A missing scope is one of a call; a token that is invalid is so for all calls.
+    /// A missing scope, a daily limit or a ban is one of a call; a token that is invalid is so for all calls.
     call: Option<Call>,
     error: ServiceError,
     /// On the clock that counts from boot.
@@ -31,7 +31,11 @@ impl Line {
             return;
         }
         let call = match error.code.as_str() {
-            "scope_not_authorized" | "scope_permission_missed" => Some(call),
+            "scope_not_authorized"
+            | "scope_permission_missed"
+            | "spam_risk_too_many_posts"
+            | "reached_active_user_cap"
+            | "spam_risk_user_banned_from_posting" => Some(call),
             _ if error.is_invalid_token() => None,
             _ => return,
         };
