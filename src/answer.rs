@@ -117,6 +117,10 @@ pub(crate) enum Meaning {
     UnknownUpload,
     /// As many drafts of the creator wait as may.
     PendingCap,
+    /// As many posts of the creator, or of the app, as go into a day.
+    DailyLimit,
+    /// The creator may not post.
+    Banned,
     /// The request breaks a rule.
     InvalidRequest,
     /// None of these.

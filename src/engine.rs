@@ -1,6 +1,6 @@
 //! Uploads, one or many: settings in, drafts out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,7 +84,7 @@ struct Shared {
     pool: Pool,
     locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,
     /// The ids of uploads that are running.
-    running: Mutex<Vec<String>>,
+    running: Mutex<HashSet<String>>,
     released: Released,
 }
 
@@ -179,7 +179,7 @@ impl Engine {
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the journal knows no upload of this id, or if that upload is running,
     /// and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
     pub async fn forget(&self, id: &str) -> Result<(), Error> {
-        if self.0.running().iter().any(|running| running == id) {
+        if self.0.running().contains(id) {
             return Err(Error::usage(format!(
                 "The upload {id} is running. Stop it first, and await its end; then forget it."
             )));
@@ -239,7 +239,7 @@ enum Exclusive {
 }
 
 impl Shared {
-    fn running(&self) -> MutexGuard<'_, Vec<String>> {
+    fn running(&self) -> MutexGuard<'_, HashSet<String>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -262,7 +262,7 @@ struct Running {
 
 impl Running {
     fn new(shared: &Arc<Shared>, id: &str) -> Self {
-        shared.running().push(id.to_owned());
+        shared.running().insert(id.to_owned());
         Self {
             shared: Arc::clone(shared),
             id: id.to_owned(),
@@ -272,9 +272,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let mut running = self.shared.running();
-        if let Some(at) = running.iter().position(|id| *id == self.id) {
-            running.swap_remove(at);
-        }
+        self.shared.running().remove(&self.id);
     }
 }

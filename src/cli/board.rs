@@ -217,7 +217,7 @@ impl Video {
             // An earlier run has sent everything.
             Stage::Sending if whole => self.stage = Stage::Processing(Instant::now()),
             // The session is lost.
-            Stage::Processing(_) if progress.confirmed < progress.total => {
+            Stage::Processing(_) if !self.is_url && progress.confirmed < progress.total => {
                 self.stage = Stage::Sending
             }
             _ => {}

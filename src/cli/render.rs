@@ -71,10 +71,8 @@ impl Screen {
         };
         self.say(&sum(&outcomes));
         if self.json {
-            println!(
-                "{}",
-                json!({ "v": 1, "event": "summary", "exit": exit.0, "outcomes": outcomes })
-            );
+            let fields = json!({ "exit": exit.0, "outcomes": outcomes });
+            println!("{}", super::json::line("summary", None, fields));
         }
     }
 }
@@ -125,6 +123,11 @@ impl View<'_> {
         fields[name] = self.name.clone().into();
         let line = super::json::line(event, Some(&self.account), fields);
         println!("{line}");
+    }
+
+    /// Whether its turn has come and there is any progress to be shown.
+    pub(super) fn has_begun(&self) -> bool {
+        self.shown().id.is_some()
     }
 
     /// How often [`progress`](Self::progress) is worth calling.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chunkferry::{Account, Engine, Error, ErrorKind, Job, Options, Progress, fragile_state_dir};
 use clap::Args;
 use futures::future::join_all;
+use tokio::time::MissedTickBehavior;
 
 use super::exit::Exit;
 use super::render::{Screen, View};
@@ -37,7 +38,7 @@ pub(super) struct RunArgs {
     /// Exit 75 instead of waiting for another chunkferry to end
     #[arg(long)]
     no_wait_lock: bool,
-    /// Append each request and answer, without secrets, to this file
+    /// Append each request and answer to this file, without secrets
     #[arg(long, value_name = "FILE")]
     wire_log: Option<PathBuf>,
 }
@@ -167,6 +168,7 @@ impl RunArgs {
 async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals) -> Exit {
     let mut handle = engine.submit(job);
     let mut tick = tokio::time::interval(view.tick());
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stopped = None;
     loop {
         tokio::select! {
@@ -178,7 +180,8 @@ async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals
                 stopped = Some(exit);
                 handle.cancel();
             }
-            _ = tick.tick() => view.progress(handle.progress()),
+            // A thousand files that wait cost nothing.
+            _ = tick.tick(), if view.has_begun() => view.progress(handle.progress()),
         }
     }
     let result = (&mut handle).await;

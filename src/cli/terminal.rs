@@ -188,9 +188,13 @@ pub(super) fn complain(error: &io::Error) {
     }
 }
 
-/// Ends the process at once.
+/// Ends the process at once, even while somebody waits for a terminal that was stopped.
 pub(super) fn exit(exit: Exit) -> ! {
-    clear();
+    if let Ok(mut drawn) = DRAWN.try_lock() {
+        let mut text = String::new();
+        drawn.erase(&mut text);
+        write(&text);
+    }
     std::process::exit(exit.0.into())
 }
 

@@ -18,7 +18,7 @@ use super::{Failure, Globals};
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry upload clip.mp4 --account lena")]
 pub(super) struct Upload {
-    /// MP4, MOV or WebM, up to 4 GB each
+    /// MP4, MOV or WebM, up to 4 GB each; sent in this order
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Upload to an emulator inside this process: no account, nothing real

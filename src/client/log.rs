@@ -1,5 +1,6 @@
 //! What the wire log says of a call and its answer.
 
+use std::borrow::Cow;
 use std::time::{Instant, SystemTime};
 
 use reqwest::header::HeaderMap;
@@ -50,11 +51,14 @@ impl Seen {
 }
 
 impl Client {
-    /// The same client, whose calls are about this.
-    pub(crate) fn about(&self, subject: Subject) -> Self {
-        Self {
-            subject: subject.into(),
-            ..self.clone()
+    /// The same client, whose calls the wire log, if there is one, tells to be about this.
+    pub(crate) fn about(&self, subject: impl FnOnce() -> Subject) -> Cow<'_, Self> {
+        match self.wire_log {
+            Some(_) => Cow::Owned(Self {
+                subject: subject().into(),
+                ..self.clone()
+            }),
+            None => Cow::Borrowed(self),
         }
     }
 

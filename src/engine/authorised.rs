@@ -1,5 +1,6 @@
 //! Calls that need an access token.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use tracing::Instrument;
@@ -54,8 +55,8 @@ pub(super) async fn cancel(
 }
 
 /// The client for a call outside any upload.
-fn about(client: &Client, account: &Account) -> Client {
-    client.about(Subject {
+fn about<'a>(client: &'a Client, account: &Account) -> Cow<'a, Client> {
+    client.about(|| Subject {
         account: Some(account.name().to_owned()),
         ..Subject::default()
     })

@@ -136,12 +136,9 @@ impl Cargo {
             },
         ) = (self, &job.what)
         {
-            let account = job
-                .account
-                .as_ref()
-                .map(|account| account.name().to_owned());
-            let client = shared.client.about(Subject {
-                account,
+            let account = job.account.as_ref();
+            let client = shared.client.about(|| Subject {
+                account: account.map(|account| account.name().to_owned()),
                 ..Subject::default()
             });
             *size = look(&client, remote, tell).await?;

@@ -239,7 +239,7 @@ async fn ended(
     if !line.can_ask_now() || shared.governor.outages.now(Now::read()).is_some() {
         return end;
     }
-    let client = &shared.client.about(subject(row));
+    let client = &shared.client.about(|| subject(row));
     let glance = |token| line.ask(async move { client.status(&token, publish_id).await });
     let glance = authorised(&line, account, Call::Status, glance);
     match tokio::time::timeout(clock::real(GLANCE), glance).await {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::transfer::Transfer;
+use super::transfer::{Transfer, subject};
 use crate::answer::Meaning;
 use crate::clock::{self, Now};
 use crate::error::Error;
@@ -72,7 +72,8 @@ impl Transfer {
     /// `None` for a token that was refused: another one may follow.
     async fn ask_for_creator(&mut self, token: &Secret) -> Result<Option<Creator>, Error> {
         let shared = Arc::clone(&self.shared);
-        let asked = tokio::time::timeout(clock::real(PATIENCE), shared.client.creator(token));
+        let client = shared.client.about(|| subject(&self.upload));
+        let asked = tokio::time::timeout(clock::real(PATIENCE), client.creator(token));
         let open_id = match self.aside(asked).await {
             Ok(Ok(open_id)) => open_id,
             Ok(Err(error)) if error.means(Meaning::InvalidToken) => return Ok(None),

@@ -129,7 +129,7 @@ async fn ask(
         return Ok(Asked::Wait(wait));
     }
     reach("init", "before");
-    let client = shared.client.about(subject(&upload));
+    let client = shared.client.about(|| subject(&upload));
     let answer = client.init(token, source).await;
     reach("init", "answered");
     let reply = Reply::Init(answer);

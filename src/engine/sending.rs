@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::rehash::{Rehash, blocking};
-use super::transfer::Transfer;
+use super::transfer::{Transfer, subject};
 use crate::answer::{Failure, Said};
 use crate::body::{Body, Gate};
 use crate::clock::{self, Now};
@@ -217,7 +217,7 @@ impl Sending {
         let content_type = transfer.upload.content_type();
         let content_type = content_type.unwrap_or(&self.content_type).to_owned();
         reach("put", "before");
-        let client = transfer.client();
+        let client = shared.client.about(|| subject(&transfer.upload));
         let put = client.put(&session.upload_url, &content_type, chunk, body);
         let answer = match keeper {
             None => put.await,

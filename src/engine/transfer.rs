@@ -1,5 +1,6 @@
 //! One upload on its way: what it is, for whom it is, and how it is told and recorded.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
@@ -106,8 +107,8 @@ impl Transfer {
     }
 
     /// The client for calls about this upload.
-    pub(super) fn client(&self) -> Client {
-        self.shared.client.about(subject(&self.upload))
+    pub(super) fn client(&self) -> Cow<'_, Client> {
+        self.shared.client.about(|| subject(&self.upload))
     }
 
     /// The ledger up to what is confirmed.

@@ -1,4 +1,4 @@
-//! Tokens that the service has refused: it is not asked again with each of them for each file.
+//! Tokens that the service has refused whatever the video: it is not asked again with each of them for each file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) type RefusedTokens = Mutex<Vec<Known>>;
 #[derive(Debug)]
 pub(super) struct Known {
     token: Secret,
-    /// A missing scope is one of a call; a token that is invalid is so for all calls.
+    /// A missing scope, a daily limit or a ban is one of a call; a token that is invalid is so for all calls.
     call: Option<Call>,
     error: Refusal,
     /// On the clock that counts from boot.
@@ -31,7 +31,7 @@ impl Line {
             return;
         }
         let call = match error.meaning {
-            Meaning::MissingScope => Some(call),
+            Meaning::MissingScope | Meaning::DailyLimit | Meaning::Banned => Some(call),
             Meaning::InvalidToken => None,
             _ => return,
         };

@@ -305,3 +305,28 @@ fn a_refused_token_stops_no_upload_whose_chunks_need_none() {
         .expect(0);
     assert_eq!(scene.log().drafts, 2);
 }
+
+#[test]
+fn a_refusal_that_is_about_the_account_is_not_asked_for_again_for_each_file() {
+    for code in [
+        "scope_not_authorized",
+        "spam_risk_too_many_posts",
+        "reached_active_user_cap",
+        "spam_risk_user_banned_from_posting",
+    ] {
+        let scene = Scene::new(&[], &[&format!("inbox_init status=403 code={code}")]);
+        let names: Vec<String> = (0..3).map(|number| format!("{number}.mp4")).collect();
+        for (more, name) in names.iter().enumerate() {
+            scene.video(name, 100_000 + more as u64);
+        }
+        let ended = scene
+            .command(["upload", "--json"])
+            .args(&names)
+            .end()
+            .expect(4);
+        assert_eq!(scene.log().requests.init, 1, "{code}");
+        let outcomes = ended.outcomes().into_iter();
+        let told = outcomes.filter(|outcome| outcome["error"]["code"] == code);
+        assert_eq!(told.count(), 3, "{code}: {}", ended.stdout);
+    }
+}

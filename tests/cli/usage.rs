@@ -1,7 +1,11 @@
 //! Command lines that cannot mean what they say are refused before any request, with the way on.
 
+use std::fs;
+use std::io;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::mount::Mount;
 use crate::scene::{CHUNK, Scene, Start, TOKEN};
 
 #[test]
@@ -9,7 +13,7 @@ fn an_emulator_within_the_command_is_not_mistaken_for_the_real_upload() {
     let scene = Scene::new(&[], &[]);
     scene.video("clip.mp4", 1_000_000);
     let token = scene.path("token");
-    std::fs::write(&token, TOKEN).unwrap();
+    fs::write(&token, TOKEN).unwrap();
     let token = token.to_str().unwrap();
     for option in [
         ["--api-base", "https://open.tiktokapis.com"],
@@ -184,8 +188,8 @@ fn a_file_over_the_services_limit_is_refused_in_plain_words() {
     let scene = Scene::new(&[], &[]);
     scene.emulator.set("max_file", "4000000000").unwrap();
     let file = scene.path("huge.mp4");
-    std::fs::copy(scene.video("clip.mp4", 100_000), &file).unwrap();
-    let video = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+    fs::copy(scene.video("clip.mp4", 100_000), &file).unwrap();
+    let video = fs::OpenOptions::new().write(true).open(&file).unwrap();
     video.set_len(4_100_000_000).unwrap();
     drop(video);
     let ended = scene
@@ -261,8 +265,11 @@ fn results_that_a_full_disk_swallows_are_told_and_the_exit_code_is_kept() {
         &["upload", "--json", "clip.mp4"],
         &["list"],
         &["plan", "clip.mp4"],
+        &["completions", "bash"],
+        &["emulator", "--list-settings"],
+        &["upload", "--help"],
     ] {
-        let full = std::fs::OpenOptions::new()
+        let full = fs::OpenOptions::new()
             .write(true)
             .open("/dev/full")
             .unwrap();
@@ -287,14 +294,23 @@ fn results_that_a_full_disk_swallows_are_told_and_the_exit_code_is_kept() {
 fn a_wire_log_on_a_full_disk_is_told_once() {
     let scene = Scene::new(&[], &[]);
     scene.video("clip.mp4", 12_000_000);
-    let ended = scene
-        .command(["upload", "clip.mp4", "--wire-log", "/dev/full"])
-        .end()
-        .expect(0);
-    let told = ended
-        .stderr
-        .lines()
-        .filter(|line| line.contains("/dev/full"));
-    assert_eq!(told.count(), 1, "{}", ended.stderr);
-    assert!(ended.stderr.contains("No space left"), "{}", ended.stderr);
+    let told_of = |path: &Path| {
+        let mut command = scene.command(["upload", "--again", "clip.mp4", "--wire-log"]);
+        let ended = command.arg(path).end().expect(0);
+        let path = path.to_str().unwrap();
+        let told = ended.stderr.lines().filter(|line| line.contains(path));
+        let told: Vec<_> = told.collect();
+        assert_eq!(told.len(), 1, "{}", ended.stderr);
+        assert!(told[0].contains("No space left"), "{}", ended.stderr);
+    };
+    told_of(Path::new("/dev/full"));
+    let Some(mount) = Mount::new(scene.path("small"), "16k") else {
+        return;
+    };
+    let mut filler = fs::File::create(mount.path().join("filler")).unwrap();
+    assert!(
+        io::copy(&mut io::repeat(0), &mut filler).is_err(),
+        "it is full"
+    );
+    told_of(&mount.path().join("wire.jsonl"));
 }

@@ -21,7 +21,7 @@ impl Inner {
         for found in self.marks() {
             let (mark, _) = found?;
             if keys::id_of(&mark) == id {
-                self.indexes.touch(keys::prefix_of(&mark), id);
+                self.indexes.touch(|| keys::prefix_of(&mark), id);
                 batch.remove(mark);
                 known = true;
             }

@@ -31,7 +31,7 @@ impl Inner {
         }
         batch.insert(keys::row(&row.id), text);
         batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
-        self.indexes.touch(&keys::same(&row.key), &row.id);
+        self.indexes.touch(|| keys::same(&row.key), &row.id);
         Ok(())
     }
 
@@ -66,7 +66,7 @@ impl Inner {
     /// Leaves of a row in the database where it is told.
     pub(super) fn ended(&self, batch: &mut Batch, row: &Upload, at: Place) -> Result<(), Error> {
         batch.insert(keys::one_of_same(&row.key, &row.id), &at.to_bytes());
-        self.indexes.touch(&keys::same(&row.key), &row.id);
+        self.indexes.touch(|| keys::same(&row.key), &row.id);
         self.drop_row(batch, &row.id)
     }
 

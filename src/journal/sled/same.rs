@@ -30,9 +30,14 @@ struct Index {
 }
 
 impl Indexes {
-    /// The row of an upload is about to be written or removed.
-    pub(super) fn touch(&self, prefix: &[u8], id: &str) {
-        if let Some(index) = self.lock().get_mut(prefix) {
+    /// The row of an upload under this prefix is about to be written or removed. Most keys have so few uploads that there is
+    /// no index.
+    pub(super) fn touch<P: AsRef<[u8]>>(&self, prefix: impl FnOnce() -> P, id: &str) {
+        let mut indexes = self.lock();
+        if indexes.is_empty() {
+            return;
+        }
+        if let Some(index) = indexes.get_mut(prefix().as_ref()) {
             index.stale.insert(id.to_owned());
         }
     }

@@ -10,6 +10,7 @@ mod same;
 
 use std::os::unix::fs::PermissionsExt;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use super::*;
 use crate::answer::Failure;
