@@ -22,8 +22,8 @@ pub(crate) struct Run {
     pub(crate) init_begun: bool,
     /// Whether nothing of the last init that was begun can have reached the service.
     pub(crate) init_never_left: bool,
-    /// The last request, where no connection was made for it, and why not, in words.
-    pub(crate) unreachable: Option<(Call, String)>,
+    /// What the last request has waited for in vain.
+    pub(crate) lack: Option<Lack>,
     /// Failed attempts at the init or the chunk that is due; a confirmed chunk refills them.
     pub(crate) failed: u32,
     /// Questions for the status in a row that were not answered.
@@ -50,7 +50,7 @@ impl Default for Run {
             not_before: None,
             init_begun: false,
             init_never_left: false,
-            unreachable: None,
+            lack: None,
             failed: 0,
             unanswered: 0,
             polls: 0,
@@ -63,6 +63,19 @@ impl Default for Run {
             limits: RunLimits::default(),
         }
     }
+}
+
+/// What may come later by itself, and without which no request leaves; why it is missing, in words.
+#[derive(Debug, Clone)]
+pub(crate) enum Lack {
+    Connection {
+        /// Whether it was one for a chunk.
+        of_chunks: bool,
+        why: String,
+    },
+    Token {
+        why: String,
+    },
 }
 
 /// What the caller of this run asked for.
