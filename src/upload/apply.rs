@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::run::{Doubt, Stop};
+use super::run::{Doubt, Lack, Stop};
 use super::{State, Upload};
 use crate::clock::Now;
 use crate::error::FailReason;
@@ -80,8 +80,15 @@ pub(super) const LOSSES: u32 = 2;
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {
         self.run.not_before = None;
-        self.run.unreachable = match reply.call() {
-            Some((call, Some(CallError::Unsent(reason)))) => Some((call, reason.clone())),
+        self.run.lack = match reply.call() {
+            Some((call, Some(CallError::Unsent(why)))) => Some(Lack::Connection {
+                of_chunks: call == Call::Put,
+                why: why.clone(),
+            }),
+            Some((_, Some(CallError::Token(error)))) if error.is_temporary() => {
+                let why = error.to_string();
+                Some(Lack::Token { why })
+            }
             _ => None,
         };
         let applied = match reply {
