@@ -27,7 +27,7 @@ mod state;
 pub(crate) use apply::{Applied, Reply};
 pub(crate) use origin::{Destination, Identity, Key, Origin, Video};
 pub(crate) use pace::Shortfall;
-pub(crate) use run::{RunLimits, Stop};
+pub(crate) use run::{Lack, RunLimits, Stop};
 pub(crate) use state::{Session, State};
 
 use run::Run;

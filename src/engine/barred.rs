@@ -5,9 +5,10 @@ use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::governor::{PendingCap, Turn};
+use crate::governor::{Outages, PendingCap, Turn};
 
-/// Ends a job that would need an init now while too many drafts of its account wait, or while the network is out.
+/// Ends a job that would need an init now while too many drafts of its account wait, or while the network or the account's
+/// source of tokens is out.
 pub(super) fn barred(
     shared: &Shared,
     account: &Account,
@@ -18,11 +19,16 @@ pub(super) fn barred(
     if let Some(PendingCap { error, retry_at }) = turn.line().pending_cap(now) {
         return Err(Error::refused(Call::Init, account.name(), error).at(retry_at));
     }
-    match shared.governor.outages.now(now) {
-        Some(outage) => Err(Error::temporary(format!(
-            "{name} was not tried: another upload has just waited in vain for a connection ({}). Run the same command again when the network is back.",
+    let lack = |lack: &str, outages: &Outages| {
+        let outage = outages.now(now)?;
+        Some(Error::temporary(format!(
+            "{name} was not tried: another upload has just waited in vain for {lack} ({}). Run the same command again later.",
             outage.reason
-        ))),
+        )))
+    };
+    let no_connection = lack("a connection", &shared.governor.outages);
+    match no_connection.or_else(|| lack("an access token", &turn.line().tokenless)) {
+        Some(error) => Err(error),
         None => Ok(()),
     }
 }

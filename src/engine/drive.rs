@@ -1,12 +1,10 @@
 //! The loop for one upload: decide, perform, record. The only loop, and the only place that tries again.
 
-use std::sync::Arc;
-
 use tracing::Instrument;
 
 use super::cargo::Cargo;
 use super::transfer::Transfer;
-use crate::clock::{self, Now};
+use crate::clock::Now;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::upload::{Reply, Step};
@@ -26,15 +24,7 @@ impl Transfer {
             self.check_outage()?;
             let reply = match self.upload.step(Now::read()) {
                 Step::Wait(wait) => {
-                    let shared = Arc::clone(&self.shared);
-                    let unreachable = self.upload.run.unreachable.is_some();
-                    self.aside(async {
-                        tokio::select! {
-                            () = clock::sleep(wait) => {}
-                            () = shared.governor.outages.begins(), if unreachable => {}
-                        }
-                    })
-                    .await;
+                    self.pause(wait).await;
                     continue;
                 }
                 Step::Init => {

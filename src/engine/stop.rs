@@ -1,18 +1,27 @@
 //! What a run that stops tells its caller.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Shared;
 use super::transfer::Transfer;
-use crate::answer::Meaning;
-use crate::answer::{Call, Refusal};
-use crate::clock::{Now, Timestamp};
+use crate::answer::{Call, Meaning, Refusal};
+use crate::clock::{self, Now, Timestamp};
 use crate::error::Error;
-use crate::governor::PendingCap;
+use crate::governor::{Line, Outages, PendingCap};
 use crate::plan::Limits;
-use crate::upload::{Shortfall, Stop};
+use crate::upload::{Lack, Shortfall, Stop};
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Where it is known that this is missing for all uploads.
+fn outages_of<'a>(shared: &'a Shared, line: &'a Line, lack: &Lack) -> &'a Outages {
+    match lack {
+        Lack::Connection { .. } => &shared.governor.outages,
+        Lack::Token { .. } => &line.tokenless,
+    }
+}
 
 impl Transfer {
     /// The error a run stops with.
@@ -42,26 +51,51 @@ impl Transfer {
             Stop::Host(reason) => Error::host(&reason),
             Stop::Untrusted(reason) => Error::untrusted(&reason),
             Stop::Spent(reason) => {
-                if let Some((call, why)) = &self.upload.run.unreachable {
-                    let outages = &self.shared.governor.outages;
-                    outages.begin(why, *call == Call::Put, Now::read());
+                let now = Now::read();
+                match &self.upload.run.lack {
+                    Some(Lack::Connection { of_chunks, why }) => {
+                        self.shared.governor.outages.begin(why, *of_chunks, now);
+                    }
+                    Some(Lack::Token { why }) => self.turn.line().tokenless.begin(why, false, now),
+                    None => {}
                 }
                 self.spent(&reason)
             }
         }
     }
 
-    /// Ends an upload that has no connection, where another one has found the network out.
+    /// Ends an upload that lacks what another one has just waited for in vain.
     pub(super) fn check_outage(&self) -> Result<(), Error> {
-        let (Some((_, why)), Some(_)) = (
-            &self.upload.run.unreachable,
-            self.shared.governor.outages.now(Now::read()),
-        ) else {
+        let Some(lack) = &self.upload.run.lack else {
             return Ok(());
         };
-        Err(self.spent(&format!(
-            "No connection was made ({why}), and another upload has just waited for one in vain."
-        )))
+        let outages = outages_of(&self.shared, self.turn.line(), lack);
+        if outages.now(Now::read()).is_none() {
+            return Ok(());
+        }
+        Err(self.spent(&match lack {
+            Lack::Connection { why, .. } => format!("No connection was made: {why}."),
+            // Chunks need none.
+            Lack::Token { .. } if self.upload.session().is_some() => return Ok(()),
+            Lack::Token { why } => format!("There was no access token: {why}."),
+        }))
+    }
+
+    /// Waits for so long, or until another upload has waited in vain for what this one lacks.
+    pub(super) async fn pause(&mut self, wait: Duration) {
+        let (shared, line) = (Arc::clone(&self.shared), Arc::clone(self.turn.line()));
+        let in_session = self.upload.session().is_some();
+        let lack = self.upload.run.lack.clone();
+        // Chunks need no token.
+        let lack = lack.filter(|lack| !(in_session && matches!(lack, Lack::Token { .. })));
+        self.aside(async {
+            let Some(lack) = lack else {
+                return clock::sleep(wait).await;
+            };
+            let begins = outages_of(&shared, &line, &lack).begins();
+            let _ = tokio::time::timeout(clock::real(wait), begins).await;
+        })
+        .await;
     }
 
     fn spent(&self, reason: &str) -> Error {

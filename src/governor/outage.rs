@@ -1,4 +1,5 @@
-//! The network is out: one upload has waited for it as long as it may, and the others need not do so one by one.
+//! The network is out, or a source of tokens: one upload has waited for it as long as it may, and the others need not do so
+//! one by one.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ const HOLDS: Duration = Duration::from_secs(120);
 /// What one upload has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outage {
-    /// Why no connection was made, in words.
+    /// What is wrong, in words.
     pub(crate) reason: String,
     /// Whether that was the host that takes chunks, which need not be that of the API.
     of_chunks: bool,
@@ -20,12 +21,12 @@ pub(crate) struct Outage {
     until: Duration,
 }
 
-/// What the uploads of one engine, and so of one API base, have found.
+/// What the uploads of one engine, and so of one API base, or of one account, have found.
 #[derive(Debug, Default)]
 pub(crate) struct Outages(watch::Sender<Option<Outage>>);
 
 impl Outages {
-    /// No connection was made for as long as an upload may wait for one.
+    /// An upload has waited in vain for as long as it may.
     pub(crate) fn begin(&self, reason: &str, of_chunks: bool, now: Now) {
         self.0.send_replace(Some(Outage {
             reason: reason.to_owned(),
@@ -34,7 +35,7 @@ impl Outages {
         }));
     }
 
-    /// A request has left, to the host that takes chunks or to that of the API.
+    /// There is a connection to the host that takes chunks or to that of the API, or there is a token.
     pub(crate) fn end(&self, of_chunks: bool) {
         self.0.send_if_modified(|outage| {
             let over = outage

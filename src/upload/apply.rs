@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::run::{Doubt, Stop};
+use super::run::{Doubt, Lack, Stop};
 use super::{Identity, Origin, State, Upload};
 use crate::answer::{Call, Failure, Opened, Put, Report};
 use crate::clock::{Now, Timestamp};
@@ -96,13 +96,10 @@ pub(super) const LOSSES: u32 = 2;
 
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {
-        if let Some((call, error)) = reply.call() {
-            self.run.unreachable = match error {
-                Some(Failure::NotSent(reason)) => Some((call, reason.clone())),
-                _ => None,
-            };
-        }
         self.run.not_before = None;
+        if let Some((call, error)) = reply.call() {
+            self.run.lack = error.and_then(|error| Lack::of(call, error));
+        }
         let applied = match reply {
             Reply::Intended(as_of) => self.intend(as_of),
             Reply::Sealed(whole) => self.seal(whole),

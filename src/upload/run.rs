@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::pace::Pace;
-use crate::answer::{Call, Refusal};
+use crate::answer::{Call, Failure, Refusal};
 use crate::reconcile::Reading;
 use crate::retry::{Failures, PATIENCE, Waits};
 
@@ -35,8 +35,8 @@ pub(crate) struct Run {
     pub(crate) init_begun: bool,
     /// Whether nothing of the last init that was begun can have reached the service.
     pub(crate) init_never_left: bool,
-    /// The last request, where no connection was made for it, and why not, in words.
-    pub(crate) unreachable: Option<(Call, String)>,
+    /// What the last request has waited for in vain.
+    pub(crate) lack: Option<Lack>,
     pub(crate) polls: u32,
     pub(crate) processing_since: Option<Duration>,
     pub(crate) pace: Pace,
@@ -66,7 +66,7 @@ impl Default for Run {
             unanswered: Failures::default(),
             init_begun: false,
             init_never_left: false,
-            unreachable: None,
+            lack: None,
             polls: 0,
             processing_since: None,
             pace: Pace::default(),
@@ -75,6 +75,35 @@ impl Default for Run {
             lost_sessions: 0,
             stop: None,
             limits: RunLimits::default(),
+        }
+    }
+}
+
+/// What may come later by itself, and without which no request leaves; why it is missing, in words.
+#[derive(Debug, Clone)]
+pub(crate) enum Lack {
+    Connection {
+        /// Whether it was one for a chunk.
+        of_chunks: bool,
+        why: String,
+    },
+    Token {
+        why: String,
+    },
+}
+
+impl Lack {
+    /// What a call lacked that failed like this.
+    pub(super) fn of(call: Call, failure: &Failure) -> Option<Self> {
+        match failure {
+            Failure::NotSent(why) => Some(Self::Connection {
+                of_chunks: call == Call::Put,
+                why: why.clone(),
+            }),
+            Failure::Token(error) if error.is_temporary() => Some(Self::Token {
+                why: error.to_string(),
+            }),
+            _ => None,
         }
     }
 }

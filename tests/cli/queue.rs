@@ -330,3 +330,26 @@ fn a_refusal_that_is_about_the_account_is_not_asked_for_again_for_each_file() {
         assert_eq!(told.count(), 3, "{code}: {}", ended.stdout);
     }
 }
+
+#[test]
+fn after_one_file_has_waited_for_a_token_in_vain_the_others_do_not() {
+    let scene = Scene::new(&[], &[]);
+    let names: Vec<String> = (0..4).map(|number| format!("{number}.mp4")).collect();
+    for (more, name) in names.iter().enumerate() {
+        scene.video(name, 100_000 + more as u64);
+    }
+    // The haste makes its minute a second.
+    let args = ["upload", "--json", "--token-command", "sleep 60"];
+    let mut command = scene.command(args);
+    let ended = command.args(&names).env(HASTE.0, "100").end().expect(75);
+    let mut tried = files(&ended, "retry");
+    tried.dedup();
+    assert_eq!(tried, ["0.mp4"], "only the first one has tried");
+    assert_eq!(ended.outcomes().len(), 4);
+    let told = ended.outcomes().into_iter().skip(1);
+    for outcome in told {
+        let message = outcome["error"]["message"].as_str().unwrap();
+        assert!(message.contains("access token"), "{message}");
+    }
+    assert_eq!(scene.log().requests.init, 0);
+}
