@@ -54,8 +54,6 @@
 
 mod account;
 mod answer;
-mod body;
-mod client;
 mod clock;
 mod draft;
 mod engine;
@@ -63,22 +61,17 @@ mod error;
 mod escaped;
 mod event;
 mod governor;
-mod host;
 mod job;
 mod journal;
 mod killpoint;
 mod ledger;
 mod plan;
-mod reconcile;
-mod remote;
 mod retry;
 mod secret;
 mod source;
-mod throttle;
 mod tiktok;
 mod token;
 mod upload;
-mod wirelog;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

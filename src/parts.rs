@@ -7,7 +7,6 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 
 use crate::answer::{Opened, Put, Report, Said, Stage};
-use crate::body::Body;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
@@ -15,6 +14,7 @@ use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
 use crate::source::{Ahead, Pool, ReadMode, Source};
+use crate::tiktok::body::Body;
 use crate::tiktok::json;
 use crate::upload::{Destination, Identity, Key, Origin, Reply, Step, Upload, Video};
 

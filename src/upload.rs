@@ -21,6 +21,7 @@ pub(crate) mod model;
 mod origin;
 mod pace;
 mod put;
+mod reconcile;
 mod run;
 mod state;
 

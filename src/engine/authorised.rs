@@ -8,11 +8,11 @@ use tracing::Instrument;
 use super::Status;
 use crate::account::Account;
 use crate::answer::{Call, Failure, Meaning, Stage};
-use crate::client::{Client, Subject};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::governor::Line;
 use crate::secret::Secret;
+use crate::tiktok::client::{Client, Subject};
 use crate::token::TokenError;
 
 /// How long the source of a token may take before nobody waits for it any more.

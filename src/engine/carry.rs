@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{Behind, Event, Tally};
 use crate::governor::{Place, Turn};
 use crate::job::Job;
-use crate::throttle::Throttle;
+use crate::tiktok::throttle::Throttle;
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
 
 /// How long the check of an already delivered draft may take.

@@ -9,7 +9,6 @@ use super::Shared;
 use super::rehash::{Rehash, blocking};
 use super::transfer::{Transfer, subject};
 use crate::answer::{Failure, Said};
-use crate::body::{Body, Gate};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
@@ -18,6 +17,7 @@ use crate::killpoint::reach;
 use crate::ledger::Running;
 use crate::plan::{Chunk, Limits, Plan};
 use crate::source::{Ahead, Finished, Proof, ReadMode, Share, Source};
+use crate::tiktok::body::{Body, Gate};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
 
 /// How long the file system may take to store a file's last writes before the user hears of it.

@@ -9,7 +9,6 @@ use super::authorised::authorised;
 use super::{Running, Shared};
 use crate::account::Account;
 use crate::answer::Call;
-use crate::client::{Client, Subject};
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
@@ -18,6 +17,7 @@ use crate::governor::Turn;
 use crate::journal::Rate;
 use crate::killpoint::reach;
 use crate::ledger::Entry;
+use crate::tiktok::client::{Client, Subject};
 use crate::upload::{Reply, State, Upload};
 
 /// Jobs of one path, and then those of one video, go one after another.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::rehash::{Rehash, blocking, prove};
 use super::sending::{Kept, Sending};
 use super::transfer::Transfer;
-use crate::body::Keeper;
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::killpoint::reach;
 use crate::ledger::{Entry, Running};
 use crate::plan::Chunk;
 use crate::source::{Proof, Source};
+use crate::tiktok::body::Keeper;
 use crate::upload::{Identity, Reply};
 
 /// How long the last bytes of a body may be held back for a comparison: a service gives a body up that stands still.

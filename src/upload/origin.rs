@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Applied, Upload};
-use crate::host;
 use crate::plan::Plan;
+use crate::tiktok::hosts;
 
 /// What P2 is about: the same video for the same account, API base and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub(crate) struct Key {
 }
 
 fn spelled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    String::deserialize(deserializer).map(|base| host::spelled(&base))
+    String::deserialize(deserializer).map(|base| hosts::spelled(&base))
 }
 
 impl Key {

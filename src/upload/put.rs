@@ -7,8 +7,8 @@ use crate::answer::{Call, Failure, Put, Said};
 use crate::clock::Now;
 use crate::event::Event;
 use crate::ledger::Running;
-use crate::reconcile::{Reading, Witness};
 use crate::retry::{Failures, WINDOW};
+use crate::upload::reconcile::{Reading, Witness};
 
 impl Upload {
     pub(super) fn put_answered(

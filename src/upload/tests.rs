@@ -4,10 +4,10 @@ use super::*;
 use crate::answer::{Failure, Opened, Refusal, Report};
 use crate::clock::BootId;
 use crate::plan::Limits;
-use crate::reconcile::Witness;
 use crate::secret::Secret;
 use crate::tiktok::codes::Code;
 use crate::tiktok::{answers, json};
+use crate::upload::reconcile::Witness;
 
 mod budgets;
 mod gateway;

@@ -1,4 +1,4 @@
-//! The calls of the API, one method each; chunks in `put`, a look at a URL in `look`. No retries and no offsets: what an answer means is decided elsewhere.
+//! The calls of the API, one method each; chunks in `put`, a look at a URL in `preflight`. No retries and no offsets: what an answer means is decided elsewhere.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,15 +14,15 @@ use url::Url;
 
 use crate::answer::{Call, Failure, Opened, Report};
 use crate::error::Error;
-use crate::host::{HostPolicy, is_loopback};
 use crate::retry::Waits;
 use crate::secret::{Redactor, Secret};
+use crate::tiktok::hosts::{HostPolicy, is_loopback};
 use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
-use crate::wirelog::WireLog;
+use crate::tiktok::wire_log::WireLog;
 
 mod answer;
 mod log;
-mod look;
+mod preflight;
 mod proxy;
 mod put;
 

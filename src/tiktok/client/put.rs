@@ -9,11 +9,11 @@ use serde_json::json;
 use super::log::Seen;
 use super::{Client, drain, retry_after, text};
 use crate::answer::{Call, Failure, Put};
-use crate::body::{Body, Meter, Piece};
 use crate::killpoint::reach;
 use crate::plan::Chunk;
 use crate::retry::Waits;
 use crate::secret::Secret;
+use crate::tiktok::body::{Body, Meter, Piece};
 use crate::tiktok::{answers, json};
 
 impl Client {

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::Client;
 use crate::answer::{Call, Failure};
 use crate::clock::rfc3339;
-use crate::remote::without_query;
 use crate::secret::{Redactor, Secret};
-use crate::wirelog::Written;
+use crate::tiktok::preflight::without_query;
+use crate::tiktok::wire_log::Written;
 
 /// Bytes of an answer's body that are logged.
 const MOST_BODY: usize = 4 * 1024;

@@ -12,9 +12,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::*;
 use crate::answer::{Put, Said};
-use crate::body::{Body, Piece};
 use crate::plan::{Limits, Plan};
-use crate::throttle::Throttle;
+use crate::tiktok::body::{Body, Piece};
+use crate::tiktok::throttle::Throttle;
 
 const SCALE: u32 = 20;
 const CHUNK: u64 = 3_200_000;

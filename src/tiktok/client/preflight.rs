@@ -11,7 +11,7 @@ use serde_json::json;
 use super::log::Seen;
 use super::{Client, text, unanswered};
 use crate::answer::{Call, Failure};
-use crate::remote::{Look, Remote};
+use crate::tiktok::preflight::{Look, Remote};
 
 /// As many bytes of a URL as tell its format.
 const FIRST_BYTES: usize = 512;
