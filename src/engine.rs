@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tracing::{Instrument, Span};
 
 use crate::account::Account;
-use crate::client::Client;
 use crate::draft::Draft;
 use crate::error::Error;
 use crate::event::Tally;
@@ -17,7 +16,8 @@ use crate::governor::{Governor, Place};
 use crate::job::Job;
 use crate::journal::{ProgressStore, Released};
 use crate::source::Pool;
-use crate::throttle::Throttle;
+use crate::tiktok::client::Client;
+use crate::tiktok::throttle::Throttle;
 use crate::upload::Key;
 
 mod authorised;

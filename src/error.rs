@@ -4,14 +4,11 @@ use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use crate::answer::{Call, Meaning, Refusal};
 use crate::escaped::Escaped;
-use crate::wire::{Call, ServiceError};
+use crate::tiktok::codes::{Code, FailReason};
 
-mod advice;
 mod file;
-
-pub(crate) use advice::FailReason;
-use advice::advice;
 
 /// The outcome of an upload that did not end in a draft.
 ///
@@ -25,7 +22,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     who: Who,
-    service: Option<ServiceError>,
+    service: Option<Refusal>,
     retry_at: Option<SystemTime>,
     needed_rate: Option<u64>,
     other_creator: bool,
@@ -320,8 +317,14 @@ impl Error {
     }
 
     /// The service refused `call` for `account`.
-    pub(crate) fn refused(call: Call, account: &str, service: ServiceError) -> Self {
-        let (kind, who, advice) = advice(&service.code, service.http_status, account);
+    pub(crate) fn refused(call: Call, account: &str, service: Refusal) -> Self {
+        let Code {
+            kind, who, advice, ..
+        } = Code::of(&service.code, service.http_status);
+        let advice = match service.meaning {
+            Meaning::ForeignToken => Self::foreign_token(account).to_string(),
+            _ => format!("{advice}."),
+        };
         let mut message = format!(
             "TikTok refused the {} for {account}: {}",
             call.name(),
@@ -349,7 +352,8 @@ impl Error {
             who,
             format!("TikTok took {name} and then failed it: {reason}. {advice} ({publish_id})"),
         );
-        error.0.service = Some(ServiceError {
+        error.0.service = Some(Refusal {
+            meaning: Meaning::Other,
             http_status: 200,
             code: reason.to_owned(),
             message: String::new(),
@@ -391,8 +395,9 @@ mod tests {
     use super::*;
     use crate::plan::PlanError;
 
-    fn service(http_status: u16, code: &str) -> ServiceError {
-        ServiceError {
+    fn service(http_status: u16, code: &str) -> Refusal {
+        Refusal {
+            meaning: Code::of(code, http_status).meaning,
             http_status,
             code: code.into(),
             message: "Some text.".into(),

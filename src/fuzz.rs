@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 use crate::journal::read_row;
 use crate::secret::Redactor;
 use crate::source::recognise_with;
+use crate::tiktok::json::{self, Body};
 use crate::upload::model;
-use crate::wire::{self, InitData, StatusData};
 
 /// An answer of the API: a value or an error, short and plain in what it would show.
 pub fn answer(bytes: &[u8]) {
@@ -14,17 +14,22 @@ pub fn answer(bytes: &[u8]) {
         return;
     };
     let http_status = 100 + u16::from(status) * 2;
-    if let Ok(data) = wire::read::<InitData>(http_status, None, body, &Redactor::default()) {
-        assert!(http_status < 400 && !data.publish_id.is_empty());
-        assert!(!data.publish_id.chars().any(char::is_control));
+    let body = Body {
+        http_status,
+        retry_after: None,
+        bytes: body,
+        redactor: &Redactor::default(),
+    };
+    if let Ok(opened) = json::opened(&body) {
+        assert!(http_status < 400 && !opened.publish_id.is_empty());
+        assert!(!opened.publish_id.chars().any(char::is_control));
     }
-    match wire::read::<StatusData>(http_status, None, body, &Redactor::default()) {
-        Ok(data) => {
-            let reason = data.fail_reason.clone().unwrap_or_default();
-            for text in [&data.status, &reason] {
+    match json::report(&body) {
+        Ok(report) => {
+            let reason = report.fail_reason.unwrap_or_default();
+            for text in [&report.word, &reason] {
                 assert!(text.chars().count() <= 300 && !text.chars().any(char::is_control));
             }
-            data.stage();
         }
         Err(error) => drop(error.to_string()),
     }
@@ -32,10 +37,10 @@ pub fn answer(bytes: &[u8]) {
 
 /// The headers of an answer: progress and the wait it asks for.
 pub fn headers(text: &str, video_size: u64) {
-    if let Some(bytes) = wire::progress(text, video_size) {
+    if let Some(bytes) = json::progress(text, video_size) {
         assert!(text.contains(&video_size.to_string()) && text.contains(&bytes.to_string()));
     }
-    if let Some(wait) = wire::retry_after(text, SystemTime::UNIX_EPOCH) {
+    if let Some(wait) = json::retry_after(text, SystemTime::UNIX_EPOCH) {
         assert!(wait.as_secs() <= 3600);
     }
 }

@@ -7,10 +7,10 @@ use crate::account::{Account, TokenSource};
 use crate::error::Error;
 use crate::escaped::Escaped;
 use crate::plan::Limits;
-use crate::remote::without_query;
 use crate::retry::{PATIENCE, Waits};
 use crate::secret::Secret;
 use crate::source::{Container, Finished, ReadMode};
+use crate::tiktok::preflight::without_query;
 
 /// What to upload, for whom, and how. Everything but the video and the token has a default.
 ///

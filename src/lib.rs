@@ -53,8 +53,7 @@
 //! a library that only uploads wants `default-features = false`.
 
 mod account;
-mod body;
-mod client;
+mod answer;
 mod clock;
 mod draft;
 mod engine;
@@ -62,22 +61,17 @@ mod error;
 mod escaped;
 mod event;
 mod governor;
-mod host;
 mod job;
 mod journal;
 mod killpoint;
 mod ledger;
 mod plan;
-mod reconcile;
-mod remote;
 mod retry;
 mod secret;
 mod source;
-mod throttle;
+mod tiktok;
 mod token;
 mod upload;
-mod wire;
-mod wirelog;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]

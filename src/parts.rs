@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 
-use crate::body::Body;
+use crate::answer::{Opened, Put, Report, Said, Stage};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
@@ -14,12 +14,13 @@ use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
 use crate::source::{Ahead, Pool, ReadMode, Source};
+use crate::tiktok::body::Body;
+use crate::tiktok::json;
 use crate::upload::{Destination, Identity, Key, Origin, Reply, Step, Upload, Video};
-use crate::wire::{self, InitData, PutAnswer, StatusData};
 
 /// Reads the progress in an answer's header.
 pub fn header(text: &str, video_size: u64) -> Option<u64> {
-    wire::progress(text, video_size)
+    json::progress(text, video_size)
 }
 
 /// Hashes bytes as the ledger does; the first byte of the digest.
@@ -119,8 +120,8 @@ pub fn machine(size: u64) -> Option<u32> {
                 continue;
             }
             Step::Init => {
-                upload.intend(None, now);
-                Reply::Init(Ok(InitData {
+                upload.apply(Reply::Intended(None), now, 0);
+                Reply::Init(Ok(Opened {
                     publish_id: "v_inbox_file~v2.1".to_owned(),
                     upload_url: Some(Secret::new(
                         "https://open-upload.tiktokapis.com/video/?upload_id=1",
@@ -129,17 +130,18 @@ pub fn machine(size: u64) -> Option<u32> {
             }
             Step::Put(chunk) => {
                 if chunk.is_last() {
-                    upload.seal(None, now);
+                    upload.apply(Reply::Sealed(None), now, 0);
                 }
-                let answer = PutAnswer {
-                    http_status: if chunk.is_last() { 201 } else { 206 },
+                let answer = Put {
+                    said: Said::Accepted,
                     progress: Some(chunk.range().end),
-                    retry_after: None,
+                    wait: None,
                 };
                 Reply::Put(Ok(answer), Some(Running::default()))
             }
-            Step::Ask => Reply::Status(Ok(StatusData {
-                status: "SEND_TO_USER_INBOX".to_owned(),
+            Step::Ask => Reply::Status(Ok(Report {
+                stage: Stage::Inbox,
+                word: "SEND_TO_USER_INBOX".to_owned(),
                 fail_reason: None,
                 uploaded_bytes: Some(size),
                 downloaded_bytes: None,
@@ -181,10 +183,9 @@ impl Journal {
 
     /// Records one more chunk, durably.
     pub async fn save(&mut self) -> Result<(), Error> {
-        self.row.revision += 1;
         self.chunk += 1;
         let entry = Some((self.chunk, Running::default().entry()));
-        self.store.save(self.row.clone(), entry).await
+        self.store.save(self.row.saved_next(), entry).await
     }
 
     /// What a run asks first: which uploads there are of this size, and which of this path have not ended.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
-use crate::ledger::{Entry, Running};
+use crate::ledger::Running;
 use crate::plan::{Chunk, Plan};
 
 mod apply;
@@ -21,6 +21,7 @@ pub(crate) mod model;
 mod origin;
 mod pace;
 mod put;
+mod reconcile;
 mod run;
 mod state;
 
@@ -167,19 +168,6 @@ impl Upload {
         }
     }
 
-    /// An init is about to be asked for, of a file as it is now.
-    pub(crate) fn intend(&mut self, as_of: Option<Identity>, now: Now) {
-        self.state = State::InitIntent;
-        self.running = self.running.is_some().then(|| Running::default().store());
-        if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
-            *identity = as_of;
-        }
-        self.run.in_doubt = false;
-        self.run.init_begun = true;
-        self.totals.inits += 1;
-        self.updated = now.wall;
-    }
-
     /// Whether the init is the post: nothing is sent after it, so an init without an answer may have made a draft.
     pub(crate) const fn is_posted_by_init(&self) -> bool {
         matches!(self.origin, Origin::Url { .. })
@@ -216,35 +204,18 @@ impl Upload {
         self.state.is_final() || self.is_stranded()
     }
 
-    /// Bytes that may complete the video are about to leave; `whole` is the digest of all that is sent.
-    pub(crate) fn seal(&mut self, whole: Option<Entry>, now: Now) {
-        if let State::Uploading { session, .. } = &self.state {
-            self.state = State::Sealed {
-                session: session.clone(),
-            };
-        }
-        self.sha256 = whole.map(hex::encode);
-        self.updated = now.wall;
+    /// As it stands for whoever hears nothing more of it: whether there is a draft cannot be told any more.
+    pub(crate) fn as_unknown(&self, why: &str, at: Timestamp) -> Self {
+        let mut unknown = self.clone();
+        unknown.park(why, at);
+        unknown
     }
 
-    /// The file is not what it was when its first byte was sent, and nothing can have been posted.
-    pub(crate) fn give_up(&mut self, why: &str, now: Now) {
-        self.state = State::GivenUp {
-            why: why.to_owned(),
-            at: now.wall,
-        };
-        self.updated = now.wall;
-    }
-
-    /// Whether there is a draft of it cannot be told any more.
-    pub(crate) fn park(&mut self, why: &str, at: Timestamp) {
-        self.state = State::Unknown {
-            publish_id: self.state.publish_id().map(str::to_owned),
-            why: why.to_owned(),
-            at,
-        };
-        self.running = None;
-        self.updated = at;
+    /// As its owner saves it next, without anything having happened.
+    #[cfg(any(test, measuring))]
+    pub(crate) fn saved_next(&mut self) -> Self {
+        self.revise();
+        self.clone()
     }
 
     /// Whether this row says all that `told` says: it is as new, or has ended too, or `told` was noted when bytes that

@@ -7,13 +7,13 @@ use tracing::Instrument;
 
 use super::Status;
 use crate::account::Account;
-use crate::client::{Client, Subject};
+use crate::answer::{Call, Failure, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::governor::Line;
 use crate::secret::Secret;
+use crate::tiktok::client::{Client, Subject};
 use crate::token::TokenError;
-use crate::wire::{Call, CallError, Stage};
 
 /// How long the source of a token may take before nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,9 +30,9 @@ pub(super) async fn ask(
     let status = authorised(line, account, Call::Status, asked)
         .await
         .map_err(|error| for_people(Call::Status, account, error))?;
-    let is_final = status.stage() != Stage::Working;
+    let is_final = status.stage != Stage::Working;
     Ok(Status {
-        status: status.status,
+        status: status.word,
         fail_reason: status.fail_reason,
         uploaded_bytes: status.uploaded_bytes,
         downloaded_bytes: status.downloaded_bytes,
@@ -62,11 +62,13 @@ fn about<'a>(client: &'a Client, account: &Account) -> Cow<'a, Client> {
     })
 }
 
-fn for_people(call: Call, account: &Account, error: CallError) -> Error {
+fn for_people(call: Call, account: &Account, error: Failure) -> Error {
     match error {
-        CallError::Refused(error) => Error::refused(call, account.name(), error),
-        CallError::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
-        CallError::Untrusted(reason) => Error::untrusted(&reason),
+        Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error) => {
+            Error::refused(call, account.name(), error)
+        }
+        Failure::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
+        Failure::Untrusted(reason) => Error::untrusted(&reason),
         error => Error::temporary(format!(
             "The {} was not answered ({error}). Ask again later.",
             call.name()
@@ -76,10 +78,7 @@ fn for_people(call: Call, account: &Account, error: CallError) -> Error {
 
 /// The token to use now, after the service has `refused` one. The source is asked in a task of its own, which goes on to
 /// its end if nobody waits any more: a refresh token that it spends is not lost half way.
-pub(super) async fn token(
-    account: &Account,
-    refused: Option<&Secret>,
-) -> Result<Secret, CallError> {
+pub(super) async fn token(account: &Account, refused: Option<&Secret>) -> Result<Secret, Failure> {
     let (tokens, refused) = (account.tokens(), refused.cloned());
     let call = async move { tokens.token(refused.as_ref()).await };
     let call = tokio::spawn(call.in_current_span());
@@ -93,10 +92,10 @@ pub(super) async fn token(
         ))),
     };
     match token {
-        Ok(token) if token.is_empty() => Err(CallError::Token(
+        Ok(token) if token.is_empty() => Err(Failure::Token(
             "No access token: the one given is empty.".into(),
         )),
-        token => token.map_err(CallError::Token),
+        token => token.map_err(Failure::Token),
     }
 }
 
@@ -107,24 +106,25 @@ pub(super) async fn authorised<T, F>(
     account: &Account,
     call: Call,
     make: impl Fn(Secret) -> F,
-) -> Result<T, CallError>
+) -> Result<T, Failure>
 where
-    F: Future<Output = Result<T, CallError>>,
+    F: Future<Output = Result<T, Failure>>,
 {
     let mut refused: Option<Secret> = None;
     loop {
         let token = token(account, refused.as_ref()).await?;
         line.tokenless.end(false);
         let answer = match line.refusal(call, &token, Now::read()) {
-            Some(error) => Err(CallError::Refused(error)),
+            Some(error) => Err(Failure::Refused(error)),
             None => make(token.clone()).await,
         };
         match &answer {
-            Err(CallError::Refused(error)) => line.learn(call, &token, error, Now::read()),
+            Err(Failure::Refused(error)) => line.learn(call, &token, error, Now::read()),
             _ => return answer,
         }
-        let may_help =
-            matches!(&answer, Err(CallError::Refused(error)) if error.is_invalid_token());
+        let may_help = answer
+            .as_ref()
+            .is_err_and(|error| error.means(Meaning::InvalidToken));
         if !may_help || refused.is_some() {
             return answer;
         }

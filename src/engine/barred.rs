@@ -2,10 +2,10 @@
 
 use super::Shared;
 use crate::account::Account;
+use crate::answer::Call;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::governor::{Outages, PendingCap, Turn};
-use crate::wire::Call;
 
 /// Ends a job that would need an init now while too many drafts of its account wait, or while the network or the account's
 /// source of tokens is out.

@@ -5,15 +5,15 @@ use super::look::look;
 use super::place::{Placed, place, place_recorded, place_url};
 use super::sending::Sending;
 use super::transfer::Transfer;
-use crate::client::Subject;
 use crate::error::Error;
 use crate::event::Event;
 use crate::job::{Job, Ledger, What};
 use crate::journal::Recall;
 use crate::plan::Chunk;
-use crate::remote::Remote;
+use crate::tiktok::client::Subject;
+use crate::tiktok::json::SourceInfo;
+use crate::tiktok::preflight::Remote;
 use crate::upload::{Identity, Key, Origin, Reply, State, Upload, Video};
-use crate::wire::SourceInfo;
 
 #[derive(Debug)]
 pub(super) enum Cargo {

@@ -12,15 +12,15 @@ use super::place::Placed;
 use super::transfer::{Alone, Transfer, draft, subject};
 use super::{Exclusive, Running, Shared};
 use crate::account::Account;
+use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::draft::{Draft, Outcome};
 use crate::error::{Error, ErrorKind};
 use crate::event::{Behind, Event, Tally};
 use crate::governor::{Place, Turn};
 use crate::job::Job;
-use crate::throttle::Throttle;
+use crate::tiktok::throttle::Throttle;
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
-use crate::wire::{Call, Stage};
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
@@ -243,18 +243,17 @@ async fn ended(
     let glance = |token| line.ask(async move { client.status(&token, publish_id).await });
     let glance = authorised(&line, account, Call::Status, glance);
     match tokio::time::timeout(clock::real(GLANCE), glance).await {
-        Ok(Err(error)) if error.is_code("token_not_authorized_for_specified_publish_id") => {
+        Ok(Err(error)) if error.means(Meaning::ForeignToken) => {
             Err(Error::foreign_token(account.name()))
         }
         Ok(Ok(status))
-            if end.is_err() && matches!(status.stage(), Stage::Inbox | Stage::Published) =>
+            if end.is_err() && matches!(status.stage, Stage::Inbox | Stage::Published) =>
         {
             let mut row = shared
                 .journal
                 .claim(row.key.clone(), row.id.clone())
                 .await?;
             row.apply(Reply::Status(Ok(status)), Now::read(), 0);
-            row.revision += 1;
             shared.journal.save(row.clone(), None).await?;
             Ok(draft(&row, Outcome::AlreadyDelivered))
         }

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::transfer::{Transfer, subject};
-use crate::clock;
+use crate::answer::Meaning;
+use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::secret::Secret;
-use crate::wire::CallError;
+use crate::upload::Reply;
 
 /// How long an init waits for the answer to who the creator is. Nothing depends on it, so there is no second try.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +61,8 @@ impl Transfer {
                 asked.unwrap_or(Creator::Unknown)
             }
         };
-        self.upload.creator_known = creator == Creator::Same;
+        let known = Reply::Creator(creator == Creator::Same);
+        self.upload.apply(known, Now::read(), 0);
         match creator {
             Creator::Other => Err(Error::other_creator(&account)),
             Creator::Same | Creator::Unknown => Ok(()),
@@ -74,7 +76,7 @@ impl Transfer {
         let asked = tokio::time::timeout(clock::real(PATIENCE), client.creator(token));
         let open_id = match self.aside(asked).await {
             Ok(Ok(open_id)) => open_id,
-            Ok(Err(CallError::Refused(error))) if error.is_invalid_token() => return Ok(None),
+            Ok(Err(error)) if error.means(Meaning::InvalidToken) => return Ok(None),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "whose the token is cannot be known");
                 return Ok(Some(Creator::Unknown));

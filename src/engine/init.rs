@@ -12,14 +12,15 @@ use super::barred::barred;
 use super::cargo::Cargo;
 use super::carry::in_time;
 use super::transfer::{Transfer, subject};
+use crate::answer::{Call, Meaning};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
+use crate::tiktok::json::SourceInfo;
 use crate::upload::{Applied, Reply, Stop, Upload};
-use crate::wire::{Call, SourceInfo};
 
 /// What came of asking for an init.
 enum Asked {
@@ -66,7 +67,7 @@ impl Transfer {
                 return Ok(());
             };
             line.learn(*call, &token, error, Now::read());
-            if !error.is_invalid_token() || refused.is_some() {
+            if error.meaning != Meaning::InvalidToken || refused.is_some() {
                 return Ok(());
             }
             refused = Some(token);
@@ -78,8 +79,7 @@ impl Transfer {
         loop {
             let as_of = cargo.as_of(self).await?;
             let mut next = self.upload.clone();
-            next.intend(as_of, Now::read());
-            next.revision += 1;
+            next.apply(Reply::Intended(as_of), Now::read(), 0);
             let source = cargo.source_info(&next)?;
             match self.ask_for_init(next, token.clone(), source).await? {
                 Asked::Wait(wait) => {
@@ -139,7 +139,6 @@ async fn ask(
     }
     let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
     if applied.save {
-        upload.revision += 1;
         shared.journal.save(upload.clone(), None).await?;
     }
     Ok(Asked::Answered(Box::new(upload), applied))

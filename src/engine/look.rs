@@ -1,11 +1,11 @@
 //! A look at a URL before the service is asked to fetch it: what it would refuse an hour later is told at once.
 
-use crate::client::Client;
+use crate::answer::Failure;
 use crate::error::Error;
 use crate::event::Event;
 use crate::plan::Limits;
-use crate::remote::{Judgement, Remote};
-use crate::wire::CallError;
+use crate::tiktok::client::Client;
+use crate::tiktok::preflight::{Judgement, Remote};
 
 /// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
 pub(super) async fn look(
@@ -16,7 +16,7 @@ pub(super) async fn look(
     for closer in [false, true] {
         let looked = client.look(remote, closer).await;
         let looked = looked.map_err(|error| match error {
-            CallError::Untrusted(reason) => Error::untrusted_look(&remote.shown(), &reason),
+            Failure::Untrusted(reason) => Error::untrusted_look(&remote.shown(), &reason),
             error => Error::unreachable(&remote.shown(), error),
         })?;
         if let Judgement::Fit { size } = remote.judge(&looked)? {

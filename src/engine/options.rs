@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 use super::creator::Creators;
 use super::{Engine, Shared, Status, authorised};
 use crate::account::Account;
-use crate::client::Client;
 use crate::error::Error;
 use crate::governor::{Governor, Line};
-use crate::host::{self, API_BASE, HostPolicy};
 use crate::journal::SledStore;
-use crate::remote::without_query;
 use crate::retry::Waits;
 use crate::source::Pool;
-use crate::throttle::Throttle;
-use crate::wirelog::WireLog;
+use crate::tiktok::client::Client;
+use crate::tiktok::hosts::{self, API_BASE, HostPolicy};
+use crate::tiktok::preflight::without_query;
+use crate::tiktok::throttle::Throttle;
+use crate::tiktok::wire_log::WireLog;
 
 /// Most uploads that may be in flight at once.
 const MOST_JOBS: usize = 10_000;
@@ -61,7 +61,7 @@ impl Options {
     /// A video is sent once to each API. Spellings of one URL (capitals, a slash at the end, a default port, `127.1`) are
     /// one API; `localhost` and `127.0.0.1` are two.
     pub fn api_base(mut self, url: &str) -> Self {
-        self.api_base = host::spelled(url);
+        self.api_base = hosts::spelled(url);
         self
     }
 

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::journal::{Found, Recall, Trait};
 use crate::ledger::{Entry, Running};
 use crate::source::Source;
-use crate::upload::{Identity, Key, Origin, State, Upload};
+use crate::upload::{Identity, Key, Origin, Reply, State, Upload};
 
 /// What the journal knows of a file.
 #[derive(Debug)]
@@ -197,26 +197,18 @@ async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), 
     if matches!(row.state, State::Processing { .. }) {
         return Ok(());
     }
-    if row.state.may_be_complete() {
-        let mut row = shared.journal.claim(row.key, row.id).await?;
-        row.park(
-            "its file changed before its last chunk was confirmed",
-            Now::read().wall,
-        );
-        row.revision += 1;
-        return shared.journal.save(row, None).await;
-    }
-    let what = if row.size() == Some(source.identity().size) {
+    let what = if row.state.may_be_complete() {
+        "its bytes".into()
+    } else if row.size() == Some(source.identity().size) {
         difference(shared, source, &row).await?
     } else {
         "its size".into()
     };
     let mut row = shared.journal.claim(row.key, row.id).await?;
-    let sent = row.confirmed();
-    row.give_up(&what, Now::read());
-    row.revision += 1;
+    let (sent, posted) = (row.confirmed(), row.state.may_be_complete());
+    row.apply(Reply::Changed(what.clone()), Now::read(), 0);
     shared.journal.save(row, None).await?;
-    if sent > 0 {
+    if sent > 0 && !posted {
         Err(Error::changed(&source.name(), what))
     } else {
         Ok(())

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::rehash::{Rehash, blocking};
 use super::transfer::{Transfer, subject};
-use crate::body::{Body, Gate};
-use crate::clock;
+use crate::answer::{Failure, Said};
+use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::event::Event;
 use crate::job::Job;
@@ -17,8 +17,8 @@ use crate::killpoint::reach;
 use crate::ledger::Running;
 use crate::plan::{Chunk, Limits, Plan};
 use crate::source::{Ahead, Finished, Proof, ReadMode, Share, Source};
+use crate::tiktok::body::{Body, Gate};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
-use crate::wire::CallError;
 
 /// How long the file system may take to store a file's last writes before the user hears of it.
 const LONG_SYNC: Duration = Duration::from_secs(2);
@@ -227,17 +227,17 @@ impl Sending {
                     answer = &mut put => answer,
                     kept = self.keep(transfer, keeper) => match kept? {
                         Kept::Released => put.await,
-                        Kept::Cut(why) => Err(CallError::Lost(why.into())),
+                        Kept::Cut(why) => Err(Failure::Lost(why.into())),
                     }
                 }
             }
         };
         reach("put", "answered");
         match answer {
-            Err(CallError::Source(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(Failure::Source(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return Err(self.changed(transfer, "it became shorter".into()).await);
             }
-            Err(CallError::Source(error)) => {
+            Err(Failure::Source(error)) => {
                 return Err(Error::unreadable(self.source.path(), error));
             }
             _ if self.source.is_torn() => {
@@ -245,11 +245,12 @@ impl Sending {
             }
             _ => {}
         }
-        let accepted = answer.as_ref().is_ok_and(|answer| answer.http_status < 300);
+        let accepted = answer
+            .as_ref()
+            .is_ok_and(|answer| answer.said == Said::Accepted);
         if accepted {
-            transfer
-                .upload
-                .note_pace(chunk.size(), clock::since(started));
+            let paced = Reply::Paced(chunk.size(), clock::since(started));
+            transfer.upload.apply(paced, Now::read(), 0);
         }
         let running = meter.take_running();
         let before = self.unanswered.take();

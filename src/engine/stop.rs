@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::Shared;
 use super::transfer::Transfer;
+use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
 use crate::error::Error;
 use crate::governor::{Line, Outages, PendingCap};
 use crate::plan::Limits;
 use crate::upload::{Lack, Shortfall, Stop};
-use crate::wire::{Call, ServiceError};
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -27,7 +27,7 @@ impl Transfer {
     /// The error a run stops with.
     pub(super) async fn stopped(&self, stop: Stop) -> Error {
         match stop {
-            Stop::Refused(call, error) if error.code == "spam_risk_too_many_pending_share" => {
+            Stop::Refused(call, error) if error.meaning == Meaning::PendingCap => {
                 let oldest = self.oldest_pending().await;
                 let now = Now::read();
                 let retry_at = oldest.unwrap_or(now.wall).plus(DAY).into();
@@ -109,9 +109,9 @@ impl Transfer {
     }
 
     /// Whether an init was refused for what it says of a file that is larger than the documents promise to take.
-    fn is_oversize(&self, error: &ServiceError) -> bool {
+    fn is_oversize(&self, error: &Refusal) -> bool {
         let large = self.upload.size() > Some(Limits::TIKTOK.sure_file());
-        large && matches!(error.code.as_str(), "invalid_params" | "invalid_param")
+        large && error.meaning == Meaning::InvalidRequest
     }
 
     /// What a run out of patience says of a file.

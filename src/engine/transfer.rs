@@ -8,7 +8,7 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use super::authorised::authorised;
 use super::{Running, Shared};
 use crate::account::Account;
-use crate::client::{Client, Subject};
+use crate::answer::Call;
 use crate::clock::Now;
 use crate::draft::{Draft, Outcome};
 use crate::error::Error;
@@ -17,8 +17,8 @@ use crate::governor::Turn;
 use crate::journal::Rate;
 use crate::killpoint::reach;
 use crate::ledger::Entry;
+use crate::tiktok::client::{Client, Subject};
 use crate::upload::{Reply, State, Upload};
-use crate::wire::Call;
 
 /// Jobs of one path, and then those of one video, go one after another.
 pub(super) type Alone = (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>);
@@ -103,7 +103,6 @@ impl Transfer {
 
     /// Makes the upload durable as it is now, with the ledger entry of the chunk that was just confirmed.
     pub(super) async fn record(&mut self, entry: Option<(u32, Entry)>) -> Result<(), Error> {
-        self.upload.revision += 1;
         self.shared.journal.save(self.upload.clone(), entry).await
     }
 

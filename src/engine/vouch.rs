@@ -8,13 +8,13 @@ use std::time::Duration;
 use super::rehash::{Rehash, blocking, prove};
 use super::sending::{Kept, Sending};
 use super::transfer::Transfer;
-use crate::body::Keeper;
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::killpoint::reach;
 use crate::ledger::{Entry, Running};
 use crate::plan::Chunk;
 use crate::source::{Proof, Source};
+use crate::tiktok::body::Keeper;
 use crate::upload::{Identity, Reply};
 
 /// How long the last bytes of a body may be held back for a comparison: a service gives a body up that stands still.
@@ -80,7 +80,7 @@ impl Sending {
     /// Everything acknowledged is known to be the file's as of this.
     fn rest_on(&mut self, transfer: &mut Transfer, as_of: Identity) {
         self.baseline = as_of;
-        transfer.upload.rest_on(as_of);
+        transfer.upload.apply(Reply::Touched(as_of), Now::read(), 0);
     }
 
     /// Waits until the body is at its last bytes, proves that all of it is one version of the file, and records that
@@ -111,8 +111,7 @@ impl Sending {
             }
         }
         reach("gate", "proved");
-        transfer.upload.seal(whole, Now::read());
-        transfer.record(None).await?;
+        transfer.take_in(Reply::Sealed(whole)).await?;
         // If the body is gone meanwhile, its answer says why.
         let _ = keeper.open.send(());
         reach("gate", "open");
@@ -161,13 +160,7 @@ impl Sending {
     /// The file is not what was sent of it. Nothing can have been posted unless it was sealed.
     pub(super) async fn changed(&self, transfer: &mut Transfer, what: String) -> Error {
         let name = self.source.name();
-        if transfer.upload.state.may_be_complete() {
-            let why = format!("the file changed ({what}) before its last chunk was confirmed");
-            transfer.upload.park(&why, Now::read().wall);
-        } else {
-            transfer.upload.give_up(&what, Now::read());
-        }
-        match transfer.record(None).await {
+        match transfer.take_in(Reply::Changed(what.clone())).await {
             Ok(()) => match transfer.upload.final_error() {
                 Some(error) => error,
                 None => Error::changed(&name, what),

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use super::{Error, ErrorKind, Who, name};
+use crate::answer::Refusal;
 use crate::plan::PlanError;
-use crate::wire::ServiceError;
 
 impl Error {
     pub(crate) fn unreadable(file: &Path, source: io::Error) -> Self {
@@ -63,7 +63,7 @@ impl Error {
     }
 
     /// The service refused the init of a file that is larger than what its documents promise to take.
-    pub(crate) fn too_large(name: &str, size: u64, service: ServiceError) -> Self {
+    pub(crate) fn too_large(name: &str, size: u64, service: Refusal) -> Self {
         let log_id = service.log_id.as_deref();
         let log_id = log_id.map(|log_id| format!(" [log_id {log_id}]"));
         let mut error = Self::new(

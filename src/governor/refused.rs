@@ -4,39 +4,35 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{ASK_AGAIN, Line};
+use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::Now;
 use crate::secret::Secret;
-use crate::wire::{Call, ServiceError};
 
 /// Most refusals that are remembered for one account.
 const MOST: usize = 8;
 
 /// The refusals of one account, the oldest first.
-pub(super) type RefusedTokens = Mutex<Vec<Refusal>>;
+pub(super) type RefusedTokens = Mutex<Vec<Known>>;
 
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct Known {
     token: Secret,
     /// A missing scope, a daily limit or a ban is one of a call; a token that is invalid is so for all calls.
     call: Option<Call>,
-    error: ServiceError,
+    error: Refusal,
     /// On the clock that counts from boot.
     until: Duration,
 }
 
 impl Line {
     /// The service has refused a call with this token. What is known already stays as old as it is.
-    pub(crate) fn learn(&self, call: Call, token: &Secret, error: &ServiceError, now: Now) {
+    pub(crate) fn learn(&self, call: Call, token: &Secret, error: &Refusal, now: Now) {
         if self.refusal(call, token, now).is_some() {
             return;
         }
-        let call = match error.code.as_str() {
-            "scope_not_authorized"
-            | "scope_permission_missed"
-            | "spam_risk_too_many_posts"
-            | "reached_active_user_cap"
-            | "spam_risk_user_banned_from_posting" => Some(call),
-            _ if error.is_invalid_token() => None,
+        let call = match error.meaning {
+            Meaning::MissingScope | Meaning::DailyLimit | Meaning::Banned => Some(call),
+            Meaning::InvalidToken => None,
             _ => return,
         };
         let mut refused = self.refusals();
@@ -44,7 +40,7 @@ impl Line {
         if refused.len() >= MOST {
             refused.remove(0);
         }
-        refused.push(Refusal {
+        refused.push(Known {
             token: token.clone(),
             call,
             error: error.clone(),
@@ -53,7 +49,7 @@ impl Line {
     }
 
     /// What the service has said to this token, if it is not to be asked again yet.
-    pub(crate) fn refusal(&self, call: Call, token: &Secret, now: Now) -> Option<ServiceError> {
+    pub(crate) fn refusal(&self, call: Call, token: &Secret, now: Now) -> Option<Refusal> {
         let refused = self.refusals();
         let known = refused.iter().rev().find(|known| {
             let of_call = known.call.is_none_or(|known| known == call);
@@ -62,7 +58,7 @@ impl Line {
         known.map(|known| known.error.clone())
     }
 
-    fn refusals(&self) -> MutexGuard<'_, Vec<Refusal>> {
+    fn refusals(&self) -> MutexGuard<'_, Vec<Known>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -75,16 +71,17 @@ mod tests {
     fn a_refusal_is_of_one_token_and_a_missing_scope_of_one_call_and_both_are_asked_for_again() {
         let (line, now) = (Line::default(), Now::read());
         let [old, new] = ["act.old", "act.new"].map(Secret::new);
-        let error = |code: &str| ServiceError {
+        let error = |meaning| Refusal {
+            meaning,
             http_status: 401,
-            code: code.into(),
+            code: String::new(),
             message: String::new(),
             log_id: None,
             retry_after: None,
         };
-        line.learn(Call::Init, &old, &error("access_token_invalid"), now);
-        line.learn(Call::Init, &new, &error("scope_not_authorized"), now);
-        line.learn(Call::Status, &new, &error("rate_limit_exceeded"), now);
+        line.learn(Call::Init, &old, &error(Meaning::InvalidToken), now);
+        line.learn(Call::Init, &new, &error(Meaning::MissingScope), now);
+        line.learn(Call::Status, &new, &error(Meaning::Other), now);
         let knows = |call, token, after: u64| {
             let boot = now.boot + Duration::from_secs(after);
             line.refusal(call, token, Now { boot, ..now }).is_some()
@@ -94,7 +91,7 @@ mod tests {
         assert!(!knows(Call::Init, &old, 300) && !knows(Call::Init, &new, 300));
         for number in 0..100 {
             let token = Secret::new(&format!("act.{number}"));
-            line.learn(Call::Init, &token, &error("access_token_invalid"), now);
+            line.learn(Call::Init, &token, &error(Meaning::InvalidToken), now);
         }
         assert_eq!(line.refusals().len(), MOST);
     }

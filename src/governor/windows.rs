@@ -8,9 +8,9 @@ use tokio::sync::Mutex as FairMutex;
 use tokio::time::Instant;
 
 use super::{ASK_AGAIN, Line};
+use crate::answer::{Failure, Refusal};
 use crate::clock::{self, Now};
 use crate::retry::WINDOW;
-use crate::wire::{CallError, ServiceError};
 
 /// Status questions that one account may ask within a minute. Source: Get Video Status.
 const STATUS_A_MINUTE: usize = 30;
@@ -64,7 +64,7 @@ impl StatusWindow {
 /// The service has said that too many drafts of this account wait.
 #[derive(Debug, Clone)]
 pub(crate) struct PendingCap {
-    pub(crate) error: ServiceError,
+    pub(crate) error: Refusal,
     /// When the oldest of these drafts no longer counts, at the latest.
     pub(crate) retry_at: SystemTime,
 }
@@ -76,11 +76,11 @@ impl Line {
     /// Asks for a status as soon as one more question fits into the window. Only what may have reached the service counts.
     pub(crate) async fn ask<T>(
         &self,
-        question: impl Future<Output = Result<T, CallError>>,
-    ) -> Result<T, CallError> {
+        question: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         let counted = self.status.count().await;
         let answer = question.await;
-        if answer.as_ref().is_err_and(CallError::never_left) {
+        if answer.as_ref().is_err_and(Failure::never_left) {
             self.status.uncount(counted);
         }
         answer
@@ -117,7 +117,7 @@ impl Line {
 mod tests {
     use super::*;
 
-    async fn asked(line: &Line, answer: Result<(), CallError>) -> Instant {
+    async fn asked(line: &Line, answer: Result<(), Failure>) -> Instant {
         // The answer says whether it has left.
         let _ = line.ask(async { answer }).await;
         Instant::now()
@@ -128,13 +128,13 @@ mod tests {
         let (line, mut times) = (Line::default(), Vec::new());
         for round in 0..95 {
             for never_left in [
-                CallError::Unsent("refused".into()),
-                CallError::Untrusted("unknown issuer".into()),
-                CallError::Token("log in again".into()),
+                Failure::NotSent("refused".into()),
+                Failure::Untrusted("unknown issuer".into()),
+                Failure::Token("log in again".into()),
             ] {
                 asked(&line, Err(never_left)).await;
             }
-            let lost = || CallError::Lost("reset".into());
+            let lost = || Failure::Lost("reset".into());
             times.push(asked(&line, (round % 2 == 0).then_some(()).ok_or_else(lost)).await);
         }
         for window in times.windows(STATUS_A_MINUTE + 1) {
@@ -153,7 +153,8 @@ mod tests {
         let now = Now::read();
         for (draft_counts_for, ends_after) in [(0, 0), (60, 60), (24 * 3600, 300)] {
             let (counts_for, line) = (Duration::from_secs(draft_counts_for), Line::default());
-            let error = ServiceError {
+            let error = Refusal {
+                meaning: crate::answer::Meaning::PendingCap,
                 http_status: 403,
                 code: "spam_risk_too_many_pending_share".into(),
                 message: String::new(),

@@ -22,8 +22,7 @@ impl Sealed {
 
     /// Notes a row, without its session: as what it is if nothing more is heard of it. Durable on return.
     pub(super) fn note(&self, row: &Upload) -> io::Result<()> {
-        let mut note = row.clone();
-        note.park("the journal was lost before its end", row.updated);
+        let note = row.as_unknown("the journal was lost before its end", row.updated);
         own::dir(&self.dir)?;
         replace(&self.dir.join(&row.id), &serde_json::to_vec(&note)?)?;
         self.dir.parent().map_or(Ok(()), sync_names)

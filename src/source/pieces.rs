@@ -15,9 +15,9 @@ use bytes::Bytes;
 use futures::Stream;
 
 use super::{Pool, ReadMode, Source};
-use crate::body::{Piece, WITHHELD};
 use crate::ledger::Running;
 use crate::plan::{Chunk, Plan};
+use crate::tiktok::body::{Piece, WITHHELD};
 
 /// How many pieces lie ready at the most: enough to bridge the pause between two chunks.
 const MOST: usize = 8;

@@ -5,8 +5,8 @@ use futures::StreamExt;
 
 use super::reading::SPARE;
 use super::*;
-use crate::body::WITHHELD;
 use crate::plan::Limits;
+use crate::tiktok::body::WITHHELD;
 
 mod map;
 

@@ -3,21 +3,33 @@
 use std::time::Duration;
 
 use super::run::{Doubt, Lack, Stop};
-use super::{State, Upload};
-use crate::clock::Now;
-use crate::error::FailReason;
+use super::{Identity, Origin, State, Upload};
+use crate::answer::{Call, Failure, Opened, Put, Report};
+use crate::clock::{Now, Timestamp};
 use crate::event::Event;
-use crate::ledger::Running;
+use crate::ledger::{Entry, Running};
 use crate::retry::Failures;
-use crate::wire::{Call, CallError, InitData, PutAnswer, StatusData};
+use crate::tiktok::codes::FailReason;
 
-/// What came of a step.
+/// What came of a step, or is about to. A row changes by these and in no other way.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    Init(Result<InitData, CallError>),
+    /// An init is about to be asked for, of a file as it is now.
+    Intended(Option<Identity>),
+    /// Bytes that may complete the video are about to leave; with the digest of all that is sent.
+    Sealed(Option<Entry>),
+    /// The file is not what it was when its first byte was sent; what has changed, in words.
+    Changed(String),
+    /// Everything acknowledged is the file's as of this.
+    Touched(Identity),
+    /// The service has taken a chunk of so many bytes, after so long.
+    Paced(u64, Duration),
+    /// Whether the token is known to be of the creator that its account stands for.
+    Creator(bool),
+    Init(Result<Opened, Failure>),
     /// With the running hash at the chunk's end.
-    Put(Result<PutAnswer, CallError>, Option<Running>),
-    Status(Result<StatusData, CallError>),
+    Put(Result<Put, Failure>, Option<Running>),
+    Status(Result<Report, Failure>),
     /// The chunk in flight was read from the file; with the running hash at its end.
     Adopted(Option<Running>),
     /// The file still begins with the chunks that the service has; with the running hash at their end.
@@ -28,19 +40,19 @@ pub(crate) enum Reply {
 
 impl Reply {
     /// The call that was made, and how it went wrong, if it did.
-    fn call(&self) -> Option<(Call, Option<&CallError>)> {
+    fn call(&self) -> Option<(Call, Option<&Failure>)> {
         match self {
             Self::Init(answer) => Some((Call::Init, answer.as_ref().err())),
             Self::Put(answer, _) => Some((Call::Put, answer.as_ref().err())),
             Self::Status(answer) => Some((Call::Status, answer.as_ref().err())),
-            Self::Adopted(_) | Self::Rewound(_) | Self::SessionOver(_) => None,
+            _ => None,
         }
     }
 
     /// The call whose request has left, if one has.
     pub(crate) fn left(&self) -> Option<Call> {
         let (call, error) = self.call()?;
-        (!error.is_some_and(CallError::never_left)).then_some(call)
+        (!error.is_some_and(Failure::never_left)).then_some(call)
     }
 }
 
@@ -55,6 +67,11 @@ pub(crate) struct Applied {
 impl Applied {
     pub(super) const NOTHING: Self = Self {
         save: false,
+        event: None,
+    };
+
+    pub(super) const SAVED: Self = Self {
+        save: true,
         event: None,
     };
 
@@ -80,18 +97,19 @@ pub(super) const LOSSES: u32 = 2;
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {
         self.run.not_before = None;
-        self.run.lack = match reply.call() {
-            Some((call, Some(CallError::Unsent(why)))) => Some(Lack::Connection {
-                of_chunks: call == Call::Put,
-                why: why.clone(),
-            }),
-            Some((_, Some(CallError::Token(error)))) if error.is_temporary() => {
-                let why = error.to_string();
-                Some(Lack::Token { why })
-            }
-            _ => None,
-        };
+        if let Some((call, error)) = reply.call() {
+            self.run.lack = error.and_then(|error| Lack::of(call, error));
+        }
         let applied = match reply {
+            Reply::Intended(as_of) => self.intend(as_of),
+            Reply::Sealed(whole) => self.seal(whole),
+            Reply::Changed(what) => self.set_aside(&what, now),
+            Reply::Touched(as_of) => self.rest_on(as_of),
+            Reply::Paced(bytes, took) => self.note_pace(bytes, took),
+            Reply::Creator(known) => {
+                self.creator_known = known;
+                Applied::NOTHING
+            }
             Reply::Init(reply) => self.init_answered(reply, now, random),
             Reply::Put(reply, running) => self.put_answered(reply, running, now, random),
             Reply::Status(Ok(status)) => self.status_answered(status, now),
@@ -106,8 +124,61 @@ impl Upload {
         };
         if applied.save {
             self.updated = now.wall;
+            self.revise();
         }
         applied
+    }
+
+    /// A save that is not newer changes nothing in the journal.
+    pub(super) const fn revise(&mut self) {
+        self.revision += 1;
+    }
+
+    fn intend(&mut self, as_of: Option<Identity>) -> Applied {
+        self.state = State::InitIntent;
+        self.running = self.running.is_some().then(|| Running::default().store());
+        if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
+            *identity = as_of;
+        }
+        self.run.in_doubt = false;
+        self.run.init_begun = true;
+        self.totals.inits += 1;
+        Applied::SAVED
+    }
+
+    fn seal(&mut self, whole: Option<Entry>) -> Applied {
+        if let State::Uploading { session, .. } = &self.state {
+            self.state = State::Sealed {
+                session: session.clone(),
+            };
+        }
+        self.sha256 = whole.map(hex::encode);
+        Applied::SAVED
+    }
+
+    /// Nothing can have been posted unless it was sealed.
+    fn set_aside(&mut self, what: &str, now: Now) -> Applied {
+        if self.state.may_be_complete() {
+            let why = format!("the file changed ({what}) before its last chunk was confirmed");
+            self.park(&why, now.wall);
+        } else {
+            self.state = State::GivenUp {
+                why: what.to_owned(),
+                at: now.wall,
+            };
+        }
+        Applied::SAVED
+    }
+
+    /// Whether there is a draft of it cannot be told any more.
+    pub(super) fn park(&mut self, why: &str, at: Timestamp) {
+        self.state = State::Unknown {
+            publish_id: self.state.publish_id().map(str::to_owned),
+            why: why.to_owned(),
+            at,
+        };
+        self.running = None;
+        self.updated = at;
     }
 
     pub(super) fn begin_processing(&mut self) -> Applied {
@@ -128,10 +199,7 @@ impl Upload {
     pub(super) fn end(&mut self, state: State) -> Applied {
         self.state = state;
         self.running = None;
-        Applied {
-            save: true,
-            event: None,
-        }
+        Applied::SAVED
     }
 
     pub(super) fn fail(&mut self, publish_id: String, reason: String, now: Now) -> Applied {
@@ -224,16 +292,14 @@ fn capitalised(text: &str) -> String {
         .collect()
 }
 
-pub(super) fn stop_for(call: Call, error: CallError) -> Stop {
+pub(super) fn stop_for(call: Call, error: Failure) -> Stop {
     match error {
-        CallError::Refused(error) => Stop::Refused(call, error),
-        CallError::Token(error) => Stop::NoToken(error.to_string()),
-        CallError::Host(reason) => Stop::Host(reason),
-        CallError::Untrusted(reason) => Stop::Untrusted(reason),
+        Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error) => {
+            Stop::Refused(call, error)
+        }
+        Failure::Token(error) => Stop::NoToken(error.to_string()),
+        Failure::Host(reason) => Stop::Host(reason),
+        Failure::Untrusted(reason) => Stop::Untrusted(reason),
         error => Stop::Spent(format!("{} failed: {error}.", capitalised(call.name()))),
     }
-}
-
-pub(super) fn is_rate_limit(code: &str, http_status: u16) -> bool {
-    code == "rate_limit_exceeded" || http_status == 429
 }

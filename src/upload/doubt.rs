@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::apply::{Applied, is_rate_limit, stop_for};
+use super::apply::{Applied, stop_for};
 use super::gateway::SWALLOWED;
 use super::run::{Doubt, Stop};
 use super::{Origin, State, URL_LIFETIME, Upload};
+use crate::answer::{Call, Failure, Meaning, Report, Stage};
 use crate::clock::Now;
-use crate::reconcile::{Reading, Verdict, Witness, reconcile};
 use crate::retry::{Failures, WINDOW, poll_interval};
-use crate::wire::{Call, CallError, Stage, StatusData};
+use crate::upload::reconcile::{Reading, Verdict, Witness, reconcile};
 
 /// Questions about one doubt before it is decided with what is known.
 const QUESTIONS: u32 = 5;
@@ -22,7 +22,7 @@ const STANDSTILL: Duration = Duration::from_secs(15);
 const LAST_WORD: Duration = Duration::from_secs(60);
 
 impl Upload {
-    pub(super) fn status_answered(&mut self, status: StatusData, now: Now) -> Applied {
+    pub(super) fn status_answered(&mut self, status: Report, now: Now) -> Applied {
         self.run.unanswered = Failures::default();
         if let Some(fetched) = status.downloaded_bytes {
             self.run.fetched = self.run.fetched.max(fetched);
@@ -30,7 +30,7 @@ impl Upload {
         let Some(publish_id) = self.state.publish_id().map(str::to_owned) else {
             return Applied::NOTHING;
         };
-        match status.stage() {
+        match status.stage {
             Stage::Inbox => self.end(State::Delivered {
                 publish_id,
                 at: now.wall,
@@ -258,24 +258,24 @@ impl Upload {
         self.run.limits.processing + fetching
     }
 
-    pub(super) fn status_refused(&mut self, error: CallError, now: Now, random: u64) -> Applied {
-        if error.is_code("token_not_authorized_for_specified_publish_id") {
+    pub(super) fn status_refused(&mut self, error: Failure, now: Now, random: u64) -> Applied {
+        if error.means(Meaning::ForeignToken) {
             return self.stop(Stop::ForeignToken);
         }
         let doubt = &self.run.doubt;
         match &self.state {
             // The service's order check is the second witness, and the same URL can't make a second draft.
             State::Uploading { .. } | State::Sealed { .. }
-                if !doubt.refused && !doubt.dead && !error.is_code("invalid_publish_id") =>
+                if !doubt.refused && !doubt.dead && !error.means(Meaning::UnknownUpload) =>
             {
                 self.run.in_doubt = false;
                 Applied::NOTHING
             }
-            State::Uploading { .. } if error.is_code("invalid_publish_id") => {
+            State::Uploading { .. } if error.means(Meaning::UnknownUpload) => {
                 self.lose_session("the service no longer knows it")
             }
             State::Sealed { .. } | State::Pulling { .. } | State::Processing { .. }
-                if error.is_code("invalid_publish_id") =>
+                if error.means(Meaning::UnknownUpload) =>
             {
                 let publish_id = self.state.publish_id().map(str::to_owned);
                 let why = "the service no longer knows it".to_owned();
@@ -286,7 +286,7 @@ impl Upload {
                 })
             }
             _ => match error {
-                CallError::Refused(error) if is_rate_limit(&error.code, error.http_status) => {
+                Failure::Busy(error) => {
                     self.run.unanswered.add(now.boot);
                     if self.run.unanswered.count > 5 {
                         return self.stop(Stop::Refused(Call::Status, error));
@@ -298,13 +298,13 @@ impl Upload {
                         now,
                     )
                 }
-                CallError::Refused(error) if error.http_status >= 500 => self.try_again(
-                    Call::Status,
-                    format!("{} ({})", error.code, error.http_status),
-                    now,
-                    random,
-                ),
-                error if error.is_temporary() => {
+                Failure::Token(error) if !error.is_temporary() => {
+                    self.stop(stop_for(Call::Status, Failure::Token(error)))
+                }
+                error @ (Failure::NotSent(_)
+                | Failure::Lost(_)
+                | Failure::Faulty(_)
+                | Failure::Token(_)) => {
                     self.try_again(Call::Status, error.to_string(), now, random)
                 }
                 error => self.stop(stop_for(Call::Status, error)),

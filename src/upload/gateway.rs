@@ -10,8 +10,8 @@ use crate::clock::Now;
 use crate::escaped::Escaped;
 use crate::event::Event;
 use crate::ledger::Running;
-use crate::reconcile::{Reading, Witness};
 use crate::retry::backoff;
+use crate::upload::reconcile::{Reading, Witness};
 
 /// Within so long before the end of its hour a URL may be refused as expired: clocks differ, and an answer takes a while.
 const LATE: Duration = Duration::from_secs(5 * 60);

@@ -1,29 +1,29 @@
 //! What the answer to an init, or its absence, makes of an upload.
 
-use super::apply::{Applied, LOSSES, is_rate_limit, stop_for};
+use super::apply::{Applied, LOSSES, stop_for};
 use super::run::{Doubt, Stop};
 use super::{Session, State, Upload};
+use crate::answer::{Call, Failure, Opened};
 use crate::clock::Now;
 use crate::event::Event;
 use crate::retry::{Failures, WINDOW, backoff};
 use crate::secret::Secret;
-use crate::wire::{Call, CallError, InitData};
 
 impl Upload {
     pub(super) fn init_answered(
         &mut self,
-        reply: Result<InitData, CallError>,
+        reply: Result<Opened, Failure>,
         now: Now,
         random: u64,
     ) -> Applied {
         // A call for a token can fail before an init is begun.
         let begun = std::mem::take(&mut self.run.init_begun);
-        self.run.init_never_left = begun && reply.as_ref().is_err_and(CallError::never_left);
+        self.run.init_never_left = begun && reply.as_ref().is_err_and(Failure::never_left);
         if self.run.init_never_left {
             self.totals.inits = self.totals.inits.saturating_sub(1);
         }
         match reply {
-            Ok(InitData {
+            Ok(Opened {
                 publish_id,
                 upload_url: Some(upload_url),
             }) => {
@@ -33,7 +33,7 @@ impl Upload {
                 self.open(publish_id, upload_url, now);
                 Applied::saved(event)
             }
-            Ok(InitData { publish_id, .. }) => {
+            Ok(Opened { publish_id, .. }) => {
                 self.run.failed = Failures::default();
                 self.state = State::Pulling {
                     publish_id: publish_id.clone(),
@@ -41,19 +41,13 @@ impl Upload {
                 };
                 Applied::saved(Event::Pulling { publish_id })
             }
-            Err(CallError::Unsent(reason)) => self.init_unsent(reason, now, random),
-            Err(error @ CallError::Token(_)) if error.is_temporary() => {
-                self.init_unsent(error.to_string(), now, random)
+            Err(Failure::NotSent(reason)) => self.init_unsent(reason, now, random),
+            Err(Failure::Token(error)) if error.is_temporary() => {
+                self.init_unsent(Failure::Token(error).to_string(), now, random)
             }
-            Err(CallError::Lost(reason)) => self.lose_init(reason, now, random),
-            // A gateway's 408 is as silent as a fault about what became of the request.
-            Err(CallError::Refused(error)) if matches!(error.http_status, 408 | 500..) => self
-                .lose_init(
-                    format!("{} ({})", error.code, error.http_status),
-                    now,
-                    random,
-                ),
-            Err(CallError::Refused(error)) if is_rate_limit(&error.code, error.http_status) => {
+            Err(Failure::Lost(reason)) => self.lose_init(reason, now, random),
+            Err(error @ Failure::Faulty(_)) => self.lose_init(error.to_string(), now, random),
+            Err(Failure::Busy(error)) => {
                 self.state = State::Queued;
                 self.run.failed.add(now.boot);
                 if self.run.failed.count > 2 {

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use super::{Destination, Identity, Key, Origin, Reply, State, Step, Upload, Video};
+use crate::answer::{Failure, Opened, Refusal, Report};
 use crate::clock::{BootId, Now, Timestamp};
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
+use crate::tiktok::codes::Code;
+use crate::tiktok::{answers, json};
 use crate::token::TokenError;
-use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
 
 /// Requests that one run may make before it ends: three sessions of at most twelve chunks, and half an hour of polling.
 const MOST_REQUESTS: u32 = 4_000;
@@ -44,7 +46,7 @@ impl Whims<'_> {
         (pick > 200).then(|| Duration::from_secs(u64::from(pick) * 14))
     }
 
-    fn error(&mut self) -> CallError {
+    fn error(&mut self) -> Failure {
         const CODES: [(u16, &str); 10] = [
             (400, "invalid_params"),
             (400, "invalid_publish_id"),
@@ -58,14 +60,15 @@ impl Whims<'_> {
             (200, ""),
         ];
         match self.byte() {
-            0..80 => CallError::Lost("reset".into()),
-            80..100 => CallError::Unsent("refused".into()),
-            100..104 => CallError::Host("elsewhere".into()),
-            104..108 => CallError::Token(TokenError::temporary("503")),
-            108..110 => CallError::Token("log in again".into()),
+            0..80 => Failure::Lost("reset".into()),
+            80..100 => Failure::NotSent("refused".into()),
+            100..104 => Failure::Host("elsewhere".into()),
+            104..108 => Failure::Token(TokenError::temporary("503")),
+            108..110 => Failure::Token("log in again".into()),
             pick => {
                 let (http_status, code) = CODES[usize::from(pick) % CODES.len()];
-                CallError::Refused(ServiceError {
+                answers::failure(Refusal {
+                    meaning: Code::of(code, http_status).meaning,
                     http_status,
                     code: code.into(),
                     message: String::new(),
@@ -78,7 +81,7 @@ impl Whims<'_> {
 
     fn init(&mut self) -> Reply {
         Reply::Init(match self.byte() {
-            0..180 => Ok(InitData {
+            0..180 => Ok(Opened {
                 publish_id: format!("v~{}", self.byte()),
                 upload_url: Some(Secret::new("https://u/?t=SECRET")),
             }),
@@ -92,11 +95,10 @@ impl Whims<'_> {
         ];
         let reply = match self.byte() {
             0..60 => Err(self.error()),
-            pick => Ok(PutAnswer {
-                http_status: CODES[usize::from(pick) % CODES.len()],
-                progress: self.bytes(plan),
-                retry_after: self.wait(),
-            }),
+            pick => {
+                let code = CODES[usize::from(pick) % CODES.len()];
+                answers::put(code, self.bytes(plan), self.wait(), false)
+            }
         };
         let whole = self.byte() > 10;
         Reply::Put(reply, whole.then(Running::default))
@@ -121,12 +123,16 @@ impl Whims<'_> {
         ];
         Reply::Status(match self.byte() {
             0..60 => Err(self.error()),
-            pick => Ok(StatusData {
-                status: WORDS[usize::from(pick) % 8].into(),
-                uploaded_bytes: self.bytes(plan),
-                downloaded_bytes: None,
-                fail_reason: REASONS[usize::from(self.byte()) % 4].map(str::to_owned),
-            }),
+            pick => {
+                let word = WORDS[usize::from(pick) % 8];
+                Ok(Report {
+                    stage: json::stage(word),
+                    word: word.into(),
+                    uploaded_bytes: self.bytes(plan),
+                    downloaded_bytes: None,
+                    fail_reason: REASONS[usize::from(self.byte()) % 4].map(str::to_owned),
+                })
+            }
         })
     }
 
@@ -202,11 +208,10 @@ pub(crate) fn play(whims: &[u8]) {
 
 /// Whether an init has reached the service and was not stated to be refused.
 fn may_open_a_session(reply: &Reply) -> bool {
-    match reply {
-        Reply::Init(Ok(_) | Err(CallError::Lost(_))) => true,
-        Reply::Init(Err(CallError::Refused(error))) => error.http_status >= 500,
-        _ => false,
-    }
+    matches!(
+        reply,
+        Reply::Init(Ok(_) | Err(Failure::Lost(_) | Failure::Faulty(_)))
+    )
 }
 
 fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
@@ -239,7 +244,7 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
             }
             Step::Init => {
                 sent = 0;
-                upload.intend(upload.identity(), *now);
+                upload.apply(Reply::Intended(upload.identity()), *now, 0);
                 let reply = whims.init();
                 inits += u32::from(may_open_a_session(&reply));
                 reply
@@ -252,12 +257,12 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
                 );
                 sent = sent.max(chunk.index() + 1);
                 if chunk.is_last() && whims.byte() > 8 {
-                    upload.seal(Some([7; 32]), *now);
+                    upload.apply(Reply::Sealed(Some([7; 32])), *now, 0);
                     answered_since_seal = false;
                     whims.put(&plan)
                 } else if chunk.is_last() {
                     // The last bytes never left.
-                    Reply::Put(Err(CallError::Lost("reset".into())), None)
+                    Reply::Put(Err(Failure::Lost("reset".into())), None)
                 } else {
                     whims.put(&plan)
                 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Upload;
-use crate::host;
+use super::{Applied, Upload};
 use crate::plan::Plan;
+use crate::tiktok::hosts;
 
 /// What P2 is about: the same video for the same account, API base and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub(crate) struct Key {
 }
 
 fn spelled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    String::deserialize(deserializer).map(|base| host::spelled(&base))
+    String::deserialize(deserializer).map(|base| hosts::spelled(&base))
 }
 
 impl Key {
@@ -91,10 +91,11 @@ pub(crate) enum Origin {
 impl Upload {
     /// Everything acknowledged is the file's as of `as_of`. A chunk that may have left before that keeps the older identity,
     /// so that it is not counted by the newer one.
-    pub(crate) fn rest_on(&mut self, as_of: Identity) {
+    pub(super) const fn rest_on(&mut self, as_of: Identity) -> Applied {
         if let (Origin::File { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
             *identity = as_of;
         }
+        Applied::NOTHING
     }
 
     /// How the file is cut; `None` where the service fetches the bytes itself.

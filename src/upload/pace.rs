@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Session, State, URL_LIFETIME, Upload};
+use super::{Applied, Session, State, URL_LIFETIME, Upload};
 use crate::clock::Now;
 use crate::plan::Chunk;
 
@@ -74,10 +74,11 @@ impl fmt::Display for Shortfall {
 
 impl Upload {
     /// The service has taken a chunk of `bytes`, after this long.
-    pub(crate) fn note_pace(&mut self, bytes: u64, took: Duration) {
+    pub(super) fn note_pace(&mut self, bytes: u64, took: Duration) -> Applied {
         let pace = &mut self.run.pace;
         pace.bytes = pace.bytes * FADING + bytes as f64;
         pace.seconds = pace.seconds * FADING + took.as_secs_f64();
+        Applied::NOTHING
     }
 
     /// Bytes per second of this run's last chunks, once there is something to measure.

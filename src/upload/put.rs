@@ -3,17 +3,17 @@
 use super::apply::{Applied, stop_for};
 use super::run::{Doubt, Stop};
 use super::{State, Upload};
+use crate::answer::{Call, Failure, Put, Said};
 use crate::clock::Now;
 use crate::event::Event;
 use crate::ledger::Running;
-use crate::reconcile::{Reading, Witness};
 use crate::retry::{Failures, WINDOW};
-use crate::wire::{self, Call, CallError, PutAnswer};
+use crate::upload::reconcile::{Reading, Witness};
 
 impl Upload {
     pub(super) fn put_answered(
         &mut self,
-        reply: Result<PutAnswer, CallError>,
+        reply: Result<Put, Failure>,
         running: Option<Running>,
         now: Now,
         random: u64,
@@ -21,50 +21,46 @@ impl Upload {
         let Some(chunk) = self.due() else {
             return Applied::NOTHING;
         };
-        self.run.due_left |= !matches!(reply, Err(CallError::Unsent(_)));
-        let answer = match reply {
+        self.run.due_left |= !matches!(reply, Err(Failure::NotSent(_)));
+        let Put {
+            said,
+            progress,
+            wait,
+        } = match reply {
             Ok(answer) => answer,
-            Err(error @ (CallError::Unsent(_) | CallError::Lost(_))) => {
+            Err(error @ (Failure::NotSent(_) | Failure::Lost(_))) => {
                 self.run.in_doubt = true;
                 return self.try_again(Call::Put, error.to_string(), now, random);
             }
             Err(error) => return self.stop(stop_for(Call::Put, error)),
         };
-        if let Some(bytes) = answer.progress.filter(|_| answer.http_status >= 400) {
+        if let Some(bytes) = progress.filter(|_| !matches!(said, Said::Accepted | Said::Unclear(_)))
+        {
             self.run.doubt.readings.push(Reading {
                 by: Witness::Header,
                 bytes,
                 at: now.boot,
             });
         }
-        match answer.http_status {
-            200 | 201 | 206 => {
-                let expected = if chunk.is_last() { 201 } else { 206 };
-                let doubt = answer
-                    .progress
+        match said {
+            Said::Accepted => {
+                let doubt = progress
                     .is_some_and(|bytes| !chunk.is_last() && !ends_at(bytes, chunk.range().end));
                 let applied = self.confirm(running);
                 self.run.in_doubt = doubt;
-                if answer.http_status != expected {
-                    tracing::warn!(
-                        status = answer.http_status,
-                        expected,
-                        "unexpected success code"
-                    );
-                }
                 applied
             }
-            416 => {
+            Said::OtherRange => {
                 self.run.in_doubt = true;
                 self.run.doubt.refused = true;
                 self.run.doubt.asked = 0;
-                let reason = "the service expects another range (416)".to_owned();
+                let reason = "the service expects another range".to_owned();
                 self.try_again(Call::Put, reason, now, random)
             }
-            403 if self.cannot_have_expired(now) => self.barred(now, random),
-            status @ (401 | 403 | 404 | 405 | 410) => {
+            Said::Expired if self.cannot_have_expired(now) => self.barred(now, random),
+            Said::Expired | Said::Gone => {
                 if matches!(self.state, State::Uploading { .. }) {
-                    return self.lose_session(if status == 403 {
+                    return self.lose_session(if said == Said::Expired {
                         "its URL has expired"
                     } else {
                         "its URL is gone"
@@ -77,31 +73,28 @@ impl Upload {
                 };
                 Applied::NOTHING
             }
-            429 => {
-                let wait = answer.retry_after.unwrap_or(WINDOW);
+            Said::Busy => {
+                let wait = wait.unwrap_or(WINDOW);
                 self.run.failed.add(now.boot);
                 if self.run.failed.count > 5 {
                     return self.stop(Stop::Spent(
-                        "Chunks kept being answered 429 (too many requests).".into(),
+                        "The upload host kept answering that it gets too many requests.".into(),
                     ));
                 }
-                self.pause(wait, "the upload host is busy (429)".into(), now)
+                self.pause(wait, "the upload host is busy".into(), now)
             }
-            // Neither a refusal nor a success that the documents know: status may tell which.
-            status @ (202..=205 | 207..300) => {
+            Said::Unclear(reason) => {
                 self.run.in_doubt = true;
-                self.try_again(Call::Put, format!("HTTP {status}"), now, random)
+                self.try_again(Call::Put, reason, now, random)
             }
-            status @ (408 | 500..) => {
+            Said::Faulty(reason) => {
                 self.run.in_doubt = true;
-                let reason = format!("HTTP {status}");
-                let applied = self.try_again(Call::Put, reason, now, random);
-                if let (Some(wait), None) = (answer.retry_after, &self.run.stop) {
-                    return self.pause(wait, format!("HTTP {status}"), now);
+                let applied = self.try_again(Call::Put, reason.clone(), now, random);
+                if let (Some(wait), None) = (wait, &self.run.stop) {
+                    return self.pause(wait, reason, now);
                 }
                 applied
             }
-            status => self.stop(Stop::Refused(Call::Put, wire::without_words(status))),
         }
     }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::pace::Pace;
-use crate::reconcile::Reading;
+use crate::answer::{Call, Failure, Refusal};
 use crate::retry::{Failures, PATIENCE, Waits};
-use crate::wire::{Call, ServiceError};
+use crate::upload::reconcile::Reading;
 
 /// What only this run knows. A row read back from disk starts with a fresh one: in doubt, and with full budgets.
 #[derive(Debug, Clone)]
@@ -92,6 +92,22 @@ pub(crate) enum Lack {
     },
 }
 
+impl Lack {
+    /// What a call lacked that failed like this.
+    pub(super) fn of(call: Call, failure: &Failure) -> Option<Self> {
+        match failure {
+            Failure::NotSent(why) => Some(Self::Connection {
+                of_chunks: call == Call::Put,
+                why: why.clone(),
+            }),
+            Failure::Token(error) if error.is_temporary() => Some(Self::Token {
+                why: error.to_string(),
+            }),
+            _ => None,
+        }
+    }
+}
+
 /// What the caller of this run asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunLimits {
@@ -131,7 +147,7 @@ pub(crate) struct Doubt {
 #[derive(Debug, Clone)]
 pub(crate) enum Stop {
     /// The service refused a call.
-    Refused(Call, ServiceError),
+    Refused(Call, Refusal),
     /// The token names another creator.
     ForeignToken,
     /// The service gave the video up for a reason that can be cured.

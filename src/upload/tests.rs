@@ -1,11 +1,13 @@
 use std::path::Path;
 
 use super::*;
+use crate::answer::{Failure, Opened, Refusal, Report};
 use crate::clock::BootId;
 use crate::plan::Limits;
-use crate::reconcile::Witness;
 use crate::secret::Secret;
-use crate::wire::{CallError, InitData, PutAnswer, ServiceError, StatusData};
+use crate::tiktok::codes::Code;
+use crate::tiktok::{answers, json};
+use crate::upload::reconcile::Witness;
 
 mod budgets;
 mod gateway;
@@ -56,43 +58,43 @@ fn file(path: &Path) -> Origin {
     }
 }
 
-fn session() -> InitData {
-    InitData {
+fn session() -> Opened {
+    Opened {
         publish_id: "v_inbox_file~v2.1".into(),
         upload_url: Some(Secret::new("https://u/?t=1")),
     }
 }
 
 fn put(http_status: u16, progress: Option<u64>) -> Reply {
-    Reply::Put(
-        Ok(PutAnswer {
-            http_status,
-            progress,
-            retry_after: None,
-        }),
-        Some(Running::default()),
-    )
+    let answer = answers::put(http_status, progress, None, false);
+    Reply::Put(answer, Some(Running::default()))
 }
 
 fn lost() -> Reply {
-    Reply::Put(Err(CallError::Lost("reset".into())), None)
+    Reply::Put(Err(Failure::Lost("reset".into())), None)
 }
 
-fn status(word: &str, uploaded_bytes: Option<u64>) -> Reply {
-    Reply::Status(Ok(StatusData {
-        status: word.into(),
-        fail_reason: None,
+fn report(word: &str, uploaded_bytes: Option<u64>, fail_reason: Option<&str>) -> Reply {
+    Reply::Status(Ok(Report {
+        stage: json::stage(word),
+        word: word.into(),
+        fail_reason: fail_reason.map(str::to_owned),
         uploaded_bytes,
         downloaded_bytes: None,
     }))
+}
+
+fn status(word: &str, uploaded_bytes: Option<u64>) -> Reply {
+    report(word, uploaded_bytes, None)
 }
 
 fn working(uploaded_bytes: Option<u64>) -> Reply {
     status("PROCESSING_UPLOAD", uploaded_bytes)
 }
 
-fn refusal(http_status: u16, code: &str) -> CallError {
-    CallError::Refused(ServiceError {
+fn refusal(http_status: u16, code: &str) -> Failure {
+    answers::failure(Refusal {
+        meaning: Code::of(code, http_status).meaning,
         http_status,
         code: code.into(),
         message: String::new(),
@@ -104,7 +106,7 @@ fn refusal(http_status: u16, code: &str) -> CallError {
 /// An upload with an open session and `confirmed` chunks acknowledged in this run.
 fn uploading(confirmed: u32) -> Upload {
     let mut upload = queued();
-    upload.intend(Some(identity()), at(0));
+    upload.apply(Reply::Intended(Some(identity())), at(0), 0);
     upload.apply(Reply::Init(Ok(session())), at(0), 0);
     for _ in 0..confirmed {
         upload.apply(put(206, None), at(1), 0);
@@ -120,7 +122,7 @@ fn read_back(upload: &Upload) -> Upload {
 
 fn sealed() -> Upload {
     let mut upload = uploading(4);
-    upload.seal(Some([7; 32]), at(2));
+    upload.apply(Reply::Sealed(Some([7; 32])), at(2), 0);
     upload
 }
 
@@ -150,7 +152,7 @@ fn a_clean_upload_asks_nothing_before_its_end() {
                 .save
         );
     }
-    upload.seal(Some([7; 32]), at(2));
+    upload.apply(Reply::Sealed(Some([7; 32])), at(2), 0);
     upload.apply(put(201, Some(SIZE)), at(2), 0);
     assert_eq!(
         (upload.state.name(), next(&upload, 2)),
@@ -177,8 +179,8 @@ fn a_row_read_back_is_in_doubt_and_asks_before_it_sends() {
 #[test]
 fn a_silent_or_refusing_status_does_not_keep_the_next_chunk_back() {
     for error in [
-        CallError::Lost("timeout".into()),
-        CallError::Unsent("refused".into()),
+        Failure::Lost("timeout".into()),
+        Failure::NotSent("refused".into()),
         refusal(401, "access_token_invalid"),
         refusal(429, "rate_limit_exceeded"),
         refusal(500, "internal_error"),
@@ -248,7 +250,7 @@ fn a_service_that_neither_tells_nor_takes_costs_two_sessions_and_no_more() {
             Step::Ask => working(None),
             Step::Init => {
                 inits += 1;
-                upload.intend(Some(identity()), at(second));
+                upload.apply(Reply::Intended(Some(identity())), at(second), 0);
                 Reply::Init(Ok(session()))
             }
             Step::Stop(_) => break,
@@ -325,7 +327,7 @@ fn a_deterministic_refusal_of_init_is_not_repeated() {
         (401, "access_token_invalid"),
     ] {
         let mut upload = queued();
-        upload.intend(Some(identity()), at(0));
+        upload.apply(Reply::Intended(Some(identity())), at(0), 0);
         upload.apply(Reply::Init(Err(refusal(http_status, code))), at(0), 0);
         assert_eq!(
             (next(&upload, 1), upload.state.name()),
@@ -339,9 +341,9 @@ fn a_deterministic_refusal_of_init_is_not_repeated() {
 fn a_lost_init_is_repeated_twice_and_counted() {
     let mut upload = queued();
     for (round, expected) in [(1, "init"), (2, "init"), (3, "stop")] {
-        upload.intend(Some(identity()), at(round * 60));
+        upload.apply(Reply::Intended(Some(identity())), at(round * 60), 0);
         upload.apply(
-            Reply::Init(Err(CallError::Lost("timeout".into()))),
+            Reply::Init(Err(Failure::Lost("timeout".into()))),
             at(round * 60),
             u64::MAX,
         );
@@ -360,13 +362,7 @@ fn what_another_try_cannot_cure_is_remembered_and_what_it_can_is_not() {
     ] {
         let mut upload = sealed();
         upload.apply(put(201, None), at(3), 0);
-        let failed = StatusData {
-            status: "FAILED".into(),
-            fail_reason: Some(reason.into()),
-            uploaded_bytes: None,
-            downloaded_bytes: None,
-        };
-        upload.apply(Reply::Status(Ok(failed)), at(4), 0);
+        upload.apply(report("FAILED", None, Some(reason)), at(4), 0);
         assert_eq!(
             (upload.state.name(), next(&upload, 4)),
             (state, wants),

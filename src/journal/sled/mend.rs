@@ -16,7 +16,6 @@ use super::same::Indexes;
 use super::syncs::Syncs;
 use super::{Inner, SledStore, cannot, keys};
 use crate::error::Error;
-use crate::host;
 use crate::journal::broken;
 use crate::journal::durable::{sync_names, sync_way_to};
 use crate::journal::history::{History, Seen};
@@ -26,6 +25,7 @@ use crate::journal::record::Record;
 use crate::journal::sealed::Sealed;
 use crate::journal::status::{Status, StatusFile};
 use crate::killpoint::reach;
+use crate::tiktok::hosts;
 use crate::upload::Upload;
 
 impl SledStore {
@@ -148,7 +148,7 @@ impl Inner {
                 let Some((prefix, spelled)) = keys::account_and_base(&first) else {
                     break;
                 };
-                let base = host::spelled(&spelled);
+                let base = hosts::spelled(&spelled);
                 if base != spelled {
                     self.move_keys(prefix, &spelled, &base)?;
                 }

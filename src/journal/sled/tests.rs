@@ -13,11 +13,11 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use super::*;
+use crate::answer::Failure;
 use crate::clock::Now;
 use crate::ledger::Running;
 use crate::plan::{Limits, Plan};
 use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Reply, Video};
-use crate::wire::CallError;
 
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
@@ -54,7 +54,7 @@ fn pull(account: &str) -> Upload {
 }
 
 fn delivered(mut upload: Upload, at: u64) -> Upload {
-    upload.revision += 1;
+    upload = upload.saved_next();
     upload.state = State::Delivered {
         publish_id: format!("v~{}", upload.id),
         at: Timestamp(at),
@@ -76,8 +76,7 @@ async fn known(store: &SledStore, of: &Key) -> Vec<Upload> {
 
 /// The row as its owner saves it next.
 fn next(row: &mut Upload) -> Upload {
-    row.revision += 1;
-    row.clone()
+    row.saved_next()
 }
 
 fn open(dir: &Path) -> SledStore {
@@ -299,12 +298,12 @@ async fn only_an_init_that_is_known_never_to_have_left_gives_its_slot_back() {
     let mut row = upload("lena", 10);
     store.submit(row.clone()).await.expect("submitted");
     let wall = |second: u64| Timestamp(1_000_000 + second * 1000);
-    let unsent = || CallError::Unsent("refused".into());
-    let no_token = || CallError::Token("log in again".into());
-    let untrusted = || CallError::Untrusted("unknown issuer".into());
-    let lost = || CallError::Lost("reset".into());
+    let unsent = || Failure::NotSent("refused".into());
+    let no_token = || Failure::Token("log in again".into());
+    let untrusted = || Failure::Untrusted("unknown issuer".into());
+    let lost = || Failure::Lost("reset".into());
     // Each with the slots that are taken after it.
-    let rows: [(bool, Option<CallError>, usize); 9] = [
+    let rows: [(bool, Option<Failure>, usize); 9] = [
         (true, Some(unsent()), 0),
         (true, Some(lost()), 1),
         // No init was begun for this one: the lost one may have arrived all the same.
@@ -323,7 +322,7 @@ async fn only_an_init_that_is_known_never_to_have_left_gives_its_slot_back() {
             ..Now::read()
         };
         if begun {
-            row.intend(None, now);
+            row.apply(Reply::Intended(None), now, 0);
             let granted = store.begin(next(&mut row), now.wall).await;
             assert_eq!(granted.expect("asked"), Grant::Granted, "{second}");
         }

@@ -115,7 +115,7 @@ fn an_account_at_its_limit_of_inits_is_waited_for_twice_and_then_the_run_ends() 
         let mut upload = queued();
         for (round, wants) in [(1, "wait"), (2, "wait"), (3, "stop")] {
             let second = round * 100;
-            upload.intend(Some(identity()), at(second));
+            upload.apply(Reply::Intended(Some(identity())), at(second), 0);
             let reply = Reply::Init(Err(refusal(http_status, code)));
             upload.apply(reply, at(second), 0);
             assert_eq!(next(&upload, second), wants, "{code}, {round}");
@@ -133,8 +133,8 @@ fn a_lost_init_is_recorded_and_waits_as_long_as_one_that_has_failed_before() {
     let mut upload = queued();
     for lost_before in 0..3 {
         let second = u64::from(lost_before) * 100;
-        upload.intend(Some(identity()), at(second));
-        let lost = Reply::Init(Err(CallError::Lost("reset".into())));
+        upload.apply(Reply::Intended(Some(identity())), at(second), 0);
+        let lost = Reply::Init(Err(Failure::Lost("reset".into())));
         assert!(upload.apply(lost, at(second), RANDOM).save);
         if lost_before < 2 {
             let expected = backoff(lost_before + 2, RANDOM);
@@ -159,14 +159,8 @@ fn an_upload_host_that_stays_busy_is_waited_for_five_times() {
 #[test]
 fn a_host_that_says_when_to_come_back_is_not_asked_before() {
     let told = |http_status| {
-        Reply::Put(
-            Ok(PutAnswer {
-                http_status,
-                progress: None,
-                retry_after: Some(Duration::from_secs(7)),
-            }),
-            None,
-        )
+        let wait = Some(Duration::from_secs(7));
+        Reply::Put(answers::put(http_status, None, wait, false), None)
     };
     for http_status in [429, 408, 500, 503] {
         let mut upload = uploading(2);
@@ -222,13 +216,8 @@ fn why_a_session_was_lost_is_told_as_what_it_was() {
 fn a_failure_that_can_be_cured_is_recorded_before_the_run_ends() {
     let mut upload = sealed();
     upload.apply(put(201, None), at(3), 0);
-    let failed = StatusData {
-        status: "FAILED".into(),
-        fail_reason: Some("auth_removed".into()),
-        uploaded_bytes: None,
-        downloaded_bytes: None,
-    };
-    assert!(upload.apply(Reply::Status(Ok(failed)), at(4), 0).save);
+    let failed = report("FAILED", None, Some("auth_removed"));
+    assert!(upload.apply(failed, at(4), 0).save);
 }
 
 /// Sealed, and its last chunk answered 416.
@@ -387,7 +376,7 @@ fn an_init_that_lacks_a_token_for_now_is_tried_until_patience_ends_and_one_that_
                 true => TokenError::temporary("the endpoint answered 503"),
                 false => "log in again".into(),
             };
-            let reply = Reply::Init(Err(CallError::Token(error)));
+            let reply = Reply::Init(Err(Failure::Token(error)));
             assert!(upload.apply(reply, at(second), 0).save);
             assert_eq!(upload.state.name(), "queued");
             let ends = second == 600 || !temporary;
@@ -405,10 +394,10 @@ fn an_init_that_lacks_a_token_for_now_is_tried_until_patience_ends_and_one_that_
 
 #[test]
 fn a_status_that_is_not_answered_is_asked_for_so_long_and_an_answer_begins_that_anew() {
-    let errors: [fn() -> CallError; 4] = [
-        || CallError::Lost("timeout".into()),
-        || CallError::Unsent("refused".into()),
-        || CallError::Token(TokenError::temporary("503")),
+    let errors: [fn() -> Failure; 4] = [
+        || Failure::Lost("timeout".into()),
+        || Failure::NotSent("refused".into()),
+        || Failure::Token(TokenError::temporary("503")),
         || refusal(500, "internal_error"),
     ];
     for error in errors {
@@ -455,12 +444,12 @@ fn an_outage_of_nine_minutes_in_mid_upload_costs_neither_the_run_nor_the_session
         match upload.step(at(second)) {
             Step::Wait(wait) => second += wait.as_secs() + 1,
             Step::Ask => drop(upload.apply(
-                Reply::Status(Err(CallError::Unsent("unreachable".into()))),
+                Reply::Status(Err(Failure::NotSent("unreachable".into()))),
                 at(second),
                 0,
             )),
             Step::Put(_) => drop(upload.apply(
-                Reply::Put(Err(CallError::Unsent("unreachable".into())), None),
+                Reply::Put(Err(Failure::NotSent("unreachable".into())), None),
                 at(second),
                 0,
             )),

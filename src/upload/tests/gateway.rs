@@ -162,14 +162,7 @@ fn a_sealed_upload_of_which_nothing_is_told_after_its_hour_is_unknown_and_not_as
 
 #[test]
 fn a_reason_to_fail_that_stands_beside_a_video_in_work_is_told_once() {
-    let remark = |reason: Option<&str>| {
-        Reply::Status(Ok(StatusData {
-            status: "PROCESSING_UPLOAD".into(),
-            fail_reason: reason.map(str::to_owned),
-            uploaded_bytes: None,
-            downloaded_bytes: None,
-        }))
-    };
+    let remark = |reason| report("PROCESSING_UPLOAD", None, reason);
     let mut upload = sealed();
     upload.apply(put(201, None), at(3), 0);
     let mut told = Vec::new();

@@ -18,20 +18,21 @@ fn queued() -> Upload {
 
 fn intended() -> Upload {
     let mut upload = queued();
-    upload.intend(None, at(0));
+    upload.apply(Reply::Intended(None), at(0), 0);
     upload
 }
 
 fn taken() -> Reply {
-    Reply::Init(Ok(InitData {
+    Reply::Init(Ok(Opened {
         publish_id: "v_inbox_url~v2.1".into(),
         upload_url: None,
     }))
 }
 
 fn fetched(bytes: u64) -> Reply {
-    Reply::Status(Ok(StatusData {
-        status: "PROCESSING_DOWNLOAD".into(),
+    Reply::Status(Ok(Report {
+        stage: json::stage("PROCESSING_DOWNLOAD"),
+        word: "PROCESSING_DOWNLOAD".into(),
         fail_reason: None,
         uploaded_bytes: None,
         downloaded_bytes: Some(bytes),
@@ -39,18 +40,13 @@ fn fetched(bytes: u64) -> Reply {
 }
 
 fn failed(reason: &str) -> Reply {
-    Reply::Status(Ok(StatusData {
-        status: "FAILED".into(),
-        fail_reason: Some(reason.into()),
-        uploaded_bytes: None,
-        downloaded_bytes: None,
-    }))
+    report("FAILED", None, Some(reason))
 }
 
 #[test]
 fn a_pull_that_may_have_been_taken_is_never_asked_for_again() {
     for lost in [
-        CallError::Lost("reset".into()),
+        Failure::Lost("reset".into()),
         refusal(500, "internal_error"),
         refusal(502, "http_502"),
         refusal(408, "http_408"),
@@ -67,7 +63,7 @@ fn a_pull_that_may_have_been_taken_is_never_asked_for_again() {
 #[test]
 fn a_refusal_or_a_connection_never_made_leaves_a_pull_free_to_try() {
     for (error, wants) in [
-        (CallError::Unsent("refused".into()), "wait"),
+        (Failure::NotSent("refused".into()), "wait"),
         (refusal(429, "rate_limit_exceeded"), "wait"),
         (refusal(403, "url_ownership_unverified"), "stop"),
         (refusal(400, "invalid_params"), "stop"),

@@ -38,7 +38,7 @@ fn status_reply(pick: u8) -> Reply {
         0..24 => working(bytes(pick)),
         24 => Reply::Status(Err(refusal(401, "access_token_invalid"))),
         25 => Reply::Status(Err(refusal(400, "invalid_publish_id"))),
-        26..30 => Reply::Status(Err(CallError::Lost("timeout".into()))),
+        26..30 => Reply::Status(Err(Failure::Lost("timeout".into()))),
         30 => Reply::Status(Err(refusal(429, "rate_limit_exceeded"))),
         31 => status("FAILED", None),
         32 => status("SEND_TO_USER_INBOX", None),
@@ -77,13 +77,13 @@ proptest! {
                     // A sealed upload may be complete; only its stated end, or a stated standstill, allows another.
                     inits += 1;
                     sealed = false;
-                    upload.intend(Some(identity()), at(second));
-                    if pick < 4 { Reply::Init(Err(CallError::Lost("timeout".into()))) } else { Reply::Init(Ok(session())) }
+                    upload.apply(Reply::Intended(Some(identity())), at(second), 0);
+                    if pick < 4 { Reply::Init(Err(Failure::Lost("timeout".into()))) } else { Reply::Init(Ok(session())) }
                 }
                 Step::Put(chunk) => {
                     prop_assert_eq!(chunk.range().start, upload.confirmed_bytes(), "only the chunk that is due");
                     if chunk.is_last() {
-                        upload.seal(Some([7; 32]), at(second));
+                        upload.apply(Reply::Sealed(Some([7; 32])), at(second), 0);
                         sealed = true;
                     }
                     put_reply(pick)

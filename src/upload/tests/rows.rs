@@ -29,25 +29,19 @@ fn a_name_that_is_not_utf8_survives_the_journal() {
 /// Each state an upload of a file can be in, by name.
 fn in_each_state() -> Vec<Upload> {
     let mut intent = queued();
-    intent.intend(Some(identity()), at(0));
+    intent.apply(Reply::Intended(Some(identity())), at(0), 0);
     let mut processing = sealed();
     processing.apply(put(201, None), at(3), 0);
     let ended = |word, reason: Option<&str>| {
         let mut upload = processing.clone();
-        let status = StatusData {
-            status: word,
-            fail_reason: reason.map(str::to_owned),
-            uploaded_bytes: None,
-            downloaded_bytes: None,
-        };
-        upload.apply(Reply::Status(Ok(status)), at(4), 0);
+        upload.apply(report(word, None, reason), at(4), 0);
         upload
     };
-    let delivered = ended("SEND_TO_USER_INBOX".into(), None);
-    let published = ended("PUBLISH_COMPLETE".into(), None);
-    let failed = ended("FAILED".into(), Some("file_format_check_failed"));
+    let delivered = ended("SEND_TO_USER_INBOX", None);
+    let published = ended("PUBLISH_COMPLETE", None);
+    let failed = ended("FAILED", Some("file_format_check_failed"));
     let mut given_up = uploading(2);
-    given_up.give_up("it was edited", at(5));
+    given_up.apply(Reply::Changed("it was edited".into()), at(5), 0);
     let mut parked = sealed();
     parked.park("the journal was lost", at(6).wall);
     vec![
@@ -114,7 +108,7 @@ fn a_note_of_a_seal_says_less_than_the_row_that_went_on_and_more_than_one_that_w
         *publish_id = Some("v_inbox_file~v2.2".into());
     }
     let mut given_up = uploading(2);
-    given_up.give_up("it was edited", at(5));
+    given_up.apply(Reply::Changed("it was edited".into()), at(5), 0);
     let mut pull = queued();
     pull.origin = Origin::Url {
         url: "https://media.example/clip.mp4".into(),
@@ -168,14 +162,7 @@ fn a_row_read_back_is_still_about_its_own_file() {
     let mut first = uploading(0);
     let mut running = Running::default();
     running.update(b"the first chunk");
-    let told = Reply::Put(
-        Ok(PutAnswer {
-            http_status: 206,
-            progress: None,
-            retry_after: None,
-        }),
-        Some(running),
-    );
+    let told = Reply::Put(answers::put(206, None, None, false), Some(running));
     first.apply(told, at(1), 0);
     let upload = read_back(&first);
     assert_eq!((&*upload.name(), upload.url()), ("clip.mp4", None));

@@ -81,23 +81,35 @@ fn a_url_lives_from_the_moment_it_is_issued() {
 fn a_rate_follows_the_link_as_it_is_now() {
     let mut upload = uploading(0);
     assert_eq!(upload.rate(), None);
-    upload.note_pace(10_000_000, Duration::from_millis(50));
+    upload.apply(
+        Reply::Paced(10_000_000, Duration::from_millis(50)),
+        at(0),
+        0,
+    );
     assert_eq!(upload.rate(), None, "too short to measure anything");
 
     let mut upload = uploading(0);
-    upload.note_pace(1_000_000, Duration::from_millis(100));
+    upload.apply(
+        Reply::Paced(1_000_000, Duration::from_millis(100)),
+        at(0),
+        0,
+    );
     assert_eq!(upload.rate(), Some(10_000_000));
 
     let mut upload = uploading(0);
-    upload.note_pace(10_000_000, Duration::from_secs(10));
-    upload.note_pace(10_000_000, Duration::from_secs(1));
+    upload.apply(Reply::Paced(10_000_000, Duration::from_secs(10)), at(0), 0);
+    upload.apply(Reply::Paced(10_000_000, Duration::from_secs(1)), at(0), 0);
     assert_eq!(upload.rate(), Some(2_058_823), "17.5 MB in 8.5 s");
 }
 
 #[test]
 fn a_link_too_slow_for_its_hour_is_told_with_the_first_chunk_and_once_a_session() {
     let mut upload = uploading(0);
-    upload.note_pace(10_000_000, Duration::from_secs(1000));
+    upload.apply(
+        Reply::Paced(10_000_000, Duration::from_secs(1000)),
+        at(0),
+        0,
+    );
     upload.apply(put(206, None), at(1000), 0);
     let told = upload
         .foresee(at(1000))
@@ -113,12 +125,12 @@ fn a_link_too_slow_for_its_hour_is_told_with_the_first_chunk_and_once_a_session(
         at(3600),
         0,
     );
-    upload.intend(Some(identity()), at(3600));
+    upload.apply(Reply::Intended(Some(identity())), at(3600), 0);
     upload.apply(Reply::Init(Ok(session())), at(3600), 0);
     assert!(upload.foresee(at(3600)).is_some(), "another session");
 
     let mut fast = uploading(0);
-    fast.note_pace(10_000_000, Duration::from_secs(1));
+    fast.apply(Reply::Paced(10_000_000, Duration::from_secs(1)), at(0), 0);
     fast.apply(put(206, None), at(1), 0);
     assert_eq!(fast.foresee(at(1)), None);
 }
@@ -127,7 +139,7 @@ fn a_link_too_slow_for_its_hour_is_told_with_the_first_chunk_and_once_a_session(
 fn no_chunk_is_started_that_cannot_be_there_before_its_url_dies() {
     let mut upload = uploading(3);
     // 10 MB in 100 s.
-    upload.note_pace(10_000_000, Duration::from_secs(100));
+    upload.apply(Reply::Paced(10_000_000, Duration::from_secs(100)), at(0), 0);
     assert_eq!(next(&upload, 3499), "put");
     assert_eq!(next(&upload, 3501), "expire");
     upload.apply(
@@ -144,7 +156,7 @@ fn no_chunk_is_started_that_cannot_be_there_before_its_url_dies() {
 
     let mut unknown = uploading(3);
     assert_eq!(next(&unknown, 3599), "put", "nothing is measured yet");
-    unknown.note_pace(10_000_000, Duration::from_millis(1));
+    unknown.apply(Reply::Paced(10_000_000, Duration::from_millis(1)), at(0), 0);
     assert_eq!(next(&unknown, 3599), "put", "nothing that counts");
 }
 
@@ -156,12 +168,16 @@ fn a_link_that_never_makes_it_costs_three_sessions_and_then_says_so() {
         match upload.step(at(second)) {
             Step::Init => {
                 inits += 1;
-                upload.intend(Some(identity()), at(second));
+                upload.apply(Reply::Intended(Some(identity())), at(second), 0);
                 upload.apply(Reply::Init(Ok(session())), at(second), 0);
             }
             Step::Put(chunk) => {
                 second += 1000;
-                upload.note_pace(chunk.size(), Duration::from_secs(1000));
+                upload.apply(
+                    Reply::Paced(chunk.size(), Duration::from_secs(1000)),
+                    at(0),
+                    0,
+                );
                 upload.apply(put(206, None), at(second), 0);
             }
             Step::Expire(why) => {

@@ -186,7 +186,7 @@ async fn a_pull_that_was_asked_for_is_not_asked_for_again_by_a_database_that_is_
         {
             let store = open(dir.path());
             store.submit(row.clone()).await.expect("submitted");
-            row.intend(None, Now::read());
+            row.apply(Reply::Intended(None), Now::read(), 0);
             let granted = store.begin(next(&mut row), row.updated).await;
             assert_eq!(granted.expect("asked"), Grant::Granted);
             if taken {
@@ -212,7 +212,7 @@ async fn a_pull_is_not_asked_for_again_by_a_database_that_was_set_back_behind_it
     store.submit(row.clone()).await.expect("submitted");
     drop(store);
     // Its init is about to leave; of the database nothing newer than this is left.
-    row.intend(None, Now::read());
+    row.apply(Reply::Intended(None), Now::read(), 0);
     Sealed::of(dir.path()).note(&next(&mut row)).expect("noted");
     assert_eq!(
         listed_when_opened(dir.path()),

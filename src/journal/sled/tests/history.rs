@@ -243,7 +243,7 @@ async fn an_upload_that_ends_twice_is_known_by_its_last_end() {
     let mut row = upload("lena", 10);
     let store = open(dir.path());
     store.submit(row.clone()).await.expect("submitted");
-    row.park("nobody knows", Timestamp(5));
+    row = row.as_unknown("nobody knows", Timestamp(5));
     store.save(next(&mut row), None).await.expect("saved");
     let mut again = store
         .claim(row.key.clone(), row.id.clone())

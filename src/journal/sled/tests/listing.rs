@@ -63,7 +63,7 @@ async fn each_new_state_is_listed_at_once_and_after_a_kill_at_any_moment() {
     };
     store.submit(row.clone()).await.expect("submitted");
     check("queued");
-    row.intend(None, Now::read());
+    row.apply(Reply::Intended(None), Now::read(), 0);
     store
         .begin(next(&mut row), Timestamp(1))
         .await

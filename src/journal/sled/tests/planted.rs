@@ -10,7 +10,7 @@ async fn live(dir: &Path, row: &Upload) -> Result<(), Error> {
     let store = SledStore::open(dir, "test")?;
     let mut row = row.clone();
     store.submit(row.clone()).await?;
-    row.intend(None, Now::read());
+    row.apply(Reply::Intended(None), Now::read(), 0);
     store.begin(next(&mut row), Timestamp(1)).await?;
     database::suspect(&dir.join("journal")).map_err(not_noted)?;
     store.save(delivered(row, 5), None).await

@@ -95,7 +95,7 @@ async fn the_index_of_many_files_of_one_size_finds_what_reading_all_of_them_woul
                 row = known;
                 row.sha256 = random.bool().then(|| digest(number));
                 match random.u8(0..4) {
-                    0 => row.give_up("it changed", Now::read()),
+                    0 => drop(row.apply(Reply::Changed("it changed".into()), Now::read(), 0)),
                     1 => row = delivered(row, number),
                     _ => {}
                 }

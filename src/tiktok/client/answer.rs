@@ -6,7 +6,8 @@ use flate2::read::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use super::{innermost, text};
-use crate::wire::{self, CallError};
+use crate::answer::Failure;
+use crate::tiktok::answers;
 
 /// Longest body that is read, in bytes; the service's have a few hundred.
 const LONGEST: usize = 64 * 1024;
@@ -16,7 +17,7 @@ pub(super) struct Arrived {
     pub(super) body: Vec<u8>,
     /// Why it did not come to its end: what is there may be whole all the same, as some servers end a connection without
     /// saying so.
-    pub(super) broke_off: Option<CallError>,
+    pub(super) broke_off: Option<Failure>,
 }
 
 pub(super) async fn drain(mut answer: reqwest::Response) -> Arrived {
@@ -60,16 +61,16 @@ const UNTRUSTED: &str = "invalid peer certificate";
 const PROXY_ASKS: &str = "proxy authorization required";
 
 /// Whether the request can have reached anybody. The text is the innermost cause, which holds no URL.
-pub(super) fn unanswered(error: reqwest::Error) -> CallError {
+pub(super) fn unanswered(error: reqwest::Error) -> Failure {
     let connect = error.is_connect() || error.is_builder();
     let text = innermost(&error.without_url());
     if connect && text.starts_with(UNTRUSTED) {
-        CallError::Untrusted(text)
+        Failure::Untrusted(text)
     } else if connect && text.ends_with(PROXY_ASKS) {
-        CallError::Refused(wire::without_words(407))
+        Failure::Refused(answers::without_words(407))
     } else if connect {
-        CallError::Unsent(text)
+        Failure::NotSent(text)
     } else {
-        CallError::Lost(text)
+        Failure::Lost(text)
     }
 }

@@ -6,7 +6,7 @@ use http::Uri;
 use url::Url;
 
 use crate::error::Error;
-use crate::host::is_loopback;
+use crate::tiktok::hosts::is_loopback;
 
 /// The variable that names a proxy for calls to `base`, if one does. Fails where that proxy cannot be used: the HTTP client
 /// would silently go without it, past a proxy that may be there for a reason.

@@ -18,7 +18,7 @@ use crate::clock;
 use crate::event::Tally;
 use crate::killpoint::reach;
 use crate::ledger::Running;
-use crate::throttle::Throttle;
+use crate::tiktok::throttle::Throttle;
 
 /// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
 pub(crate) const WITHHELD: u64 = 64 * 1024;

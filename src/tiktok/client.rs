@@ -1,4 +1,4 @@
-//! The calls of the API, one method each; chunks in `put`, a look at a URL in `look`. No retries and no offsets: what an answer means is decided elsewhere.
+//! The calls of the API, one method each; chunks in `put`, a look at a URL in `preflight`. No retries and no offsets: what an answer means is decided elsewhere.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,21 +10,19 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use serde::Serialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
 use url::Url;
 
+use crate::answer::{Call, Failure, Opened, Report};
 use crate::error::Error;
-use crate::host::{HostPolicy, is_loopback};
 use crate::retry::Waits;
 use crate::secret::{Redactor, Secret};
-use crate::wire::{
-    self, Call, CallError, InitData, InitRequest, PublishId, SourceInfo, StatusData, UserData,
-};
-use crate::wirelog::WireLog;
+use crate::tiktok::hosts::{HostPolicy, is_loopback};
+use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
+use crate::tiktok::wire_log::WireLog;
 
 mod answer;
 mod log;
-mod look;
+mod preflight;
 mod proxy;
 mod put;
 
@@ -128,18 +126,19 @@ impl Client {
         &self,
         token: &Secret,
         source: &SourceInfo,
-    ) -> Result<InitData, CallError> {
+    ) -> Result<Opened, Failure> {
         let request = InitRequest {
             source_info: source,
         };
         if let SourceInfo::PullFromUrl { video_url } = source {
             self.redactor.learn_query(video_url);
         }
-        let mut data: InitData = self.call(Call::Init, INBOX_INIT, token, &request).await?;
+        let answered = self.call(Call::Init, INBOX_INIT, token, &request, json::opened);
+        let mut data = answered.await?;
         match (source, &data.upload_url) {
             (SourceInfo::PullFromUrl { .. }, _) => data.upload_url = None,
             (SourceInfo::FileUpload { .. }, None) => {
-                return Err(CallError::Lost("an answer without an upload_url".into()));
+                return Err(Failure::Lost("an answer without an upload_url".into()));
             }
             (SourceInfo::FileUpload { .. }, Some(upload_url)) => {
                 self.check_host(upload_url)?;
@@ -149,52 +148,51 @@ impl Client {
     }
 
     /// The URL for the chunks, if bytes may go there.
-    fn check_host(&self, upload_url: &Secret) -> Result<Url, CallError> {
+    fn check_host(&self, upload_url: &Secret) -> Result<Url, Failure> {
         self.redactor.learn_url(upload_url);
         let checked = self.hosts.check(upload_url.expose());
-        checked.map_err(|reason| CallError::Host(self.redactor.redact(&reason)))
+        checked.map_err(|reason| Failure::Host(self.redactor.redact(&reason)))
     }
 
     /// Asks how far an upload is.
-    pub(crate) async fn status(
-        &self,
-        token: &Secret,
-        publish_id: &str,
-    ) -> Result<StatusData, CallError> {
+    pub(crate) async fn status(&self, token: &Secret, publish_id: &str) -> Result<Report, Failure> {
         let request = PublishId { publish_id };
-        self.call(Call::Status, STATUS_FETCH, token, &request).await
+        self.call(Call::Status, STATUS_FETCH, token, &request, json::report)
+            .await
     }
 
     /// Asks for the end of a pull that is under way.
-    pub(crate) async fn cancel(&self, token: &Secret, publish_id: &str) -> Result<(), CallError> {
+    pub(crate) async fn cancel(&self, token: &Secret, publish_id: &str) -> Result<(), Failure> {
         let request = PublishId { publish_id };
-        self.call(Call::Cancel, CANCEL, token, &request)
+        self.call(Call::Cancel, CANCEL, token, &request, json::done)
             .await
-            .map(|_: IgnoredAny| ())
     }
 
     /// Asks for the open_id of the token's creator, which is the same in each of the app's tokens of that creator. Needs the
     /// scope user.info.basic. Source: Get User Info.
-    pub(crate) async fn creator(&self, token: &Secret) -> Result<String, CallError> {
-        let UserData { user } = self.call(Call::Creator, USER_INFO, token, &()).await?;
-        match self.redactor.has_credential(&user.open_id) {
-            true => Err(CallError::Lost("an open_id that is a secret".into())),
-            false => Ok(user.open_id),
+    pub(crate) async fn creator(&self, token: &Secret) -> Result<String, Failure> {
+        let open_id = self
+            .call(Call::Creator, USER_INFO, token, &(), json::open_id)
+            .await?;
+        match self.redactor.has_credential(&open_id) {
+            true => Err(Failure::Lost("an open_id that is a secret".into())),
+            false => Ok(open_id),
         }
     }
 
-    async fn call<T: DeserializeOwned>(
+    async fn call<T>(
         &self,
         call: Call,
         path: &str,
         token: &Secret,
         request: &impl Serialize,
-    ) -> Result<T, CallError> {
+        read: impl Fn(&Body<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let base = self.hosts.base().as_str().trim_end_matches('/');
         let bearer = bearer(token)?;
         self.redactor.learn_token(token);
         let body =
-            serde_json::to_vec(request).map_err(|error| CallError::Unsent(error.to_string()))?;
+            serde_json::to_vec(request).map_err(|error| Failure::NotSent(error.to_string()))?;
         let started = Instant::now();
         let exchange = async {
             let to = format!("{base}{path}");
@@ -216,7 +214,7 @@ impl Client {
         };
         let answered = match tokio::time::timeout(self.waits.call, exchange).await {
             Ok(answered) => answered,
-            Err(_) => Err(CallError::Lost(format!(
+            Err(_) => Err(Failure::Lost(format!(
                 "none within {} s",
                 self.waits.call.as_secs()
             ))),
@@ -224,10 +222,15 @@ impl Client {
         let (answer, result) = match answered {
             Ok((status, headers, arrived)) => {
                 let Arrived { body, broke_off } = arrived.decoded(&headers);
-                let read = wire::read(status, retry_after(&headers), &body, &self.redactor);
+                let read = read(&Body {
+                    http_status: status,
+                    retry_after: retry_after(&headers),
+                    bytes: &body,
+                    redactor: &self.redactor,
+                });
                 // An answer that is whole is used, however its connection ended.
                 let read = read.map_err(|error| match (error, broke_off) {
-                    (CallError::Lost(_), Some(broke_off)) => broke_off,
+                    (Failure::Lost(_), Some(broke_off)) => broke_off,
                     (error, _) => error,
                 });
                 // Who a creator is concerns no open question.
@@ -245,10 +248,10 @@ impl Client {
     }
 
     /// Why a request got no answer. A connection that is not made may be the fault of a proxy.
-    fn unanswered(&self, error: reqwest::Error) -> CallError {
+    fn unanswered(&self, error: reqwest::Error) -> Failure {
         match (unanswered(error), self.proxy) {
-            (CallError::Unsent(text), Some(name)) => {
-                CallError::Unsent(format!("{text} (the variable {name} names a proxy)"))
+            (Failure::NotSent(text), Some(name)) => {
+                Failure::NotSent(format!("{text} (the variable {name} names a proxy)"))
             }
             (error, _) => error,
         }
@@ -298,15 +301,15 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    wire::retry_after(&text(headers, &RETRY_AFTER)?, SystemTime::now())
+    json::retry_after(&text(headers, &RETRY_AFTER)?, SystemTime::now())
 }
 
 /// The header of a call that `token` allows. Tokens are made of printable ASCII, without spaces (RFC 6750).
-fn bearer(token: &Secret) -> Result<HeaderValue, CallError> {
+fn bearer(token: &Secret) -> Result<HeaderValue, Failure> {
     let is_token = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
     let header = is_token.then(|| HeaderValue::from_str(&format!("Bearer {}", token.expose())));
     let Some(Ok(mut header)) = header else {
-        return Err(CallError::Token(
+        return Err(Failure::Token(
             "No access token: the one given has a line break, a space or another character that no token has. Give the token alone, on one line."
                 .into(),
         ));

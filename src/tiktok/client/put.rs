@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::log::Seen;
 use super::{Client, drain, retry_after, text};
-use crate::body::{Body, Meter, Piece};
+use crate::answer::{Call, Failure, Put};
 use crate::killpoint::reach;
 use crate::plan::Chunk;
 use crate::retry::Waits;
 use crate::secret::Secret;
-use crate::wire::{self, Call, CallError, PutAnswer};
+use crate::tiktok::body::{Body, Meter, Piece};
+use crate::tiktok::{answers, json};
 
 impl Client {
     /// Sends one chunk. Ends with an answer, or when the socket took no byte, or no answer came, for too long.
@@ -25,7 +26,7 @@ impl Client {
         content_type: &str,
         chunk: Chunk,
         body: Body<S>,
-    ) -> Result<PutAnswer, CallError>
+    ) -> Result<Put, Failure>
     where
         S: Stream<Item = std::io::Result<Piece>> + Send + Sync + Unpin + 'static,
     {
@@ -53,17 +54,14 @@ impl Client {
         };
         let answered = tokio::select! {
             answered = exchange => answered,
-            dead = watch(&meter, self.waits, chunk.size()) => Err(CallError::Lost(dead)),
+            dead = watch(&meter, self.waits, chunk.size()) => Err(Failure::Lost(dead)),
         };
         let (answer, result) = match answered {
             Ok((status, headers, body)) => {
                 let result = self.put_answered(status, &headers, chunk, &meter);
                 (Some(Seen::new(status, headers, body)), result)
             }
-            Err(error) => (
-                None,
-                Err(meter.take_fault().map_or(error, CallError::Source)),
-            ),
+            Err(error) => (None, Err(meter.take_fault().map_or(error, Failure::Source))),
         };
         let request =
             json!({ "content_range": chunk.content_range(), "content_type": content_type });
@@ -77,20 +75,19 @@ impl Client {
         headers: &HeaderMap,
         chunk: Chunk,
         meter: &Meter,
-    ) -> Result<PutAnswer, CallError> {
+    ) -> Result<Put, Failure> {
         match http_status {
-            200..300 if !meter.is_all_taken() => Err(CallError::Lost(
+            200..300 if !meter.is_all_taken() => Err(Failure::Lost(
                 "success was claimed before all bytes were sent".into(),
             )),
-            400 if meter.longest_gap() >= self.waits.standstill => Err(CallError::Lost(
+            400 if meter.longest_gap() >= self.waits.standstill => Err(Failure::Lost(
                 "it was refused after the line had stood still".into(),
             )),
-            _ => Ok(PutAnswer {
-                http_status,
-                progress: text(headers, &CONTENT_RANGE)
-                    .and_then(|header| wire::progress(&header, chunk.video_size())),
-                retry_after: retry_after(headers),
-            }),
+            _ => {
+                let range = text(headers, &CONTENT_RANGE);
+                let progress = range.and_then(|range| json::progress(&range, chunk.video_size()));
+                answers::put(http_status, progress, retry_after(headers), chunk.is_last())
+            }
         }
     }
 }

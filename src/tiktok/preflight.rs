@@ -7,10 +7,10 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::error::Error;
-use crate::host::is_loopback;
 use crate::plan::{Limits, PlanError};
 use crate::secret::Secret;
 use crate::source::{Container, Unfit, check_start};
+use crate::tiktok::hosts::is_loopback;
 
 /// A URL that the service may be asked to fetch. Its query is a secret: signed URLs carry their signature there.
 #[derive(Clone)]

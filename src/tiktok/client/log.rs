@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Client;
+use crate::answer::{Call, Failure};
 use crate::clock::rfc3339;
-use crate::remote::without_query;
 use crate::secret::{Redactor, Secret};
-use crate::wire::{Call, CallError};
-use crate::wirelog::Written;
+use crate::tiktok::preflight::without_query;
+use crate::tiktok::wire_log::Written;
 
 /// Bytes of an answer's body that are logged.
 const MOST_BODY: usize = 4 * 1024;
@@ -74,7 +74,7 @@ impl Client {
         request: Value,
         answer: Option<&Seen>,
         started: Instant,
-        result: &Result<T, CallError>,
+        result: &Result<T, Failure>,
     ) {
         let elapsed = started.elapsed();
         tracing::debug!(
@@ -87,14 +87,14 @@ impl Client {
             return;
         };
         let error = result.as_ref().err().map(|error| match error {
-            CallError::Refused(error) => {
+            Failure::Refused(error) => {
                 json!({ "code": error.code, "message": error.message, "log_id": error.log_id })
             }
             error => json!({ "unanswered": self.redactor.redact(&error.to_string()) }),
         });
         let body = answer.filter(|answer| !answer.body.is_empty());
         // What was not understood may hold an upload URL that nobody knows.
-        let strange = call == Call::Init && matches!(result, Err(CallError::Lost(_)));
+        let strange = call == Call::Init && matches!(result, Err(Failure::Lost(_)));
         let body = body.map(|answer| shown_body(&answer.body, &self.redactor, strange));
         let publish_id = self.subject.publish_id.clone();
         let publish_id = publish_id

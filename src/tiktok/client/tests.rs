@@ -11,10 +11,10 @@ use futures::Stream;
 use socket2::{Domain, Socket, Type};
 
 use super::*;
-use crate::body::{Body, Piece};
+use crate::answer::{Put, Said};
 use crate::plan::{Limits, Plan};
-use crate::throttle::Throttle;
-use crate::wire::PutAnswer;
+use crate::tiktok::body::{Body, Piece};
+use crate::tiktok::throttle::Throttle;
 
 const SCALE: u32 = 20;
 const CHUNK: u64 = 3_200_000;
@@ -67,12 +67,7 @@ fn body(len: u64) -> Body<impl Stream<Item = std::io::Result<Piece>> + Send + Sy
 }
 
 /// Sends a video of one chunk there.
-async fn send<S>(
-    client: &Client,
-    base: &str,
-    len: u64,
-    body: Body<S>,
-) -> Result<PutAnswer, CallError>
+async fn send<S>(client: &Client, base: &str, len: u64, body: Body<S>) -> Result<Put, Failure>
 where
     S: Stream<Item = std::io::Result<Piece>> + Send + Sync + Unpin + 'static,
 {
@@ -83,11 +78,11 @@ where
 }
 
 /// Sends one chunk there.
-async fn put(base: &str) -> Result<PutAnswer, CallError> {
+async fn put(base: &str) -> Result<Put, Failure> {
     send(&client(base), base, CHUNK, body(CHUNK)).await
 }
 
-async fn ask(base: &str) -> CallError {
+async fn ask(base: &str) -> Failure {
     let client = client(base);
     let token = Secret::new("act.lena.1");
     let asked = tokio::time::timeout(HANGS, client.status(&token, "v~1")).await;
@@ -142,16 +137,16 @@ async fn a_host_that_takes_no_connection_is_given_up_and_nothing_was_sent() {
         full.push(stream);
     }
     let error = put(&format!("http://{address}")).await.expect_err("full");
-    assert!(matches!(error, CallError::Unsent(_)), "{error}");
+    assert!(matches!(error, Failure::NotSent(_)), "{error}");
     let error = ask(&format!("http://{address}")).await;
-    assert!(matches!(error, CallError::Unsent(_)), "{error}");
+    assert!(matches!(error, Failure::NotSent(_)), "{error}");
 }
 
 #[tokio::test]
 async fn a_host_that_never_speaks_tls_is_given_up_and_nothing_was_sent() {
     let base = server(None, hold).replace("http:", "https:");
     let error = put(&base).await.expect_err("no TLS");
-    assert!(matches!(error, CallError::Unsent(_)), "{error}");
+    assert!(matches!(error, Failure::NotSent(_)), "{error}");
 }
 
 #[tokio::test]
@@ -161,7 +156,7 @@ async fn a_host_that_stops_reading_is_given_up() {
         hold(stream);
     });
     let error = put(&base).await.expect_err("stalled");
-    assert!(matches!(error, CallError::Lost(_)), "{error}");
+    assert!(matches!(error, Failure::Lost(_)), "{error}");
 }
 
 #[tokio::test]
@@ -176,7 +171,7 @@ async fn a_host_that_takes_everything_and_never_answers_is_given_up() {
     });
     let error = put(&base).await.expect_err("silent");
     assert!(
-        matches!(&error, CallError::Lost(reason) if reason.contains("after the last byte")),
+        matches!(&error, Failure::Lost(reason) if reason.contains("after the last byte")),
         "{error}"
     );
 }
@@ -197,13 +192,13 @@ async fn a_refusal_of_a_body_that_stood_still_is_the_lines_fault_and_no_end_of_t
     let error = put(&refuses_after(waits().standstill * 3)).await;
     let error = error.expect_err("the service gave the body up");
     assert!(
-        matches!(&error, CallError::Lost(reason) if reason.contains("stood still")),
+        matches!(&error, Failure::Lost(reason) if reason.contains("stood still")),
         "{error}"
     );
     let answer = put(&refuses_after(Duration::ZERO)).await;
-    assert_eq!(
-        answer.expect("at once").http_status,
-        400,
+    let error = answer.expect_err("at once");
+    assert!(
+        matches!(&error, Failure::Refused(refusal) if refusal.http_status == 400),
         "is about the request"
     );
 }
@@ -215,7 +210,7 @@ async fn an_api_call_that_is_never_answered_or_never_ends_is_given_up() {
         hold(stream);
     });
     let error = ask(&silent).await;
-    assert!(matches!(error, CallError::Lost(_)), "{error}");
+    assert!(matches!(error, Failure::Lost(_)), "{error}");
     let endless = server(None, |mut stream| {
         head(&mut stream);
         let begin = b"HTTP/1.1 200 OK\r\ncontent-length: 9000\r\n\r\n{";
@@ -223,7 +218,7 @@ async fn an_api_call_that_is_never_answered_or_never_ends_is_given_up() {
         hold(stream);
     });
     let error = ask(&endless).await;
-    assert!(matches!(error, CallError::Lost(_)), "{error}");
+    assert!(matches!(error, Failure::Lost(_)), "{error}");
 }
 
 #[tokio::test]
@@ -247,7 +242,7 @@ async fn an_honest_link_of_256_kilobits_is_never_cut() {
         stream.write_all(answer).expect("taken");
     });
     let answer = put(&base).await.expect("an honest link");
-    assert_eq!(answer.http_status, 201);
+    assert_eq!(answer.said, Said::Accepted);
 }
 
 /// Each piece pays for itself before it leaves, and at a very low rate that takes longer than a peer may stand still.
@@ -268,7 +263,7 @@ async fn waiting_for_a_very_low_rate_is_no_stall() {
     // 1,024 bytes leave together, every second and a half.
     let body = body(len).throttled(Some(Throttle::new(680)));
     let answer = send(&client, &base, len, body).await;
-    assert_eq!(answer.expect("it is our own doing").http_status, 201);
+    assert_eq!(answer.expect("it is our own doing").said, Said::Accepted);
 }
 
 #[tokio::test]

@@ -10,15 +10,15 @@ use serde_json::json;
 
 use super::log::Seen;
 use super::{Client, text, unanswered};
-use crate::remote::{Look, Remote};
-use crate::wire::{Call, CallError};
+use crate::answer::{Call, Failure};
+use crate::tiktok::preflight::{Look, Remote};
 
 /// As many bytes of a URL as tell its format.
 const FIRST_BYTES: usize = 512;
 
 impl Client {
     /// Looks at a URL that the service is to fetch: at its headers, or, `closer`, at its first bytes.
-    pub(crate) async fn look(&self, remote: &Remote, closer: bool) -> Result<Look, CallError> {
+    pub(crate) async fn look(&self, remote: &Remote, closer: bool) -> Result<Look, Failure> {
         self.redactor.learn_query(&remote.secret());
         let method = if closer { Method::GET } else { Method::HEAD };
         let mut request = self.http.request(method.clone(), remote.url().clone());
@@ -52,7 +52,7 @@ impl Client {
         let looked = tokio::time::timeout(self.waits.call, exchange).await;
         let looked = looked.unwrap_or_else(|_| {
             let seconds = self.waits.call.as_secs();
-            Err(CallError::Lost(format!("none within {seconds} s")))
+            Err(Failure::Lost(format!("none within {seconds} s")))
         });
         let (answer, result) = match looked {
             // The bytes of a video are not logged.

@@ -1,41 +1,16 @@
-//! The service's JSON and headers as types, and the one way from an answer to a value or an error.
+//! The service's JSON and headers, seen nowhere else.
 
-use std::io;
 use std::time::{Duration, SystemTime};
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answers;
+use super::codes::Code;
+use crate::answer::{Failure, Opened, Refusal, Report, Stage};
 use crate::plan::Plan;
 use crate::secret::{Redactor, Secret};
-use crate::token::TokenError;
-
-/// A call of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
-    Init,
-    Put,
-    Status,
-    Cancel,
-    /// Whose the token is.
-    Creator,
-    /// Not of the API: a look at the URL that it is to fetch.
-    Look,
-}
-
-impl Call {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Put => "chunk PUT",
-            Self::Status => "status",
-            Self::Cancel => "cancel",
-            Self::Creator => "user info",
-            Self::Look => "preflight",
-        }
-    }
-}
 
 /// Body of the inbox init. Source: Upload Video.
 #[derive(Debug, Serialize)]
@@ -67,13 +42,21 @@ impl From<&Plan> for SourceInfo {
     }
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct InitData {
+#[derive(Deserialize)]
+struct InitData {
     #[serde(deserialize_with = "publish_id")]
-    pub(crate) publish_id: String,
-    /// Where the chunks go; none follow a pull.
+    publish_id: String,
     #[serde(default, deserialize_with = "optional_secret")]
-    pub(crate) upload_url: Option<Secret>,
+    upload_url: Option<Secret>,
+}
+
+impl From<InitData> for Opened {
+    fn from(data: InitData) -> Self {
+        Self {
+            publish_id: data.publish_id,
+            upload_url: data.upload_url,
+        }
+    }
 }
 
 fn optional_secret<'de, D: serde::Deserializer<'de>>(
@@ -99,50 +82,69 @@ pub(crate) struct PublishId<'a> {
     pub(crate) publish_id: &'a str,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct StatusData {
-    pub(crate) status: String,
+#[derive(Deserialize)]
+struct StatusData {
+    status: String,
     #[serde(default, deserialize_with = "lenient_text")]
-    pub(crate) fail_reason: Option<String>,
-    /// A count by the documents; read leniently, since it is only ever one witness of several.
+    fail_reason: Option<String>,
     #[serde(default, deserialize_with = "lenient_u64")]
-    pub(crate) uploaded_bytes: Option<u64>,
-    /// Of a pull.
+    uploaded_bytes: Option<u64>,
     #[serde(default, deserialize_with = "lenient_u64")]
-    pub(crate) downloaded_bytes: Option<u64>,
+    downloaded_bytes: Option<u64>,
+}
+
+impl From<StatusData> for Report {
+    fn from(data: StatusData) -> Self {
+        Self {
+            stage: stage(&data.status),
+            word: data.status,
+            fail_reason: data.fail_reason,
+            uploaded_bytes: data.uploaded_bytes,
+            downloaded_bytes: data.downloaded_bytes,
+        }
+    }
+}
+
+/// A status nobody has listed means "still working". Source: Get Video Status.
+pub(crate) fn stage(word: &str) -> Stage {
+    match word {
+        "SEND_TO_USER_INBOX" => Stage::Inbox,
+        "PUBLISH_COMPLETE" => Stage::Published,
+        "FAILED" => Stage::Failed,
+        _ => Stage::Working,
+    }
+}
+
+/// Reads the answer to an init.
+pub(crate) fn opened(body: &Body<'_>) -> Result<Opened, Failure> {
+    body.read::<InitData>().map(Opened::from)
+}
+
+/// Reads the answer to a question for the status.
+pub(crate) fn report(body: &Body<'_>) -> Result<Report, Failure> {
+    body.read::<StatusData>().map(Report::from)
 }
 
 /// Who the creator is. Source: Get User Info.
-#[derive(Debug, Deserialize)]
-pub(crate) struct UserData {
-    pub(crate) user: User,
+#[derive(Deserialize)]
+struct UserData {
+    user: User,
 }
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct User {
+#[derive(Deserialize)]
+struct User {
     #[serde(deserialize_with = "publish_id")]
-    pub(crate) open_id: String,
+    open_id: String,
 }
 
-/// Where the service says an upload stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Working,
-    Inbox,
-    Published,
-    Failed,
+/// Reads the creator's open_id.
+pub(crate) fn open_id(body: &Body<'_>) -> Result<String, Failure> {
+    body.read::<UserData>().map(|data| data.user.open_id)
 }
 
-impl StatusData {
-    /// A status nobody has listed means "still working".
-    pub(crate) fn stage(&self) -> Stage {
-        match self.status.as_str() {
-            "SEND_TO_USER_INBOX" => Stage::Inbox,
-            "PUBLISH_COMPLETE" => Stage::Published,
-            "FAILED" => Stage::Failed,
-            _ => Stage::Working,
-        }
-    }
+/// Reads the answer to a call that has nothing to say but yes.
+pub(crate) fn done(body: &Body<'_>) -> Result<(), Failure> {
+    body.read::<IgnoredAny>().map(drop)
 }
 
 fn lenient_u64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
@@ -161,88 +163,6 @@ fn lenient_text<'de, D: serde::Deserializer<'de>>(
     })
 }
 
-/// What came back from a chunk PUT: its status and how far the service says it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PutAnswer {
-    pub(crate) http_status: u16,
-    pub(crate) progress: Option<u64>,
-    pub(crate) retry_after: Option<Duration>,
-}
-
-/// An error the service stated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ServiceError {
-    pub(crate) http_status: u16,
-    pub(crate) code: String,
-    pub(crate) message: String,
-    pub(crate) log_id: Option<String>,
-    pub(crate) retry_after: Option<Duration>,
-}
-
-/// How a call can go wrong; what decides whether it may be repeated.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    /// No connection was made: nothing reached the service.
-    #[error("no connection: {0}")]
-    Unsent(String),
-    /// No connection was made, because the server's certificate is not trusted.
-    #[error("no connection: {0}")]
-    Untrusted(String),
-    /// The request may have arrived, its answer did not, or cannot be read.
-    #[error("no answer: {0}")]
-    Lost(String),
-    /// The service said no.
-    #[error("refused")]
-    Refused(ServiceError),
-    /// Our own file could not be read on.
-    #[error("cannot read the file on")]
-    Source(#[source] io::Error),
-    /// There was no token to send.
-    #[error("no access token: {0}")]
-    Token(TokenError),
-    /// The URL the service gave for the chunks is not one we send bytes to.
-    #[error("upload host refused: {0}")]
-    Host(String),
-}
-
-/// A refusal that is a status of HTTP and nothing else.
-pub(crate) fn without_words(http_status: u16) -> ServiceError {
-    ServiceError {
-        http_status,
-        code: format!("http_{http_status}"),
-        message: String::new(),
-        log_id: None,
-        retry_after: None,
-    }
-}
-
-impl ServiceError {
-    /// Whether another token may help.
-    pub(crate) fn is_invalid_token(&self) -> bool {
-        matches!(self.code.as_str(), "access_token_invalid" | "http_401")
-    }
-}
-
-impl CallError {
-    pub(crate) fn is_code(&self, wanted: &str) -> bool {
-        matches!(self, Self::Refused(error) if error.code == wanted)
-    }
-
-    /// Whether nothing of the request can have reached the service.
-    pub(crate) const fn never_left(&self) -> bool {
-        matches!(self, Self::Unsent(_) | Self::Untrusted(_) | Self::Token(_))
-    }
-
-    /// Whether the same call can succeed later, as far as the connection and the source of tokens can tell.
-    pub(crate) const fn is_temporary(&self) -> bool {
-        match self {
-            Self::Unsent(_) | Self::Lost(_) => true,
-            Self::Token(error) => error.is_temporary(),
-            Self::Refused(_) | Self::Source(_) | Self::Host(_) | Self::Untrusted(_) => false,
-        }
-    }
-}
-
 #[derive(Deserialize)]
 struct Envelope {
     #[serde(default)]
@@ -259,45 +179,49 @@ struct ErrorBody {
     log_id: Option<String>,
 }
 
-/// Turns an answer of the API into a value or an error. The code decides; the HTTP status is only a second signal,
-/// because some errors come under HTTP 200 (Query Creator Info).
-///
-/// The only place where text of the service comes in, so secrets go out of it here. What serde says of an answer that it
-/// cannot read repeats that answer, and is not shown.
-pub(crate) fn read<T: DeserializeOwned>(
-    http_status: u16,
-    retry_after: Option<Duration>,
-    body: &[u8],
-    redactor: &Redactor,
-) -> Result<T, CallError> {
-    let unreadable = |what| CallError::Lost(format!("HTTP {http_status} with {what}"));
-    let refused = |code, message, log_id| {
-        CallError::Refused(ServiceError {
-            http_status,
-            code,
-            message,
-            log_id,
-            retry_after,
-        })
-    };
-    let Envelope { mut data, error } = match serde_json::from_slice(body) {
-        Ok(envelope) => envelope,
-        Err(_) if http_status >= 400 => {
-            return Err(refused(format!("http_{http_status}"), String::new(), None));
+/// An answer of the API as it came.
+pub(crate) struct Body<'a> {
+    pub(crate) http_status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) redactor: &'a Redactor,
+}
+
+impl Body<'_> {
+    /// The value or the failure that the answer stands for. The code decides; the HTTP status is only a second signal, because
+    /// some errors come under HTTP 200 (Query Creator Info).
+    ///
+    /// The only place where text of the service comes in, so secrets go out of it here. What serde says of an answer that it
+    /// cannot read repeats that answer, and is not shown.
+    fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let (http_status, redactor) = (self.http_status, self.redactor);
+        let unreadable = |what| Failure::Lost(format!("HTTP {http_status} with {what}"));
+        let Envelope { mut data, error } = match serde_json::from_slice(self.bytes) {
+            Ok(envelope) => envelope,
+            Err(_) if http_status >= 400 => {
+                return Err(answers::failure(answers::without_words(http_status)));
+            }
+            Err(_) => return Err(unreadable("a body that is not the API's")),
+        };
+        if let Some(upload_url) = data.get("upload_url").and_then(Value::as_str) {
+            redactor.learn_url(&upload_url.into());
         }
-        Err(_) => return Err(unreadable("a body that is not the API's")),
-    };
-    if let Some(upload_url) = data.get("upload_url").and_then(Value::as_str) {
-        redactor.learn_url(&upload_url.into());
+        if error.code == "ok" && http_status < 400 {
+            clean_data(&mut data, redactor);
+            let read = serde_json::from_value(data);
+            return read.map_err(|_| unreadable("data that cannot be read"));
+        }
+        let clean = |text: &str| clean(text, redactor);
+        let code = clean(&error.code);
+        Err(answers::failure(Refusal {
+            meaning: Code::of(&code, http_status).meaning,
+            code,
+            message: clean(&error.message.unwrap_or_default()),
+            log_id: error.log_id.as_deref().map(clean),
+            retry_after: self.retry_after,
+            http_status,
+        }))
     }
-    if error.code == "ok" && http_status < 400 {
-        clean_data(&mut data, redactor);
-        return serde_json::from_value(data).map_err(|_| unreadable("data that cannot be read"));
-    }
-    let clean = |text: &str| clean(text, redactor);
-    let log_id = error.log_id.as_deref().map(clean);
-    let message = clean(&error.message.unwrap_or_default());
-    Err(refused(clean(&error.code), message, log_id))
 }
 
 /// Cleans each text of an answer but the upload URL. A publish_id is kept as it is, as later calls need it, unless it is
@@ -395,9 +319,19 @@ pub(crate) fn retry_after(header: &str, now: SystemTime) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn refusal(status: u16, body: &str) -> ServiceError {
-        match read::<InitData>(status, None, body.as_bytes(), &Redactor::default()) {
-            Err(CallError::Refused(error)) => error,
+    fn read<T: DeserializeOwned>(status: u16, body: &str) -> Result<T, Failure> {
+        let body = Body {
+            http_status: status,
+            retry_after: None,
+            bytes: body.as_bytes(),
+            redactor: &Redactor::default(),
+        };
+        body.read()
+    }
+
+    fn refusal(status: u16, body: &str) -> Refusal {
+        match read::<Value>(status, body) {
+            Err(Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error)) => error,
             other => panic!("{other:?}"),
         }
     }
@@ -427,14 +361,11 @@ mod tests {
     fn a_gateways_page_is_a_refusal_by_status_and_never_a_success() {
         assert_eq!(refusal(502, "<html>bad gateway</html>").code, "http_502");
         assert!(matches!(
-            read::<InitData>(200, None, b"<html>", &Redactor::default()),
-            Err(CallError::Lost(_))
+            read::<InitData>(200, "<html>"),
+            Err(Failure::Lost(_))
         ));
-        let half = br#"{"data":{"upload_url":"u"},"error":{"code":"ok"}}"#;
-        assert!(matches!(
-            read::<InitData>(200, None, half, &Redactor::default()),
-            Err(CallError::Lost(_))
-        ));
+        let half = r#"{"data":{"upload_url":"u"},"error":{"code":"ok"}}"#;
+        assert!(matches!(read::<InitData>(200, half), Err(Failure::Lost(_))));
     }
 
     #[test]
@@ -453,15 +384,14 @@ mod tests {
             let body = format!(
                 r#"{{"data":{{"publish_id":"{id}","upload_url":"https://u"}},"error":{{"code":"ok"}}}}"#
             );
-            let read = read::<InitData>(200, None, body.as_bytes(), &Redactor::default());
-            assert!(matches!(read, Err(CallError::Lost(_))), "{id}");
+            let read = read::<InitData>(200, &body);
+            assert!(matches!(read, Err(Failure::Lost(_))), "{id}");
         }
         let body = format!(
             r#"{{"data":{{"status":"FAILED","fail_reason":"\u001b[31m{}"}},"error":{{"code":"ok"}}}}"#,
             "y".repeat(9_000)
         );
-        let status: StatusData =
-            read(200, None, body.as_bytes(), &Redactor::default()).expect("readable");
+        let status: StatusData = read(200, &body).expect("readable");
         let reason = status.fail_reason.expect("a reason");
         assert!(
             reason.starts_with("[31my") && reason.len() == 300,
@@ -519,10 +449,10 @@ mod tests {
             let body = format!(
                 r#"{{"data":{{"status":"FAILED","uploaded_bytes":{value}}},"error":{{"code":"ok"}}}}"#
             );
-            let status: StatusData =
-                read(200, None, body.as_bytes(), &Redactor::default()).expect("readable");
+            let status: StatusData = read(200, &body).expect("readable");
+            let status = Report::from(status);
             assert_eq!(
-                (status.uploaded_bytes, status.stage()),
+                (status.uploaded_bytes, status.stage),
                 (expected, Stage::Failed),
                 "{value}"
             );
