@@ -253,12 +253,15 @@ fn without_a_ledger_an_upload_goes_on_after_a_harmless_act() {
 #[cfg(debug_assertions)]
 #[test]
 fn a_chunk_that_an_earlier_run_sent_before_an_edit_is_not_counted_as_the_edited_one() {
-    let scene = Scene::new(&["status_bytes=absent"], &[]);
-    let file = scene.video("clip.mp4", SIZE);
-    let mut killed = scene.upload(&file, &[]);
-    killed.env("CHUNKFERRY_KILL_POINT", "put answered 2");
-    assert_eq!(killed.end().code, None, "killed");
-    edit_under_kept_time(&file, &[7_000_000]);
-    scene.upload(&file, &[]).end().expect(0);
-    scene.assert_one_draft_of(&file);
+    // After the body all of the edited chunk was sent, and its hash is known here.
+    for refusal in ["put_refusal=early", "put_refusal=after_body"] {
+        let scene = Scene::new(&["status_bytes=absent", refusal], &[]);
+        let file = scene.video("clip.mp4", SIZE);
+        let mut killed = scene.upload(&file, &[]);
+        killed.env("CHUNKFERRY_KILL_POINT", "put answered 2");
+        assert_eq!(killed.end().code, None, "killed");
+        edit_under_kept_time(&file, &[7_000_000]);
+        scene.upload(&file, &[]).end().expect(0);
+        scene.assert_one_draft_of(&file);
+    }
 }
