@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use crate::outage::Outages;
 use crate::secret::Secret;
 use crate::token::TokenError;
 
@@ -129,6 +130,8 @@ impl<T: TokenSource> TokenSource for Arc<T> {
 pub struct Account {
     name: Arc<str>,
     tokens: Arc<dyn TokenSource>,
+    /// The source has had no token for as long as an upload may wait for one.
+    tokenless: Arc<Outages>,
 }
 
 impl Account {
@@ -140,6 +143,7 @@ impl Account {
         Self {
             name: name.into(),
             tokens: Arc::new(tokens),
+            tokenless: Arc::default(),
         }
     }
 
@@ -162,7 +166,12 @@ impl Account {
         Self {
             name: Arc::clone(&self.name),
             tokens: Arc::new(Keeping(self.tokens(), alive)),
+            tokenless: Arc::clone(&self.tokenless),
         }
+    }
+
+    pub(crate) fn tokenless(&self) -> &Outages {
+        &self.tokenless
     }
 
     pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {

@@ -10,14 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
 use crate::event::Behind;
+use crate::outage::Outages;
 
 mod line;
-mod outage;
 mod refused;
 mod windows;
 
 pub(crate) use line::{First, Line, Place, Ticket};
-pub(crate) use outage::Outages;
 pub(crate) use windows::PendingCap;
 
 /// After the service has said that too many drafts wait, or has refused a token, it is asked again at most this often: the

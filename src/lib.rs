@@ -65,6 +65,7 @@ mod job;
 mod journal;
 mod killpoint;
 mod ledger;
+mod outage;
 mod plan;
 mod retry;
 mod secret;

@@ -50,7 +50,7 @@ impl Transfer {
                 }
             };
             let line = Arc::clone(self.turn.line());
-            line.tokenless.end(false);
+            account.tokenless().end(false);
             match line.refusal(Call::Init, &token, Now::read()) {
                 Some(error) => self.upload.run.stop = Some(Stop::Refused(Call::Init, error)),
                 None => {

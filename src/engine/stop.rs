@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::Shared;
 use super::transfer::Transfer;
+use crate::account::Account;
 use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
 use crate::error::Error;
-use crate::governor::{Line, Outages, PendingCap};
+use crate::governor::PendingCap;
+use crate::outage::Outages;
 use crate::plan::Limits;
 use crate::upload::{Lack, Shortfall, Stop};
 
@@ -16,10 +18,10 @@ use crate::upload::{Lack, Shortfall, Stop};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Where it is known that this is missing for all uploads.
-fn outages_of<'a>(shared: &'a Shared, line: &'a Line, lack: &Lack) -> &'a Outages {
+fn outages_of<'a>(shared: &'a Shared, account: &'a Account, lack: &Lack) -> &'a Outages {
     match lack {
         Lack::Connection { .. } => &shared.governor.outages,
-        Lack::Token { .. } => &line.tokenless,
+        Lack::Token { .. } => account.tokenless(),
     }
 }
 
@@ -56,7 +58,7 @@ impl Transfer {
                     Some(Lack::Connection { of_chunks, why }) => {
                         self.shared.governor.outages.begin(why, *of_chunks, now);
                     }
-                    Some(Lack::Token { why }) => self.turn.line().tokenless.begin(why, false, now),
+                    Some(Lack::Token { why }) => self.account.tokenless().begin(why, false, now),
                     None => {}
                 }
                 self.spent(&reason)
@@ -69,7 +71,7 @@ impl Transfer {
         let Some(lack) = &self.upload.run.lack else {
             return Ok(());
         };
-        let outages = outages_of(&self.shared, self.turn.line(), lack);
+        let outages = outages_of(&self.shared, &self.account, lack);
         if outages.now(Now::read()).is_none() {
             return Ok(());
         }
@@ -83,7 +85,7 @@ impl Transfer {
 
     /// Waits for so long, or until another upload has waited in vain for what this one lacks.
     pub(super) async fn pause(&mut self, wait: Duration) {
-        let (shared, line) = (Arc::clone(&self.shared), Arc::clone(self.turn.line()));
+        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
         let in_session = self.upload.session().is_some();
         let lack = self.upload.run.lack.clone();
         // Chunks need no token.
@@ -92,7 +94,7 @@ impl Transfer {
             let Some(lack) = lack else {
                 return clock::sleep(wait).await;
             };
-            let begins = outages_of(&shared, &line, &lack).begins();
+            let begins = outages_of(&shared, &account, &lack).begins();
             let _ = tokio::time::timeout(clock::real(wait), begins).await;
         })
         .await;

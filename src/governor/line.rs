@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::outage::Outages;
 use super::refused::RefusedTokens;
 use super::windows::{Cap, StatusWindow};
 
@@ -16,8 +15,6 @@ pub(crate) struct Line {
     pub(super) status: StatusWindow,
     pub(super) pending_cap: Cap,
     pub(super) refused: RefusedTokens,
-    /// Its source of tokens has had none for as long as an upload may wait for one.
-    pub(crate) tokenless: Outages,
 }
 
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ pub(crate) struct Outage {
     until: Duration,
 }
 
-/// What the uploads of one engine, and so of one API base, or of one account, have found.
+/// What the uploads of one engine, and so of one API base, or of one source of tokens, have found.
 #[derive(Debug, Default)]
 pub(crate) struct Outages(watch::Sender<Option<Outage>>);
 
