@@ -1,16 +1,15 @@
 //! The command line: its grammar, and one call for each subcommand.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chunkferry::{Account, Error, ErrorKind, Escaped, Options, default_state_dir};
+use chunkferry::{Error, ErrorKind, Escaped};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
-use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::exit::Exit;
+use self::globals::{GLOBALS, Globals, means_something};
 use self::signals::Signals;
-use self::token::Tokens;
 
 /// As those of `std`, but for what [`terminal`] sees to.
 macro_rules! println {
@@ -31,6 +30,7 @@ mod demo;
 mod emulator;
 mod exit;
 mod gauge;
+mod globals;
 mod json;
 mod list;
 mod pace;
@@ -60,149 +60,6 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
-struct Globals {
-    /// Where the journal is kept [default: XDG state]
-    #[arg(
-        long,
-        global = true,
-        env = "CHUNKFERRY_STATE_DIR",
-        value_name = "DIR",
-        hide_env = true
-    )]
-    state_dir: Option<PathBuf>,
-    /// Another API, such as an emulator's
-    #[arg(
-        long,
-        global = true,
-        env = "CHUNKFERRY_API_BASE",
-        value_name = "URL",
-        hide_env = true
-    )]
-    api_base: Option<String>,
-    /// Your name for the creator's account [default: default]
-    #[arg(
-        long,
-        global = true,
-        env = "CHUNKFERRY_ACCOUNT",
-        value_name = "NAME",
-        value_parser = account_name,
-        hide_env = true
-    )]
-    account: Option<String>,
-    /// File with the access token [default: TIKTOK_ACCESS_TOKEN]
-    #[arg(
-        long,
-        global = true,
-        env = "CHUNKFERRY_TOKEN_FILE",
-        value_name = "FILE",
-        hide_env = true
-    )]
-    token_file: Option<PathBuf>,
-    /// Command that prints the access token, run at each call
-    #[arg(
-        long,
-        global = true,
-        env = "CHUNKFERRY_TOKEN_COMMAND",
-        value_name = "CMD",
-        hide_env = true
-    )]
-    token_command: Option<String>,
-    /// Certificates (PEM) to trust besides the system's
-    #[arg(
-        long,
-        global = true,
-        env = "CHUNKFERRY_CA_FILE",
-        value_name = "FILE",
-        hide_env = true
-    )]
-    ca_file: Option<PathBuf>,
-    /// One more host that upload URLs may name
-    #[arg(
-        long,
-        global = true,
-        env = "CHUNKFERRY_UPLOAD_HOST",
-        value_name = "HOST",
-        hide_env = true
-    )]
-    upload_host: Option<String>,
-    /// Permit http to other machines: token and video in the clear
-    #[arg(long, global = true, env = "CHUNKFERRY_ALLOW_HTTP", hide_env = true)]
-    allow_http: bool,
-    /// Write JSON lines to stdout
-    #[arg(long, global = true, env = "CHUNKFERRY_JSON", hide_env = true)]
-    json: bool,
-    /// Ids of those of these that stand on the command line; the others come from the environment, if at all.
-    #[arg(skip)]
-    given: Vec<&'static str>,
-}
-
-/// The global options, each with the subcommands that it means something to.
-const GLOBALS: [(&str, &str, &[&str]); 9] = [
-    (
-        "state_dir",
-        "--state-dir",
-        &[
-            "upload", "pull", "list", "status", "cancel", "forget", "bench",
-        ],
-    ),
-    (
-        "api_base",
-        "--api-base",
-        &["upload", "pull", "status", "cancel", "bench"],
-    ),
-    (
-        "account",
-        "--account",
-        &["upload", "pull", "list", "status", "cancel", "forget"],
-    ),
-    (
-        "token_file",
-        "--token-file",
-        &["upload", "pull", "status", "cancel"],
-    ),
-    (
-        "token_command",
-        "--token-command",
-        &["upload", "pull", "status", "cancel"],
-    ),
-    (
-        "ca_file",
-        "--ca-file",
-        &["upload", "pull", "status", "cancel", "bench"],
-    ),
-    ("upload_host", "--upload-host", &["upload", "bench"]),
-    (
-        "allow_http",
-        "--allow-http",
-        &["upload", "pull", "status", "cancel", "bench"],
-    ),
-    (
-        "json",
-        "--json",
-        &[
-            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench",
-        ],
-    ),
-];
-
-/// Whether a global option means something to a subcommand.
-fn means_something(option: &str, subcommand: &str) -> bool {
-    let mut globals = GLOBALS.iter();
-    globals.any(|(id, _, subcommands)| *id == option && subcommands.contains(&subcommand))
-}
-
-/// A name that people can read, and tell from others.
-fn account_name(text: &str) -> Result<String, String> {
-    match text.trim().is_empty() || Escaped::new(text).to_string() != text {
-        true => {
-            Err("the name of an account has at least one letter, and no control characters".into())
-        }
-        false => Ok(text.to_owned()),
-    }
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
@@ -216,56 +73,6 @@ enum Command {
     Emulator(emulator::EmulatorArgs),
     Bench(bench::Bench),
     Completions(completions::Completions),
-}
-
-impl Globals {
-    fn state_dir(&self) -> Result<PathBuf, Failure> {
-        self.state_dir
-            .clone()
-            .or_else(default_state_dir)
-            .ok_or_else(|| {
-                Failure::usage(
-                    "There is no home for the journal. Name a directory with --state-dir.",
-                )
-            })
-    }
-
-    fn options(&self, state_dir: PathBuf) -> Options {
-        let mut options = Options::new(state_dir).allow_http(self.allow_http);
-        if let Some(api_base) = &self.api_base {
-            options = options.api_base(api_base);
-        }
-        if let Some(host) = &self.upload_host {
-            options = options.upload_host(host);
-        }
-        if let Some(ca_file) = &self.ca_file {
-            options = options.ca_file(ca_file);
-        }
-        options
-    }
-
-    /// Whether this option stands on the command line.
-    fn is_given(&self, id: &str) -> bool {
-        self.given.contains(&id)
-    }
-
-    /// The account that is asked for on the command line.
-    fn given_account(&self) -> Option<&str> {
-        self.account.as_deref().filter(|_| self.is_given("account"))
-    }
-
-    fn account(&self) -> Account {
-        self.account_named(self.account_name())
-    }
-
-    /// An account of this name, with the tokens that are asked for.
-    fn account_named(&self, name: &str) -> Account {
-        let tokens = Tokens::new(self.token_command.clone(), self.token_file.clone());
-        if let Some(remark) = tokens.remark() {
-            eprintln!("{}", Escaped::new(&remark));
-        }
-        Account::new(name, tokens)
-    }
 }
 
 /// Why a command ends without having done its work.

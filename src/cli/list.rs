@@ -123,7 +123,7 @@ pub(super) struct Forget {
     #[arg(required_unless_present = "creator")]
     id: Option<String>,
     /// Instead: whom the account NAME stands for, so that a token of another creator is taken
-    #[arg(long, value_name = "NAME", conflicts_with = "id", value_parser = super::account_name)]
+    #[arg(long, value_name = "NAME", conflicts_with = "id", value_parser = super::globals::account_name)]
     creator: Option<String>,
 }
 

@@ -3,21 +3,19 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
-use crate::clock;
 use crate::event::Tally;
 use crate::killpoint::reach;
 use crate::ledger::Running;
+use crate::tiktok::meter::Meter;
 use crate::tiktok::throttle::Throttle;
 
 /// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
@@ -29,97 +27,6 @@ pub(crate) struct Piece {
     pub(crate) bytes: Bytes,
     /// The running hash over the file up to the end of them, where one is kept.
     pub(crate) hashed: Option<Running>,
-}
-
-/// What the sender of a body can see of it while the socket takes it.
-#[derive(Debug)]
-pub(crate) struct Meter {
-    /// Bytes of this body handed over.
-    taken: AtomicU64,
-    /// Milliseconds after `start` when the socket last took a byte, or when waiting was last our own doing.
-    moved: AtomicU64,
-    /// Whether waiting is our own doing now.
-    pausing: AtomicBool,
-    start: Instant,
-    gaps: Mutex<Gaps>,
-    len: u64,
-    fault: Mutex<Option<io::Error>>,
-    running: Mutex<Option<Running>>,
-}
-
-impl Meter {
-    fn touch(&self) {
-        let now = self.start.elapsed().as_millis() as u64;
-        self.moved.store(now, Ordering::Relaxed);
-    }
-
-    /// Waits for something of our own: the socket is not to blame.
-    fn pause<T>(&self, waited: Poll<T>) -> Poll<T> {
-        self.touch();
-        self.pausing.store(waited.is_pending(), Ordering::Relaxed);
-        waited
-    }
-
-    /// Time since the socket last took a byte.
-    pub(crate) fn idle(&self) -> Duration {
-        if self.pausing.load(Ordering::Relaxed) {
-            return Duration::ZERO;
-        }
-        let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
-        self.start.elapsed().saturating_sub(moved)
-    }
-
-    /// The longest time without a byte for the service so far, whoever made it wait: the line, our own pauses, or a
-    /// machine that was asleep.
-    pub(crate) fn longest_gap(&self) -> Duration {
-        lock(&self.gaps).longest(clock::since_boot())
-    }
-
-    pub(crate) fn is_all_taken(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) == self.len
-    }
-
-    /// Why the body broke off on our side, if it did.
-    pub(crate) fn take_fault(&self) -> Option<io::Error> {
-        lock(&self.fault).take()
-    }
-
-    /// The running hash over everything handed over, once that is the whole body.
-    pub(crate) fn take_running(&self) -> Option<Running> {
-        lock(&self.running).take()
-    }
-}
-
-/// Times without a byte for the service, by the clock that counts through suspend.
-#[derive(Debug, Default)]
-struct Gaps {
-    /// When the last byte left, or the body was first asked for one.
-    last: Option<Duration>,
-    longest: Duration,
-}
-
-impl Gaps {
-    /// The body is asked for its first byte.
-    fn begin(&mut self, now: Duration) {
-        self.last.get_or_insert(now);
-    }
-
-    /// A byte leaves.
-    fn end(&mut self, now: Duration) {
-        self.longest = self.longest(now);
-        self.last = Some(now);
-    }
-
-    fn longest(&self, now: Duration) -> Duration {
-        let open = self
-            .last
-            .map_or(Duration::ZERO, |last| now.saturating_sub(last));
-        self.longest.max(open)
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Held by the body of the last chunk: everything but the last bytes is handed over, and they follow when the keeper
@@ -168,22 +75,12 @@ pub(crate) struct Body<S> {
 
 impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
     pub(crate) fn new(pieces: S, offset: u64, len: u64, tally: Arc<Tally>) -> Self {
-        let meter = Meter {
-            taken: AtomicU64::new(0),
-            moved: AtomicU64::new(0),
-            pausing: AtomicBool::new(false),
-            start: Instant::now(),
-            gaps: Mutex::default(),
-            len,
-            fault: Mutex::new(None),
-            running: Mutex::new(None),
-        };
         Self {
             pieces,
             offset,
             left: len,
             tally,
-            meter: Arc::new(meter),
+            meter: Arc::new(Meter::new(len)),
             throttle: None,
             paused: None,
             gate: None,
@@ -217,14 +114,12 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         let len = piece.bytes.len() as u64;
         self.left -= len;
         if self.left == 0 {
-            *lock(&self.meter.running) = piece.hashed;
+            self.meter.set_running(piece.hashed);
             reach("body", "last");
         }
         self.tally.count(self.offset, len);
         self.offset += len;
-        self.meter.taken.fetch_add(len, Ordering::Relaxed);
-        self.meter.touch();
-        lock(&self.meter.gaps).end(clock::since_boot());
+        self.meter.take(len);
         Frame::data(piece.bytes)
     }
 
@@ -232,7 +127,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         if self.left == 0 {
             return Poll::Ready(Ok(None));
         }
-        lock(&self.meter.gaps).begin(clock::since_boot());
+        self.meter.begin();
         ready!(self.poll_gate(cx))?;
         let (sleep, piece) = match self.paused.take() {
             Some((sleep, piece)) => (Some(sleep), piece),
@@ -310,7 +205,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> http_body::Body for Body<S> {
             Err(error) => {
                 self.left = 0;
                 let told = io::Error::new(error.kind(), "the body broke off");
-                *lock(&self.meter.fault) = Some(error);
+                self.meter.set_fault(error);
                 Poll::Ready(Some(Err(told)))
             }
         }
@@ -329,6 +224,10 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> http_body::Body for Body<S> {
 mod tests {
     use futures::FutureExt;
     use http_body_util::BodyExt;
+
+    use std::time::Duration;
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -372,20 +271,6 @@ mod tests {
             hash,
             "the hash at the gate is that of the whole"
         );
-    }
-
-    #[test]
-    fn a_standstill_counts_whoever_made_it_and_a_slow_start_does_not() {
-        let mut gaps = Gaps::default();
-        let second = Duration::from_secs;
-        assert_eq!(gaps.longest(second(50)), Duration::ZERO, "still connecting");
-        gaps.begin(second(60));
-        gaps.end(second(61));
-        gaps.begin(second(62));
-        assert_eq!(gaps.longest(second(63)), second(2), "polls are no bytes");
-        gaps.end(second(73));
-        gaps.end(second(74));
-        assert_eq!(gaps.longest(second(74)), second(12));
     }
 
     #[tokio::test]

@@ -13,7 +13,8 @@ use crate::killpoint::reach;
 use crate::plan::Chunk;
 use crate::retry::Waits;
 use crate::secret::Secret;
-use crate::tiktok::body::{Body, Meter, Piece};
+use crate::tiktok::body::{Body, Piece};
+use crate::tiktok::meter::Meter;
 use crate::tiktok::{answers, json};
 
 impl Client {

@@ -1,0 +1,202 @@
+//! The options that several subcommands share.
+
+use std::path::PathBuf;
+
+use chunkferry::{Account, Escaped, Options, default_state_dir};
+use clap::Args;
+
+use super::Failure;
+use super::token::Tokens;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Globals {
+    /// Where the journal is kept [default: XDG state]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_STATE_DIR",
+        value_name = "DIR",
+        hide_env = true
+    )]
+    pub(super) state_dir: Option<PathBuf>,
+    /// Another API, such as an emulator's
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_API_BASE",
+        value_name = "URL",
+        hide_env = true
+    )]
+    pub(super) api_base: Option<String>,
+    /// Your name for the creator's account [default: default]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_ACCOUNT",
+        value_name = "NAME",
+        value_parser = account_name,
+        hide_env = true
+    )]
+    pub(super) account: Option<String>,
+    /// File with the access token [default: TIKTOK_ACCESS_TOKEN]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_TOKEN_FILE",
+        value_name = "FILE",
+        hide_env = true
+    )]
+    pub(super) token_file: Option<PathBuf>,
+    /// Command that prints the access token, run at each call
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_TOKEN_COMMAND",
+        value_name = "CMD",
+        hide_env = true
+    )]
+    pub(super) token_command: Option<String>,
+    /// Certificates (PEM) to trust besides the system's
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_CA_FILE",
+        value_name = "FILE",
+        hide_env = true
+    )]
+    pub(super) ca_file: Option<PathBuf>,
+    /// One more host that upload URLs may name
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_UPLOAD_HOST",
+        value_name = "HOST",
+        hide_env = true
+    )]
+    pub(super) upload_host: Option<String>,
+    /// Permit http to other machines: token and video in the clear
+    #[arg(long, global = true, env = "CHUNKFERRY_ALLOW_HTTP", hide_env = true)]
+    pub(super) allow_http: bool,
+    /// Write JSON lines to stdout
+    #[arg(long, global = true, env = "CHUNKFERRY_JSON", hide_env = true)]
+    pub(super) json: bool,
+    /// Ids of those of these that stand on the command line; the others come from the environment, if at all.
+    #[arg(skip)]
+    pub(super) given: Vec<&'static str>,
+}
+
+/// The global options, each with the subcommands that it means something to.
+pub(super) const GLOBALS: [(&str, &str, &[&str]); 9] = [
+    (
+        "state_dir",
+        "--state-dir",
+        &[
+            "upload", "pull", "list", "status", "cancel", "forget", "bench",
+        ],
+    ),
+    (
+        "api_base",
+        "--api-base",
+        &["upload", "pull", "status", "cancel", "bench"],
+    ),
+    (
+        "account",
+        "--account",
+        &["upload", "pull", "list", "status", "cancel", "forget"],
+    ),
+    (
+        "token_file",
+        "--token-file",
+        &["upload", "pull", "status", "cancel"],
+    ),
+    (
+        "token_command",
+        "--token-command",
+        &["upload", "pull", "status", "cancel"],
+    ),
+    (
+        "ca_file",
+        "--ca-file",
+        &["upload", "pull", "status", "cancel", "bench"],
+    ),
+    ("upload_host", "--upload-host", &["upload", "bench"]),
+    (
+        "allow_http",
+        "--allow-http",
+        &["upload", "pull", "status", "cancel", "bench"],
+    ),
+    (
+        "json",
+        "--json",
+        &[
+            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench",
+        ],
+    ),
+];
+
+/// Whether a global option means something to a subcommand.
+pub(super) fn means_something(option: &str, subcommand: &str) -> bool {
+    let mut globals = GLOBALS.iter();
+    globals.any(|(id, _, subcommands)| *id == option && subcommands.contains(&subcommand))
+}
+
+/// A name that people can read, and tell from others.
+pub(super) fn account_name(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() || Escaped::new(text).to_string() != text {
+        true => {
+            Err("the name of an account has at least one letter, and no control characters".into())
+        }
+        false => Ok(text.to_owned()),
+    }
+}
+
+impl Globals {
+    pub(super) fn state_dir(&self) -> Result<PathBuf, Failure> {
+        self.state_dir
+            .clone()
+            .or_else(default_state_dir)
+            .ok_or_else(|| {
+                Failure::usage(
+                    "There is no home for the journal. Name a directory with --state-dir.",
+                )
+            })
+    }
+
+    pub(super) fn options(&self, state_dir: PathBuf) -> Options {
+        let mut options = Options::new(state_dir).allow_http(self.allow_http);
+        if let Some(api_base) = &self.api_base {
+            options = options.api_base(api_base);
+        }
+        if let Some(host) = &self.upload_host {
+            options = options.upload_host(host);
+        }
+        if let Some(ca_file) = &self.ca_file {
+            options = options.ca_file(ca_file);
+        }
+        options
+    }
+
+    /// Whether this option stands on the command line.
+    pub(super) fn is_given(&self, id: &str) -> bool {
+        self.given.contains(&id)
+    }
+
+    /// The account that is asked for on the command line.
+    pub(super) fn given_account(&self) -> Option<&str> {
+        self.account.as_deref().filter(|_| self.is_given("account"))
+    }
+
+    pub(super) fn account(&self) -> Account {
+        self.account_named(self.account_name())
+    }
+
+    /// An account of this name, with the tokens that are asked for.
+    pub(super) fn account_named(&self, name: &str) -> Account {
+        let tokens = Tokens::new(self.token_command.clone(), self.token_file.clone());
+        if let Some(remark) = tokens.remark() {
+            eprintln!("{}", Escaped::new(&remark));
+        }
+        Account::new(name, tokens)
+    }
+}
