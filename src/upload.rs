@@ -271,7 +271,7 @@ impl Upload {
 
     pub(crate) fn session(&self) -> Option<&Session> {
         match &self.state {
-            State::Uploading { session, .. } | State::Sealed { session } => Some(session),
+            State::Uploading { session, .. } | State::Sealed { session, .. } => Some(session),
             _ => None,
         }
     }

@@ -150,6 +150,7 @@ impl Upload {
         if let State::Uploading { session, .. } = &self.state {
             self.state = State::Sealed {
                 session: session.clone(),
+                acknowledged: false,
             };
         }
         self.sha256 = whole.map(hex::encode);

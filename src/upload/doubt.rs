@@ -121,7 +121,7 @@ impl Upload {
             }
             Verdict::Back(chunks) if self.stands_still() && !doubt.dead => self.rewind(chunks),
             Verdict::AtBorder | Verdict::MidChunk | Verdict::Back(_) | Verdict::Behind
-                if self.stands_still() =>
+                if self.stands_still() && self.may_be_replaced() =>
             {
                 self.lose_session("the last chunk did not arrive and its URL takes no more")
             }
@@ -165,11 +165,27 @@ impl Upload {
     /// Whether what is told has not moved for so long that nothing more can be on its way. After an acknowledged last chunk
     /// that takes longer: a status that lags would otherwise cost a second draft.
     fn stands_still(&self) -> bool {
-        self.stood_still_for(if self.run.swallowed > 0 {
+        self.stood_still_for(if self.is_acknowledged() {
             5 * SWALLOWED
         } else {
             STANDSTILL
         })
+    }
+
+    fn is_acknowledged(&self) -> bool {
+        matches!(
+            self.state,
+            State::Sealed {
+                acknowledged: true,
+                ..
+            }
+        )
+    }
+
+    /// Whether another session may follow a sealed one of which status counts too few bytes. After an acknowledged last chunk
+    /// status may be the one that is wrong, so the upload host itself must say that it has less.
+    fn may_be_replaced(&self) -> bool {
+        !self.is_acknowledged() || self.header_spoke()
     }
 
     pub(super) fn stood_still_for(&self, span: Duration) -> bool {
@@ -238,11 +254,16 @@ impl Upload {
 
     /// Whether neither the URL, whose hour is over, nor status can ever tell what became of the last chunk.
     fn is_past_telling(&self, now: Now) -> bool {
-        let State::Sealed { session } = &self.state else {
+        let State::Sealed {
+            session,
+            acknowledged,
+        } = &self.state
+        else {
             return false;
         };
         let mut readings = self.run.doubt.readings.iter();
-        session.is_over(now) && !readings.any(|reading| reading.by == Witness::Status)
+        let told = readings.any(|reading| reading.by == Witness::Status);
+        session.is_over(now) && (*acknowledged || !told)
     }
 
     /// How long the service may work, from when it was first seen to: a fetch has what is left of its hour besides.

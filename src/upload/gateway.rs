@@ -116,6 +116,7 @@ impl Upload {
         }
         self.state = State::Sealed {
             session: session.clone(),
+            acknowledged: true,
         };
         self.run.doubt = Doubt::default();
         self.run.in_doubt = true;

@@ -58,6 +58,9 @@ pub(crate) enum State {
     /// All chunks but the last are confirmed, and bytes that may complete the video are on their way.
     Sealed {
         session: Session,
+        /// Whether the last chunk was acknowledged, and status then counted fewer bytes.
+        #[serde(default)]
+        acknowledged: bool,
     },
     /// The service fetches the video itself, within an hour of its init.
     Pulling {
@@ -139,7 +142,9 @@ impl State {
     pub(crate) fn publish_id(&self) -> Option<&str> {
         match self {
             Self::Queued | Self::InitIntent | Self::GivenUp { .. } => None,
-            Self::Uploading { session, .. } | Self::Sealed { session } => Some(&session.publish_id),
+            Self::Uploading { session, .. } | Self::Sealed { session, .. } => {
+                Some(&session.publish_id)
+            }
             Self::Pulling { publish_id, .. }
             | Self::Processing { publish_id, .. }
             | Self::Delivered { publish_id, .. }

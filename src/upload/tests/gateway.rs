@@ -103,17 +103,52 @@ fn a_last_chunk_that_never_arrived_though_it_was_acknowledged_is_sent_again() {
     assert_eq!((upload.state.name(), upload.totals.inits), ("delivered", 1));
 }
 
-#[test]
-fn a_status_that_lags_behind_an_acknowledged_video_costs_no_second_draft_for_five_minutes() {
+/// Acknowledged to its end, and status has counted less for a minute.
+fn swallowed() -> Upload {
     let mut upload = sealed();
     upload.apply(put(201, None), at(3), 0);
     for second in [10, 71] {
         upload.apply(working(Some(40_000_000)), at(second), 0);
     }
     assert_eq!(upload.state.name(), "sealed");
-    upload.run.in_doubt = false;
-    upload.apply(put(404, None), at(72), 0);
-    assert_eq!(lost_at_from(upload, 73), Some(373));
+    upload
+}
+
+/// What becomes of it, and when, if status names the last border and the URL answers each chunk so.
+fn fate(mut upload: Upload, code: u16) -> (u64, &'static str) {
+    upload.run.limits.processing = Duration::from_secs(10_000);
+    let mut second = 72;
+    while upload.state.name() == "sealed" {
+        match upload.step(at(second)) {
+            Step::Wait(wait) => second += wait.as_secs().max(1),
+            Step::Put(_) => drop(upload.apply(put(code, None), at(second), 0)),
+            Step::Ask => drop(upload.apply(working(Some(40_000_000)), at(second), 0)),
+            Step::Stop(_) => return (second, "stops"),
+            step => panic!("{step:?}"),
+        }
+        assert!(second < 9000, "it does not end");
+    }
+    (second, upload.state.name())
+}
+
+#[test]
+fn a_status_that_lags_behind_an_acknowledged_video_never_costs_a_second_draft() {
+    // The service has the whole video, so its URL takes nothing more and tells nothing.
+    for later in [false, true] {
+        let upload = || match later {
+            true => read_back(&swallowed()),
+            false => swallowed(),
+        };
+        for code in [404, 403] {
+            let (second, end) = fate(upload(), code);
+            assert_eq!(end, "unknown", "{code}, another run: {later}");
+            assert!(
+                (3600..3700).contains(&second),
+                "once its hour is over: {second}"
+            );
+        }
+        assert_eq!(fate(upload(), 416).1, "stops", "another run: {later}");
+    }
     // And a status that goes on counting is believed.
     let mut upload = sealed();
     upload.apply(put(201, None), at(3), 0);
@@ -125,13 +160,21 @@ fn a_status_that_lags_behind_an_acknowledged_video_costs_no_second_draft_for_fiv
     assert_eq!(upload.state.name(), "processing");
 }
 
-/// When it opens another session, if status names the last border once a second.
-fn lost_at_from(mut upload: Upload, from: u64) -> Option<u64> {
-    (from..from + 1000).find(|second| {
+#[test]
+fn an_upload_host_that_has_less_than_was_acknowledged_gets_another_session_after_five_minutes() {
+    let mut upload = swallowed();
+    upload.apply(put(416, Some(44_000_000)), at(72), 0);
+    let mut second = 73;
+    while upload.state.name() == "sealed" {
         upload.run.not_before = None;
-        upload.apply(working(Some(40_000_000)), at(*second), 0);
-        upload.state.name() == "queued"
-    })
+        match upload.step(at(second)) {
+            Step::Put(_) => drop(upload.apply(put(416, Some(44_000_000)), at(second), 0)),
+            _ => drop(upload.apply(working(Some(44_000_000)), at(second), 0)),
+        }
+        second += 1;
+        assert!(second < 1000, "it does not end");
+    }
+    assert_eq!((upload.state.name(), second), ("queued", 374));
 }
 
 #[test]

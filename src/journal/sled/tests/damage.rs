@@ -44,7 +44,10 @@ impl Life {
         let State::Uploading { session, .. } = uploading(&sealed, 0) else {
             unreachable!("it was just made");
         };
-        sealed.state = State::Sealed { session };
+        sealed.state = State::Sealed {
+            session,
+            acknowledged: false,
+        };
         store.save(next(&mut sealed), None).await.expect("saved");
         Self {
             dir,
@@ -281,7 +284,10 @@ async fn a_session_that_is_lost_after_sealing_is_not_parked_by_its_old_note() {
     };
     let store = open(dir.path());
     store.submit(row.clone()).await.expect("submitted");
-    row.state = State::Sealed { session };
+    row.state = State::Sealed {
+        session,
+        acknowledged: false,
+    };
     store.save(next(&mut row), None).await.expect("saved");
     let note = dir.path().join("sealed").join(&row.id);
     let text = fs::read(&note).expect("a note");

@@ -70,7 +70,15 @@ impl Steps {
             return;
         };
         row.sha256 = Some("7".repeat(64));
-        self.save(row, State::Sealed { session }, None).await;
+        self.save(
+            row,
+            State::Sealed {
+                session,
+                acknowledged: false,
+            },
+            None,
+        )
+        .await;
         let at = row.created;
         self.save(
             row,
