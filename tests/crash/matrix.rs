@@ -38,7 +38,9 @@ fn ends(row: &Row) -> Vec<i32> {
     let dead = ["_url", "drop_session", "chaos"]
         .iter()
         .any(|end| row.get("fault").contains(end));
-    if row.get("status_bytes") == "absent" && (row.get("progress_header") == "never" || dead) {
+    let swallowed = row.is_whole() && row.get("fault").contains("status=206");
+    let silent = row.get("progress_header") == "never" || dead || swallowed;
+    if row.get("status_bytes") == "absent" && silent {
         ends.push(75);
     }
     ends
