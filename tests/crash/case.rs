@@ -154,7 +154,13 @@ impl Case {
                 }
             }
             if let Some(record) = scene.record() {
-                if retries == 2 && record.state == "sealed" {
+                // Nobody tells whether the last chunk has arrived.
+                let waits = match record.state.as_str() {
+                    "sealed" => true,
+                    "processing" => self.row.is_whole() && self.swallows_a_chunk(),
+                    _ => false,
+                };
+                if retries == 2 && waits {
                     last = Some(75);
                     break;
                 }

@@ -83,7 +83,7 @@ impl Case {
     }
 
     /// Whether a chunk is acknowledged once that the service never gets.
-    fn swallows_a_chunk(&self) -> bool {
+    pub(crate) fn swallows_a_chunk(&self) -> bool {
         self.row.get("fault").contains("status=206")
     }
 
