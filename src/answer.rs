@@ -55,7 +55,7 @@ pub(crate) struct Put {
 pub(crate) enum Said {
     /// The service has the chunk.
     Accepted,
-    /// A success that no document lists; in words. Only status can tell what became of the chunk.
+    /// A success that no document lists; in words. Status decides whether the chunk arrived.
     Unclear(String),
     /// The service expects other bytes.
     OtherRange,

@@ -1,4 +1,4 @@
-//! Where all videos of a run stand: what is drawn of them, and the sum of how they ended.
+//! The videos of a run: a line on the terminal for each, one for all, and the count of each outcome.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -85,7 +85,7 @@ impl Board {
                 board.state().videos[number].expected = size;
             }
         };
-        // Without a thread, the total does without what is not known yet.
+        // If no thread can be started, the total counts only the files whose size is known.
         drop(std::thread::Builder::new().spawn(measure));
     }
 

@@ -59,7 +59,7 @@ fn bar(share: f64, columns: usize) -> String {
     )
 }
 
-/// A text in at most `columns` columns; what is left out of it is the middle, as the end of a name often tells more.
+/// Shortens a text to `columns` columns. The middle is left out, since the ends of names differ most.
 fn shortened(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();

@@ -141,7 +141,7 @@ pub(super) fn means_something(option: &str, subcommand: &str) -> bool {
     globals.any(|(id, _, subcommands)| *id == option && subcommands.contains(&subcommand))
 }
 
-/// A name that people can read, and tell from others.
+/// Refuses an account name that is empty or has characters that cannot be seen.
 pub(super) fn account_name(text: &str) -> Result<String, String> {
     match text.trim().is_empty() || Escaped::new(text).to_string() != text {
         true => {

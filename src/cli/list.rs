@@ -122,7 +122,7 @@ pub(super) struct Forget {
     /// Start of its id or publish_id, its path or its URL
     #[arg(required_unless_present = "creator")]
     id: Option<String>,
-    /// Instead: whom the account NAME stands for, so that a token of another creator is taken
+    /// Instead: the creator of the account NAME, so that another creator may have that name
     #[arg(long, value_name = "NAME", conflicts_with = "id", value_parser = super::globals::account_name)]
     creator: Option<String>,
 }

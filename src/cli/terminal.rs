@@ -52,7 +52,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// In columns.
+    /// Its width in columns of the terminal.
     pub(super) fn width(&self) -> usize {
         self.name.width() + self.rest.width()
     }

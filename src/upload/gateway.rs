@@ -20,6 +20,7 @@ const LATE: Duration = Duration::from_secs(5 * 60);
 pub(super) const SWALLOWED: Duration = Duration::from_secs(60);
 
 impl Upload {
+    /// Whether the URL of an open session is too young to have expired.
     pub(super) fn cannot_have_expired(&self, now: Now) -> bool {
         let State::Uploading { session, .. } = &self.state else {
             return false;
@@ -83,10 +84,7 @@ impl Upload {
         self.run.in_doubt = false;
         self.run.due_left = true;
         self.run.doubt = Doubt::default();
-        Applied {
-            save: true,
-            event: None,
-        }
+        Applied::SAVED
     }
 
     /// Every chunk was acknowledged, and status counts fewer bytes. It may lag, or something on the way has answered in the
@@ -131,7 +129,7 @@ impl Upload {
         })
     }
 
-    /// Tells, once, what status says may go wrong with a video that it still works on.
+    /// A notice of the reason to fail that status names beside a video in work; once for each reason.
     pub(super) fn remark(&mut self, reason: Option<String>) -> Option<Event> {
         let reason = reason
             .filter(|reason| !reason.is_empty() && self.run.remark.as_ref() != Some(reason))?;
