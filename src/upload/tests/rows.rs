@@ -209,3 +209,36 @@ fn a_row_whose_plan_breaks_a_rule_is_damage_and_no_upload() {
         );
     }
 }
+
+/// A row as the first version of this layout wrote it, in this state.
+fn first_version(state: &str) -> Upload {
+    let row = format!(
+        r#"{{"version":1,"id":"608ec205c4849ac9","account":"lena","api_base":"http://127.0.0.1:8799",
+            "destination":"inbox","size":50000123,"origin":{{"kind":"file","path":"/videos/a.mp4",
+            "identity":{{"device":65024,"inode":7,"size":50000123,"mtime_ns":1795389230719836912}},
+            "content_type":"video/mp4",
+            "plan":{{"video_size":50000123,"chunk_size":10000000,"chunk_count":5}}}},
+            "running":null,"sha256":null,"state":{state},
+            "epoch":1,"revision":9,"created":1,"updated":2,"totals":{{"inits":1}}}}"#
+    );
+    serde_json::from_str(&row).expect("a row of the first version")
+}
+
+#[test]
+fn rows_of_the_first_version_are_carried_on() {
+    const SESSION: &str = r#"{"publish_id":"v~1","upload_url":"https://u/?t=1","issued":1}"#;
+    let open = first_version(&format!(
+        r#"{{"state":"uploading","session":{SESSION},"confirmed":2}}"#
+    ));
+    assert_eq!((open.confirmed(), next(&open, 5)), (2, "ask"));
+    let sealed = first_version(&format!(r#"{{"state":"sealed","session":{SESSION}}}"#));
+    assert_eq!((sealed.state.name(), next(&sealed, 5)), ("sealed", "ask"));
+    let mut processing = first_version(r#"{"state":"processing","publish_id":"v~1"}"#);
+    // Such a row has no URL to send anything to, however little status counts.
+    for second in [5, 70, 200] {
+        processing.apply(working(Some(40_000_000)), at(second), 0);
+        assert_eq!(processing.state.name(), "processing");
+    }
+    processing.apply(status("SEND_TO_USER_INBOX", None), at(300), 0);
+    assert_eq!(processing.state.name(), "delivered");
+}
