@@ -108,14 +108,15 @@ impl Upload {
         self.run.doubt = Doubt::default();
         self.run.in_doubt = false;
         self.run.due_left = false;
-        if let Some(running) = &running {
-            self.running = Some(running.store());
-        }
         if due.is_last() {
+            // The hash stays at the border before the last chunk, from where that chunk may have to be sent again.
             if self.sha256.is_none() {
                 self.sha256 = running.map(|running| hex::encode(running.entry()));
             }
             return self.begin_processing();
+        }
+        if let Some(running) = &running {
+            self.running = Some(running.store());
         }
         let State::Uploading { confirmed, .. } = &mut self.state else {
             return Applied::NOTHING;

@@ -241,6 +241,10 @@ fn a_chunk_that_a_proxy_acknowledged_and_swallowed_is_sent_again_in_the_same_ses
                 .expect(0);
             scene.assert_one_draft_of(&file);
             assert_eq!(scene.log().inits, 1, "{chunk} {answer}: {ended:?}");
+            // A wrong digest in the journal would let the same bytes go out as another video.
+            let digest = more.is_empty().then(|| crate::video::sha256(&file));
+            let known = ended.outcome()["sha256"].as_str().map(str::to_owned);
+            assert_eq!(known, digest, "{chunk} {answer}");
             assert!(proxy.has_swallowed());
             assert!(
                 ended.stdout.contains("acknowledged"),
