@@ -46,7 +46,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     })
 }
 
-/// As [`bytes`], but no less than what is of any use: for rates.
+/// Parses a rate in bytes a second; a rate of a few bytes is refused.
 pub(super) fn rate(text: &str) -> Result<u64, String> {
     let text = text.trim().trim_end_matches("/s");
     match bytes(text)? {

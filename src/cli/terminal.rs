@@ -140,7 +140,7 @@ fn shown(line: &Line) -> String {
     }
 }
 
-/// Erases what is drawn.
+/// Erases the lines that [`draw`] has drawn.
 pub(super) fn clear() {
     draw(&[]);
 }
