@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::outage::Outages;
 use crate::secret::Secret;
-use crate::token::TokenError;
 
 /// Where an access token comes from; asked before each call of the API.
 ///
@@ -122,6 +120,49 @@ impl<T: TokenSource> TokenSource for Arc<T> {
     }
 }
 
+/// Why a [`TokenSource`] has no token now.
+///
+/// Any error, and any text, turns into one that a person must see to; [`temporary`](Self::temporary) marks those that
+/// pass by themselves. What it says is shown, so it must hold no secret.
+#[derive(Debug)]
+pub struct TokenError {
+    cause: Box<dyn std::error::Error + Send + Sync>,
+    temporary: bool,
+}
+
+impl TokenError {
+    /// The same call can succeed later, without anybody doing anything: a timeout, a 503, a lost connection.
+    pub fn temporary(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            cause: cause.into(),
+            temporary: true,
+        }
+    }
+
+    pub(crate) const fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    pub(crate) fn into_cause(self) -> Box<dyn std::error::Error + Send + Sync> {
+        self.cause
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TokenError {
+    fn from(cause: E) -> Self {
+        Self {
+            cause: cause.into(),
+            temporary: false,
+        }
+    }
+}
+
 /// One creator's account, under a name the user gives it.
 ///
 /// The name, not the token, is what keeps one account's uploads apart from another's: no two drafts of the same bytes
@@ -130,8 +171,6 @@ impl<T: TokenSource> TokenSource for Arc<T> {
 pub struct Account {
     name: Arc<str>,
     tokens: Arc<dyn TokenSource>,
-    /// The source has had no token for as long as an upload may wait for one.
-    tokenless: Arc<Outages>,
 }
 
 impl Account {
@@ -143,7 +182,6 @@ impl Account {
         Self {
             name: name.into(),
             tokens: Arc::new(tokens),
-            tokenless: Arc::default(),
         }
     }
 
@@ -166,12 +204,7 @@ impl Account {
         Self {
             name: Arc::clone(&self.name),
             tokens: Arc::new(Keeping(self.tokens(), alive)),
-            tokenless: Arc::clone(&self.tokenless),
         }
-    }
-
-    pub(crate) fn tokenless(&self) -> &Outages {
-        &self.tokenless
     }
 
     pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {

@@ -3,8 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use crate::account::TokenError;
 use crate::secret::Secret;
-use crate::token::TokenError;
 
 /// A call of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::ledger::Entry;
+use crate::upload::ledger::Entry;
 use crate::upload::{Identity, Key, Upload};
 
 mod durable;

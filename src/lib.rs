@@ -55,23 +55,13 @@
 mod account;
 mod answer;
 mod clock;
-mod draft;
 mod engine;
 mod error;
-mod escaped;
-mod event;
-mod governor;
-mod job;
 mod journal;
 mod killpoint;
-mod ledger;
-mod outage;
-mod plan;
-mod retry;
 mod secret;
 mod source;
 mod tiktok;
-mod token;
 mod upload;
 
 #[cfg(fuzzing)]
@@ -81,18 +71,17 @@ pub mod fuzz;
 #[doc(hidden)]
 pub mod parts;
 
-pub use account::{Account, TokenSource};
-pub use draft::{Draft, Outcome};
+pub use account::{Account, TokenError, TokenSource};
+pub use engine::draft::{Draft, Outcome};
+pub use engine::job::{Job, Ledger};
 pub use engine::{Engine, Handle, Options, Status, Watcher};
 pub use error::{Error, ErrorKind, Who};
-pub use escaped::Escaped;
-pub use event::{Behind, Event, Progress};
-pub use job::{Job, Ledger};
 pub use journal::{Record, default_state_dir, fragile_state_dir, records};
-pub use plan::{Chunk, Limits, Plan, PlanError};
 pub use secret::Secret;
+pub use secret::escaped::Escaped;
 pub use source::ReadMode;
-pub use token::TokenError;
+pub use upload::event::{Behind, Event, Progress};
+pub use upload::plan::{Chunk, Limits, Plan, PlanError};
 
 #[cfg(feature = "emulator")]
 pub mod emulator;

@@ -10,12 +10,12 @@ use crate::answer::{Opened, Put, Report, Said, Stage};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
-use crate::ledger::Running;
-use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
 use crate::source::{Ahead, Pool, ReadMode, Source};
 use crate::tiktok::body::Body;
 use crate::tiktok::json;
+use crate::upload::ledger::Running;
+use crate::upload::plan::{Limits, Plan};
 use crate::upload::{Destination, Identity, Key, Origin, Reply, Step, Upload, Video};
 
 /// Reads the progress in an answer's header.

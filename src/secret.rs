@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use url::Url;
+
+pub(crate) mod escaped;
 mod redact;
 
 pub(crate) use redact::Redactor;
@@ -66,6 +69,31 @@ pub(crate) mod stored {
     ) -> Result<Secret, D::Error> {
         String::deserialize(deserializer).map(Secret::from)
     }
+}
+
+/// A URL as it may be shown: what stands before its query, and no password.
+pub(crate) fn without_query(url: &str) -> String {
+    let shown = match Url::parse(url) {
+        Ok(mut url) => {
+            // Fails only where there is nobody to name.
+            let _ = url.set_username("").and_then(|()| url.set_password(None));
+            url.to_string()
+        }
+        Err(_) => match url.split_once("://") {
+            // What stands before an `@` may be a password.
+            Some((scheme, rest)) => {
+                let host = rest.find('/').unwrap_or(rest.len());
+                let from = rest[..host].rfind('@').map_or(0, |at| at + 1);
+                format!("{scheme}://{}", &rest[from..])
+            }
+            None => url.to_owned(),
+        },
+    };
+    shown
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]

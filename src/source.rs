@@ -13,9 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::ledger::{Entry, Running};
-use crate::plan::{Chunk, Plan};
 use crate::upload::Identity;
+use crate::upload::ledger::{Entry, Running};
+use crate::upload::plan::{Chunk, Plan};
 
 mod container;
 mod file_system;
@@ -30,7 +30,7 @@ mod writer;
 #[cfg(fuzzing)]
 pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, check_start};
-pub(crate) use pieces::{Ahead, Share};
+pub(crate) use pieces::{Ahead, Piece, Share, WITHHELD};
 pub use reading::ReadMode;
 pub(crate) use reading::{Pool, Reading};
 pub(crate) use writer::Finished;

@@ -9,19 +9,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
-use crate::ledger::Running;
-use crate::plan::{Chunk, Plan};
+use crate::upload::ledger::Running;
+use crate::upload::plan::{Chunk, Plan};
 
 mod apply;
 mod doubt;
+pub(crate) mod event;
 mod gateway;
 mod init;
+pub(crate) mod ledger;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 mod origin;
 mod pace;
+pub(crate) mod plan;
 mod put;
 mod reconcile;
+pub(crate) mod retry;
 mod run;
 mod state;
 

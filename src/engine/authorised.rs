@@ -7,13 +7,13 @@ use tracing::Instrument;
 
 use super::Status;
 use crate::account::Account;
+use crate::account::TokenError;
 use crate::answer::{Call, Failure, Meaning, Stage};
 use crate::clock::{self, Now};
+use crate::engine::governor::Line;
 use crate::error::Error;
-use crate::governor::Line;
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
-use crate::token::TokenError;
 
 /// How long the source of a token may take before nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,7 +113,7 @@ where
     let mut refused: Option<Secret> = None;
     loop {
         let token = token(account, refused.as_ref()).await?;
-        account.tokenless().end(false);
+        line.tokenless.end(false);
         let answer = match line.refusal(call, &token, Now::read()) {
             Some(error) => Err(Failure::Refused(error)),
             None => make(token.clone()).await,

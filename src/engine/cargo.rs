@@ -5,14 +5,14 @@ use super::look::look;
 use super::place::{Placed, place, place_recorded, place_url};
 use super::sending::Sending;
 use super::transfer::Transfer;
+use crate::engine::job::{Job, Ledger, What};
 use crate::error::Error;
-use crate::event::Event;
-use crate::job::{Job, Ledger, What};
 use crate::journal::Recall;
-use crate::plan::Chunk;
 use crate::tiktok::client::Subject;
 use crate::tiktok::json::SourceInfo;
 use crate::tiktok::preflight::Remote;
+use crate::upload::event::Event;
+use crate::upload::plan::Chunk;
 use crate::upload::{Identity, Key, Origin, Reply, State, Upload, Video};
 
 #[derive(Debug)]

@@ -14,12 +14,12 @@ use super::{Exclusive, Running, Shared};
 use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
-use crate::draft::{Draft, Outcome};
+use crate::engine::draft::{Draft, Outcome};
+use crate::engine::governor::{Place, Turn};
+use crate::engine::job::Job;
 use crate::error::{Error, ErrorKind};
-use crate::event::{Behind, Event, Tally};
-use crate::governor::{Place, Turn};
-use crate::job::Job;
 use crate::tiktok::throttle::Throttle;
+use crate::upload::event::{Behind, Event, Tally};
 use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
 
 /// How long the check of an already delivered draft may take.

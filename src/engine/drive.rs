@@ -5,7 +5,7 @@ use tracing::Instrument;
 use super::cargo::Cargo;
 use super::transfer::Transfer;
 use crate::clock::Now;
-use crate::draft::Draft;
+use crate::engine::draft::Draft;
 use crate::error::Error;
 use crate::upload::{Reply, Step};
 

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::draft::Draft;
+use crate::engine::draft::Draft;
 use crate::error::Error;
-use crate::event::{Event, Progress, Tally};
+use crate::upload::event::{Event, Progress, Tally};
 
 /// A running upload: a future of its [`Draft`], a queue of its events, and its progress.
 ///

@@ -15,11 +15,11 @@ use super::transfer::{Transfer, subject};
 use crate::answer::{Call, Meaning};
 use crate::clock::{self, Now};
 use crate::error::Error;
-use crate::event::Event;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
 use crate::tiktok::json::SourceInfo;
+use crate::upload::event::Event;
 use crate::upload::{Applied, Reply, Stop, Upload};
 
 /// What came of asking for an init.
@@ -50,7 +50,7 @@ impl Transfer {
                 }
             };
             let line = Arc::clone(self.turn.line());
-            account.tokenless().end(false);
+            line.tokenless.end(false);
             match line.refusal(Call::Init, &token, Now::read()) {
                 Some(error) => self.upload.run.stop = Some(Stop::Refused(Call::Init, error)),
                 None => {

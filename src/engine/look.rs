@@ -2,10 +2,10 @@
 
 use crate::answer::Failure;
 use crate::error::Error;
-use crate::event::Event;
-use crate::plan::Limits;
 use crate::tiktok::client::Client;
 use crate::tiktok::preflight::{Judgement, Remote};
+use crate::upload::event::Event;
+use crate::upload::plan::Limits;
 
 /// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
 pub(super) async fn look(

@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 use super::creator::Creators;
 use super::{Engine, Shared, Status, authorised};
 use crate::account::Account;
+use crate::engine::governor::{Governor, Line};
 use crate::error::Error;
-use crate::governor::{Governor, Line};
 use crate::journal::SledStore;
-use crate::retry::Waits;
+use crate::secret::without_query;
 use crate::source::Pool;
 use crate::tiktok::client::Client;
 use crate::tiktok::hosts::{self, API_BASE, HostPolicy};
-use crate::tiktok::preflight::without_query;
 use crate::tiktok::throttle::Throttle;
 use crate::tiktok::wire_log::WireLog;
+use crate::upload::retry::Waits;
 
 /// Most uploads that may be in flight at once.
 const MOST_JOBS: usize = 10_000;

@@ -6,10 +6,10 @@ use super::Shared;
 use super::rehash::{blocking, prove};
 use crate::clock::Now;
 use crate::error::Error;
-use crate::event::Event;
 use crate::journal::{Found, Recall, Trait};
-use crate::ledger::{Entry, Running};
 use crate::source::Source;
+use crate::upload::event::Event;
+use crate::upload::ledger::{Entry, Running};
 use crate::upload::{Identity, Key, Origin, Reply, State, Upload};
 
 /// What the journal knows of a file.

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::task::JoinSet;
 
 use crate::error::Error;
-use crate::ledger::Entry;
-use crate::plan::Plan;
 use crate::source::{Proof, Source};
 use crate::upload::Identity;
+use crate::upload::ledger::Entry;
+use crate::upload::plan::Plan;
 
 /// Runs a read of the whole file where blocking does no harm; dropping the future ends it early.
 pub(super) async fn blocking<T: Send + 'static>(

@@ -10,14 +10,14 @@ use super::rehash::{Rehash, blocking};
 use super::transfer::{Transfer, subject};
 use crate::answer::{Failure, Said};
 use crate::clock::{self, Now};
+use crate::engine::job::Job;
 use crate::error::Error;
-use crate::event::Event;
-use crate::job::Job;
 use crate::killpoint::reach;
-use crate::ledger::Running;
-use crate::plan::{Chunk, Limits, Plan};
 use crate::source::{Ahead, Finished, Proof, ReadMode, Share, Source};
 use crate::tiktok::body::{Body, Gate};
+use crate::upload::event::Event;
+use crate::upload::ledger::Running;
+use crate::upload::plan::{Chunk, Limits, Plan};
 use crate::upload::{Identity, Origin, Reply, Shortfall};
 
 /// How long the file system may take to store a file's last writes before the user hears of it.

@@ -5,23 +5,22 @@ use std::time::Duration;
 
 use super::Shared;
 use super::transfer::Transfer;
-use crate::account::Account;
 use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
+use crate::engine::governor::{Line, PendingCap};
+use crate::engine::outage::Outages;
 use crate::error::Error;
-use crate::governor::PendingCap;
-use crate::outage::Outages;
-use crate::plan::Limits;
+use crate::upload::plan::Limits;
 use crate::upload::{Lack, Shortfall, Stop};
 
 /// A day: the span of the service's limit of pending drafts. Source: Upload Video.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Where it is known that this is missing for all uploads.
-fn outages_of<'a>(shared: &'a Shared, account: &'a Account, lack: &Lack) -> &'a Outages {
+fn outages_of<'a>(shared: &'a Shared, line: &'a Line, lack: &Lack) -> &'a Outages {
     match lack {
         Lack::Connection { .. } => &shared.governor.outages,
-        Lack::Token { .. } => account.tokenless(),
+        Lack::Token { .. } => &line.tokenless,
     }
 }
 
@@ -58,7 +57,7 @@ impl Transfer {
                     Some(Lack::Connection { of_chunks, why }) => {
                         self.shared.governor.outages.begin(why, *of_chunks, now);
                     }
-                    Some(Lack::Token { why }) => self.account.tokenless().begin(why, false, now),
+                    Some(Lack::Token { why }) => self.turn.line().tokenless.begin(why, false, now),
                     None => {}
                 }
                 self.spent(&reason)
@@ -71,7 +70,7 @@ impl Transfer {
         let Some(lack) = &self.upload.run.lack else {
             return Ok(());
         };
-        let outages = outages_of(&self.shared, &self.account, lack);
+        let outages = outages_of(&self.shared, self.turn.line(), lack);
         if outages.now(Now::read()).is_none() {
             return Ok(());
         }
@@ -85,7 +84,7 @@ impl Transfer {
 
     /// Waits for so long, or until another upload has waited in vain for what this one lacks.
     pub(super) async fn pause(&mut self, wait: Duration) {
-        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
+        let (shared, line) = (Arc::clone(&self.shared), Arc::clone(self.turn.line()));
         let in_session = self.upload.session().is_some();
         let lack = self.upload.run.lack.clone();
         // Chunks need no token.
@@ -94,7 +93,7 @@ impl Transfer {
             let Some(lack) = lack else {
                 return clock::sleep(wait).await;
             };
-            let begins = outages_of(&shared, &account, &lack).begins();
+            let begins = outages_of(&shared, &line, &lack).begins();
             let _ = tokio::time::timeout(clock::real(wait), begins).await;
         })
         .await;

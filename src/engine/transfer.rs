@@ -10,14 +10,14 @@ use super::{Running, Shared};
 use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
-use crate::draft::{Draft, Outcome};
+use crate::engine::draft::{Draft, Outcome};
+use crate::engine::governor::Turn;
 use crate::error::Error;
-use crate::event::{Event, Tally};
-use crate::governor::Turn;
 use crate::journal::Rate;
 use crate::killpoint::reach;
-use crate::ledger::Entry;
 use crate::tiktok::client::{Client, Subject};
+use crate::upload::event::{Event, Tally};
+use crate::upload::ledger::Entry;
 use crate::upload::{Reply, State, Upload};
 
 /// Jobs of one path, and then those of one video, go one after another.

@@ -11,10 +11,10 @@ use super::transfer::Transfer;
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::killpoint::reach;
-use crate::ledger::{Entry, Running};
-use crate::plan::Chunk;
 use crate::source::{Proof, Source};
 use crate::tiktok::body::Keeper;
+use crate::upload::ledger::{Entry, Running};
+use crate::upload::plan::Chunk;
 use crate::upload::{Identity, Reply};
 
 /// How long the last bytes of a body may be held back for a comparison: a service gives a body up that stands still.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Error, ErrorKind, Who, name};
 use crate::answer::Refusal;
-use crate::plan::PlanError;
+use crate::upload::plan::PlanError;
 
 impl Error {
     pub(crate) fn unreadable(file: &Path, source: io::Error) -> Self {

@@ -22,7 +22,7 @@ use super::{Found, Grant, ProgressStore, Rate, Recall, Trait, broken};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::killpoint::reach;
-use crate::ledger::Entry;
+use crate::upload::ledger::Entry;
 use crate::upload::{Key, State, Upload};
 
 mod database;

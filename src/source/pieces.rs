@@ -15,9 +15,8 @@ use bytes::Bytes;
 use futures::Stream;
 
 use super::{Pool, ReadMode, Source};
-use crate::ledger::Running;
-use crate::plan::{Chunk, Plan};
-use crate::tiktok::body::{Piece, WITHHELD};
+use crate::upload::ledger::Running;
+use crate::upload::plan::{Chunk, Plan};
 
 /// How many pieces lie ready at the most: enough to bridge the pause between two chunks.
 const MOST: usize = 8;
@@ -28,6 +27,17 @@ const ENOUGH: usize = 3;
 
 /// Bytes of stack that a reader has; it needs few.
 const STACK: usize = 256 * 1024;
+
+/// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
+pub(crate) const WITHHELD: u64 = 64 * 1024;
+
+/// Some bytes of a file.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Bytes,
+    /// The running hash over the file up to the end of them, where one is kept.
+    pub(crate) hashed: Option<Running>,
+}
 
 impl Piece {
     fn of(bytes: Bytes, running: &mut Option<Running>) -> Self {

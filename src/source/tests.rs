@@ -3,10 +3,10 @@ use std::os::unix::fs::FileExt;
 
 use futures::StreamExt;
 
+use super::WITHHELD;
 use super::reading::SPARE;
 use super::*;
-use crate::plan::Limits;
-use crate::tiktok::body::WITHHELD;
+use crate::upload::plan::Limits;
 
 mod map;
 

@@ -12,22 +12,12 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use crate::event::Tally;
 use crate::killpoint::reach;
-use crate::ledger::Running;
+use crate::source::{Piece, WITHHELD};
 use crate::tiktok::meter::Meter;
 use crate::tiktok::throttle::Throttle;
-
-/// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
-pub(crate) const WITHHELD: u64 = 64 * 1024;
-
-/// Some bytes of a file.
-#[derive(Debug)]
-pub(crate) struct Piece {
-    pub(crate) bytes: Bytes,
-    /// The running hash over the file up to the end of them, where one is kept.
-    pub(crate) hashed: Option<Running>,
-}
+use crate::upload::event::Tally;
+use crate::upload::ledger::Running;
 
 /// Held by the body of the last chunk: everything but the last bytes is handed over, and they follow when the keeper
 /// says so, or never if it is dropped.

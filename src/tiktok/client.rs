@@ -14,11 +14,11 @@ use url::Url;
 
 use crate::answer::{Call, Failure, Opened, Report};
 use crate::error::Error;
-use crate::retry::Waits;
 use crate::secret::{Redactor, Secret};
 use crate::tiktok::hosts::{HostPolicy, is_loopback};
 use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
 use crate::tiktok::wire_log::WireLog;
+use crate::upload::retry::Waits;
 
 mod answer;
 mod log;

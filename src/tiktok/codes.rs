@@ -2,8 +2,8 @@
 //! Status and TikTok API v2 Error Handling.
 
 use crate::answer::Meaning;
-use crate::error::ErrorKind::{self, NeedsPerson, Refused, Temporary};
-use crate::error::Who;
+use crate::error::kind::ErrorKind::{self, NeedsPerson, Refused, Temporary};
+use crate::error::kind::Who;
 
 /// What is known of an error code.
 #[derive(Debug, Clone, Copy)]

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::answers;
 use super::codes::Code;
 use crate::answer::{Failure, Opened, Refusal, Report, Stage};
-use crate::plan::Plan;
 use crate::secret::{Redactor, Secret};
+use crate::upload::plan::Plan;
 
 /// Body of the inbox init. Source: Upload Video.
 #[derive(Debug, Serialize)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::ledger::Running;
+use crate::upload::ledger::Running;
 
 /// What the sender of a body can see of it while the socket takes it.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use std::fmt;
 use url::{Host, Url};
 
 use crate::error::Error;
-use crate::plan::{Limits, PlanError};
-use crate::secret::Secret;
+use crate::secret::{Secret, without_query};
 use crate::source::{Container, Unfit, check_start};
 use crate::tiktok::hosts::is_loopback;
+use crate::upload::plan::{Limits, PlanError};
 
 /// A URL that the service may be asked to fetch. Its query is a secret: signed URLs carry their signature there.
 #[derive(Clone)]
@@ -141,31 +141,6 @@ pub(crate) enum Judgement {
     Fit { size: Option<u64> },
     /// Only the first bytes can tell.
     LookCloser,
-}
-
-/// A URL as it may be shown: what stands before its query, and no password.
-pub(crate) fn without_query(url: &str) -> String {
-    let shown = match Url::parse(url) {
-        Ok(mut url) => {
-            // Fails only where there is nobody to name.
-            let _ = url.set_username("").and_then(|()| url.set_password(None));
-            url.to_string()
-        }
-        Err(_) => match url.split_once("://") {
-            // What stands before an `@` may be a password.
-            Some((scheme, rest)) => {
-                let host = rest.find('/').unwrap_or(rest.len());
-                let from = rest[..host].rfind('@').map_or(0, |at| at + 1);
-                format!("{scheme}://{}", &rest[from..])
-            }
-            None => url.to_owned(),
-        },
-    };
-    shown
-        .split(['?', '#'])
-        .next()
-        .unwrap_or_default()
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use super::run::{Doubt, Lack, Stop};
 use super::{Identity, Origin, State, Upload};
 use crate::answer::{Call, Failure, Opened, Put, Report};
 use crate::clock::{Now, Timestamp};
-use crate::event::Event;
-use crate::ledger::{Entry, Running};
-use crate::retry::Failures;
 use crate::tiktok::codes::FailReason;
+use crate::upload::event::Event;
+use crate::upload::ledger::{Entry, Running};
+use crate::upload::retry::Failures;
 
 /// What came of a step, or is about to. A row changes by these and in no other way.
 #[derive(Debug)]

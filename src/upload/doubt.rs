@@ -8,8 +8,8 @@ use super::run::{Doubt, Stop};
 use super::{Origin, State, URL_LIFETIME, Upload};
 use crate::answer::{Call, Failure, Meaning, Report, Stage};
 use crate::clock::Now;
-use crate::retry::{Failures, WINDOW, poll_interval};
 use crate::upload::reconcile::{Reading, Verdict, Witness, reconcile};
+use crate::upload::retry::{Failures, WINDOW, poll_interval};
 
 /// Questions about one doubt before it is decided with what is known.
 const QUESTIONS: u32 = 5;

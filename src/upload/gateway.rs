@@ -7,11 +7,11 @@ use super::apply::{Applied, LOSSES};
 use super::run::{Doubt, Stop};
 use super::{State, Upload};
 use crate::clock::Now;
-use crate::escaped::Escaped;
-use crate::event::Event;
-use crate::ledger::Running;
-use crate::retry::backoff;
+use crate::secret::escaped::Escaped;
+use crate::upload::event::Event;
+use crate::upload::ledger::Running;
 use crate::upload::reconcile::{Reading, Witness};
+use crate::upload::retry::backoff;
 
 /// Within so long before the end of its hour a URL may be refused as expired: clocks differ, and an answer takes a while.
 const LATE: Duration = Duration::from_secs(5 * 60);

@@ -5,9 +5,9 @@ use super::run::{Doubt, Stop};
 use super::{Session, State, Upload};
 use crate::answer::{Call, Failure, Opened};
 use crate::clock::Now;
-use crate::event::Event;
-use crate::retry::{Failures, WINDOW, backoff};
 use crate::secret::Secret;
+use crate::upload::event::Event;
+use crate::upload::retry::{Failures, WINDOW, backoff};
 
 impl Upload {
     pub(super) fn init_answered(

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{Destination, Identity, Key, Origin, Reply, State, Step, Upload, Video};
+use crate::account::TokenError;
 use crate::answer::{Failure, Opened, Refusal, Report};
 use crate::clock::{BootId, Now, Timestamp};
-use crate::ledger::Running;
-use crate::plan::{Limits, Plan};
 use crate::secret::Secret;
 use crate::tiktok::codes::Code;
 use crate::tiktok::{answers, json};
-use crate::token::TokenError;
+use crate::upload::ledger::Running;
+use crate::upload::plan::{Limits, Plan};
 
 /// Requests that one run may make before it ends: three sessions of at most twelve chunks, and half an hour of polling.
 const MOST_REQUESTS: u32 = 4_000;

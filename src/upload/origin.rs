@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Applied, Upload};
-use crate::plan::Plan;
 use crate::tiktok::hosts;
+use crate::upload::plan::Plan;
 
 /// What P2 is about: the same video for the same account, API base and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Applied, Session, State, URL_LIFETIME, Upload};
 use crate::clock::Now;
-use crate::plan::Chunk;
+use crate::upload::plan::Chunk;
 
 /// What the last chunks of this run took. Older ones count for less and less: links change.
 #[derive(Debug, Clone, Copy, Default)]

@@ -5,10 +5,10 @@ use super::run::{Doubt, Stop};
 use super::{State, Upload};
 use crate::answer::{Call, Failure, Put, Said};
 use crate::clock::Now;
-use crate::event::Event;
-use crate::ledger::Running;
-use crate::retry::{Failures, WINDOW};
+use crate::upload::event::Event;
+use crate::upload::ledger::Running;
 use crate::upload::reconcile::{Reading, Witness};
+use crate::upload::retry::{Failures, WINDOW};
 
 impl Upload {
     pub(super) fn put_answered(

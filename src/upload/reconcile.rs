@@ -7,7 +7,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::upload::plan::Plan;
 
 /// Who said it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(crate) fn reconcile(plan: &Plan, confirmed: u32, readings: &[Reading]) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Limits;
+    use crate::upload::plan::Limits;
 
     fn plan() -> Plan {
         Plan::new(50_000_123, &Limits::TIKTOK, 10_000_000).expect("legal")

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use crate::answer::{Call, Failure, Refusal};
-use crate::retry::{Failures, PATIENCE, Waits};
 use crate::upload::reconcile::Reading;
+use crate::upload::retry::{Failures, PATIENCE, Waits};
 
 /// What only this run knows. A row read back from disk starts with a fresh one: in doubt, and with full budgets.
 #[derive(Debug, Clone)]

@@ -3,10 +3,10 @@ use std::path::Path;
 use super::*;
 use crate::answer::{Failure, Opened, Refusal, Report};
 use crate::clock::BootId;
-use crate::plan::Limits;
 use crate::secret::Secret;
 use crate::tiktok::codes::Code;
 use crate::tiktok::{answers, json};
+use crate::upload::plan::Limits;
 use crate::upload::reconcile::Witness;
 
 mod budgets;

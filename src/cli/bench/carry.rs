@@ -8,8 +8,8 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
 
-use crate::cli::exit::Exit;
-use crate::cli::{Failure, Globals};
+use crate::exit::Exit;
+use crate::{Failure, Globals};
 
 /// How a run sends. What is not said here is as ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

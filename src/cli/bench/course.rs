@@ -16,7 +16,7 @@ use super::cost;
 use super::host::Host;
 use super::sink::Sink;
 use super::witness::seen;
-use crate::cli::{Failure, Globals};
+use crate::{Failure, Globals};
 
 /// The chunk size that all setups have unless it is what they differ in.
 const USUAL: u64 = 10_000_000;

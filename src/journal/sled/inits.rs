@@ -9,8 +9,8 @@ use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::journal::{Grant, INITS_A_MINUTE};
 use crate::killpoint::reach;
-use crate::retry::WINDOW;
 use crate::upload::Upload;
+use crate::upload::retry::WINDOW;
 
 impl Inner {
     /// Records the intent of an init, which takes a slot of the window, if there is room.

@@ -15,8 +15,8 @@ use std::time::Duration;
 use super::*;
 use crate::answer::Failure;
 use crate::clock::Now;
-use crate::ledger::Running;
-use crate::plan::{Limits, Plan};
+use crate::upload::ledger::Running;
+use crate::upload::plan::{Limits, Plan};
 use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Reply, Video};
 
 fn upload(account: &str, size: u64) -> Upload {

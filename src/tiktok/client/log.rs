@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::Client;
 use crate::answer::{Call, Failure};
 use crate::clock::rfc3339;
+use crate::secret::without_query;
 use crate::secret::{Redactor, Secret};
-use crate::tiktok::preflight::without_query;
 use crate::tiktok::wire_log::Written;
 
 /// Bytes of an answer's body that are logged.

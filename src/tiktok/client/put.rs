@@ -10,12 +10,13 @@ use super::log::Seen;
 use super::{Client, drain, retry_after, text};
 use crate::answer::{Call, Failure, Put};
 use crate::killpoint::reach;
-use crate::plan::Chunk;
-use crate::retry::Waits;
 use crate::secret::Secret;
-use crate::tiktok::body::{Body, Piece};
+use crate::source::Piece;
+use crate::tiktok::body::Body;
 use crate::tiktok::meter::Meter;
 use crate::tiktok::{answers, json};
+use crate::upload::plan::Chunk;
+use crate::upload::retry::Waits;
 
 impl Client {
     /// Sends one chunk. Ends with an answer, or when the socket took no byte, or no answer came, for too long.

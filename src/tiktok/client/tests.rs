@@ -12,9 +12,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::*;
 use crate::answer::{Put, Said};
-use crate::plan::{Limits, Plan};
-use crate::tiktok::body::{Body, Piece};
+use crate::source::Piece;
+use crate::tiktok::body::Body;
 use crate::tiktok::throttle::Throttle;
+use crate::upload::plan::{Limits, Plan};
 
 const SCALE: u32 = 20;
 const CHUNK: u64 = 3_200_000;

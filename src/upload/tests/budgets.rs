@@ -1,8 +1,8 @@
 //! How often is often enough: questions about one doubt, attempts at one thing, and how long each waits.
 
 use super::*;
-use crate::retry::{WINDOW, backoff};
-use crate::token::TokenError;
+use crate::account::TokenError;
+use crate::upload::retry::{WINDOW, backoff};
 
 const RANDOM: u64 = u64::MAX;
 
@@ -201,7 +201,7 @@ fn why_a_session_was_lost_is_told_as_what_it_was() {
         (410, "its URL is gone"),
     ] {
         let applied = uploading(2).apply(put(http_status, None), at(3400), 0);
-        let Some(crate::event::Event::SessionLost { reason }) = applied.event else {
+        let Some(event::Event::SessionLost { reason }) = applied.event else {
             panic!("{http_status}: {applied:?}");
         };
         assert_eq!(
@@ -337,7 +337,7 @@ fn the_wait_for_the_video_grows_to_ten_seconds_and_ends_on_the_second() {
     upload.apply(put(201, None), at(0), 0);
     for asked in 0..9 {
         upload.apply(working(None), at(10), 0);
-        assert_eq!(wait(&upload, 10), crate::retry::poll_interval(asked));
+        assert_eq!(wait(&upload, 10), retry::poll_interval(asked));
     }
     upload.apply(working(None), at(10 + 1797), 0);
     assert_eq!(wait(&upload, 10 + 1797), Duration::from_secs(3));

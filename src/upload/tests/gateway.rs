@@ -216,7 +216,7 @@ fn a_reason_to_fail_that_stands_beside_a_video_in_work_is_told_once() {
         (7, Some("odd\u{1b}[2J")),
         (8, Some("else")),
     ] {
-        if let Some(crate::event::Event::Notice { text }) =
+        if let Some(event::Event::Notice { text }) =
             upload.apply(remark(reason), at(second), 0).event
         {
             told.push(text);

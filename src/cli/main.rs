@@ -1,4 +1,4 @@
-//! The command line: its grammar, and one call for each subcommand.
+//! The command: grammar, rendering and exit codes over the library's public surface. Here: the grammar, and one call for each subcommand.
 
 use std::process::ExitCode;
 
@@ -14,12 +14,12 @@ use self::signals::Signals;
 /// As those of `std`, but for what [`terminal`] sees to.
 macro_rules! println {
     ($($text:tt)*) => {
-        crate::cli::terminal::print(format_args!($($text)*))
+        crate::terminal::print(format_args!($($text)*))
     };
 }
 macro_rules! eprintln {
     ($($text:tt)*) => {
-        crate::cli::terminal::say(format_args!($($text)*))
+        crate::terminal::say(format_args!($($text)*))
     };
 }
 
@@ -200,7 +200,7 @@ fn parse() -> Result<Cli, clap::Error> {
     Ok(cli)
 }
 
-pub(crate) fn main() -> ExitCode {
+fn main() -> ExitCode {
     let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::super::outage::Outages;
 use super::refused::RefusedTokens;
 use super::windows::{Cap, StatusWindow};
 
@@ -15,6 +16,8 @@ pub(crate) struct Line {
     pub(super) status: StatusWindow,
     pub(super) pending_cap: Cap,
     pub(super) refused: RefusedTokens,
+    /// Its source of tokens has had none for as long as an upload may wait.
+    pub(crate) tokenless: Outages,
 }
 
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{ASK_AGAIN, Line};
 use crate::answer::{Failure, Refusal};
 use crate::clock::{self, Now};
-use crate::retry::WINDOW;
+use crate::upload::retry::WINDOW;
 
 /// Status questions that one account may ask within a minute. Source: Get Video Status.
 const STATUS_A_MINUTE: usize = 30;

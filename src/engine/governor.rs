@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
-use crate::event::Behind;
-use crate::outage::Outages;
+use crate::engine::outage::Outages;
+use crate::upload::event::Behind;
 
 mod line;
 mod refused;

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use crate::account::{Account, TokenSource};
 use crate::error::Error;
-use crate::escaped::Escaped;
-use crate::plan::Limits;
-use crate::retry::{PATIENCE, Waits};
-use crate::secret::Secret;
+use crate::secret::escaped::Escaped;
+use crate::secret::{Secret, without_query};
 use crate::source::{Container, Finished, ReadMode};
-use crate::tiktok::preflight::without_query;
+use crate::upload::plan::Limits;
+use crate::upload::retry::{PATIENCE, Waits};
 
 /// What to upload, for whom, and how. Everything but the video and the token has a default.
 ///

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::upload::plan::Plan;
 
 /// A change in the life of one upload, in the order it happens.
 ///
