@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::secret::Secret;
+use crate::upload::outage::Outages;
 
 /// Where an access token comes from; asked before each call of the API.
 ///
@@ -171,6 +172,8 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TokenError {
 pub struct Account {
     name: Arc<str>,
     tokens: Arc<dyn TokenSource>,
+    /// The source has had no token for as long as an upload may wait for one.
+    tokenless: Arc<Outages>,
 }
 
 impl Account {
@@ -182,6 +185,7 @@ impl Account {
         Self {
             name: name.into(),
             tokens: Arc::new(tokens),
+            tokenless: Arc::default(),
         }
     }
 
@@ -204,7 +208,12 @@ impl Account {
         Self {
             name: Arc::clone(&self.name),
             tokens: Arc::new(Keeping(self.tokens(), alive)),
+            tokenless: Arc::clone(&self.tokenless),
         }
+    }
+
+    pub(crate) fn tokenless(&self) -> &Outages {
+        &self.tokenless
     }
 
     pub(crate) fn tokens(&self) -> Arc<dyn TokenSource> {

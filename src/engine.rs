@@ -20,28 +20,27 @@ use crate::tiktok::throttle::Throttle;
 use crate::upload::Key;
 use crate::upload::event::Tally;
 
-mod authorised;
 mod barred;
-mod cargo;
-mod carry;
 mod creator;
+mod dedup;
 pub(crate) mod draft;
-mod drive;
 pub(crate) mod governor;
 mod handle;
 mod init;
 pub(crate) mod job;
-mod look;
+mod open;
 mod options;
-mod outage;
-mod place;
+mod preflight;
 mod rehash;
-mod sending;
+mod run;
+mod send;
 mod stop;
+mod tokens;
 mod transfer;
-mod vouch;
+mod verify;
 
 use creator::Creators;
+use handle::Door;
 pub use handle::{Handle, Watcher};
 pub use options::Options;
 
@@ -112,15 +111,11 @@ impl Engine {
     ///
     /// # Cancellation
     ///
-    /// Dropping the future stops at once and loses at most the chunk in flight; the same call carries on. Only an init
-    /// that was asked for and a call for a token go on in tasks of their own until they are answered, two minutes at
-    /// most: the same call waits for them and uses what came of them.
+    /// The upload is a task of the engine. Dropping the future asks that task to stop: it cuts the chunk in flight and loses
+    /// no other, and the same call carries on. Only an init that was asked for and a call for a token go on until they are
+    /// answered, two minutes at most: the same call waits for them and uses what came of them.
     pub async fn upload(&self, job: Job) -> Result<Draft, Error> {
-        let (events, _) = mpsc::unbounded_channel();
-        let (span, place) = (span(&job), self.place(&job));
-        carry::carry(&self.0, &job, place, Arc::default(), events)
-            .instrument(span)
-            .await
+        self.submit(job).await
     }
 
     /// A job's place in the line of its account: it is taken at once, whenever the job comes to run.
@@ -135,10 +130,10 @@ impl Engine {
     pub fn submit(&self, job: Job) -> Handle {
         let (sender, events) = mpsc::unbounded_channel();
         let tally = Arc::new(Tally::default());
-        let (shared, watched) = (Arc::clone(&self.0), Arc::clone(&tally));
-        let (span, place) = (span(&job), self.place(&job));
-        let upload = async move { carry::carry(&shared, &job, place, watched, sender).await };
-        Handle::new(tokio::spawn(upload.instrument(span)), events, tally)
+        let (shared, watched, door) = (Arc::clone(&self.0), Arc::clone(&tally), Door::default());
+        let (span, place, closing) = (span(&job), self.place(&job), door.clone());
+        let run = async move { run::run(&shared, &job, place, watched, sender, closing).await };
+        Handle::start(run.instrument(span), door, events, tally)
     }
 
     /// Carries an upload of the journal to its end, by its id there; see [`Record::id`](crate::Record::id). Its file is
@@ -160,7 +155,7 @@ impl Engine {
     pub async fn status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
         let line = self.0.governor.line(account.name());
         let account = account.keeping(Arc::clone(&self.0));
-        authorised::ask(&self.0.client, &line, &account, publish_id).await
+        tokens::ask(&self.0.client, &line, &account, publish_id).await
     }
 
     /// Asks the service to end a pull that is under way. It does its best, and refuses for one that is nearly done. The
@@ -172,7 +167,7 @@ impl Engine {
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let account = account.keeping(Arc::clone(&self.0));
         let line = self.0.governor.line(account.name());
-        authorised::cancel(&self.0.client, &line, &account, publish_id).await
+        tokens::cancel(&self.0.client, &line, &account, publish_id).await
     }
 
     /// Drops what the journal knows of an upload, by its id, ended or not. The same file can then be sent again as if it were

@@ -11,7 +11,7 @@ use crate::clock::Now;
 use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
 use crate::secret::Secret;
-use crate::source::{Ahead, Pool, ReadMode, Source};
+use crate::source::{LocalFile, Media, Opening, ReadMode};
 use crate::tiktok::body::Body;
 use crate::tiktok::json;
 use crate::upload::ledger::Running;
@@ -33,28 +33,27 @@ pub fn hash(bytes: &[u8]) -> u8 {
 /// An open file and its buffers.
 #[derive(Debug)]
 pub struct File {
-    source: Source,
+    file: LocalFile,
     plan: Plan,
-    pool: Pool,
 }
 
 impl File {
-    /// Opens a file, to be sent as one chunk.
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        let source = Source::open(path)?;
-        let size = source.identity().size;
+    /// Opens a file, to be sent as one chunk and read in this way.
+    pub fn open(path: &Path, read: ReadMode) -> Result<Self, Error> {
+        let opening = Opening {
+            read,
+            ..Opening::default()
+        };
+        let file = LocalFile::open(path, opening)?;
+        let size = file.identity().size;
         let plan = Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.max_chunk());
-        let plan = plan.map_err(|error| Error::plan(path, error))?;
-        Ok(Self {
-            source,
-            plan,
-            pool: Pool::default(),
-        })
+        let plan = plan.map_err(|error| Error::plan(&file.name(), error))?;
+        Ok(Self { file, plan })
     }
 
     /// Reads it; how many bytes that were.
-    pub fn read(&self, mode: ReadMode) -> u64 {
-        let pieces = self.source.reading(self.plan.chunk(0), mode, &self.pool);
+    pub fn read(&self) -> u64 {
+        let pieces = self.file.reading(self.plan.chunk(0));
         pieces.flatten().map(|piece| piece.len() as u64).sum()
     }
 
@@ -62,14 +61,7 @@ impl File {
     pub async fn pump(&self, ledger: bool) -> u64 {
         let chunk = self.plan.chunk(0);
         let running = ledger.then(Running::default);
-        let started = Ahead::start(
-            &self.source,
-            self.plan,
-            chunk,
-            running,
-            ReadMode::Read,
-            &self.pool,
-        );
+        let started = self.file.read(self.plan, chunk, running);
         let Ok((_ahead, pieces)) = started else {
             return 0;
         };
@@ -130,7 +122,7 @@ pub fn machine(size: u64) -> Option<u32> {
             }
             Step::Put(chunk) => {
                 if chunk.is_last() {
-                    upload.apply(Reply::Sealed(None), now, 0);
+                    upload.apply(Reply::AtGate(None), now, 0);
                 }
                 let answer = Put {
                     said: Said::Accepted,
@@ -147,7 +139,9 @@ pub fn machine(size: u64) -> Option<u32> {
                 downloaded_bytes: None,
             })),
             Step::Done => return Some(requests),
-            Step::Adopt(_) | Step::Rewind(_) | Step::Expire(_) | Step::Stop(_) => return None,
+            Step::Release | Step::Adopt(_) | Step::Rewind(_) | Step::Expire(_) | Step::Stop(_) => {
+                return None;
+            }
         };
         requests += 1;
         now.boot += Duration::from_millis(1);

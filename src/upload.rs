@@ -21,6 +21,7 @@ pub(crate) mod ledger;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 mod origin;
+pub(crate) mod outage;
 mod pace;
 pub(crate) mod plan;
 mod put;
@@ -86,8 +87,10 @@ pub(crate) enum Step {
     Wait(Duration),
     /// Record the intent and take a slot of the window, then init.
     Init,
-    /// Send this chunk; the last one is sealed on its way.
+    /// Send this chunk; of the last one, all but the last bytes.
     Put(Chunk),
+    /// Let the last bytes of the chunk in flight leave: the row is sealed.
+    Release,
     /// Count this chunk, which the service already has, from the file.
     Adopt(Chunk),
     /// The service has lost all but this many chunks that it had acknowledged: the running hash is needed as it was there.
@@ -128,6 +131,9 @@ impl Upload {
     pub(crate) fn step(&self, now: Now) -> Step {
         if let Some(stop) = &self.run.stop {
             return Step::Stop(stop.clone());
+        }
+        if self.run.at_gate {
+            return Step::Release;
         }
         if let Some(wait) = self
             .run

@@ -5,8 +5,8 @@ use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
 use crate::engine::governor::{PendingCap, Turn};
-use crate::engine::outage::Outages;
 use crate::error::Error;
+use crate::upload::outage::Outages;
 
 /// Ends a job that would need an init now while too many drafts of its account wait, or while the network or the account's
 /// source of tokens is out.
@@ -28,7 +28,7 @@ pub(super) fn barred(
         )))
     };
     let no_connection = lack("a connection", &shared.governor.outages);
-    match no_connection.or_else(|| lack("an access token", &turn.line().tokenless)) {
+    match no_connection.or_else(|| lack("an access token", account.tokenless())) {
         Some(error) => Err(error),
         None => Ok(()),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::transfer::{Transfer, subject};
 use crate::answer::Meaning;
-use crate::clock::{self, Now};
+use crate::clock;
 use crate::error::Error;
 use crate::secret::Secret;
 use crate::upload::Reply;
@@ -61,8 +61,7 @@ impl Transfer {
                 asked.unwrap_or(Creator::Unknown)
             }
         };
-        let known = Reply::Creator(creator == Creator::Same);
-        self.upload.apply(known, Now::read(), 0);
+        self.note(Reply::Creator(creator == Creator::Same));
         match creator {
             Creator::Other => Err(Error::other_creator(&account)),
             Creator::Same | Creator::Unknown => Ok(()),

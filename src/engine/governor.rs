@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
-use crate::engine::outage::Outages;
 use crate::upload::event::Behind;
+use crate::upload::outage::Outages;
 
 mod line;
 mod refused;
 mod windows;
 
-pub(crate) use line::{First, Line, Place, Ticket};
+pub(crate) use line::{Line, Place, Ticket};
 pub(crate) use windows::PendingCap;
 
 /// After the service has said that too many drafts wait, or has refused a token, it is asked again at most this often: the
@@ -69,7 +69,7 @@ impl Governor {
 pub(crate) struct Turn {
     ticket: Ticket,
     in_flight: Arc<Semaphore>,
-    first: Option<First>,
+    first: Option<Place>,
     room: Option<OwnedSemaphorePermit>,
 }
 
@@ -106,7 +106,7 @@ impl Turn {
             tell(Behind::Account);
             place.first().await;
         }
-        self.first = Some(Arc::new(place));
+        self.first = Some(place);
         self.make_room_telling(tell).await;
     }
 
@@ -122,11 +122,6 @@ impl Turn {
             self.make_room().await;
         }
         done
-    }
-
-    /// A share of the first place in the line, if this job holds that place.
-    pub(crate) fn first(&self) -> Option<First> {
-        self.first.clone()
     }
 
     /// Lets the next one of the account be first.

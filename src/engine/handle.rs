@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use crate::engine::draft::Draft;
 use crate::error::Error;
@@ -35,17 +36,26 @@ use crate::upload::event::{Event, Progress, Tally};
 #[derive(Debug)]
 pub struct Handle {
     task: JoinHandle<Result<Draft, Error>>,
+    stop: Arc<Notify>,
     watcher: Watcher,
 }
 
 impl Handle {
-    pub(super) const fn new(
-        task: JoinHandle<Result<Draft, Error>>,
+    /// Starts `run`, which closes `door` while it must not be stopped.
+    pub(super) fn start(
+        run: impl Future<Output = Result<Draft, Error>> + Send + 'static,
+        door: Door,
         events: mpsc::UnboundedReceiver<Event>,
         tally: Arc<Tally>,
     ) -> Self {
+        let stop = Arc::new(Notify::new());
+        let task = tokio::spawn(until_stopped(run, Arc::clone(&stop), door));
         let watcher = Watcher { events, tally };
-        Self { task, watcher }
+        Self {
+            task,
+            stop,
+            watcher,
+        }
     }
 
     /// The next event; `None` when the upload has ended, or after [`split`](Self::split). Safe to drop between polls.
@@ -68,7 +78,7 @@ impl Handle {
 
     /// Stops it; awaiting it then gives [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled).
     pub fn cancel(&self) {
-        self.task.abort();
+        self.stop.notify_one();
     }
 }
 
@@ -86,8 +96,45 @@ impl Future for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.task.abort();
+        self.stop.notify_one();
     }
+}
+
+/// The door through which an upload can be stopped. It is closed from the record of an intent to that of the answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Door(Arc<Mutex<()>>);
+
+impl Door {
+    /// Closes the door until the guard is dropped. Never returns once the upload is being stopped.
+    pub(super) async fn close(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.0).lock_owned().await
+    }
+}
+
+/// Runs an upload to its end, or until it is asked to stop. A chunk in flight is then cut; what must not be stopped goes on
+/// until the door opens, and nobody waits for it.
+async fn until_stopped(
+    run: impl Future<Output = Result<Draft, Error>> + Send + 'static,
+    stop: Arc<Notify>,
+    door: Door,
+) -> Result<Draft, Error> {
+    let mut run = Box::pin(run);
+    tokio::select! {
+        biased;
+        ended = &mut run => return ended,
+        () = stop.notified() => {}
+    }
+    if door.0.try_lock().is_err() {
+        let last = async move {
+            tokio::select! {
+                biased;
+                _open = door.close() => {}
+                _ended = run => {}
+            }
+        };
+        tokio::spawn(last.in_current_span());
+    }
+    Err(Error::cancelled())
 }
 
 /// The events and the progress of an upload. Dropping it does nothing to the upload.

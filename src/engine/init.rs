@@ -1,154 +1,111 @@
-//! An init, from its intent to the record of its answer.
+//! An init, from its intent to its answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
-use tracing::Instrument;
-
-use super::Shared;
-use super::authorised::token;
 use super::barred::barred;
-use super::cargo::Cargo;
-use super::carry::in_time;
-use super::transfer::{Transfer, subject};
-use crate::answer::{Call, Meaning};
+use super::run::in_time;
+use super::tokens::token;
+use super::transfer::Transfer;
+use crate::answer::{Call, Failure, Meaning, Opened, Refusal};
 use crate::clock::{self, Now};
 use crate::error::Error;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
-use crate::tiktok::json::SourceInfo;
 use crate::upload::event::Event;
-use crate::upload::{Applied, Reply, Stop, Upload};
-
-/// What came of asking for an init.
-enum Asked {
-    /// Nothing was recorded or sent: the window is full for this long.
-    Wait(Duration),
-    /// The upload with the answer taken in and recorded.
-    Answered(Box<Upload>, Applied),
-}
+use crate::upload::{Identity, Reply};
 
 impl Transfer {
-    /// Asks for a session, or for a URL to be fetched, as the first in the line of its account; once more with a fresh
-    /// token if that is refused and its source has another.
-    pub(super) async fn init(&mut self, cargo: &mut Cargo) -> Result<(), Error> {
+    /// Asks for a session, or for a URL to be fetched, as the first in the line of its account and when the window of the
+    /// account has room.
+    ///
+    /// From the record of the intent to that of the answer the upload is not stopped: an answer that nobody records is a
+    /// session that nobody uses, and the service counts it among the pending drafts.
+    pub(super) async fn init(&mut self) -> Result<Reply, Error> {
         in_time(&self.upload)?;
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
         self.turn.line_up(tell).await;
         barred(&self.shared, &self.account, &self.upload.name(), &self.turn)?;
-        let account = self.account.clone();
-        let mut refused: Option<Secret> = None;
-        loop {
-            let token = match self.aside(token(&account, refused.as_ref())).await {
-                Ok(token) => token,
-                Err(error) => {
-                    self.upload.run.stop = None;
-                    return self.take_in(Reply::Init(Err(error))).await;
-                }
-            };
-            let line = Arc::clone(self.turn.line());
-            line.tokenless.end(false);
-            match line.refusal(Call::Init, &token, Now::read()) {
-                Some(error) => self.upload.run.stop = Some(Stop::Refused(Call::Init, error)),
-                None => {
-                    self.check_creator(&token).await?;
-                    self.upload.run.stop = None;
-                    let applied = self.init_with(cargo, &token).await?;
-                    if self.upload.state.publish_id().is_some() {
-                        self.turn.leave_line();
-                    }
-                    self.show(applied.event).await;
-                }
-            }
-            let Some(Stop::Refused(call, error)) = &self.upload.run.stop else {
-                return Ok(());
-            };
-            line.learn(*call, &token, error, Now::read());
-            if error.meaning != Meaning::InvalidToken || refused.is_some() {
-                return Ok(());
-            }
-            refused = Some(token);
+        let (account, refused) = (self.account.clone(), self.refused.take());
+        let token = match self.aside(token(&account, refused.as_ref())).await {
+            Ok(token) => token,
+            Err(error) => return Ok(Reply::Init(Err(error))),
+        };
+        let line = Arc::clone(self.turn.line());
+        account.tokenless().end(false);
+        if let Some(error) = line.refusal(Call::Init, &token, Now::read()) {
+            self.learn(&token, &error, refused.is_none());
+            return Ok(Reply::Barred(error));
+        }
+        self.check_creator(&token).await?;
+        if let Some(changed) = self.begin_init().await? {
+            return Ok(changed);
+        }
+        reach("init", "before");
+        let answer = self.ask_for_init(&token).await;
+        reach("init", "answered");
+        if let Err(Failure::Refused(error)) = &answer {
+            self.learn(&token, error, refused.is_none());
+        }
+        Ok(Reply::Init(answer))
+    }
+
+    /// Remembers what a token was refused for; `first`: another token of the same source may help.
+    fn learn(&mut self, token: &Secret, error: &Refusal, first: bool) {
+        let line = self.turn.line();
+        line.learn(Call::Init, token, error, Now::read());
+        if first && error.meaning == Meaning::InvalidToken {
+            self.refused = Some(token.clone());
         }
     }
 
-    /// Asks once with this token, when the window of the account has room.
-    async fn init_with(&mut self, cargo: &mut Cargo, token: &Secret) -> Result<Applied, Error> {
+    /// Records the intent of an init, of the video as it is now, as soon as the window has room. A reply, if the video is
+    /// not what was planned any more.
+    async fn begin_init(&mut self) -> Result<Option<Reply>, Error> {
         loop {
-            let as_of = cargo.as_of(self).await?;
-            let mut next = self.upload.clone();
-            next.apply(Reply::Intended(as_of), Now::read(), 0);
-            let source = cargo.source_info(&next)?;
-            match self.ask_for_init(next, token.clone(), source).await? {
-                Asked::Wait(wait) => {
+            let as_of = match self.as_of().await? {
+                Ok(as_of) => as_of,
+                Err(what) => return Ok(Some(Reply::Changed(what))),
+            };
+            let mut intended = self.upload.clone();
+            intended.apply(Reply::Intended(as_of), Now::read(), 0);
+            self.uncut = Some(self.door.close().await);
+            let at = intended.updated;
+            match self.shared.journal.begin(intended.clone(), at).await? {
+                Grant::Granted => {
+                    self.upload = intended;
+                    if let (Some(sending), Some(as_of)) = (&mut self.sending, as_of) {
+                        sending.begin(as_of);
+                    }
+                    return Ok(None);
+                }
+                Grant::Wait(wait) => {
+                    self.uncut = None;
                     let reason =
                         format!("TikTok takes 6 inits a minute for {}", self.account.name());
                     self.tell(Event::Waiting { reason, wait });
                     self.aside(clock::sleep(wait)).await;
                 }
-                Asked::Answered(upload, applied) => {
-                    self.upload = *upload;
-                    cargo.begin(as_of);
-                    self.tally.set_inits(self.upload.totals.inits);
-                    self.tally.start_at(0);
-                    return Ok(applied);
-                }
             }
         }
     }
 
-    /// In a task of its own, which goes on if nobody waits any more: an answer that nobody records is a session that
-    /// nobody uses, and the service counts it among the pending drafts. Until that is recorded, the task keeps other jobs
-    /// of this video waiting, and other inits of this account.
-    async fn ask_for_init(
-        &self,
-        upload: Upload,
-        token: Secret,
-        source: SourceInfo,
-    ) -> Result<Asked, Error> {
-        let shared = Arc::clone(&self.shared);
-        let places = (Arc::clone(&self.alone), self.turn.first());
-        let asking = async move {
-            let asked = ask(&shared, upload, &token, &source).await;
-            drop(places);
-            asked
-        };
-        finished(tokio::spawn(asking.in_current_span())).await
+    /// The version of the video now, where it is sent from here; else what has changed, in words.
+    async fn as_of(&mut self) -> Result<Result<Option<Identity>, String>, Error> {
+        match &self.sending {
+            Some(sending) => Ok(sending.settled(&self.upload).await?.map(Some)),
+            None if self.remote.is_some() => Ok(Ok(None)),
+            None => Err(super::send::needed_again(&self.upload)),
+        }
     }
-}
 
-async fn ask(
-    shared: &Shared,
-    mut upload: Upload,
-    token: &Secret,
-    source: &SourceInfo,
-) -> Result<Asked, Error> {
-    let begun = shared.journal.begin(upload.clone(), upload.updated).await?;
-    if let Grant::Wait(wait) = begun {
-        return Ok(Asked::Wait(wait));
-    }
-    reach("init", "before");
-    let client = shared.client.about(|| subject(&upload));
-    let answer = client.init(token, source).await;
-    reach("init", "answered");
-    let reply = Reply::Init(answer);
-    if reply.left().is_some() {
-        shared.governor.outages.end(false);
-    }
-    let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
-    if applied.save {
-        shared.journal.save(upload.clone(), None).await?;
-    }
-    Ok(Asked::Answered(Box::new(upload), applied))
-}
-
-/// What a task has come to.
-async fn finished<T>(task: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
-    match task.await {
-        Ok(done) => done,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(_) => Err(Error::cancelled()),
+    async fn ask_for_init(&mut self, token: &Secret) -> Result<Opened, Failure> {
+        let client = &self.client();
+        match (self.upload.plan(), &self.remote) {
+            (Some(plan), _) => client.init(token, plan).await,
+            (None, Some(remote)) => client.init_pull(token, &remote.secret()).await,
+            (None, None) => Err(Failure::NotSent("its URL is not known".into())),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::creator::Creators;
-use super::{Engine, Shared, Status, authorised};
+use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::engine::governor::{Governor, Line};
 use crate::error::Error;
@@ -159,7 +159,7 @@ impl Options {
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn ask_status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
         let client = self.client()?;
-        authorised::ask(&client, &Line::default(), account, publish_id).await
+        tokens::ask(&client, &Line::default(), account, publish_id).await
     }
 
     /// As [`Engine::cancel`], while another process owns the state directory.
@@ -169,7 +169,7 @@ impl Options {
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let client = self.client()?;
-        authorised::cancel(&client, &Line::default(), account, publish_id).await
+        tokens::cancel(&client, &Line::default(), account, publish_id).await
     }
 
     /// Whether every number is in its range.

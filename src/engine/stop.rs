@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::Shared;
 use super::transfer::Transfer;
+use crate::account::Account;
 use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
-use crate::engine::governor::{Line, PendingCap};
-use crate::engine::outage::Outages;
+use crate::engine::governor::PendingCap;
 use crate::error::Error;
+use crate::upload::outage::Outages;
 use crate::upload::plan::Limits;
 use crate::upload::{Lack, Shortfall, Stop};
 
@@ -17,16 +18,16 @@ use crate::upload::{Lack, Shortfall, Stop};
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Where it is known that this is missing for all uploads.
-fn outages_of<'a>(shared: &'a Shared, line: &'a Line, lack: &Lack) -> &'a Outages {
+fn outages_of<'a>(shared: &'a Shared, account: &'a Account, lack: &Lack) -> &'a Outages {
     match lack {
         Lack::Connection { .. } => &shared.governor.outages,
-        Lack::Token { .. } => &line.tokenless,
+        Lack::Token { .. } => account.tokenless(),
     }
 }
 
 impl Transfer {
     /// The error a run stops with.
-    pub(super) async fn stopped(&self, stop: Stop) -> Error {
+    pub(super) async fn stopped(&mut self, stop: Stop) -> Error {
         match stop {
             Stop::Refused(call, error) if error.meaning == Meaning::PendingCap => {
                 let oldest = self.oldest_pending().await;
@@ -57,7 +58,7 @@ impl Transfer {
                     Some(Lack::Connection { of_chunks, why }) => {
                         self.shared.governor.outages.begin(why, *of_chunks, now);
                     }
-                    Some(Lack::Token { why }) => self.turn.line().tokenless.begin(why, false, now),
+                    Some(Lack::Token { why }) => self.account.tokenless().begin(why, false, now),
                     None => {}
                 }
                 self.spent(&reason)
@@ -70,7 +71,7 @@ impl Transfer {
         let Some(lack) = &self.upload.run.lack else {
             return Ok(());
         };
-        let outages = outages_of(&self.shared, self.turn.line(), lack);
+        let outages = outages_of(&self.shared, &self.account, lack);
         if outages.now(Now::read()).is_none() {
             return Ok(());
         }
@@ -84,7 +85,7 @@ impl Transfer {
 
     /// Waits for so long, or until another upload has waited in vain for what this one lacks.
     pub(super) async fn pause(&mut self, wait: Duration) {
-        let (shared, line) = (Arc::clone(&self.shared), Arc::clone(self.turn.line()));
+        let (shared, account) = (Arc::clone(&self.shared), self.account.clone());
         let in_session = self.upload.session().is_some();
         let lack = self.upload.run.lack.clone();
         // Chunks need no token.
@@ -93,7 +94,7 @@ impl Transfer {
             let Some(lack) = lack else {
                 return clock::sleep(wait).await;
             };
-            let begins = outages_of(&shared, &line, &lack).begins();
+            let begins = outages_of(&shared, &account, &lack).begins();
             let _ = tokio::time::timeout(clock::real(wait), begins).await;
         })
         .await;
@@ -128,7 +129,7 @@ impl Transfer {
         )
     }
 
-    async fn oldest_pending(&self) -> Option<Timestamp> {
+    async fn oldest_pending(&mut self) -> Option<Timestamp> {
         let since = Timestamp(Now::read().wall.0.saturating_sub(DAY.as_millis() as u64));
         self.shared
             .journal

@@ -1,43 +1,116 @@
-//! One upload on its way: what it is, for whom it is, and how it is told and recorded.
+//! One upload on its way, and its loop: decide, perform, record. The only loop, the only place that tries again, and the
+//! only place that saves a row.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
+use tracing::Instrument;
 
-use super::authorised::authorised;
+use super::draft::{Draft, Outcome};
+use super::governor::Turn;
+use super::handle::Door;
+use super::send::{InFlight, Sending};
+use super::tokens::authorised;
 use super::{Running, Shared};
 use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
-use crate::engine::draft::{Draft, Outcome};
-use crate::engine::governor::Turn;
 use crate::error::Error;
-use crate::journal::Rate;
+use crate::journal::{ProgressStore, Rate};
 use crate::killpoint::reach;
+use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
+use crate::tiktok::preflight::Remote;
 use crate::upload::event::{Event, Tally};
 use crate::upload::ledger::Entry;
-use crate::upload::{Reply, State, Upload};
+use crate::upload::{Applied, Reply, State, Step, Upload};
 
 /// Jobs of one path, and then those of one video, go one after another.
 pub(super) type Alone = (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>);
 
-/// One upload on its way.
+/// One upload on its way. It has at most one chunk in flight and at most one save outstanding.
 pub(super) struct Transfer {
     pub(super) shared: Arc<Shared>,
     pub(super) turn: Turn,
     /// Other jobs of its path or video wait, and its row is not forgotten, for as long as this lives.
-    pub(super) alone: Arc<(Alone, Running)>,
+    pub(super) _alone: (Alone, Running),
     pub(super) account: Account,
     pub(super) upload: Upload,
+    /// The file, where its bytes are sent from here and may be needed.
+    pub(super) sending: Option<Box<Sending>>,
+    /// The URL that the service is to fetch, where the job has given it.
+    pub(super) remote: Option<Remote>,
+    /// The chunk that is on its way.
+    pub(super) put: Option<InFlight>,
+    /// The token that the last init was refused for, if another one may help.
+    pub(super) refused: Option<Secret>,
+    /// Held from the intent of an init to the record of its answer: until then the upload is not stopped.
+    pub(super) uncut: Option<OwnedMutexGuard<()>>,
+    pub(super) door: Door,
     pub(super) tally: Arc<Tally>,
     pub(super) events: mpsc::UnboundedSender<Event>,
 }
 
 impl Transfer {
-    /// Tells where it stands.
-    pub(super) fn announce(&self) {
+    /// Announces the upload as it is, and takes it from there to its end.
+    pub(super) async fn drive(mut self, compared: bool) -> Result<Draft, Error> {
+        self.announce();
+        if let Some(changed) = self.carry_on(compared).await? {
+            self.take_in(changed).await?;
+        }
+        loop {
+            self.make_way();
+            let step = self.upload.step(Now::read());
+            if !matches!(step, Step::Done) {
+                self.check_outage()?;
+            }
+            let attempt = self.upload.attempt();
+            let reply = match step {
+                Step::Wait(wait) => {
+                    self.pause(wait).await;
+                    continue;
+                }
+                Step::Init => {
+                    let span = tracing::info_span!("init", attempt);
+                    self.init().instrument(span).await?
+                }
+                Step::Put(chunk) => {
+                    let span = tracing::info_span!("put", chunk = chunk.index(), attempt);
+                    self.put(chunk).instrument(span).await?
+                }
+                Step::Release => {
+                    let span = tracing::info_span!("release", attempt);
+                    self.release().instrument(span).await?
+                }
+                Step::Adopt(chunk) => {
+                    let span = tracing::info_span!("adopt", chunk = chunk.index());
+                    self.adopt(chunk).instrument(span).await?
+                }
+                Step::Rewind(chunks) => {
+                    let span = tracing::info_span!("rewind", chunks);
+                    self.rewind(chunks).instrument(span).await?
+                }
+                Step::Ask => self.ask().instrument(tracing::info_span!("status")).await,
+                Step::Expire(why) => Reply::SessionOver(why),
+                Step::Stop(_) if self.refused.is_some() => Reply::TokenReplaced,
+                Step::Stop(stop) => return Err(self.stopped(stop).await),
+                Step::Done => return self.draft(),
+            };
+            self.take_in(reply).await?;
+        }
+    }
+
+    /// Leaves the first place of the line, and the room among those in flight, as soon as neither is needed.
+    fn make_way(&mut self) {
+        if self.upload.is_at_service() {
+            self.turn.leave();
+        } else if self.upload.state.publish_id().is_some() {
+            self.turn.leave_line();
+        }
+    }
+
+    fn announce(&self) {
         let upload = &self.upload;
         let confirmed = upload.confirmed_bytes();
         self.tally.set_total(upload.size().unwrap_or(0));
@@ -51,29 +124,31 @@ impl Transfer {
         });
     }
 
-    /// Applies a reply, and makes it durable before anything that depends on it.
-    pub(super) async fn take_in(&mut self, reply: Reply) -> Result<(), Error> {
-        let due = self.upload.confirmed();
-        let entry = match &reply {
-            Reply::Put(_, Some(running)) | Reply::Adopted(Some(running)) => {
-                Some((due, running.entry()))
-            }
-            _ => None,
-        };
+    /// Applies a reply, and makes the row durable before anything that depends on it. A chunk that is in flight goes on
+    /// meanwhile.
+    async fn take_in(&mut self, reply: Reply) -> Result<(), Error> {
         if let Some(call) = reply.left() {
             self.shared.governor.outages.end(call == Call::Put);
         }
-        let applied = self.upload.apply(reply, Now::read(), fastrand::u64(..));
-        if applied.save {
-            let confirmed = self.upload.confirmed() > due;
-            self.record(entry.filter(|_| confirmed)).await?;
-        }
+        let recorded = record(&*self.shared.journal, &mut self.upload, reply);
+        let applied = match &mut self.put {
+            Some(put) => put.beside(recorded).await?,
+            None => recorded.await?,
+        };
+        self.uncut = None;
         self.show(applied.event).await;
         Ok(())
     }
 
-    /// Shows how far it is after a reply was taken in.
-    pub(super) async fn show(&mut self, event: Option<Event>) {
+    /// Applies a reply that changes nothing which must be durable.
+    pub(super) fn note(&mut self, reply: Reply) {
+        let applied = self.upload.apply(reply, Now::read(), 0);
+        debug_assert!(!applied.save, "a row that changed is recorded");
+    }
+
+    /// Shows how far the upload is after a reply was taken in.
+    async fn show(&mut self, event: Option<Event>) {
+        self.tally.set_inits(self.upload.totals.inits);
         if self.upload.state.publish_id().is_none() {
             self.tally.start_at(0);
         } else {
@@ -101,23 +176,12 @@ impl Transfer {
         }
     }
 
-    /// Makes the upload durable as it is now, with the ledger entry of the chunk that was just confirmed.
-    pub(super) async fn record(&mut self, entry: Option<(u32, Entry)>) -> Result<(), Error> {
-        self.shared.journal.save(self.upload.clone(), entry).await
-    }
-
     /// The client for calls about this upload.
     pub(super) fn client(&self) -> Cow<'_, Client> {
         self.shared.client.about(|| subject(&self.upload))
     }
 
-    /// The ledger up to what is confirmed.
-    pub(super) async fn ledger(&self) -> Result<Vec<Entry>, Error> {
-        let (id, chunks) = (self.upload.id.clone(), self.upload.confirmed());
-        self.shared.journal.ledger(id, chunks).await
-    }
-
-    pub(super) async fn ask(&mut self) -> Reply {
+    async fn ask(&mut self) -> Reply {
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
         let (client, line) = (&self.client(), self.turn.line());
         reach("ask", "before");
@@ -128,7 +192,7 @@ impl Transfer {
     }
 
     /// Keeps the rate of this run as a hint for the next plan.
-    async fn remember_rate(&self) {
+    async fn remember_rate(&mut self) {
         let Some(bytes_per_second) = self.upload.rate() else {
             return;
         };
@@ -145,7 +209,7 @@ impl Transfer {
         }
     }
 
-    pub(super) fn draft(&self) -> Result<Draft, Error> {
+    fn draft(&self) -> Result<Draft, Error> {
         match self.upload.final_error() {
             Some(error) => Err(error),
             None => Ok(draft(&self.upload, Outcome::Delivered)),
@@ -156,6 +220,36 @@ impl Transfer {
         // Nobody needs to listen.
         let _ = self.events.send(event);
     }
+}
+
+/// Applies a reply to a row and saves the row if that changed it, with the ledger entry of a chunk that was confirmed by it.
+pub(super) async fn record(
+    journal: &dyn ProgressStore,
+    upload: &mut Upload,
+    reply: Reply,
+) -> Result<Applied, Error> {
+    let due = upload.confirmed();
+    let entry = match &reply {
+        Reply::Put(_, Some(running)) | Reply::Adopted(Some(running)) => {
+            Some((due, running.entry()))
+        }
+        _ => None,
+    };
+    let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
+    if applied.save {
+        let confirmed = upload.confirmed() > due;
+        let entry = entry.filter(|_| confirmed);
+        journal.save(upload.clone(), entry).await?;
+    }
+    Ok(applied)
+}
+
+/// The ledger of an upload up to what is confirmed.
+pub(super) async fn ledger(
+    journal: &dyn ProgressStore,
+    upload: &Upload,
+) -> Result<Vec<Entry>, Error> {
+    journal.ledger(upload.id.clone(), upload.confirmed()).await
 }
 
 /// What a call about this upload is about.

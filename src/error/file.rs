@@ -11,7 +11,7 @@ use crate::upload::plan::PlanError;
 impl Error {
     pub(crate) fn unreadable(file: &Path, source: io::Error) -> Self {
         if may_pass(&source) {
-            return Self::not_now(file, source);
+            return Self::not_now(&name(file), source);
         }
         Self::new(
             ErrorKind::Source,
@@ -29,17 +29,12 @@ impl Error {
         )
     }
 
-    pub(crate) fn plan(file: &Path, error: PlanError) -> Self {
+    pub(crate) fn plan(name: &str, error: PlanError) -> Self {
         let kind = match error {
             PlanError::ChunkSize { .. } => ErrorKind::Usage,
             _ => ErrorKind::Source,
         };
-        Self::new(
-            kind,
-            Who::You,
-            format!("{} cannot be sent: {error}.", name(file)),
-        )
-        .with_source(error)
+        Self::new(kind, Who::You, format!("{name} cannot be sent: {error}.")).with_source(error)
     }
 
     pub(crate) fn changed(name: &str, what: impl fmt::Display) -> Self {
@@ -99,14 +94,11 @@ impl Error {
 
     /// Something that passes keeps the file from being read: no thread or descriptor is left, memory is short, or its file
     /// system does not answer.
-    pub(crate) fn not_now(file: &Path, source: io::Error) -> Self {
+    pub(crate) fn not_now(name: &str, source: io::Error) -> Self {
         Self::new(
             ErrorKind::Temporary,
             Who::You,
-            format!(
-                "{} cannot be read now: {source}. Run the same command later.",
-                name(file)
-            ),
+            format!("{name} cannot be read now: {source}. Run the same command later."),
         )
         .with_source(source)
     }

@@ -18,7 +18,7 @@ fn messages_say_what_happened_and_what_to_do() {
     let errors = [
         Error::changed("clip.mp4", "chunk 3 differs"),
         Error::unfit(file, "it is a directory"),
-        Error::plan(file, PlanError::Empty),
+        Error::plan("clip.mp4", PlanError::Empty),
         Error::foreign_token("lena"),
         Error::other_creator("lena"),
         Error::too_slow("clip.mp4", 46_000_000, 5_000, 15_000),

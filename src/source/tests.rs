@@ -3,10 +3,19 @@ use std::os::unix::fs::FileExt;
 
 use futures::StreamExt;
 
-use super::WITHHELD;
-use super::reading::SPARE;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::read::{PIECE, SPARE};
 use super::*;
+use crate::upload::ledger::{Entry, Running};
 use crate::upload::plan::Limits;
+use crate::upload::plan::Plan;
 
 mod map;
 
@@ -25,7 +34,7 @@ fn file(content: &[u8]) -> tempfile::NamedTempFile {
 }
 
 /// A file of two chunks and the ledger of sending all of it.
-fn sent() -> (tempfile::NamedTempFile, Source, Plan, Vec<Entry>) {
+fn sent() -> (tempfile::NamedTempFile, LocalFile, Plan, Vec<Entry>) {
     let content = bytes(2 * CHUNK as usize + 7);
     let plan = Plan::new(content.len() as u64, &Limits::TIKTOK, CHUNK).expect("legal");
     let mut running = Running::default();
@@ -36,14 +45,23 @@ fn sent() -> (tempfile::NamedTempFile, Source, Plan, Vec<Entry>) {
     });
     let ledger = ledger.collect();
     let file = file(&content);
-    let source = Source::open(file.path()).expect("open");
+    let source = LocalFile::open(file.path(), Opening::default()).expect("open");
     (file, source, plan, ledger)
 }
 
-fn prove(source: &Source, plan: &Plan, ledger: &[Entry]) -> Proof {
-    let as_of = source.settled().expect("known");
-    source
-        .prove(as_of, plan, ledger, &AtomicBool::new(false))
+/// The same file, read in another way.
+fn opened(file: &tempfile::NamedTempFile, read: ReadMode) -> LocalFile {
+    let opening = Opening {
+        read,
+        ..Opening::default()
+    };
+    LocalFile::open(file.path(), opening).expect("open")
+}
+
+async fn proof(file: &LocalFile, plan: &Plan, ledger: &[Entry]) -> Proof {
+    let as_of = file.settled().await.expect("known");
+    prove(file, as_of, plan, ledger.to_vec())
+        .await
         .expect("readable")
 }
 
@@ -51,13 +69,13 @@ fn prove(source: &Source, plan: &Plan, ledger: &[Entry]) -> Proof {
 fn pieces_are_the_bytes_of_the_chunk_and_the_last_ones_come_apart() {
     let content = bytes(3 * CHUNK as usize + 7);
     let file = file(&content);
-    let source = Source::open(file.path()).expect("open");
     let plan = Plan::new(content.len() as u64, &Limits::TIKTOK, CHUNK).expect("legal");
     for mode in [ReadMode::Read, ReadMode::Map] {
+        let source = opened(&file, mode);
         for chunk in plan.chunks() {
             let Range { start, end } = chunk.range();
             let pieces: Vec<Bytes> = source
-                .reading(chunk, mode, &Pool::default())
+                .reading(chunk)
                 .map(|piece| piece.expect("read"))
                 .collect();
             let joined: Vec<u8> = pieces.iter().flatten().copied().collect();
@@ -71,25 +89,24 @@ fn pieces_are_the_bytes_of_the_chunk_and_the_last_ones_come_apart() {
                 "{mode:?}: {last}"
             );
         }
+        assert!(!source.mapped.is_in_use() && !source.is_torn());
     }
-    assert!(!source.mapped.is_in_use() && !source.is_torn());
 }
 
 #[test]
 fn buffers_go_round_and_do_not_pile_up() {
     let (_file, source, plan, _) = sent();
-    let pool = Pool::default();
-    for piece in source.reading(plan.chunk(0), ReadMode::Read, &pool) {
+    for piece in source.reading(plan.chunk(0)) {
         drop(piece.expect("read"));
     }
-    assert_eq!(pool.spare(), 1);
+    assert_eq!(source.opening.pool.spare(), 1);
 }
 
 #[test]
 fn what_many_uploads_had_on_their_way_is_not_kept_when_they_are_over() {
     let (_file, source, plan, _) = sent();
-    let pool = Pool::default();
-    let at_once = (0..4).flat_map(|_| source.reading(plan.chunk(0), ReadMode::Read, &pool));
+    let pool = &source.opening.pool;
+    let at_once = (0..4).flat_map(|_| source.reading(plan.chunk(0)));
     let mut pieces: Vec<_> = at_once.map(|piece| piece.expect("read")).collect();
     let (most, last) = (pieces.len(), pieces.pop());
     assert!(most > 2 * SPARE, "{most}");
@@ -115,12 +132,10 @@ async fn take(mut share: Share, most: usize) -> io::Result<(u64, Option<Entry>)>
 
 #[tokio::test]
 async fn what_is_hashed_ahead_is_the_ledger_and_a_chunk_that_is_sent_again_gets_none_of_it() {
-    let (_file, source, plan, ledger) = sent();
+    let (file, _, plan, ledger) = sent();
     for mode in [ReadMode::Read, ReadMode::Map] {
-        let pool = Pool::default();
-        let start = |chunk, running| {
-            Ahead::start(&source, plan, chunk, running, mode, &pool).expect("a thread")
-        };
+        let source = opened(&file, mode);
+        let start = |chunk, running| source.read(plan, chunk, running).expect("a thread");
         let (first, second) = (plan.chunk(0), plan.chunk(1));
         let (ahead, share) = start(first, Some(Running::default()));
         assert!(ahead.share(second).is_none(), "the first one comes first");
@@ -142,17 +157,16 @@ async fn what_is_hashed_ahead_is_the_ledger_and_a_chunk_that_is_sent_again_gets_
 #[tokio::test]
 async fn a_file_that_is_cut_off_while_it_is_read_ahead_is_an_error_and_no_shorter_video() {
     for mode in [ReadMode::Read, ReadMode::Map] {
-        let (file, source, plan, _) = sent();
-        let chunk = plan.chunk(0);
-        let pool = Pool::default();
-        let started = Ahead::start(&source, plan, chunk, Some(Running::default()), mode, &pool);
+        let (file, _, plan, _) = sent();
+        let source = opened(&file, mode);
+        let started = source.read(plan, plan.chunk(0), Some(Running::default()));
         let (_ahead, share) = started.expect("a thread");
         file.as_file().set_len(1_000_000).expect("cut off");
         let kind = match take(share, usize::MAX).await {
             Err(error) => Some(error.kind()),
             Ok(_) => None,
         };
-        source.settle().await;
+        source.drained().await;
         assert!(
             kind == Some(io::ErrorKind::UnexpectedEof) || source.is_torn(),
             "{mode:?}: {kind:?}"
@@ -160,33 +174,33 @@ async fn a_file_that_is_cut_off_while_it_is_read_ahead_is_an_error_and_no_shorte
     }
 }
 
-#[test]
-fn one_changed_byte_is_found_and_a_mere_touch_is_not_a_change() {
+#[tokio::test]
+async fn one_changed_byte_is_found_and_a_mere_touch_is_not_a_change() {
     let (file, source, plan, ledger) = sent();
     assert_eq!(
-        prove(&source, &plan, &ledger),
+        proof(&source, &plan, &ledger).await,
         Proof::Same(source.identity())
     );
     file.as_file()
         .set_modified(std::time::SystemTime::UNIX_EPOCH)
         .expect("touched");
-    let touched = prove(&source, &plan, &ledger);
+    let touched = proof(&source, &plan, &ledger).await;
     assert!(matches!(touched, Proof::Same(identity) if identity != source.identity()));
     file.as_file()
         .write_all_at(b"\0", CHUNK + 9)
         .expect("edited");
-    let proof = prove(&source, &plan, &ledger);
+    let proof = proof(&source, &plan, &ledger).await;
     assert_eq!(proof, Proof::Differs(1));
     assert_eq!(proof.same().expect_err("changed"), "chunk 2 differs");
 }
 
-#[test]
-fn a_file_that_became_shorter_is_told_and_not_an_accident() {
+#[tokio::test]
+async fn a_file_that_became_shorter_is_told_and_not_an_accident() {
     let (file, source, plan, ledger) = sent();
     file.as_file().set_len(CHUNK + 1).expect("cut");
-    assert_eq!(prove(&source, &plan, &ledger), Proof::Shorter);
+    assert_eq!(proof(&source, &plan, &ledger).await, Proof::Shorter);
     for mode in [ReadMode::Read, ReadMode::Map] {
-        let last = source.reading(plan.chunk(1), mode, &Pool::default()).last();
+        let last = opened(&file, mode).reading(plan.chunk(1)).last();
         assert_eq!(
             last.expect("a piece").expect_err("too short").kind(),
             io::ErrorKind::UnexpectedEof
@@ -194,14 +208,19 @@ fn a_file_that_became_shorter_is_told_and_not_an_accident() {
     }
 }
 
-#[test]
-fn a_long_reading_ends_when_nobody_waits_for_it() {
-    let (_file, source, plan, ledger) = sent();
-    let read = source.prove(source.identity(), &plan, &ledger, &AtomicBool::new(true));
-    assert_eq!(
-        read.expect_err("cancelled").kind(),
-        io::ErrorKind::Interrupted
-    );
+#[tokio::test]
+async fn a_long_reading_ends_when_nobody_waits_for_it() {
+    let (_file, source, plan, _) = sent();
+    let size = plan.video_size();
+    drop(source.digests(Running::default(), 0, vec![size, size]));
+    // The reader alone still holds the file, until it notices.
+    while Arc::strong_count(&source.mapped) > 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut digests = source.digests(Running::default(), 0, vec![size]);
+    let (at, _) = digests.next().await.expect("a digest").expect("read");
+    assert_eq!(at, size);
+    assert!(digests.next().await.is_none(), "it has come to its end");
 }
 
 #[test]
@@ -224,13 +243,13 @@ fn what_cannot_be_read_twice_is_refused_without_blocking() {
         &dangling,
         &dir.path().join("missing.mp4"),
     ] {
-        let error = Source::open(path).expect_err("refused");
+        let error = LocalFile::open(path, Opening::default()).expect_err("refused");
         assert_eq!(error.kind(), crate::ErrorKind::Source, "{error}");
     }
 }
 
-#[test]
-fn an_edit_right_after_the_identity_was_taken_is_never_hidden_by_a_coarse_clock() {
+#[tokio::test]
+async fn an_edit_right_after_the_identity_was_taken_is_never_hidden_by_a_coarse_clock() {
     let (disk, memory) = (
         tempfile::tempdir().ok(),
         tempfile::tempdir_in("/dev/shm").ok(),
@@ -239,13 +258,13 @@ fn an_edit_right_after_the_identity_was_taken_is_never_hidden_by_a_coarse_clock(
         for round in 0..20_u8 {
             let path = dir.path().join("clip.mp4");
             std::fs::write(&path, bytes(200_000)).expect("written");
-            let source = Source::open(&path).expect("open");
+            let source = LocalFile::open(&path, Opening::default()).expect("open");
             let file = File::options().write(true).open(&path).expect("open");
             let modified = file.metadata().and_then(|found| found.modified());
             file.write_all_at(&[round], 100_000).expect("edited");
             file.set_modified(modified.expect("known"))
                 .expect("put back");
-            let now = source.identity_now().expect("known");
+            let now = source.version().await.expect("known");
             assert!(!source.identity().proves_same(&now), "{round}: {now:?}");
         }
     }

@@ -18,6 +18,7 @@ use crate::secret::{Redactor, Secret};
 use crate::tiktok::hosts::{HostPolicy, is_loopback};
 use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
 use crate::tiktok::wire_log::WireLog;
+use crate::upload::plan::Plan;
 use crate::upload::retry::Waits;
 
 mod answer;
@@ -120,31 +121,33 @@ impl Client {
         self.hosts.is_overridden()
     }
 
-    /// Asks for a place for the chunks of a file, or for a URL to be fetched. Not idempotent: the service has no key to
-    /// recognise a repeat by.
-    pub(crate) async fn init(
-        &self,
-        token: &Secret,
-        source: &SourceInfo,
-    ) -> Result<Opened, Failure> {
+    /// Asks for a place for the chunks of a file. Not idempotent: the service has no key to recognise a repeat by.
+    pub(crate) async fn init(&self, token: &Secret, plan: &Plan) -> Result<Opened, Failure> {
+        let opened = self.ask_for_init(token, plan.into()).await?;
+        let Some(upload_url) = &opened.upload_url else {
+            return Err(Failure::Lost("an answer without an upload_url".into()));
+        };
+        self.check_host(upload_url)?;
+        Ok(opened)
+    }
+
+    /// Asks for a URL to be fetched. Not idempotent, and the post itself.
+    pub(crate) async fn init_pull(&self, token: &Secret, url: &Secret) -> Result<Opened, Failure> {
+        self.redactor.learn_query(url);
+        let video_url = url.clone();
+        let opened = self.ask_for_init(token, SourceInfo::PullFromUrl { video_url });
+        Ok(Opened {
+            upload_url: None,
+            ..opened.await?
+        })
+    }
+
+    async fn ask_for_init(&self, token: &Secret, source: SourceInfo) -> Result<Opened, Failure> {
         let request = InitRequest {
             source_info: source,
         };
-        if let SourceInfo::PullFromUrl { video_url } = source {
-            self.redactor.learn_query(video_url);
-        }
-        let answered = self.call(Call::Init, INBOX_INIT, token, &request, json::opened);
-        let mut data = answered.await?;
-        match (source, &data.upload_url) {
-            (SourceInfo::PullFromUrl { .. }, _) => data.upload_url = None,
-            (SourceInfo::FileUpload { .. }, None) => {
-                return Err(Failure::Lost("an answer without an upload_url".into()));
-            }
-            (SourceInfo::FileUpload { .. }, Some(upload_url)) => {
-                self.check_host(upload_url)?;
-            }
-        }
-        Ok(data)
+        self.call(Call::Init, INBOX_INIT, token, &request, json::opened)
+            .await
     }
 
     /// The URL for the chunks, if bytes may go there.

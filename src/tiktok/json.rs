@@ -14,8 +14,8 @@ use crate::upload::plan::Plan;
 
 /// Body of the inbox init. Source: Upload Video.
 #[derive(Debug, Serialize)]
-pub(crate) struct InitRequest<'a> {
-    pub(crate) source_info: &'a SourceInfo,
+pub(crate) struct InitRequest {
+    pub(crate) source_info: SourceInfo,
 }
 
 #[derive(Debug, Serialize)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::run::{Doubt, Lack, Stop};
 use super::{Identity, Origin, State, Upload};
-use crate::answer::{Call, Failure, Opened, Put, Report};
+use crate::answer::{Call, Failure, Opened, Put, Refusal, Report};
 use crate::clock::{Now, Timestamp};
 use crate::tiktok::codes::FailReason;
 use crate::upload::event::Event;
@@ -16,8 +16,8 @@ use crate::upload::retry::Failures;
 pub(crate) enum Reply {
     /// An init is about to be asked for, of a file as it is now.
     Intended(Option<Identity>),
-    /// Bytes that may complete the video are about to leave; with the digest of all that is sent.
-    Sealed(Option<Entry>),
+    /// The last bytes of the video wait to leave, and all that was sent is one version of it; with the digest of all.
+    AtGate(Option<Entry>),
     /// The file is not what it was when its first byte was sent; what has changed, in words.
     Changed(String),
     /// Everything acknowledged is the file's as of this.
@@ -27,6 +27,10 @@ pub(crate) enum Reply {
     /// Whether the token is known to be of the creator that its account stands for.
     Creator(bool),
     Init(Result<Opened, Failure>),
+    /// No init is asked for: the service has just refused this token to another upload.
+    Barred(Refusal),
+    /// The token that the init was refused for is not the only one.
+    TokenReplaced,
     /// With the running hash at the chunk's end.
     Put(Result<Put, Failure>, Option<Running>),
     Status(Result<Report, Failure>),
@@ -97,12 +101,17 @@ pub(super) const LOSSES: u32 = 2;
 impl Upload {
     pub(crate) fn apply(&mut self, reply: Reply, now: Now, random: u64) -> Applied {
         self.run.not_before = None;
+        self.run.at_gate = match reply {
+            Reply::AtGate(_) => true,
+            Reply::Touched(_) | Reply::Paced(..) => self.run.at_gate,
+            _ => false,
+        };
         if let Some((call, error)) = reply.call() {
             self.run.lack = error.and_then(|error| Lack::of(call, error));
         }
         let applied = match reply {
             Reply::Intended(as_of) => self.intend(as_of),
-            Reply::Sealed(whole) => self.seal(whole),
+            Reply::AtGate(whole) => self.seal(whole),
             Reply::Changed(what) => self.set_aside(&what, now),
             Reply::Touched(as_of) => self.rest_on(as_of),
             Reply::Paced(bytes, took) => self.note_pace(bytes, took),
@@ -111,6 +120,11 @@ impl Upload {
                 Applied::NOTHING
             }
             Reply::Init(reply) => self.init_answered(reply, now, random),
+            Reply::Barred(refusal) => self.stop(Stop::Refused(Call::Init, refusal)),
+            Reply::TokenReplaced => {
+                self.run.stop = None;
+                Applied::NOTHING
+            }
             Reply::Put(reply, running) => self.put_answered(reply, running, now, random),
             Reply::Status(Ok(status)) => self.status_answered(status, now),
             Reply::Status(Err(error)) => self.status_refused(error, now, random),

@@ -257,15 +257,18 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
                 );
                 sent = sent.max(chunk.index() + 1);
                 if chunk.is_last() && whims.byte() > 8 {
-                    upload.apply(Reply::Sealed(Some([7; 32])), *now, 0);
-                    answered_since_seal = false;
-                    whims.put(&plan)
+                    Reply::AtGate(Some([7; 32]))
                 } else if chunk.is_last() {
                     // The last bytes never left.
                     Reply::Put(Err(Failure::Lost("reset".into())), None)
                 } else {
                     whims.put(&plan)
                 }
+            }
+            Step::Release => {
+                assert!(was_sealed, "the last bytes leave before the row is sealed");
+                answered_since_seal = false;
+                whims.put(&plan)
             }
             Step::Adopt(chunk) => {
                 assert_eq!(

@@ -56,7 +56,17 @@ impl Limits {
         self.max_chunks
     }
 
-    /// A chunk size that may be asked for.
+    /// Whether a file of `size` bytes can be planned at all.
+    pub(crate) const fn check_file(&self, size: u64) -> Result<(), PlanError> {
+        let limit = self.max_file;
+        match size {
+            0 => Err(PlanError::Empty),
+            _ if size > limit => Err(PlanError::FileTooLarge { size, limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a chunk size may be asked for.
     pub(crate) fn check_chunk(&self, chunk_size: u64) -> Result<(), PlanError> {
         let (min, max) = (self.min_chunk, self.max_chunk);
         if (min..=max).contains(&chunk_size) {
@@ -183,15 +193,7 @@ impl Plan {
     ///
     /// A [`PlanError`] for an empty or too large file and for a preferred size outside `limits`.
     pub fn new(video_size: u64, limits: &Limits, preferred: u64) -> Result<Self, PlanError> {
-        if video_size == 0 {
-            return Err(PlanError::Empty);
-        }
-        if video_size > limits.max_file {
-            return Err(PlanError::FileTooLarge {
-                size: video_size,
-                limit: limits.max_file,
-            });
-        }
+        limits.check_file(video_size)?;
         limits.check_chunk(preferred)?;
         let plan = if video_size < 2 * preferred {
             Self {

@@ -14,6 +14,8 @@ pub(crate) struct Run {
     pub(crate) doubt: Doubt,
     /// Whether bytes of the chunk that is due may be on their way or there: an earlier process may have sent some.
     pub(crate) due_left: bool,
+    /// Whether the last bytes of the video wait to be released: the row is sealed, and their chunk is in flight.
+    pub(crate) at_gate: bool,
     /// The service has lost all but this many chunks that it had acknowledged: they are sent again from there.
     pub(crate) rewind: Option<u32>,
     pub(crate) rewinds: u32,
@@ -55,6 +57,7 @@ impl Default for Run {
             in_doubt: true,
             doubt: Doubt::default(),
             due_left: true,
+            at_gate: false,
             rewind: None,
             rewinds: 0,
             barred: 0,

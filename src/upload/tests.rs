@@ -122,7 +122,7 @@ fn read_back(upload: &Upload) -> Upload {
 
 fn sealed() -> Upload {
     let mut upload = uploading(4);
-    upload.apply(Reply::Sealed(Some([7; 32])), at(2), 0);
+    upload.apply(Reply::AtGate(Some([7; 32])), at(2), 0);
     upload
 }
 
@@ -132,6 +132,7 @@ fn next(upload: &Upload, second: u64) -> &'static str {
         Step::Wait(_) => "wait",
         Step::Init => "init",
         Step::Put(_) => "put",
+        Step::Release => "release",
         Step::Adopt(_) => "adopt",
         Step::Ask => "ask",
         Step::Expire(_) => "expire",
@@ -152,7 +153,7 @@ fn a_clean_upload_asks_nothing_before_its_end() {
                 .save
         );
     }
-    upload.apply(Reply::Sealed(Some([7; 32])), at(2), 0);
+    upload.apply(Reply::AtGate(Some([7; 32])), at(2), 0);
     upload.apply(put(201, Some(SIZE)), at(2), 0);
     assert_eq!(
         (upload.state.name(), next(&upload, 2)),
@@ -388,7 +389,11 @@ fn a_status_nobody_has_listed_means_patience_up_to_the_deadline() {
 fn an_upload_that_is_handed_over_waits_for_nothing() {
     let mut upload = sealed();
     upload.run.limits.hand_over = true;
-    assert_eq!(next(&upload, 3), "put", "not before every byte is there");
+    assert_eq!(
+        next(&upload, 3),
+        "release",
+        "not before every byte is there"
+    );
     upload.apply(put(201, None), at(3), 0);
     assert_eq!(next(&upload, 3), "done");
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::super::outage::Outages;
 use super::refused::RefusedTokens;
 use super::windows::{Cap, StatusWindow};
 
@@ -16,8 +15,6 @@ pub(crate) struct Line {
     pub(super) status: StatusWindow,
     pub(super) pending_cap: Cap,
     pub(super) refused: RefusedTokens,
-    /// Its source of tokens has had none for as long as an upload may wait.
-    pub(crate) tokenless: Outages,
 }
 
 #[derive(Debug, Default)]
@@ -91,9 +88,6 @@ pub(crate) struct Place {
     ticket: Ticket,
     called: Arc<Notify>,
 }
-
-/// The first place in the line of an account, until the last clone is dropped.
-pub(crate) type First = Arc<Place>;
 
 impl Place {
     pub(crate) fn ticket(&self) -> Ticket {

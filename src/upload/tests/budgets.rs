@@ -305,7 +305,7 @@ fn where_status_tells_no_number_the_last_chunk_is_sent_until_its_refusals_have_s
     while upload.state.name() == "sealed" {
         match upload.step(at(second)) {
             Step::Wait(wait) => second += wait.as_secs().max(1),
-            Step::Put(_) => {
+            Step::Put(_) | Step::Release => {
                 puts.push(second);
                 upload.apply(put(416, Some(44_000_000)), at(second), 0);
             }

@@ -83,11 +83,12 @@ proptest! {
                 Step::Put(chunk) => {
                     prop_assert_eq!(chunk.range().start, upload.confirmed_bytes(), "only the chunk that is due");
                     if chunk.is_last() {
-                        upload.apply(Reply::Sealed(Some([7; 32])), at(second), 0);
+                        upload.apply(Reply::AtGate(Some([7; 32])), at(second), 0);
                         sealed = true;
                     }
                     put_reply(pick)
                 }
+                Step::Release => put_reply(pick),
                 Step::Adopt(_) => Reply::Adopted(Some(Running::default())),
                 Step::Rewind(chunks) => {
                     prop_assert!(chunks < upload.confirmed());

@@ -14,6 +14,7 @@ fn clocks(wall: i64, boot: u64) -> Now {
 fn wants(upload: &Upload, now: Now) -> &'static str {
     match upload.step(now) {
         Step::Put(_) => "put",
+        Step::Release => "release",
         Step::Ask => "ask",
         Step::Expire(_) => "expire",
         step => panic!("{step:?}"),

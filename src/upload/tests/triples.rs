@@ -44,7 +44,7 @@ fn fate(mut upload: Upload, header: &str, status: &str, taken: bool) -> &'static
                 continue;
             }
             Step::Put(_) if taken => return "resent",
-            Step::Put(_) => put(416, header),
+            Step::Put(_) | Step::Release => put(416, header),
             Step::Ask => working(status),
             Step::Adopt(_) => Reply::Adopted(Some(Running::default())),
             Step::Rewind(_) => return "back",

@@ -1,37 +1,42 @@
-//! From a job to its end: what is known of the video decides what happens to it.
+//! One job from start to end: what is known of the video decides what happens to it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 
-use super::authorised::authorised;
 use super::barred::barred;
-use super::cargo::Cargo;
-use super::place::Placed;
-use super::transfer::{Alone, Transfer, draft, subject};
+use super::dedup::{self, Placed};
+use super::draft::{Draft, Outcome};
+use super::governor::{Place, Turn};
+use super::handle::Door;
+use super::job::{Job, Ledger, What};
+use super::open::Given;
+use super::preflight::preflight;
+use super::tokens::authorised;
+use super::transfer::{Alone, Transfer, draft, record, subject};
 use super::{Exclusive, Running, Shared};
 use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
-use crate::engine::draft::{Draft, Outcome};
-use crate::engine::governor::{Place, Turn};
-use crate::engine::job::Job;
 use crate::error::{Error, ErrorKind};
+use crate::tiktok::client::Subject;
 use crate::tiktok::throttle::Throttle;
 use crate::upload::event::{Behind, Event, Tally};
-use crate::upload::{Destination, Key, Reply, RunLimits, Upload, Video};
+use crate::upload::plan::{Limits, Plan};
+use crate::upload::{Destination, Key, Origin, Reply, RunLimits, Shortfall, Upload, Video};
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
 
-/// Carries one job to its end.
-pub(super) async fn carry(
+/// Carries one job to its end. While `door` is closed the job must not be stopped.
+pub(super) async fn run(
     shared: &Arc<Shared>,
     job: &Job,
     place: Option<Place>,
     tally: Arc<Tally>,
     events: mpsc::UnboundedSender<Event>,
+    door: Door,
 ) -> Result<Draft, Error> {
     let (Some(account), Some(place)) = (&job.account, place) else {
         return Err(Error::no_token(
@@ -47,15 +52,23 @@ pub(super) async fn carry(
     };
     let Begun {
         turn,
-        mut cargo,
+        given,
         key,
         alone,
     } = begin(shared, job, account, place, tell).await?;
-    tally.set_total(cargo.size().unwrap_or(0));
-    for text in cargo.remarks() {
-        tell(Event::Notice { text });
-    }
-    let placed = cargo.place(shared, &key, job.again, tell).await?;
+    tally.set_total(given.size().unwrap_or(0));
+    let rate = match &given {
+        Given::Media(sending) => {
+            let rate = shared.journal.rate(shared.api_base.clone()).await?;
+            let rate = rate.map(|rate| rate.bytes_per_second);
+            for text in remarks(sending.media.identity().size, rate) {
+                tell(Event::Notice { text });
+            }
+            rate
+        }
+        _ => None,
+    };
+    let placed = dedup::place(shared, &given, &key, job.again, tell).await?;
     let throttle = shared.throttle.as_ref().filter(|_| !job.ignore_forecast);
     let limits = RunLimits {
         patience: job.patience,
@@ -73,7 +86,10 @@ pub(super) async fn carry(
         Placed::Unfinished { mut row, compared } => {
             if row.state.publish_id().is_none() {
                 barred(shared, account, &job.name(), &turn)?;
-                cargo.preflight(shared, job, tell).await?;
+                let size = look(shared, job, &given, tell).await?;
+                if let Origin::Url { size: known, .. } = &mut row.origin {
+                    *known = size.or(*known);
+                }
                 row.run.limits = limits;
                 in_time(&row)?;
             }
@@ -86,13 +102,19 @@ pub(super) async fn carry(
                 .claim(row.key.clone(), row.id.clone())
                 .await?;
             claimed.origin = row.origin;
-            cargo.amend(&mut claimed.origin);
+            if let (Given::Media(sending), Origin::File { content_type, .. }) =
+                (&given, &mut claimed.origin)
+            {
+                content_type.clone_from(&sending.content_type);
+            }
             (claimed, compared, running)
         }
         Placed::Nothing => {
             barred(shared, account, &job.name(), &turn)?;
-            cargo.preflight(shared, job, tell).await?;
-            let mut row = Upload::new(key, cargo.origin(), cargo.has_ledger(job), Now::read());
+            let size = look(shared, job, &given, tell).await?;
+            let ledger = matches!(given, Given::Media(_)) && job.ledger == Ledger::On;
+            let origin = origin(job, &given, size, rate)?;
+            let mut row = Upload::new(key, origin, ledger, Now::read());
             row.run.limits = limits;
             in_time(&row)?;
             let running = Running::new(shared, &row.id);
@@ -105,16 +127,80 @@ pub(super) async fn carry(
         shared.client.redactor().learn_url(&session.upload_url);
     }
     upload.run.limits = limits;
+    let (sending, remote) = match given {
+        Given::Media(sending) => (Some(sending), None),
+        Given::Url(remote) => (None, Some(remote)),
+        Given::Recorded(_) => (None, None),
+    };
     let transfer = Transfer {
         shared: Arc::clone(shared),
         turn,
-        alone: Arc::new((alone, running)),
+        _alone: (alone, running),
         account: account.clone(),
         upload,
+        sending,
+        remote,
+        put: None,
+        refused: None,
+        uncut: None,
+        door,
         tally,
         events: events.clone(),
     };
-    transfer.drive(cargo, compared).await
+    transfer.drive(compared).await
+}
+
+/// What a person should know of a video of this size beforehand, at the last known rate in bytes per second.
+fn remarks(size: u64, rate: Option<u64>) -> impl Iterator<Item = String> {
+    let large = (size > Limits::TIKTOK.sure_file())
+        .then(|| format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"));
+    let slow = rate
+        .and_then(|rate| Shortfall::of_whole(size, rate))
+        .map(|shortfall| format!("by the last known rate it is too slow. {shortfall}"));
+    large.into_iter().chain(slow)
+}
+
+/// Looks at a URL before the service is asked to fetch it; its size in bytes, where that shows.
+async fn look(
+    shared: &Shared,
+    job: &Job,
+    given: &Given,
+    tell: impl Fn(Event),
+) -> Result<Option<u64>, Error> {
+    match (given, &job.what) {
+        (
+            Given::Url(remote),
+            What::Url {
+                preflight: true, ..
+            },
+        ) => {
+            let account = job.account.as_ref();
+            let client = shared.client.about(|| Subject {
+                account: account.map(|account| account.name().to_owned()),
+                ..Subject::default()
+            });
+            preflight(&client, remote, tell).await
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Where the bytes of a new upload come from, and how they are cut.
+fn origin(job: &Job, given: &Given, size: Option<u64>, rate: Option<u64>) -> Result<Origin, Error> {
+    Ok(match given {
+        Given::Media(sending) => {
+            let (media, limits) = (&sending.media, Limits::TIKTOK);
+            let preferred = job.chunk_size.unwrap_or_else(|| limits.auto_chunk(rate));
+            let plan = Plan::new(media.identity().size, &limits, preferred)
+                .map_err(|error| Error::plan(&media.name(), error))?;
+            media.origin(sending.content_type.clone(), plan)
+        }
+        Given::Url(remote) => Origin::Url {
+            url: remote.shown(),
+            size,
+        },
+        Given::Recorded(row) => row.origin.clone(),
+    })
 }
 
 /// Whether the rate that is allowed carries the whole file within the hour of a new session.
@@ -131,7 +217,7 @@ pub(super) fn in_time(upload: &Upload) -> Result<(), Error> {
 /// A job whose turn it is.
 struct Begun {
     turn: Turn,
-    cargo: Cargo,
+    given: Given,
     key: Key,
     alone: Alone,
 }
@@ -171,12 +257,12 @@ async fn begin(
             }
         }
         // A file system that does not answer takes no room from others.
-        let cargo = turn.aside(Cargo::open(shared, job, &scope, tell)).await?;
+        let given = turn.aside(Given::open(shared, job, &scope, tell)).await?;
         let key = Key {
-            video: cargo.video(job),
+            video: given.video(job),
             ..scope.clone()
         };
-        let video = Exclusive::Video(key.clone(), cargo.fingerprint().map(str::to_owned));
+        let video = Exclusive::Video(key.clone(), given.fingerprint().map(str::to_owned));
         let lock = shared.lock(video.clone());
         let alone = match waited.take() {
             Some((of, guard)) if of == video => Some(guard),
@@ -185,12 +271,12 @@ async fn begin(
         if let Some(alone) = alone {
             return Ok(Begun {
                 turn,
-                cargo,
+                given,
                 key,
                 alone: (path.and_then(|(_, held)| held), alone),
             });
         }
-        drop((turn, cargo));
+        drop((turn, given));
         waited = Some((video, one_by_one(lock, queued).await));
     }
 }
@@ -253,8 +339,7 @@ async fn ended(
                 .journal
                 .claim(row.key.clone(), row.id.clone())
                 .await?;
-            row.apply(Reply::Status(Ok(status)), Now::read(), 0);
-            shared.journal.save(row.clone(), None).await?;
+            record(&*shared.journal, &mut row, Reply::Status(Ok(status))).await?;
             Ok(draft(&row, Outcome::AlreadyDelivered))
         }
         _ => end,

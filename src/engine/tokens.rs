@@ -113,7 +113,7 @@ where
     let mut refused: Option<Secret> = None;
     loop {
         let token = token(account, refused.as_ref()).await?;
-        line.tokenless.end(false);
+        account.tokenless().end(false);
         let answer = match line.refusal(call, &token, Now::read()) {
             Some(error) => Err(Failure::Refused(error)),
             None => make(token.clone()).await,

@@ -14,7 +14,7 @@ use std::thread;
 use bytes::Bytes;
 use futures::Stream;
 
-use super::{Pool, ReadMode, Source};
+use super::LocalFile;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
 
@@ -76,12 +76,10 @@ impl Ahead {
     /// Starts at `chunk`, whose pieces are the first to be shared; `running` is the hash of all before it, where there is a
     /// ledger. Fails where no more threads are to be had.
     pub(crate) fn start(
-        source: &Source,
+        file: &LocalFile,
         plan: Plan,
         chunk: Chunk,
         running: Option<Running>,
-        mode: ReadMode,
-        pool: &Pool,
     ) -> io::Result<(Self, Share)> {
         let line = Arc::new(Line {
             waiting: Mutex::new(Waiting {
@@ -93,13 +91,13 @@ impl Ahead {
             }),
             room: Condvar::new(),
         });
-        let (source, pool, reader) = (source.clone(), pool.clone(), Reader(Arc::clone(&line)));
+        let (file, reader) = (file.clone(), Reader(Arc::clone(&line)));
         let read = move || {
             let mut running = running;
             for index in chunk.index()..plan.chunk_count() {
                 let chunk = plan.chunk(index);
                 let mut left = chunk.size();
-                for bytes in source.reading(chunk, mode, &pool) {
+                for bytes in file.reading(chunk) {
                     left -= bytes.as_ref().map_or(left, |bytes| bytes.len() as u64);
                     let piece = bytes.map(|bytes| Piece::of(bytes, &mut running));
                     if piece.is_err() | !reader.add(piece, left == 0) {

@@ -8,7 +8,7 @@ use crate::upload::event::Event;
 use crate::upload::plan::Limits;
 
 /// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
-pub(super) async fn look(
+pub(super) async fn preflight(
     client: &Client,
     remote: &Remote,
     tell: impl Fn(Event),

@@ -1,13 +1,15 @@
-//! Which upload does this file belong to? The place where no second draft of the same bytes comes from.
+//! Which upload of the journal a video belongs to: where a second draft of the same bytes is prevented.
 
 use std::collections::BTreeMap;
 
+use futures::TryStreamExt;
+
 use super::Shared;
-use super::rehash::{blocking, prove};
-use crate::clock::Now;
+use super::open::Given;
+use super::transfer::{ledger, record};
 use crate::error::Error;
 use crate::journal::{Found, Recall, Trait};
-use crate::source::Source;
+use crate::source::{Media, prove};
 use crate::upload::event::Event;
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::{Identity, Key, Origin, Reply, State, Upload};
@@ -25,25 +27,40 @@ pub(super) enum Placed {
     Nothing,
 }
 
-/// Looks a file up by what the file system says of it, and where only its size is that of a known upload, by its bytes.
-///
-/// An unfinished upload of the same path whose sent bytes are not this file's any more is set aside: nothing of it can
-/// have been posted.
+/// Finds what the journal knows of what a job has given.
 pub(super) async fn place(
     shared: &Shared,
-    source: &Source,
+    given: &Given,
     key: &Key,
     again: bool,
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
-    supersede(shared, source, key).await?;
-    let now = source.identity();
-    let traits = vec![
+    match given {
+        Given::Media(sending) => place_media(shared, &*sending.media, key, again, tell).await,
+        Given::Url(remote) => place_url(shared, &remote.shown(), key, again).await,
+        Given::Recorded(row) => place_recorded(shared, row).await,
+    }
+}
+
+/// Looks a file up by what the file system says of it, and where only its size is that of a known upload, by its bytes.
+///
+/// An unfinished upload of the same path whose sent bytes are not this file's any more is set aside: nothing of it can
+/// have been posted.
+async fn place_media(
+    shared: &Shared,
+    media: &dyn Media,
+    key: &Key,
+    again: bool,
+    tell: impl Fn(Event),
+) -> Result<Placed, Error> {
+    supersede(shared, media, key).await?;
+    let now = media.identity();
+    let mut traits = vec![
         Trait::of_file(&now),
-        Trait::Path(source.path().to_owned()),
-        Trait::Fingerprint(Some(source.fingerprint().to_owned())),
+        Trait::Fingerprint(Some(media.fingerprint().to_owned())),
         Trait::Fingerprint(None),
     ];
+    traits.extend(media.path().map(|path| Trait::Path(path.to_owned())));
     let found = shared.journal.alike(key.clone(), traits).await?;
     let (mut rows, lost) = (found.rows, found.lost);
     choose(&mut rows, again);
@@ -52,19 +69,19 @@ pub(super) async fn place(
     let foreign = |row: &Upload| {
         let other = row
             .fingerprint()
-            .is_some_and(|row| row != source.fingerprint());
-        other && row.path() != Some(source.path()) && !row.has_ended() && !row.may_be_posted()
+            .is_some_and(|row| row != media.fingerprint());
+        other && row.path() != media.path() && !row.has_ended() && !row.may_be_posted()
     };
     let alike: Vec<Upload> = rows.iter().filter(|row| !foreign(row)).cloned().collect();
     let proven = |row: &&Upload| row.identity().is_some_and(|then| then.proves_same(&now));
     if let Some(row) = alike.iter().find(proven) {
-        return Ok(placed(row.clone(), source, false));
+        return Ok(placed(row.clone(), media, false));
     }
     let known = match again {
         true => found.has_sha256.under_way,
         false => found.has_sha256.under_way || found.has_sha256.ended,
     };
-    let same = same_bytes(shared, source, &alike, known, tell).await?;
+    let same = same_bytes(shared, media, &alike, known, tell).await?;
     if let Some(Same { begun, whole }) = same {
         let mut rows = begun;
         if let Some(sha256) = whole {
@@ -74,16 +91,16 @@ pub(super) async fn place(
         }
         choose(&mut rows, again);
         if let Some(row) = rows.into_iter().next() {
-            return Ok(placed(row, source, true));
+            return Ok(placed(row, media, true));
         }
     }
     if let Some(row) = without_digests(alike, &now)? {
-        return Ok(placed(row, source, false));
+        return Ok(placed(row, media, false));
     }
-    decide(&source.name(), &lost, again)?;
+    decide(&media.name(), &lost, again)?;
     for row in rows {
-        if row.path() == Some(source.path()) && !row.state.is_final() {
-            set_aside(shared, source, row).await?;
+        if row.path() == media.path() && !row.state.is_final() {
+            set_aside(shared, media, row).await?;
         }
     }
     Ok(Placed::Nothing)
@@ -107,12 +124,7 @@ fn without_digests(rows: Vec<Upload>, now: &Identity) -> Result<Option<Upload>, 
 }
 
 /// Looks a URL up by its key. What lay under it when it was pulled is not known here.
-pub(super) async fn place_url(
-    shared: &Shared,
-    name: &str,
-    key: &Key,
-    again: bool,
-) -> Result<Placed, Error> {
+async fn place_url(shared: &Shared, name: &str, key: &Key, again: bool) -> Result<Placed, Error> {
     let Found { mut rows, lost, .. } = shared.journal.find(key.clone()).await?;
     choose(&mut rows, again);
     Ok(match rows.into_iter().next() {
@@ -129,7 +141,7 @@ pub(super) async fn place_url(
 }
 
 /// Reads the row of an upload again: the row may have changed while this job waited for its turn.
-pub(super) async fn place_recorded(shared: &Shared, known: &Upload) -> Result<Placed, Error> {
+async fn place_recorded(shared: &Shared, known: &Upload) -> Result<Placed, Error> {
     let recall = Recall::Id(known.id.clone());
     match shared.journal.recall(recall).await? {
         None => Err(Error::no_longer_told(
@@ -162,7 +174,7 @@ fn choose(rows: &mut Vec<Upload>, again: bool) {
     rows.sort_by_key(|row| (row.has_ended(), std::cmp::Reverse(row.created)));
 }
 
-fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
+fn placed(mut row: Upload, media: &dyn Media, compared: bool) -> Placed {
     if row.has_ended() {
         return Placed::Ended(Box::new(row));
     }
@@ -170,8 +182,10 @@ fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
         path, fingerprint, ..
     } = &mut row.origin
     {
-        *path = source.path().to_owned();
-        *fingerprint = Some(source.fingerprint().to_owned());
+        if let Some(now) = media.path() {
+            *path = now.to_owned();
+        }
+        *fingerprint = Some(media.fingerprint().to_owned());
     }
     Placed::Unfinished {
         row: Box::new(row),
@@ -180,50 +194,48 @@ fn placed(mut row: Upload, source: &Source, compared: bool) -> Placed {
 }
 
 /// Sets aside unfinished uploads of this path whose file had another size.
-async fn supersede(shared: &Shared, source: &Source, key: &Key) -> Result<(), Error> {
-    let (key, path) = (key.clone(), source.path().to_owned());
-    let video = key.video.clone();
-    for row in shared.journal.at_path(key, path).await? {
-        if row.key.video != video {
-            set_aside(shared, source, row).await?;
+async fn supersede(shared: &Shared, media: &dyn Media, key: &Key) -> Result<(), Error> {
+    let Some(path) = media.path() else {
+        return Ok(());
+    };
+    let rows = shared.journal.at_path(key.clone(), path.to_owned());
+    for row in rows.await? {
+        if row.key.video != key.video {
+            set_aside(shared, media, row).await?;
         }
     }
     Ok(())
 }
 
 /// The file at this path is no longer what this upload had begun to send.
-async fn set_aside(shared: &Shared, source: &Source, row: Upload) -> Result<(), Error> {
+async fn set_aside(shared: &Shared, media: &dyn Media, row: Upload) -> Result<(), Error> {
     // Once all bytes are there, that upload stands for itself, and these bytes are another video.
     if matches!(row.state, State::Processing { .. }) {
         return Ok(());
     }
     let what = if row.state.may_be_complete() {
         "its bytes".into()
-    } else if row.size() == Some(source.identity().size) {
-        difference(shared, source, &row).await?
+    } else if row.size() == Some(media.identity().size) {
+        difference(shared, media, &row).await?
     } else {
         "its size".into()
     };
     let mut row = shared.journal.claim(row.key, row.id).await?;
     let (sent, posted) = (row.confirmed(), row.state.may_be_complete());
-    row.apply(Reply::Changed(what.clone()), Now::read(), 0);
-    shared.journal.save(row, None).await?;
+    record(&*shared.journal, &mut row, Reply::Changed(what.clone())).await?;
     if sent > 0 && !posted {
-        Err(Error::changed(&source.name(), what))
+        Err(Error::changed(&media.name(), what))
     } else {
         Ok(())
     }
 }
 
-async fn difference(shared: &Shared, source: &Source, row: &Upload) -> Result<String, Error> {
+async fn difference(shared: &Shared, media: &dyn Media, row: &Upload) -> Result<String, Error> {
     let Some(plan) = row.plan().copied() else {
         return Ok("its time of change".into());
     };
-    let entries = shared
-        .journal
-        .ledger(row.id.clone(), row.confirmed())
-        .await?;
-    let proof = prove(source.clone(), source.identity(), plan, entries).await?;
+    let entries = ledger(&*shared.journal, row).await?;
+    let proof = prove(media, media.identity(), &plan, entries).await?;
     Ok(proof
         .same()
         .map_or_else(|what| what, |_| "its time of change".into()))
@@ -241,18 +253,18 @@ struct Same {
 /// bytes of others. An upload without digests matches nothing.
 async fn same_bytes(
     shared: &Shared,
-    source: &Source,
+    media: &dyn Media,
     rows: &[Upload],
     whole: bool,
     tell: impl Fn(Event),
 ) -> Result<Option<Same>, Error> {
     let mut wanted: BTreeMap<u64, Vec<(usize, Entry)>> = BTreeMap::new();
     for (at, row) in rows.iter().enumerate() {
-        if let Some((border, entry)) = begun(shared, row).await? {
+        if let Some((border, entry)) = last_digest(shared, row).await? {
             wanted.entry(border).or_default().push((at, entry));
         }
     }
-    let size = source.identity().size;
+    let size = media.identity().size;
     if whole {
         wanted.entry(size).or_default();
     }
@@ -260,38 +272,35 @@ async fn same_bytes(
         return Ok(None);
     }
     tell(Event::Comparing);
-    let (found, sha256) = blocking(source, move |source, cancel| {
-        let (mut found, mut sha256) = (Vec::new(), None);
-        let borders: Vec<u64> = wanted.keys().copied().collect();
-        source.digests(Running::default(), 0, borders, cancel, |border, running| {
-            let entry = running.entry();
-            let known = wanted.get(&border).into_iter().flatten();
-            found.extend(
-                known
-                    .filter(|(_, known)| *known == entry)
-                    .map(|(at, _)| *at),
-            );
-            if border == size {
-                sha256 = Some(hex::encode(entry));
-            }
-            true
-        })?;
-        Ok((found, sha256))
-    })
-    .await?;
+    let (mut begun, mut sha256) = (Vec::new(), None);
+    let borders = wanted.keys().copied().collect();
+    let mut digests = media.digests(Running::default(), 0, borders);
+    while let Some((border, running)) = digests
+        .try_next()
+        .await
+        .map_err(|error| media.unreadable(error))?
+    {
+        let entry = running.entry();
+        let known = wanted.get(&border).into_iter().flatten();
+        let same = known.filter(|(_, known)| *known == entry);
+        begun.extend(same.map(|(at, _)| rows[*at].clone()));
+        if border == size {
+            sha256 = Some(hex::encode(entry));
+        }
+    }
     Ok(Some(Same {
-        begun: found.into_iter().map(|at| rows[at].clone()).collect(),
+        begun,
         whole: sha256.filter(|_| whole),
     }))
 }
 
 /// The longest digest that the journal holds of an upload whose whole SHA-256 is not known, and how many bytes it covers.
-async fn begun(shared: &Shared, row: &Upload) -> Result<Option<(u64, Entry)>, Error> {
+async fn last_digest(shared: &Shared, row: &Upload) -> Result<Option<(u64, Entry)>, Error> {
     let (Some(plan), None) = (row.plan(), &row.sha256) else {
         return Ok(None);
     };
     let confirmed = row.confirmed();
-    let entries = shared.journal.ledger(row.id.clone(), confirmed).await?;
+    let entries = ledger(&*shared.journal, row).await?;
     Ok(match entries.last() {
         Some(entry) if entries.len() == confirmed as usize => {
             Some((plan.border(confirmed), *entry))

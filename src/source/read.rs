@@ -30,7 +30,7 @@ pub enum ReadMode {
     Map,
 }
 
-/// An iterator over the pieces of a range; see [`Source::reading`](super::Source::reading).
+/// An iterator over the pieces of a range; see [`LocalFile::reading`](super::LocalFile::reading).
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(super) file: Arc<File>,

@@ -1,0 +1,153 @@
+//! What a job names, opened as far as that takes no request.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::job::{Job, What};
+use super::send::Sending;
+use crate::error::Error;
+use crate::journal::Recall;
+use crate::source::{LocalFile, Media, Opening};
+use crate::tiktok::preflight::Remote;
+use crate::upload::event::Event;
+use crate::upload::plan::Limits;
+use crate::upload::{Key, State, Upload, Video};
+
+/// How long the file system may take to store a file's last writes before the user hears of it.
+const LONG_SYNC: Duration = Duration::from_secs(2);
+
+/// What a job has at hand.
+#[derive(Debug)]
+pub(super) enum Given {
+    /// A video that is sent from here.
+    Media(Box<Sending>),
+    /// A URL that the service is to fetch.
+    Url(Remote),
+    /// What the journal knows of an upload: every byte is at the service, so the file is not needed and may be gone.
+    Recorded(Box<Upload>),
+}
+
+impl Given {
+    /// Opens what the job names; `scope` is the key of its account and API.
+    pub(super) async fn open(
+        shared: &Shared,
+        job: &Job,
+        scope: &Key,
+        tell: impl Fn(Event),
+    ) -> Result<Self, Error> {
+        match &job.what {
+            What::File { path } => match Self::file(shared, path, job, tell).await {
+                Err(error) if error.is_missing_file() && !job.again => {
+                    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                    let recall = Recall::Path(scope.clone(), path);
+                    match shared.journal.recall(recall).await? {
+                        Some(row) if !row.misses_bytes() => Ok(Self::Recorded(Box::new(row))),
+                        _ => Err(error),
+                    }
+                }
+                opened => opened,
+            },
+            What::Recorded { id } => {
+                let row = shared.journal.recall(Recall::Id(id.clone())).await?;
+                let row = row.filter(|row| row.key.has_scope_of(scope));
+                let row = row.ok_or_else(|| Error::not_recorded(id, &scope.account))?;
+                let sealed = matches!(row.state, State::Sealed { .. });
+                match row.path() {
+                    Some(path) if sealed && path.exists() => {
+                        Self::file(shared, path, job, tell).await
+                    }
+                    _ if !row.misses_bytes() => Ok(Self::Recorded(Box::new(row))),
+                    Some(path) => Self::file(shared, path, job, tell).await,
+                    None => Err(Error::needs_its_url(id)),
+                }
+            }
+            What::Url { url, .. } => {
+                let remote = Remote::parse(url, shared.client.is_emulated())?;
+                shared.client.redactor().learn_query(&remote.secret());
+                Ok(Self::Url(remote))
+            }
+        }
+    }
+
+    /// Opens a local file, and makes sure that it can be sent as far as the file itself shows that.
+    async fn file(
+        shared: &Shared,
+        path: &Path,
+        job: &Job,
+        tell: impl Fn(Event),
+    ) -> Result<Self, Error> {
+        let opening = Opening {
+            read: job.read,
+            finished: job.finished,
+            pool: shared.pool.clone(),
+        };
+        let (of, given) = (path.to_owned(), job.content_type.clone());
+        let opening = tokio::task::spawn_blocking(move || {
+            let file = LocalFile::open(&of, opening)?;
+            file.check_writers()?;
+            Limits::TIKTOK
+                .check_file(file.identity().size)
+                .map_err(|error| Error::plan(&file.name(), error))?;
+            let content_type = match given {
+                Some(content_type) => content_type,
+                None => file.content_type()?.to_owned(),
+            };
+            Ok::<_, Error>((file, content_type))
+        });
+        tokio::pin!(opening);
+        let opened = tokio::select! {
+            opened = &mut opening => opened,
+            () = tokio::time::sleep(LONG_SYNC) => {
+                let name = crate::error::name(path);
+                let text = format!(
+                    "waiting for the file system of {name}: it stores the file's last writes, the file has very many parts, or it does not answer"
+                );
+                tell(Event::Notice { text });
+                opening.await
+            }
+        };
+        let opened = opened
+            .map_err(|error| Error::not_now(&crate::error::name(path), io::Error::other(error)));
+        let (file, content_type) = opened??;
+        Ok(Self::Media(Box::new(Sending {
+            baseline: file.identity(),
+            media: Arc::new(file),
+            content_type,
+            rehash: None,
+            compare_first: false,
+            unanswered: None,
+            ahead: None,
+        })))
+    }
+
+    /// In bytes, where that is known.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Media(sending) => Some(sending.media.identity().size),
+            Self::Url(_) => None,
+            Self::Recorded(row) => row.size(),
+        }
+    }
+
+    /// What the journal finds the video by.
+    pub(super) fn video(&self, job: &Job) -> Video {
+        match (self, &job.what) {
+            (Self::Media(sending), _) => Video::Size(sending.media.identity().size),
+            (Self::Url(_), What::Url { key: Some(key), .. }) => Video::Key(key.clone()),
+            (Self::Url(remote), _) => Video::Key(remote.shown()),
+            (Self::Recorded(row), _) => row.key.video.clone(),
+        }
+    }
+
+    /// The fingerprint of media: those of one size with different ones are different videos.
+    pub(super) fn fingerprint(&self) -> Option<&str> {
+        match self {
+            Self::Media(sending) => Some(sending.media.fingerprint()),
+            Self::Url(_) => None,
+            Self::Recorded(row) => row.fingerprint(),
+        }
+    }
+}

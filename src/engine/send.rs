@@ -1,0 +1,292 @@
+//! A video that is sent from here: its chunks, one in flight at a time, and what this run knows of its bytes.
+
+use std::borrow::Cow;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::rehash::Rehash;
+use super::transfer::Transfer;
+use super::verify::Compared;
+use crate::answer::{Failure, Put, Said};
+use crate::clock;
+use crate::error::Error;
+use crate::killpoint::reach;
+use crate::source::{Ahead, Media, Share};
+use crate::tiktok::body::{Body, Gate, Keeper};
+use crate::tiktok::meter::Meter;
+use crate::upload::ledger::{Entry, Running};
+use crate::upload::plan::{Chunk, Plan};
+use crate::upload::{Identity, Reply, Session, Upload};
+
+/// How long the last bytes of a body may be held back for a comparison: a service gives a body up that stands still.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What this run knows of a video that is sent from here.
+#[derive(Debug)]
+pub(super) struct Sending {
+    pub(super) media: Arc<dyn Media>,
+    pub(super) content_type: String,
+    /// Everything acknowledged equals the video as of this version, unless `rehash` is still to show that; everything
+    /// later was read after this was taken.
+    pub(super) baseline: Identity,
+    /// The comparison of the acknowledged chunks with the video, while the upload goes on.
+    pub(super) rehash: Option<Rehash>,
+    /// A comparison took longer than the service waits for the last bytes of a body: it comes before the last chunk.
+    pub(super) compare_first: bool,
+    /// The chunk that was sent last and was not accepted, if each attempt at it that may have left sent these bytes.
+    pub(super) unanswered: Option<(Chunk, Running)>,
+    /// What is read and hashed before it is its turn to be sent.
+    pub(super) ahead: Option<Ahead>,
+}
+
+/// A chunk on its way. Dropping it cuts the request.
+pub(super) struct InFlight {
+    chunk: Chunk,
+    put: BoxFuture<'static, Result<Put, Failure>>,
+    /// The answer, if it came while something else was waited for.
+    answer: Option<Result<Put, Failure>>,
+    /// Holds back the last bytes of the video, until they are released.
+    keeper: Option<Keeper>,
+    meter: Arc<Meter>,
+    started: Instant,
+    /// Whether no earlier attempt at this chunk may have left.
+    first_attempt: bool,
+}
+
+impl InFlight {
+    /// Waits for something else, and goes on with the chunk meanwhile.
+    pub(super) async fn beside<T>(&mut self, other: impl Future<Output = T>) -> T {
+        tokio::pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => return done,
+                answer = &mut self.put, if self.answer.is_none() => self.answer = Some(answer),
+            }
+        }
+    }
+
+    async fn answered(&mut self) -> Result<Put, Failure> {
+        match self.answer.take() {
+            Some(answer) => answer,
+            None => (&mut self.put).await,
+        }
+    }
+
+    /// Sends until the last bytes of the video are all that is left: then the hash over everything, where there is a
+    /// ledger. Any other chunk is sent to its end; its answer.
+    async fn until_gate(&mut self) -> Result<Option<Entry>, Result<Put, Failure>> {
+        let Some(keeper) = &mut self.keeper else {
+            return Err(self.answered().await);
+        };
+        tokio::select! {
+            answer = &mut self.put => return Err(answer),
+            reached = &mut keeper.reached => if let Ok(running) = reached {
+                return Ok(running.map(|running| running.entry()));
+            }
+        }
+        // The body has ended some other way; its answer says how.
+        Err((&mut self.put).await)
+    }
+}
+
+impl Sending {
+    /// Everything is sent from the start, of the version that was just seen.
+    pub(super) fn begin(&mut self, as_of: Identity) {
+        self.baseline = as_of;
+        self.rehash = None;
+        self.unanswered = None;
+        self.ahead = None;
+    }
+
+    /// The pieces of `chunk`, hashed on from what was sent before if that is kept.
+    fn pieces(&mut self, chunk: Chunk, plan: Plan, upload: &Upload) -> Result<Share, Error> {
+        if let Some(share) = self.ahead.as_ref().and_then(|ahead| ahead.share(chunk)) {
+            return Ok(share);
+        }
+        let started = self.media.read(plan, chunk, upload.running());
+        let (ahead, share) = started.map_err(|error| Error::not_now(&self.media.name(), error))?;
+        self.ahead = Some(ahead);
+        Ok(share)
+    }
+}
+
+impl Transfer {
+    /// Sends a chunk until the service has answered. With the last chunk, until its last bytes wait at the gate and all
+    /// that was sent is known to be one version of the video.
+    pub(super) async fn put(&mut self, chunk: Chunk) -> Result<Reply, Error> {
+        let Some(sending) = &mut self.sending else {
+            return self.nothing_to_send();
+        };
+        let journal = &*self.shared.journal;
+        match sending
+            .check(&self.upload, journal, chunk.is_last())
+            .await?
+        {
+            Compared::Unmoved => {}
+            Compared::Touched(as_of) => self.note(Reply::Touched(as_of)),
+            Compared::Changed(what) => return Ok(Reply::Changed(what)),
+        }
+        let plan = self.upload.plan().copied();
+        let (Some(session), Some(plan)) = (self.upload.session().cloned(), plan) else {
+            return Ok(Reply::SessionOver("it was already closed"));
+        };
+        self.begin_put(chunk, plan, session)?;
+        self.until_gate().await
+    }
+
+    fn begin_put(&mut self, chunk: Chunk, plan: Plan, session: Session) -> Result<(), Error> {
+        let Some(sending) = &mut self.sending else {
+            return Ok(());
+        };
+        let pieces = sending.pieces(chunk, plan, &self.upload)?;
+        let (gate, keeper) = chunk.is_last().then(Gate::new).unzip();
+        let first = chunk.range().start;
+        let body = Body::new(pieces, first, chunk.size(), Arc::clone(&self.tally))
+            .throttled(self.shared.throttle.clone())
+            .gated(gate);
+        let meter = body.meter();
+        let content_type = self.upload.content_type();
+        let content_type = content_type.unwrap_or(&sending.content_type).to_owned();
+        let client = match self.client() {
+            Cow::Owned(client) => Some(client),
+            Cow::Borrowed(_) => None,
+        };
+        let shared = Arc::clone(&self.shared);
+        reach("put", "before");
+        let put = async move {
+            let client = client.as_ref().unwrap_or(&shared.client);
+            let put = client.put(&session.upload_url, &content_type, chunk, body);
+            put.await
+        };
+        self.put = Some(InFlight {
+            chunk,
+            put: put.boxed(),
+            answer: None,
+            keeper,
+            meter,
+            started: Instant::now(),
+            first_attempt: !self.upload.run.due_left,
+        });
+        Ok(())
+    }
+
+    /// Goes on with the chunk in flight until its answer, or until its last bytes may leave as far as the video is
+    /// concerned. The chunk then stays in flight until it is [released](Self::release).
+    async fn until_gate(&mut self) -> Result<Reply, Error> {
+        let (Some(sending), Some(put)) = (&mut self.sending, &mut self.put) else {
+            return self.nothing_to_send();
+        };
+        let whole = match put.until_gate().await {
+            Ok(whole) => whole,
+            Err(answer) => return self.answered(answer),
+        };
+        reach("gate", "reached");
+        let (upload, journal) = (&self.upload, &*self.shared.journal);
+        let compare = async {
+            sending.media.drained().await;
+            let compare = sending.compare(upload, journal, whole);
+            tokio::time::timeout(clock::real(PATIENCE), compare).await
+        };
+        let compared = tokio::select! {
+            answer = put.answered() => return self.answered(answer),
+            compared = compare => compared,
+        };
+        match compared {
+            Ok(proof) => match proof?.same() {
+                Ok(as_of) => {
+                    sending.baseline = as_of;
+                    self.note(Reply::Touched(as_of));
+                }
+                Err(what) => {
+                    self.put = None;
+                    return Ok(Reply::Changed(what));
+                }
+            },
+            Err(_) if sending.was_just_compared().await? => {}
+            Err(_) => {
+                sending.compare_first = true;
+                let why =
+                    "comparing the file with what was sent took longer than the service waits";
+                return self.answered(Err(Failure::Lost(why.into())));
+            }
+        }
+        reach("gate", "proved");
+        Ok(Reply::AtGate(whole))
+    }
+
+    /// Lets the last bytes of the video leave, now that the row is sealed; the answer to their chunk.
+    pub(super) async fn release(&mut self) -> Result<Reply, Error> {
+        let Some(put) = &mut self.put else {
+            return Ok(Reply::Put(Err(Failure::Lost("it was cut".into())), None));
+        };
+        if let Some(keeper) = put.keeper.take() {
+            // If the body is gone meanwhile, its answer says why.
+            let _ = keeper.open.send(());
+        }
+        reach("gate", "open");
+        let answer = put.answered().await;
+        self.answered(answer)
+    }
+
+    /// The chunk that was in flight has come to its end.
+    fn answered(&mut self, answer: Result<Put, Failure>) -> Result<Reply, Error> {
+        reach("put", "answered");
+        let (Some(sending), Some(flight)) = (&mut self.sending, self.put.take()) else {
+            return Ok(Reply::Put(answer, None));
+        };
+        match answer {
+            Err(Failure::Source(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(Reply::Changed("it became shorter".into()));
+            }
+            Err(Failure::Source(error)) => return Err(sending.media.unreadable(error)),
+            _ if sending.media.is_torn() => {
+                return Ok(Reply::Changed("it became shorter".into()));
+            }
+            _ => {}
+        }
+        let chunk = flight.chunk;
+        let accepted = answer
+            .as_ref()
+            .is_ok_and(|answer| answer.said == Said::Accepted);
+        let running = flight.meter.take_running();
+        let before = sending.unanswered.take();
+        let sent = running.clone().filter(|_| !accepted);
+        let sent = sent.map(|running| (chunk, running));
+        // The service may have the chunk as an earlier attempt sent it.
+        sending.unanswered = sent.filter(|(of, sent)| {
+            let same =
+                before.is_some_and(|(chunk, then)| chunk == *of && then.entry() == sent.entry());
+            flight.first_attempt || same
+        });
+        if accepted {
+            self.note(Reply::Paced(chunk.size(), clock::since(flight.started)));
+        }
+        Ok(Reply::Put(answer, running))
+    }
+
+    /// Only a video that is sent from here has chunks, so only a damaged journal, or a service that lost what it had, can
+    /// ask for one of anything else.
+    pub(super) fn nothing_to_send(&self) -> Result<Reply, Error> {
+        if self.remote.is_some() {
+            return Ok(Reply::SessionOver("what it names is not sent from here"));
+        }
+        Err(needed_again(&self.upload))
+    }
+}
+
+/// Bytes that seemed to be at the service must be sent, or fetched, once more.
+pub(super) fn needed_again(row: &Upload) -> Error {
+    match row.path() {
+        Some(path) if path.exists() => Error::temporary(format!(
+            "The service has not got all bytes of {} after all: the next run of the same upload sends them again.",
+            crate::error::name(path)
+        )),
+        Some(path) => Error::unreadable(path, io::ErrorKind::NotFound.into()),
+        None => Error::needs_its_url(&row.id),
+    }
+}
