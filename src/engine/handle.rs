@@ -155,3 +155,59 @@ impl Watcher {
         self.tally.snapshot()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// A run that counts seconds, the first three of them behind a closed door.
+    async fn run(door: Door, seconds: Arc<AtomicU32>) -> Result<Draft, Error> {
+        let mut closed = Some(door.close().await);
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if seconds.fetch_add(1, Ordering::Relaxed) == 2 {
+                closed = None;
+            }
+            let _ = &closed;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_must_not_be_stopped_goes_on_to_its_end_and_not_further() {
+        let (door, seconds) = (Door::default(), Arc::new(AtomicU32::new(0)));
+        let run = run(door.clone(), Arc::clone(&seconds));
+        let (_, events) = mpsc::unbounded_channel();
+        let handle = Handle::start(run, door, events, Arc::default());
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        handle.cancel();
+        let error = handle.await.expect_err("it was stopped");
+        assert_eq!(error.kind(), crate::ErrorKind::Cancelled);
+        assert_eq!(seconds.load(Ordering::Relaxed), 1, "nobody waits for it");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(seconds.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handle_that_is_dropped_stops_its_upload_at_once() {
+        struct Dropped(Arc<AtomicU32>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let dropped = Arc::new(AtomicU32::new(0));
+        let on_drop = Dropped(Arc::clone(&dropped));
+        let run = async move {
+            let _on_drop = on_drop;
+            pending().await
+        };
+        let (_, events) = mpsc::unbounded_channel();
+        drop(Handle::start(run, Door::default(), events, Arc::default()));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(dropped.load(Ordering::Relaxed), 1);
+    }
+}

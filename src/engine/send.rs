@@ -290,3 +290,33 @@ pub(super) fn needed_again(row: &Upload) -> Error {
         None => Error::needs_its_url(&row.id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_while_a_row_is_saved_is_kept_and_the_save_comes_to_its_end() {
+        let put = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Err(Failure::Lost("reset".into()))
+        };
+        let plan = Plan::new(1_000, &crate::Limits::default(), 10_000_000).expect("legal");
+        let mut flight = InFlight {
+            chunk: plan.chunk(0),
+            put: put.boxed(),
+            answer: None,
+            keeper: None,
+            meter: Arc::new(Meter::new(1_000)),
+            started: Instant::now(),
+            first_attempt: true,
+        };
+        let saved = flight.beside(async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            "saved"
+        });
+        assert_eq!(saved.await, "saved");
+        let answer = flight.answered().await;
+        assert!(matches!(answer, Err(Failure::Lost(why)) if why == "reset"));
+    }
+}

@@ -14,9 +14,8 @@ use std::thread;
 use bytes::Bytes;
 use futures::Stream;
 
-use super::LocalFile;
 use crate::upload::ledger::Running;
-use crate::upload::plan::{Chunk, Plan};
+use crate::upload::plan::Chunk;
 
 /// How many pieces lie ready at the most: enough to bridge the pause between two chunks.
 const MOST: usize = 8;
@@ -40,7 +39,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    fn of(bytes: Bytes, running: &mut Option<Running>) -> Self {
+    pub(super) fn of(bytes: Bytes, running: &mut Option<Running>) -> Self {
         if let Some(running) = running {
             running.update(&bytes);
         }
@@ -49,7 +48,7 @@ impl Piece {
     }
 }
 
-/// A file that is read from one chunk's start to the file's end, and hashed if there is a ledger. Dropping it ends the reading.
+/// A video that is read from one chunk's start to its end, and hashed if there is a ledger. Dropping it ends the reading.
 #[derive(Debug)]
 pub(crate) struct Ahead(Arc<Line>);
 
@@ -73,43 +72,27 @@ struct Waiting {
 }
 
 impl Ahead {
-    /// Starts at `chunk`, whose pieces are the first to be shared; `running` is the hash of all before it, where there is a
-    /// ledger. Fails where no more threads are to be had.
-    pub(crate) fn start(
-        file: &LocalFile,
-        plan: Plan,
-        chunk: Chunk,
-        running: Option<Running>,
+    /// Starts `read` in a thread of its own, which gives pieces from the offset `from` on. Fails where no more threads are
+    /// to be had.
+    pub(super) fn start(
+        from: u64,
+        read: impl FnOnce(Reader) + Send + 'static,
     ) -> io::Result<(Self, Share)> {
         let line = Arc::new(Line {
             waiting: Mutex::new(Waiting {
                 ready: VecDeque::with_capacity(MOST),
                 ended: false,
-                at: chunk.range().start,
+                at: from,
                 turn: 0,
                 body: None,
             }),
             room: Condvar::new(),
         });
-        let (file, reader) = (file.clone(), Reader(Arc::clone(&line)));
-        let read = move || {
-            let mut running = running;
-            for index in chunk.index()..plan.chunk_count() {
-                let chunk = plan.chunk(index);
-                let mut left = chunk.size();
-                for bytes in file.reading(chunk) {
-                    left -= bytes.as_ref().map_or(left, |bytes| bytes.len() as u64);
-                    let piece = bytes.map(|bytes| Piece::of(bytes, &mut running));
-                    if piece.is_err() | !reader.add(piece, left == 0) {
-                        return;
-                    }
-                }
-            }
-        };
+        let reader = Reader(Arc::clone(&line));
         thread::Builder::new()
             .name("chunkferry-read".to_owned())
             .stack_size(STACK)
-            .spawn(read)?;
+            .spawn(move || read(reader))?;
         let first = Share {
             line: Arc::clone(&line),
             turn: 0,
@@ -137,11 +120,11 @@ impl Drop for Ahead {
 }
 
 /// The end of the line at which pieces come in.
-struct Reader(Arc<Line>);
+pub(super) struct Reader(Arc<Line>);
 
 impl Reader {
     /// Adds a piece as soon as there is room, unless nobody wants it any more; `last`: the body needs no more than this.
-    fn add(&self, piece: io::Result<Piece>, last: bool) -> bool {
+    pub(super) fn add(&self, piece: io::Result<Piece>, last: bool) -> bool {
         let full = |waiting: &mut Waiting| waiting.ready.len() >= MOST && !waiting.ended;
         let room = self.0.room.wait_while(self.0.lock(), full);
         let mut waiting = room.unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,7 @@ use super::map::Mapped;
 use super::media::{Digests, Media, Version};
 use super::read::{PIECE, Pool, ReadMode, Reading};
 use super::writer::Finished;
-use super::{Ahead, Share, ahead, identity};
+use super::{Ahead, Piece, Share, ahead, identity};
 use crate::error::Error;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
@@ -196,7 +196,20 @@ impl Media for LocalFile {
         chunk: Chunk,
         running: Option<Running>,
     ) -> io::Result<(Ahead, Share)> {
-        Ahead::start(self, plan, chunk, running)
+        let (file, mut running) = (self.clone(), running);
+        Ahead::start(chunk.range().start, move |reader| {
+            for index in chunk.index()..plan.chunk_count() {
+                let chunk = plan.chunk(index);
+                let mut left = chunk.size();
+                for bytes in file.reading(chunk) {
+                    left -= bytes.as_ref().map_or(left, |bytes| bytes.len() as u64);
+                    let piece = bytes.map(|bytes| Piece::of(bytes, &mut running));
+                    if piece.is_err() | !reader.add(piece, left == 0) {
+                        return;
+                    }
+                }
+            }
+        })
     }
 
     fn digests(&self, running: Running, from: u64, at: Vec<u64>) -> Digests {

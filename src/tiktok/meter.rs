@@ -29,7 +29,7 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// Of a body of so many bytes.
-    pub(super) fn new(len: u64) -> Self {
+    pub(crate) fn new(len: u64) -> Self {
         Self {
             taken: AtomicU64::new(0),
             moved: AtomicU64::new(0),
