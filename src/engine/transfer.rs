@@ -103,7 +103,7 @@ impl Transfer {
 
     /// Makes the upload durable as it is now, with the ledger entry of the chunk that was just confirmed.
     pub(super) async fn record(&mut self, entry: Option<(u32, Entry)>) -> Result<(), Error> {
-        self.shared.journal.save(self.upload.clone(), entry).await
+        Ok(self.shared.journal.save(self.upload.clone(), entry).await?)
     }
 
     /// The client for calls about this upload.
@@ -114,7 +114,7 @@ impl Transfer {
     /// The ledger up to what is confirmed.
     pub(super) async fn ledger(&self) -> Result<Vec<Entry>, Error> {
         let (id, chunks) = (self.upload.id.clone(), self.upload.confirmed());
-        self.shared.journal.ledger(id, chunks).await
+        Ok(self.shared.journal.ledger(id, chunks).await?)
     }
 
     pub(super) async fn ask(&mut self) -> Reply {
