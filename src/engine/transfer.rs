@@ -249,7 +249,9 @@ pub(super) async fn ledger(
     journal: &dyn ProgressStore,
     upload: &Upload,
 ) -> Result<Vec<Entry>, Error> {
-    journal.ledger(upload.id.clone(), upload.confirmed()).await
+    Ok(journal
+        .ledger(upload.id.clone(), upload.confirmed())
+        .await?)
 }
 
 /// What a call about this upload is about.

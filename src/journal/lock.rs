@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{broken, own};
+use super::own;
+use super::store::StoreError;
 use crate::error::Error;
 
 /// Held for as long as it lives; the system lets go of it when the process dies, however it dies.
@@ -41,7 +42,7 @@ impl Lock {
     /// a step of the journal whose caller was dropped may just be ending.
     pub(super) fn take(dir: &Path, doing: &str) -> Result<Self, Error> {
         let path = dir.join("lock");
-        let cannot = |error| broken("its lock file", error);
+        let cannot = |error| StoreError::unavailable("its lock file", error);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = own::open(&path, &mut options).map_err(cannot)?;
@@ -50,7 +51,7 @@ impl Lock {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => return Err(cannot(error)),
+                Err(TryLockError::Error(error)) => return Err(cannot(error).into()),
             }
             let mut text = Vec::new();
             let _ = file.rewind().and_then(|()| file.read_to_end(&mut text));
@@ -63,15 +64,16 @@ impl Lock {
         }
         // Without syncs no record is durable, and the database would take the refusal for damage.
         if let Err(error) = file.sync_all().and_then(|()| file.sync_data()) {
-            return Err(broken("its file system cannot sync files", error));
+            let what = "its file system cannot sync files";
+            return Err(StoreError::unavailable(what, error).into());
         }
         let holder = Holder {
             pid: std::process::id(),
             host: host(),
             doing: doing.to_owned(),
         };
-        let text =
-            serde_json::to_string(&holder).map_err(|error| broken("its lock file", error))?;
+        let text = serde_json::to_string(&holder)
+            .map_err(|error| StoreError::unavailable("its lock file", error))?;
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(text.as_bytes()))

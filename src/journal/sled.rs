@@ -18,7 +18,7 @@ use super::lock::{Lock, Released};
 use super::own;
 use super::sealed::Sealed;
 use super::status::StatusFile;
-use super::{Found, Grant, ProgressStore, Rate, Recall, Trait, broken};
+use super::{Found, Grant, ProgressStore, Rate, Recall, StoreError, Trait};
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::killpoint::reach;
@@ -36,7 +36,6 @@ mod same;
 mod syncs;
 
 use database::Trouble;
-use mend::is_damage;
 use past::Past;
 use same::Indexes;
 use syncs::Syncs;
@@ -78,23 +77,22 @@ impl SledStore {
 
     /// All uploads that have not ended, oldest first.
     #[cfg(test)]
-    pub(crate) fn unfinished(&self) -> Result<Vec<Upload>, Error> {
+    pub(crate) fn unfinished(&self) -> Result<Vec<Upload>, StoreError> {
         self.0.unfinished()
     }
 
     /// Runs one step where blocking does no harm.
     fn run<T: Send + 'static>(
         &self,
-        step: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, Error>> {
+        step: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, StoreError>> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let store = Arc::clone(&inner);
             let done = match tokio::task::spawn_blocking(move || step(&store)).await {
-                Ok(Err(error)) if !is_damage(&error) => return Err(error),
-                Ok(Ok(done)) => return Ok(done),
-                Ok(Err(error)) => error,
-                Err(error) => broken("a step broke off", error),
+                Ok(Err(error @ StoreError::Damaged { .. })) => error,
+                Ok(done) => return done,
+                Err(error) => StoreError::unavailable("a step broke off", error),
             };
             // The next open looks at everything, and mends what it finds.
             if let Err(error) = database::suspect(&inner.path) {
@@ -105,19 +103,12 @@ impl SledStore {
     }
 }
 
-fn cannot(error: sled::Error) -> Error {
-    broken("its database", Trouble::from(error))
+fn cannot(error: sled::Error) -> StoreError {
+    Trouble::from(error).at("its database")
 }
 
-fn not_noted(error: std::io::Error) -> Error {
-    broken("its notes of what may be posted", error)
-}
-
-/// The row was removed by `forget`.
-fn gone(id: &str) -> Error {
-    Error::temporary(format!(
-        "The upload {id} is no longer in the journal: it was forgotten. Run the same command again to send its file anew."
-    ))
+fn not_noted(error: std::io::Error) -> StoreError {
+    StoreError::unavailable("its notes of what may be posted", error)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -136,35 +127,32 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    fn apply(&self, batch: Batch) -> Result<(), Error> {
+    fn apply(&self, batch: Batch) -> Result<(), StoreError> {
         self.db.apply_batch(batch).map_err(cannot)
     }
 
     /// Makes everything that was applied durable. Steps that come while another one syncs share the next sync.
-    fn sync(&self) -> Result<(), Error> {
+    fn sync(&self) -> Result<(), StoreError> {
         self.syncs.share(|| {
             self.db.flush().map_err(cannot)?;
             self.file
                 .sync_data()
-                .map_err(|error| broken("syncing it", error))
+                .map_err(|error| StoreError::unavailable("syncing it", error))
         })
     }
 
     /// A row may be written only by its last claimant, and only forward: a save whose caller was dropped may come late,
     /// and then there is nothing left to do. The row as it stands, to be written over.
-    fn fence(&self, row: &Upload) -> Result<Option<Upload>, Error> {
+    fn fence(&self, row: &Upload) -> Result<Option<Upload>, StoreError> {
         match self.get(&row.key, &row.id)? {
             Some(stored) if stored.epoch != row.epoch => {}
             Some(stored) => return Ok((stored.revision < row.revision).then_some(stored)),
-            None => return Err(gone(&row.id)),
+            None => return Err(StoreError::Gone(row.id.clone())),
         }
-        Err(Error::temporary(format!(
-            "Another process has taken over the upload {}.",
-            row.id
-        )))
+        Err(StoreError::Fenced(row.id.clone()))
     }
 
-    fn save(&self, row: &Upload, entry: Option<(u32, Entry)>) -> Result<(), Error> {
+    fn save(&self, row: &Upload, entry: Option<(u32, Entry)>) -> Result<(), StoreError> {
         let writing = lock(&self.writing);
         let Some(stored) = self.fence(row)? else {
             return Ok(());
@@ -197,7 +185,7 @@ impl Inner {
     }
 
     /// Leaves a note beside the database before what may make a draft: no damage of the database brings a second one.
-    fn note(&self, before: &Upload, row: &Upload) -> Result<(), Error> {
+    fn note(&self, before: &Upload, row: &Upload) -> Result<(), StoreError> {
         if row.may_be_posted() && !before.may_be_posted() {
             self.sealed.note(row).map_err(not_noted)?;
         }
@@ -206,7 +194,7 @@ impl Inner {
 }
 
 impl ProgressStore for SledStore {
-    fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), Error>> {
+    fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), StoreError>> {
         let caller = Arc::new(());
         let called = Arc::downgrade(&caller);
         let step = self.run(move |store| {
@@ -232,7 +220,7 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn find(&self, of: Key) -> BoxFuture<'_, Result<Found, Error>> {
+    fn find(&self, of: Key) -> BoxFuture<'_, Result<Found, StoreError>> {
         self.run(move |store| {
             // A row that ends meanwhile changes its place.
             let _writing = lock(&store.writing);
@@ -240,14 +228,14 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn alike(&self, key: Key, traits: Vec<Trait>) -> BoxFuture<'_, Result<Found, Error>> {
+    fn alike(&self, key: Key, traits: Vec<Trait>) -> BoxFuture<'_, Result<Found, StoreError>> {
         self.run(move |store| {
             let _writing = lock(&store.writing);
             store.alike(&key, &traits)
         })
     }
 
-    fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, Error>> {
+    fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, StoreError>> {
         self.run(move |store| {
             // A row that ends meanwhile leaves its place.
             let _writing = lock(&store.writing);
@@ -255,14 +243,14 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, Error>> {
+    fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, StoreError>> {
         self.run(move |store| {
             let _writing = lock(&store.writing);
             store.recall(&what)
         })
     }
 
-    fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, Error>> {
+    fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, StoreError>> {
         let caller = Arc::new(());
         let called = Arc::downgrade(&caller);
         let step = self.run(move |store| {
@@ -270,7 +258,7 @@ impl ProgressStore for SledStore {
             // A job that gave up waiting may be back and own the row by now.
             let found = (called.strong_count() > 0).then(|| store.get(&key, &id));
             let Some(mut row) = found.transpose()?.flatten() else {
-                return Err(gone(&id));
+                return Err(StoreError::Gone(id));
             };
             reach("claim", "before");
             row.epoch += 1;
@@ -288,15 +276,19 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn begin(&self, row: Upload, now: Timestamp) -> BoxFuture<'_, Result<Grant, Error>> {
+    fn begin(&self, row: Upload, now: Timestamp) -> BoxFuture<'_, Result<Grant, StoreError>> {
         self.run(move |store| store.begin(&row, now))
     }
 
-    fn save(&self, row: Upload, entry: Option<(u32, Entry)>) -> BoxFuture<'_, Result<(), Error>> {
+    fn save(
+        &self,
+        row: Upload,
+        entry: Option<(u32, Entry)>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         self.run(move |store| store.save(&row, entry))
     }
 
-    fn ledger(&self, id: String, chunks: u32) -> BoxFuture<'_, Result<Vec<Entry>, Error>> {
+    fn ledger(&self, id: String, chunks: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
         self.run(move |store| {
             let mut entries = Vec::new();
             for index in 0..chunks {
@@ -310,7 +302,7 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn remove(&self, id: String) -> BoxFuture<'_, Result<bool, Error>> {
+    fn remove(&self, id: String) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.run(move |store| store.remove(&id))
     }
 
@@ -318,9 +310,9 @@ impl ProgressStore for SledStore {
         &self,
         of: Key,
         since: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<Timestamp>, Error>> {
+    ) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
         self.run(move |store| {
-            let history = |error| broken("its history", error);
+            let history = |error| StoreError::unavailable("its history", error);
             let mut oldest = None;
             for line in store.history.lines(0).map_err(history)? {
                 let (_, row) = line.map_err(history)?;
@@ -335,7 +327,7 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn creator(&self, of: Key, open_id: String) -> BoxFuture<'_, Result<String, Error>> {
+    fn creator(&self, of: Key, open_id: String) -> BoxFuture<'_, Result<String, StoreError>> {
         self.run(move |store| {
             let writing = lock(&store.writing);
             let key = keys::creator(&of);
@@ -349,7 +341,7 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn forget_creator(&self, account: String) -> BoxFuture<'_, Result<bool, Error>> {
+    fn forget_creator(&self, account: String) -> BoxFuture<'_, Result<bool, StoreError>> {
         self.run(move |store| {
             let writing = lock(&store.writing);
             let mut batch = Batch::default();
@@ -365,17 +357,17 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, Error>> {
+    fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, StoreError>> {
         self.run(move |store| {
             let found = store.db.get(keys::rate(&api_base)).map_err(cannot)?;
             Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
         })
     }
 
-    fn set_rate(&self, api_base: String, rate: Rate) -> BoxFuture<'_, Result<(), Error>> {
+    fn set_rate(&self, api_base: String, rate: Rate) -> BoxFuture<'_, Result<(), StoreError>> {
         self.run(move |store| {
-            let text =
-                serde_json::to_vec(&rate).map_err(|error| broken("writing a rate", error))?;
+            let text = serde_json::to_vec(&rate)
+                .map_err(|error| StoreError::unavailable("writing a rate", error))?;
             store
                 .db
                 .insert(keys::rate(&api_base), text)

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use sled::Db;
 
+use crate::journal::StoreError;
 use crate::journal::durable::sync_files;
 use crate::journal::lock::Lock;
 use crate::journal::own;
@@ -24,6 +25,16 @@ pub(super) enum Trouble {
     /// Something around it is wrong, such as a full disk. The data may be whole and must stay where it is.
     #[error("{0}")]
     Unusable(String),
+}
+
+impl Trouble {
+    /// The error of a store that has met this trouble while it did `what`.
+    pub(super) fn at(self, what: &str) -> StoreError {
+        match self {
+            Self::Damaged(_) => StoreError::damaged(what, self),
+            Self::Unusable(_) => StoreError::unavailable(what, self),
+        }
+    }
 }
 
 /// Opens the database, whatever sled does on damage.

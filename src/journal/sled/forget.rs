@@ -3,18 +3,17 @@
 use sled::Batch;
 
 use super::{Inner, cannot, keys, lock, not_noted};
-use crate::error::Error;
-use crate::journal::broken;
+use crate::journal::StoreError;
 use crate::journal::history::Seen;
 
 impl Inner {
     /// The database first: after a kill in between, the history still lists the upload, and it can be forgotten again.
-    pub(super) fn remove(&self, id: &str) -> Result<bool, Error> {
+    pub(super) fn remove(&self, id: &str) -> Result<bool, StoreError> {
         if !keys::is_id(id) {
             return Ok(false);
         }
         let _writing = lock(&self.writing);
-        let history = |error| broken("its history", error);
+        let history = |error| StoreError::unavailable("its history", error);
         let told = self.history.about(id).map_err(history)?;
         let mut known = !told.is_empty();
         let mut batch = Batch::default();
@@ -38,12 +37,12 @@ impl Inner {
     }
 
     /// What we have blanked ourselves is no edit of the history.
-    fn blanked(&self) -> Result<(), Error> {
+    fn blanked(&self) -> Result<(), StoreError> {
         let known = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
         let now = self
             .history
             .seen()
-            .map_err(|error| broken("its history", error))?;
+            .map_err(|error| StoreError::unavailable("its history", error))?;
         if let Some(known) = known.as_deref().and_then(Seen::from_bytes) {
             let known = Seen {
                 len: known.len,

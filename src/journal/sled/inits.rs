@@ -6,15 +6,14 @@ use sled::Batch;
 
 use super::{Inner, cannot, keys, lock};
 use crate::clock::Timestamp;
-use crate::error::Error;
-use crate::journal::{Grant, INITS_A_MINUTE};
+use crate::journal::{Grant, INITS_A_MINUTE, StoreError};
 use crate::killpoint::reach;
 use crate::upload::Upload;
 use crate::upload::retry::WINDOW;
 
 impl Inner {
     /// Records the intent of an init, which takes a slot of the window, if there is room.
-    pub(super) fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, Error> {
+    pub(super) fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, StoreError> {
         let writing = lock(&self.writing);
         reach("begin", "before");
         let Some(stored) = self.fence(row)? else {
@@ -51,7 +50,7 @@ impl Inner {
 
     /// An init counts from when it arrived, which was when its answer came at the latest, and before that from when it was
     /// about to leave. One that is known never to have left no longer counts; after a kill nobody knows that.
-    pub(super) fn settle_init(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+    pub(super) fn settle_init(&self, batch: &mut Batch, row: &Upload) -> Result<(), StoreError> {
         let mut inits = self.db.scan_prefix(keys::inits(&row.key)).keys().rev();
         let own = inits.find(|key| {
             key.as_ref()

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex};
 
 use sled::Batch;
 
-use super::database::{self, Trouble};
+use super::database;
 use super::past::Past;
 use super::rows::Stand;
 use super::same::Indexes;
 use super::syncs::Syncs;
 use super::{Inner, SledStore, cannot, keys};
 use crate::error::Error;
-use crate::journal::broken;
+use crate::journal::StoreError;
 use crate::journal::durable::{sync_names, sync_way_to};
 use crate::journal::history::{History, Seen};
 use crate::journal::lock::Lock;
@@ -34,7 +34,7 @@ impl SledStore {
         let held = Arc::new(held);
         reach("open", "locked");
         let damage = match Inner::open(dir, &held) {
-            Err(error) if is_damage(&error) => error,
+            Err(error @ StoreError::Damaged { .. }) => Error::from(error),
             opened => {
                 let store = Self(Arc::new(opened?));
                 reach("open", "ready");
@@ -45,17 +45,11 @@ impl SledStore {
         let now = crate::clock::Now::read().wall;
         let aside = dir.join(format!("journal.damaged-{}", now.0));
         std::fs::rename(dir.join("journal"), &aside)
-            .map_err(|error| broken("moving it aside, as it is damaged", error))?;
+            .map_err(|error| StoreError::unavailable("moving it aside, as it is damaged", error))?;
         let inner = Inner::open(dir, &held)?;
         tracing::error!("{}", mended(&damage, &aside, before.unfinished.values()));
         Ok(Self(Arc::new(inner)))
     }
-}
-
-/// Whether opening it again will not help, unless it is mended.
-pub(super) fn is_damage(error: &Error) -> bool {
-    let trouble = std::error::Error::source(error).and_then(|source| source.downcast_ref());
-    matches!(trouble, Some(Trouble::Damaged(_)))
 }
 
 /// What became of a damaged journal, in words.
@@ -86,14 +80,13 @@ fn mended<'a>(
 impl Inner {
     /// Opens the database and takes in what it does not know. sled gives up by a panic on some damage, also where it is
     /// read later than at its opening.
-    fn open(dir: &Path, held: &Arc<Lock>) -> Result<Self, Error> {
+    fn open(dir: &Path, held: &Arc<Lock>) -> Result<Self, StoreError> {
         let path = dir.join("journal");
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            let db =
-                database::open(&path, held).map_err(|trouble| broken("opening it", trouble))?;
+            let db = database::open(&path, held).map_err(|trouble| trouble.at("opening it"))?;
             let inner = Self {
                 file: own::open_to_read(&path.join("db"))
-                    .map_err(|error| broken("its file", error))?,
+                    .map_err(|error| StoreError::unavailable("its file", error))?,
                 db,
                 path: path.clone(),
                 history: History::of(dir),
@@ -121,11 +114,11 @@ impl Inner {
             inner.status.open(&unfinished);
             Ok(inner)
         }));
-        opened.unwrap_or_else(|_| Err(broken("opening it", database::gave_up())))
+        opened.unwrap_or_else(|_| Err(database::gave_up().at("opening it")))
     }
 
     /// Reads everything there is.
-    fn verify(&self) -> Result<(), Error> {
+    fn verify(&self) -> Result<(), StoreError> {
         for found in self.db.iter() {
             found.map_err(cannot)?;
         }
@@ -133,11 +126,11 @@ impl Inner {
             let (key, mark) = found?;
             self.marked(&keys::id_of(&key), &mark)?;
         }
-        database::clear(&self.path).map_err(|error| broken("its mark", error))
+        database::clear(&self.path).map_err(|error| StoreError::unavailable("its mark", error))
     }
 
     /// Earlier versions kept an API base as it was spelled. What stands under such a spelling moves to the one of today.
-    fn respell(&self) -> Result<(), Error> {
+    fn respell(&self) -> Result<(), StoreError> {
         for kind in keys::SCOPED {
             let mut from = kind.to_vec();
             while let Some(found) = self.db.range(from.clone()..).next() {
@@ -159,7 +152,7 @@ impl Inner {
         Ok(())
     }
 
-    fn move_keys(&self, prefix: &[u8], spelled: &str, base: &str) -> Result<(), Error> {
+    fn move_keys(&self, prefix: &[u8], spelled: &str, base: &str) -> Result<(), StoreError> {
         let account = &prefix[..prefix.len() - spelled.len() - 4];
         let length = (base.len() as u32).to_be_bytes();
         let moved = [account, &length, base.as_bytes()].concat();
@@ -174,7 +167,7 @@ impl Inner {
     }
 
     /// Earlier versions did not keep rows by their paths.
-    fn find_by_path(&self, unfinished: &[Upload]) -> Result<(), Error> {
+    fn find_by_path(&self, unfinished: &[Upload]) -> Result<(), StoreError> {
         for row in unfinished {
             if let Some(path) = row.path() {
                 let key = keys::one_at_path(&row.key, path, &row.id);
@@ -188,8 +181,8 @@ impl Inner {
 
     /// Takes in what the history says and this database does not know: all of it where the database is new or was lost,
     /// the last lines where a kill or damage has set it back. The mark comes last, so that a kill starts this again.
-    fn catch_up(&self, dir: &Path) -> Result<(), Error> {
-        let history = |error| broken("its history", error);
+    fn catch_up(&self, dir: &Path) -> Result<(), StoreError> {
+        let history = |error| StoreError::unavailable("its history", error);
         let mark = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
         let known = mark.as_deref().and_then(Seen::from_bytes);
         let way = if known.is_none() {
@@ -198,7 +191,7 @@ impl Inner {
             Ok(())
         };
         way.and_then(|()| sync_names(dir))
-            .map_err(|error| broken("syncing its directory", error))?;
+            .map_err(|error| StoreError::unavailable("syncing its directory", error))?;
         let seen = self.history.seen().map_err(history)?;
         if known == Some(seen) {
             return Ok(());
@@ -234,11 +227,11 @@ impl Inner {
 
     /// Somebody has edited the history: finds the lines that were only moved, once for each time the store is opened.
     /// Whether it was done now.
-    pub(super) fn relearn(&self) -> Result<bool, Error> {
+    pub(super) fn relearn(&self) -> Result<bool, StoreError> {
         if self.relearned.swap(true, Ordering::Relaxed) {
             return Ok(false);
         }
-        let history = |error| broken("its history", error);
+        let history = |error| StoreError::unavailable("its history", error);
         let mut told = HashSet::new();
         for line in self.history.lines(0).map_err(history)? {
             let (place, row) = line.map_err(history)?;
@@ -271,8 +264,8 @@ impl Inner {
     }
 
     /// Parks what may be complete and this database does not know, because damage has set it back.
-    fn take_in_sealed(&self) -> Result<(), Error> {
-        let cannot_note = |error| broken("its notes of sealed uploads", error);
+    fn take_in_sealed(&self) -> Result<(), StoreError> {
+        let cannot_note = |error| StoreError::unavailable("its notes of sealed uploads", error);
         for note in self.sealed.read().map_err(cannot_note)? {
             match self.stand(&note.key, &note.id)? {
                 None => self.park(&note)?,
@@ -290,7 +283,7 @@ impl Inner {
         Ok(())
     }
 
-    fn park(&self, note: &Upload) -> Result<(), Error> {
+    fn park(&self, note: &Upload) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         self.end(&mut batch, note)?;
         self.apply(batch)?;

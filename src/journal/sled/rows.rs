@@ -8,10 +8,9 @@ use sled::{Batch, IVec};
 
 use super::database::Trouble;
 use super::same::sha256;
-use super::{Inner, broken, cannot, keys};
-use crate::error::Error;
+use super::{Inner, cannot, keys};
 use crate::journal::history::{self, Digest, Place, Seen};
-use crate::journal::{Found, HasSha256, Recall};
+use crate::journal::{Found, HasSha256, Recall, StoreError};
 use crate::upload::{Key, Upload};
 
 impl Inner {
@@ -21,8 +20,9 @@ impl Inner {
         batch: &mut Batch,
         before: Option<&Upload>,
         row: &Upload,
-    ) -> Result<(), Error> {
-        let text = serde_json::to_vec(row).map_err(|error| broken("writing a row", error))?;
+    ) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(row)
+            .map_err(|error| StoreError::unavailable("writing a row", error))?;
         let at = |row: &Upload| Some(keys::one_at_path(&row.key, row.path()?, &row.id));
         let (old, new) = (before.and_then(at), at(row));
         if old != new {
@@ -36,7 +36,7 @@ impl Inner {
     }
 
     /// Removes the key under which a row is found by its path as it was written last.
-    fn drop_path(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
+    fn drop_path(&self, batch: &mut Batch, id: &str) -> Result<(), StoreError> {
         let text = self.db.get(keys::row(id)).map_err(cannot)?;
         // A row that cannot be read is found to be damaged by whoever needs it.
         if let Some(Ok(row)) = text.map(|text| read(id, &text))
@@ -48,13 +48,13 @@ impl Inner {
     }
 
     /// Tells the history of a row that has ended, durably, and leaves of it in the database where it is told.
-    pub(super) fn end(&self, batch: &mut Batch, row: &Upload) -> Result<(), Error> {
+    pub(super) fn end(&self, batch: &mut Batch, row: &Upload) -> Result<(), StoreError> {
         let place = self
             .history
             .append(row)
-            .map_err(|error| broken("its history", error))?;
+            .map_err(|error| StoreError::unavailable("its history", error))?;
         let seen = self.history.seen();
-        let seen = seen.map_err(|error| broken("its history", error))?;
+        let seen = seen.map_err(|error| StoreError::unavailable("its history", error))?;
         let known = Seen {
             len: place.end(),
             ..seen
@@ -64,14 +64,19 @@ impl Inner {
     }
 
     /// Leaves of a row in the database where it is told.
-    pub(super) fn ended(&self, batch: &mut Batch, row: &Upload, at: Place) -> Result<(), Error> {
+    pub(super) fn ended(
+        &self,
+        batch: &mut Batch,
+        row: &Upload,
+        at: Place,
+    ) -> Result<(), StoreError> {
         batch.insert(keys::one_of_same(&row.key, &row.id), &at.to_bytes());
         self.indexes.touch(|| keys::same(&row.key), &row.id);
         self.drop_row(batch, &row.id)
     }
 
     /// Removes a row and its ledger.
-    pub(super) fn drop_row(&self, batch: &mut Batch, id: &str) -> Result<(), Error> {
+    pub(super) fn drop_row(&self, batch: &mut Batch, id: &str) -> Result<(), StoreError> {
         self.drop_path(batch, id)?;
         batch.remove(keys::row(id));
         for found in self.db.scan_prefix(keys::ledger(id)).keys() {
@@ -81,26 +86,26 @@ impl Inner {
     }
 
     /// Where the row of an upload stands, if there is one.
-    pub(super) fn stand(&self, key: &Key, id: &str) -> Result<Option<Stand>, Error> {
+    pub(super) fn stand(&self, key: &Key, id: &str) -> Result<Option<Stand>, StoreError> {
         let mark = self.db.get(keys::one_of_same(key, id)).map_err(cannot)?;
         mark.map(|mark| self.marked(id, &mark)).transpose()
     }
 
     /// An upload, wherever its row stands.
-    pub(super) fn get(&self, key: &Key, id: &str) -> Result<Option<Upload>, Error> {
+    pub(super) fn get(&self, key: &Key, id: &str) -> Result<Option<Upload>, StoreError> {
         match self.stand(key, id)? {
             None => Ok(None),
             Some(Stand::Here(row)) => Ok(Some(*row)),
             Some(Stand::Told(place)) => match self.told(place)? {
                 Some(row) => Ok(Some(row)),
                 None if self.relearn()? => self.get(key, id),
-                None => Err(Error::no_longer_told(id, &[id.to_owned()])),
+                None => Err(StoreError::NoLongerTold(id.to_owned())),
             },
         }
     }
 
     /// All uploads of one key.
-    pub(super) fn same(&self, key: &Key) -> Result<Found, Error> {
+    pub(super) fn same(&self, key: &Key) -> Result<Found, StoreError> {
         let found = self.same_as_marked(key)?;
         if found.lost.is_empty() || !self.relearn()? {
             return Ok(found);
@@ -108,7 +113,7 @@ impl Inner {
         self.same_as_marked(key)
     }
 
-    fn same_as_marked(&self, key: &Key) -> Result<Found, Error> {
+    fn same_as_marked(&self, key: &Key) -> Result<Found, StoreError> {
         let mut same = Found::default();
         for found in self.db.scan_prefix(keys::same(key)) {
             let (found, mark) = found.map_err(cannot)?;
@@ -128,7 +133,7 @@ impl Inner {
     }
 
     /// The row that a mark stands for; `None` if the history no longer tells it.
-    pub(super) fn told_or_here(&self, id: &str, mark: &[u8]) -> Result<Option<Upload>, Error> {
+    pub(super) fn told_or_here(&self, id: &str, mark: &[u8]) -> Result<Option<Upload>, StoreError> {
         match self.marked(id, mark)? {
             Stand::Here(row) => Ok(Some(*row)),
             Stand::Told(place) => self.told(place),
@@ -136,7 +141,7 @@ impl Inner {
     }
 
     /// All uploads that have not ended, oldest first.
-    pub(super) fn unfinished(&self) -> Result<Vec<Upload>, Error> {
+    pub(super) fn unfinished(&self) -> Result<Vec<Upload>, StoreError> {
         let mut rows = Vec::new();
         for found in self.db.scan_prefix(keys::ROWS) {
             let (found, text) = found.map_err(cannot)?;
@@ -148,7 +153,7 @@ impl Inner {
     }
 
     /// The upload that this names.
-    pub(super) fn recall(&self, what: &Recall) -> Result<Option<Upload>, Error> {
+    pub(super) fn recall(&self, what: &Recall) -> Result<Option<Upload>, StoreError> {
         if self.history_was_edited()? {
             self.past.forget();
         }
@@ -164,13 +169,13 @@ impl Inner {
             Some(row) => Ok(Some(row)),
             None => {
                 let last = self.past.last(&self.history, what);
-                last.map_err(|error| broken("its history", error))
+                last.map_err(|error| StoreError::unavailable("its history", error))
             }
         }
     }
 
     /// The uploads of a file at this path that have not ended, in the scope of `key`.
-    pub(super) fn at_path(&self, key: &Key, path: &Path) -> Result<Vec<Upload>, Error> {
+    pub(super) fn at_path(&self, key: &Key, path: &Path) -> Result<Vec<Upload>, StoreError> {
         let mut rows = Vec::new();
         for found in self.db.scan_prefix(keys::at_path(key, path)).keys() {
             let found = found.map_err(cannot)?;
@@ -186,7 +191,7 @@ impl Inner {
     }
 
     /// The uploads that have ended, and of which none of these lines tells any more.
-    pub(super) fn lost(&self, lines: &HashSet<Digest>) -> Result<Vec<(Key, String)>, Error> {
+    pub(super) fn lost(&self, lines: &HashSet<Digest>) -> Result<Vec<(Key, String)>, StoreError> {
         let mut lost = Vec::new();
         for found in self.marks() {
             let (found, mark) = found?;
@@ -199,7 +204,7 @@ impl Inner {
     }
 
     /// The mark of each upload there is: nothing in it while it is under way, the place of its line once it has ended.
-    pub(super) fn marks(&self) -> impl Iterator<Item = Result<(IVec, IVec), Error>> {
+    pub(super) fn marks(&self) -> impl Iterator<Item = Result<(IVec, IVec), StoreError>> {
         let marks = keys::MARKS
             .iter()
             .flat_map(|kind| self.db.scan_prefix(kind));
@@ -207,7 +212,7 @@ impl Inner {
     }
 
     /// What a mark stands for.
-    pub(super) fn marked(&self, id: &str, mark: &[u8]) -> Result<Stand, Error> {
+    pub(super) fn marked(&self, id: &str, mark: &[u8]) -> Result<Stand, StoreError> {
         if mark.is_empty() {
             let text = self.db.get(keys::row(id)).map_err(cannot)?;
             let text = text.ok_or_else(|| damaged(id, "its row is missing"))?;
@@ -217,10 +222,10 @@ impl Inner {
         Ok(Stand::Told(place))
     }
 
-    fn told(&self, place: Place) -> Result<Option<Upload>, Error> {
+    fn told(&self, place: Place) -> Result<Option<Upload>, StoreError> {
         self.history
             .told(place)
-            .map_err(|error| broken("its history", error))
+            .map_err(|error| StoreError::unavailable("its history", error))
     }
 }
 
@@ -232,14 +237,14 @@ pub(super) enum Stand {
 }
 
 /// A row of the database.
-fn read(id: &str, text: &[u8]) -> Result<Upload, Error> {
+fn read(id: &str, text: &[u8]) -> Result<Upload, StoreError> {
     match history::row(text) {
         Ok(Some(row)) => Ok(row),
         Ok(None) => Err(damaged(id, "it is no row")),
-        Err(error) => Err(broken("too new", error)),
+        Err(error) => Err(StoreError::unavailable("too new", error)),
     }
 }
 
-fn damaged(id: &str, what: &str) -> Error {
-    broken("a row", Trouble::Damaged(format!("{id}: {what}")))
+fn damaged(id: &str, what: &str) -> StoreError {
+    StoreError::damaged("a row", Trouble::Damaged(format!("{id}: {what}")))
 }

@@ -5,9 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Inner, cannot, keys};
-use crate::error::Error;
 use crate::journal::history::Seen;
-use crate::journal::{Found, HasSha256, Trait, broken};
+use crate::journal::{Found, HasSha256, StoreError, Trait};
 use crate::upload::{Key, State, Upload};
 
 /// With so few uploads, reading them all costs less than an index is worth.
@@ -104,7 +103,7 @@ pub(super) fn sha256(row: &Upload) -> Option<&str> {
 
 impl Inner {
     /// The uploads of one key with any of these traits.
-    pub(super) fn alike(&self, key: &Key, wanted: &[Trait]) -> Result<Found, Error> {
+    pub(super) fn alike(&self, key: &Key, wanted: &[Trait]) -> Result<Found, StoreError> {
         if self.history_was_edited()? {
             self.indexes.lock().clear();
         }
@@ -136,7 +135,7 @@ impl Inner {
     }
 
     /// What the index of a key finds, and whether it told the truth.
-    fn indexed(&self, prefix: &[u8], wanted: &[Trait]) -> Result<(Found, bool), Error> {
+    fn indexed(&self, prefix: &[u8], wanted: &[Trait]) -> Result<(Found, bool), StoreError> {
         let mut indexes = self.indexes.lock();
         let index = indexes.entry(prefix.to_owned()).or_default();
         let read = |id: &str| {
@@ -175,10 +174,10 @@ impl Inner {
     }
 
     /// Whether somebody else has written to the history since this store did.
-    pub(super) fn history_was_edited(&self) -> Result<bool, Error> {
+    pub(super) fn history_was_edited(&self) -> Result<bool, StoreError> {
         let known = self.db.get(keys::CAUGHT_UP).map_err(cannot)?;
         let seen = self.history.seen();
-        let seen = seen.map_err(|error| broken("its history", error))?;
+        let seen = seen.map_err(|error| StoreError::unavailable("its history", error))?;
         Ok(known.as_deref().and_then(Seen::from_bytes) != Some(seen))
     }
 }

@@ -83,8 +83,8 @@ impl Life {
     }
 
     /// What an opened journal does not know, of what it must. What the history no longer tells it must say by its id.
-    async fn judge(&self, dir: &Path) -> Result<Option<String>, Error> {
-        let store = reopen(dir)?;
+    async fn judge(&self, dir: &Path) -> Result<Option<String>, StoreError> {
+        let store = reopen(dir).map_err(|error| StoreError::unavailable("opening it", error))?;
         let Found {
             rows, lost: asked, ..
         } = store.find(self.sealed.key.clone()).await?;
@@ -107,7 +107,7 @@ impl Life {
     async fn wrong(&self, dir: &Path) -> (Option<String>, bool) {
         // Damage that shows only later ends that run, and the next one mends it.
         let wrong = match self.judge(dir).await {
-            Err(error) if is_damage(&error) => self.judge(dir).await,
+            Err(StoreError::Damaged { .. }) => self.judge(dir).await,
             judged => judged,
         };
         let wrong = wrong.unwrap_or_else(|error| Some(error.to_string()));
@@ -321,7 +321,7 @@ async fn a_row_that_cannot_be_read_is_damage_and_not_an_end_of_everything() {
             };
             // It shows when it is read; the next open mends it.
             let error = store.find(under_way.key.clone()).await.expect_err("no row");
-            assert!(is_damage(&error), "{error}");
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
         }
         let store = open(dir.path());
         assert!(store.unfinished().expect("rows").is_empty());
@@ -390,9 +390,13 @@ fn a_database_that_sled_never_comes_back_from_hangs_nobody_and_stays_where_it_is
         let _ = awaited.recv();
         Ok(())
     });
-    let stuck = stuck.map_err(|trouble| broken("opening it", trouble));
+    let stuck = stuck.map_err(|trouble| trouble.at("opening it"));
     let error = stuck.expect_err("it does not come back");
-    assert!(!is_damage(&error), "damage would be moved aside");
+    assert!(
+        matches!(error, StoreError::Unavailable { .. }),
+        "damage would be moved aside"
+    );
+    let error = Error::from(error);
     assert_eq!(error.kind(), crate::ErrorKind::Temporary);
     let told = error.to_string();
     assert!(

@@ -233,6 +233,7 @@ async fn a_history_that_cannot_be_written_forgets_nothing_half() {
         .remove(row.id.clone())
         .await
         .expect_err("a line of a newer version");
+    let error = Error::from(error);
     assert!(error.to_string().contains("newer chunkferry"), "{error}");
     assert_eq!(known(&store, &row.key).await.len(), 1);
 }

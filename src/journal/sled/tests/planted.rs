@@ -13,7 +13,7 @@ async fn live(dir: &Path, row: &Upload) -> Result<(), Error> {
     row.apply(Reply::Intended(None), Now::read(), 0);
     store.begin(next(&mut row), Timestamp(1)).await?;
     database::suspect(&dir.join("journal")).map_err(not_noted)?;
-    store.save(delivered(row, 5), None).await
+    Ok(store.save(delivered(row, 5), None).await?)
 }
 
 #[tokio::test]
