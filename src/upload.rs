@@ -54,6 +54,9 @@ pub(crate) struct Upload {
     /// SHA-256 of the whole file, known from the moment it is sealed.
     pub(crate) sha256: Option<String>,
     pub(crate) state: State,
+    /// Chunks of a file that were acknowledged when the upload ended as failed or unknown; rows of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) confirmed_at_end: Option<u32>,
     /// Raised by each claim; a save by an older owner is fenced off.
     pub(crate) epoch: u64,
     /// Raised by each save; a save that comes late, because its caller was dropped, changes nothing.
@@ -115,6 +118,7 @@ impl Upload {
             running: ledger.then(|| Running::default().store()),
             sha256: None,
             state: State::Queued,
+            confirmed_at_end: None,
             epoch: 0,
             revision: 0,
             created: now.wall,
@@ -238,10 +242,11 @@ impl Upload {
             || same_session && matches!(told.state, State::Unknown { .. })
     }
 
-    /// The chunk that is sent next.
+    /// The chunk that is sent next; `None` once all are acknowledged or the upload has ended.
     pub(crate) fn due(&self) -> Option<Chunk> {
         let (plan, confirmed) = (self.plan()?, self.confirmed());
-        (confirmed < plan.chunk_count()).then(|| plan.chunk(confirmed))
+        let missing = confirmed < plan.chunk_count() && !self.state.is_final();
+        missing.then(|| plan.chunk(confirmed))
     }
 
     /// Number of the attempt at the init or the chunk that is due, from 1.
@@ -255,10 +260,14 @@ impl Upload {
     /// Chunks acknowledged and recorded.
     pub(crate) fn confirmed(&self) -> u32 {
         let all = self.plan().map_or(0, Plan::chunk_count);
+        let all_but_last = all.saturating_sub(1);
         match &self.state {
             State::Queued | State::InitIntent | State::GivenUp { .. } => 0,
             State::Uploading { confirmed, .. } => *confirmed,
-            State::Sealed { .. } => all.saturating_sub(1),
+            State::Sealed { .. } => all_but_last,
+            // In a row of an earlier version the last chunk of an unknown upload may not have been acknowledged.
+            State::Unknown { .. } => self.confirmed_at_end.unwrap_or(all_but_last),
+            State::Failed { .. } => self.confirmed_at_end.unwrap_or(all),
             _ => all,
         }
     }

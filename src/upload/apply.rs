@@ -187,12 +187,11 @@ impl Upload {
 
     /// Whether there is a draft of it cannot be told any more.
     pub(super) fn park(&mut self, why: &str, at: Timestamp) {
-        self.state = State::Unknown {
+        self.end(State::Unknown {
             publish_id: self.state.publish_id().map(str::to_owned),
             why: why.to_owned(),
             at,
-        };
-        self.running = None;
+        });
         self.updated = at;
     }
 
@@ -212,6 +211,9 @@ impl Upload {
     }
 
     pub(super) fn end(&mut self, state: State) -> Applied {
+        let delivered = matches!(state, State::Delivered { .. } | State::Published { .. });
+        let confirmed = self.plan().map(|_| self.confirmed());
+        self.confirmed_at_end = confirmed.filter(|_| !delivered);
         self.state = state;
         self.running = None;
         Applied::SAVED

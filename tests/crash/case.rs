@@ -16,6 +16,9 @@ const MOST_RUNS: usize = 8;
 /// A run that takes longer is killed where it waits, at most twice in a case: waits are instants like any other.
 const PATIENCE: Duration = Duration::from_secs(4);
 
+/// States in which an upload has ended, and still has the id of its session.
+const ENDS: [&str; 4] = ["delivered", "published", "failed", "unknown"];
+
 /// What a case is: its row, its file and its kills.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
@@ -102,6 +105,7 @@ impl Case {
             inits: 0,
             sessions_lost: Vec::new(),
             broken: Vec::new(),
+            story: Vec::new(),
         };
         let mut recorded = Vec::new();
         // Inits that a kill or a dead token left without a session, and how many the journal had counted at a kill.
@@ -123,6 +127,7 @@ impl Case {
             let reasons = reasons.map(|line| line["reason"].as_str().unwrap_or_default());
             verdict.sessions_lost.extend(reasons.map(str::to_owned));
             verdict.frozen += usize::from(run.frozen);
+            verdict.story.push(format!("    run {runs}: {:?}", run.end));
             match run.end {
                 End::AtPoint => {
                     let Some(Kill::At(point, _)) = kill else {
@@ -138,6 +143,7 @@ impl Case {
                 }
                 End::Hung => {
                     verdict.fate = Fate::Hung;
+                    verdict.tell(&scene.log());
                     return verdict;
                 }
                 End::Exit(75) => retries += 1,
@@ -154,6 +160,11 @@ impl Case {
                 }
             }
             if let Some(record) = scene.record() {
+                let (state, reason) = (&record.state, record.reason.as_deref().unwrap_or("-"));
+                verdict.story.push(format!(
+                    "        recorded {state} ({reason}), {} bytes, {:?}",
+                    record.confirmed, record.publish_id
+                ));
                 // Nobody tells whether the last chunk has arrived.
                 let waits = match record.state.as_str() {
                     "sealed" => true,
@@ -173,7 +184,11 @@ impl Case {
                         puts: session.puts.len(),
                         publish_id,
                         confirmed: record.confirmed,
+                        ended: ENDS.contains(&&*record.state),
                     });
+                    verdict
+                        .story
+                        .push(format!("        {} PUTs by then", session.puts.len()));
                 }
             }
             if runs == 1 {
@@ -181,6 +196,7 @@ impl Case {
             }
         }
         let log = scene.log();
+        verdict.tell(&log);
         verdict.inits = log.requests.init;
         verdict.fate = self.fate(last, &log, &versions);
         verdict.judge(self, &log, &recorded, unheard, runs as u64);

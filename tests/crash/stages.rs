@@ -183,6 +183,14 @@ const STAGES: &[Stage] = &[
         edited: false,
         ends: &[5],
     },
+    // Its end is in the history and not yet in the database; the next run gets no answer from status.
+    Stage {
+        row: &["publish_id_ttl=0s", "fault=status nth=2 reset"],
+        before: &[("gate", "open", 1)],
+        points: &[("history", "appended")],
+        edited: false,
+        ends: &[5],
+    },
     // A kill leaves the service inside the last chunk, and only the header of a 416 tells.
     Stage {
         row: &["cut_chunk=keep_prefix", "status_bytes=absent"],

@@ -36,12 +36,17 @@ pub(crate) struct Verdict {
     pub(crate) sessions_lost: Vec<String>,
     /// Promises that were broken, in words.
     pub(crate) broken: Vec<String>,
+    /// What happened, for whoever looks into a broken promise: a line for each run, session and PUT.
+    pub(crate) story: Vec<String>,
 }
 
-/// What the journal held after a run, and how many PUTs of that session had come by then.
+/// What the journal held after a run, and how many PUTs of that session had come by then. The run is over, so the PUTs are
+/// counted after the journal was read: one that the emulator logs late counts as sent before.
 pub(crate) struct Recorded {
     pub(crate) publish_id: String,
     pub(crate) confirmed: u64,
+    /// Whether the upload has ended, so that no run sends anything of it.
+    pub(crate) ended: bool,
     pub(crate) puts: usize,
 }
 
@@ -121,6 +126,21 @@ impl Verdict {
             )
     }
 
+    /// Adds what the emulator saw to the story.
+    pub(crate) fn tell(&mut self, log: &Log) {
+        for session in &log.sessions {
+            let (id, status, received) = (&session.publish_id, &session.status, session.received);
+            self.story
+                .push(format!("    {id}: {status}, {received} bytes received"));
+            let puts = session.puts.iter().enumerate();
+            self.story
+                .extend(puts.map(|(nth, put)| format!("        PUT {nth}: {put:?}")));
+        }
+        let recent = log.recent.iter();
+        self.story
+            .extend(recent.map(|request| format!("    {request:?}")));
+    }
+
     pub(crate) fn judge(
         &mut self,
         case: &Case,
@@ -133,7 +153,13 @@ impl Verdict {
             let Some(session) = session(log, &known.publish_id) else {
                 continue;
             };
-            let again = session.puts[known.puts..]
+            let later = &session.puts[known.puts..];
+            if known.ended && !later.is_empty() {
+                let puts = later.len();
+                self.broken
+                    .push(format!("P2: {puts} PUTs after the end was recorded"));
+            }
+            let again = later
                 .iter()
                 .filter(|put| put.first.is_some_and(|first| first < known.confirmed));
             if again.count() > 0 && !case.swallows_a_chunk() {

@@ -89,9 +89,34 @@ fn what_each_state_claims_of_an_upload() {
     delivered   -         ended  -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
     published   -         ended  -      5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 -
     failed      -         ended  error  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 file_format_check_failed
-    given_up    -         ended  error  0 chunks,        0 bytes, due 0    -                 it was edited
-    unknown     -         ended  error  5 chunks, 50000123 bytes, due -    v_inbox_file~v2.1 the journal was lost
+    given_up    -         ended  error  0 chunks,        0 bytes, due -    -                 it was edited
+    unknown     -         ended  error  4 chunks, 40000000 bytes, due -    v_inbox_file~v2.1 the journal was lost
     ");
+}
+
+#[test]
+fn an_upload_that_ends_without_success_claims_no_more_chunks_than_were_acknowledged() {
+    let mut forgotten = sealed();
+    let refused = || Reply::Status(Err(refusal(400, "invalid_publish_id")));
+    forgotten.apply(refused(), at(3), 0);
+    let mut acknowledged = sealed();
+    acknowledged.apply(put(201, None), at(3), 0);
+    acknowledged.apply(refused(), at(4), 0);
+    let mut failed_early = uploading(2);
+    let failed = || report("FAILED", None, Some("file_format_check_failed"));
+    failed_early.apply(failed(), at(3), 0);
+    let mut failed_late = sealed();
+    failed_late.apply(put(201, None), at(3), 0);
+    failed_late.apply(failed(), at(4), 0);
+    for (ended, state, confirmed) in [
+        (forgotten, "unknown", 4),
+        (acknowledged, "unknown", 5),
+        (failed_early, "failed", 2),
+        (failed_late, "failed", 5),
+    ] {
+        let ended = read_back(&ended);
+        assert_eq!((ended.state.name(), ended.confirmed()), (state, confirmed));
+    }
 }
 
 #[test]
@@ -241,4 +266,17 @@ fn rows_of_the_first_version_are_carried_on() {
     }
     processing.apply(status("SEND_TO_USER_INBOX", None), at(300), 0);
     assert_eq!(processing.state.name(), "delivered");
+    // Such a row does not say how many chunks were acknowledged when it ended.
+    for (ended, confirmed) in [
+        (
+            r#"{"state":"unknown","publish_id":"v~1","why":"-","at":1}"#,
+            4,
+        ),
+        (
+            r#"{"state":"failed","publish_id":"v~1","reason":"-","at":1}"#,
+            5,
+        ),
+    ] {
+        assert_eq!(first_version(ended).confirmed(), confirmed, "{ended}");
+    }
 }

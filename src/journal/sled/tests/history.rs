@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::damage::listed;
-use super::{report, *};
+use super::{power, report, *};
 
 #[tokio::test]
 async fn lines_that_are_torn_or_foreign_spoil_no_other_line() {
@@ -84,6 +84,28 @@ async fn an_end_that_only_the_history_knows_is_taken_in() {
     let store = open(dir.path());
     assert!(store.unfinished().expect("rows").is_empty());
     assert_eq!(known(&store, &row.key).await[0].state.name(), "delivered");
+}
+
+#[tokio::test]
+async fn an_upload_that_ended_as_unknown_is_not_carried_on_though_the_end_was_killed_before_its_row()
+ {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut row = upload("lena", 10);
+    row.state = power::uploading(&row, 0);
+    let store = open(dir.path());
+    store.submit(row.clone()).await.expect("submitted");
+    row.apply(Reply::Sealed(None), Now::read(), 0);
+    store.save(row.clone(), None).await.expect("saved");
+    drop(store);
+    // Killed between the line and the row.
+    let why = "the service no longer knows it";
+    let end = row.saved_next().as_unknown(why, Timestamp(5));
+    History::of(dir.path()).append(&end).expect("appended");
+    let store = open(dir.path());
+    assert!(store.unfinished().expect("rows").is_empty());
+    assert_eq!(known(&store, &row.key).await[0].state.name(), "unknown");
+    drop(store);
+    assert_eq!(listed(dir.path()), [(row.id, "unknown".into())]);
 }
 
 /// Copies a directory with all that is in it.
