@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::upload::ledger::Entry;
 use crate::upload::{Identity, Key, Upload};
 
@@ -277,13 +277,8 @@ fn file_system(_: &Path) -> Option<u32> {
 
 /// The journal cannot be used; nothing is sent without it.
 fn broken(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    let source = source.into();
-    Error::state(
-        format!(
-            "The journal cannot be used ({what}: {source}). Nothing is sent without it; run the same command again when that is mended."
-        ),
-        source,
-    )
+    let message = format!("The journal cannot be used ({what}), and nothing is sent without it");
+    Error::state(message, source).helped_by([Remedy::RepeatAfterFix])
 }
 
 /// The state directory cannot be made or looked at. Where a file is in its way, another try does not help.

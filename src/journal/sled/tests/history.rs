@@ -59,14 +59,10 @@ async fn a_line_of_a_newer_version_is_not_passed_over() {
         serde_json::to_vec(&row).expect("a line"),
     )
     .expect("written");
-    let error = SledStore::open(dir.path(), "test")
-        .expect_err("refused")
-        .to_string();
-    assert!(error.contains("newer chunkferry"), "{error}");
-    let error = crate::journal::records(dir.path())
-        .expect_err("refused")
-        .to_string();
-    assert!(error.contains("newer chunkferry"), "{error}");
+    let error = SledStore::open(dir.path(), "test").expect_err("refused");
+    assert!(cause(&error).contains("newer chunkferry"), "{error}");
+    let error = crate::journal::records(dir.path()).expect_err("refused");
+    assert!(cause(&error).contains("newer chunkferry"), "{error}");
 }
 
 #[tokio::test]
@@ -233,7 +229,7 @@ async fn a_history_that_cannot_be_written_forgets_nothing_half() {
         .remove(row.id.clone())
         .await
         .expect_err("a line of a newer version");
-    assert!(error.to_string().contains("newer chunkferry"), "{error}");
+    assert!(cause(&error).contains("newer chunkferry"), "{error}");
     assert_eq!(known(&store, &row.key).await.len(), 1);
 }
 
