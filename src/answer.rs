@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::account::TokenError;
 use crate::secret::Secret;
+use crate::tiktok::hosts::BadHost;
 
 /// A call of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,14 @@ pub(crate) struct Refusal {
     pub(crate) http_status: u16,
 }
 
+impl Refusal {
+    /// What the service's support asks for, to stand in a message.
+    pub(crate) fn support(&self) -> String {
+        let log_id = self.log_id.as_ref();
+        log_id.map_or(String::new(), |log_id| format!(" [log_id {log_id}]"))
+    }
+}
+
 /// What a refusal means, as far as anything here depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -156,7 +165,7 @@ pub(crate) enum Failure {
     Token(TokenError),
     /// The URL the service gave for the chunks is not one we send bytes to.
     #[error("upload host refused: {0}")]
-    Host(String),
+    Host(BadHost),
 }
 
 impl Failure {

@@ -1,4 +1,4 @@
-//! Errors for people: what happened, to which file, who must act, and whether the same call again helps.
+//! Errors: what happened, to which file, who must act, and what helps.
 
 use std::fmt;
 use std::path::Path;
@@ -7,16 +7,35 @@ use std::time::SystemTime;
 use crate::answer::{Call, Meaning, Refusal};
 use crate::secret::escaped::Escaped;
 use crate::tiktok::codes::{Code, FailReason};
+use crate::tiktok::hosts::BadHost;
 
 mod file;
 pub(crate) mod kind;
+pub(crate) mod remedy;
 
 pub use kind::{ErrorKind, Who};
+pub use remedy::Remedy;
 
 /// The outcome of an upload that did not end in a draft.
 ///
-/// Its `Display` is a message for a person: one line, in which names and what the service said are [`Escaped`]. It never
-/// holds a token or an upload URL.
+/// Its `Display` is one line for a person that says what happened: to which file or call, and what the service said, in
+/// which names and text from outside are [`Escaped`]. It never holds a token or an upload URL. What the operating system or
+/// a [`TokenSource`](crate::TokenSource) said is its `source`; what helps are its [`remedies`](Self::remedies), as values,
+/// since an embedder says them in other words than the command:
+///
+/// ```
+/// use chunkferry::{Error, Remedy};
+///
+/// fn what_to_do(error: &Error) -> &'static str {
+///     match error.remedies() {
+///         [Remedy::CarryOn | Remedy::RepeatLater, ..] => "We will try again by ourselves.",
+///         [Remedy::RenewToken | Remedy::Authorise, ..] => "Please connect your account again.",
+///         [Remedy::PostDrafts, ..] => "Please post or delete one of your drafts first.",
+///         _ => "Our team will look into it.",
+///     }
+/// }
+/// assert_eq!(what_to_do(&Error::cancelled()), "We will try again by ourselves.");
+/// ```
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -27,8 +46,7 @@ struct Inner {
     who: Who,
     service: Option<Refusal>,
     retry_at: Option<SystemTime>,
-    needed_rate: Option<u64>,
-    other_creator: bool,
+    remedies: Vec<Remedy>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -70,17 +88,9 @@ impl Error {
         self.0.service.as_ref()?.log_id.as_deref()
     }
 
-    /// Bytes per second that would do, where [`Options::bandwidth`](crate::Options::bandwidth) is too low to carry the file
-    /// within the hour that its upload URL lives.
-    pub fn needed_rate(&self) -> Option<u64> {
-        self.0.needed_rate
-    }
-
-    /// Whether the token is of another creator than the one that the account's name has stood for so far; see
-    /// [`Options::check_creator`](crate::Options::check_creator) and
-    /// [`Engine::forget_creator`](crate::Engine::forget_creator).
-    pub fn is_other_creator(&self) -> bool {
-        self.0.other_creator
+    /// What helps, in the order in which it makes sense. Empty where only another video would do, or nothing.
+    pub fn remedies(&self) -> &[Remedy] {
+        &self.0.remedies
     }
 
     fn new(kind: ErrorKind, who: Who, message: impl Into<String>) -> Self {
@@ -90,14 +100,18 @@ impl Error {
             who,
             service: None,
             retry_at: None,
-            needed_rate: None,
-            other_creator: false,
+            remedies: Vec::new(),
             source: None,
         }))
     }
 
     fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn helped_by(mut self, remedies: impl Into<Vec<Remedy>>) -> Self {
+        self.0.remedies = remedies.into();
         self
     }
 
@@ -120,15 +134,12 @@ impl Error {
             Who::You,
             format!("The state directory is in use by {holder}."),
         )
+        .helped_by([Remedy::RepeatLater])
     }
 
     /// The error of a job that its caller stopped, for callers that stop one before an engine has it.
     pub fn cancelled() -> Self {
-        Self::new(
-            ErrorKind::Cancelled,
-            Who::You,
-            "Stopped. The same command carries on.",
-        )
+        Self::new(ErrorKind::Cancelled, Who::You, "Stopped.").helped_by([Remedy::CarryOn])
     }
 
     /// The journal has no upload of that id for this account and API.
@@ -141,22 +152,28 @@ impl Error {
     /// A pull has not reached the service, and only its caller has the whole URL.
     pub(crate) fn needs_its_url(id: &str) -> Self {
         Self::usage(format!(
-            "The upload {id} has not reached TikTok. The journal keeps no query of a URL: give the whole URL again."
+            "The upload {id} has not reached TikTok. The journal keeps no query of a URL."
         ))
+        .helped_by([Remedy::GiveWholeUrl])
     }
 
     pub(crate) fn no_token(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        Self::new(ErrorKind::NeedsPerson, Who::You, source.to_string()).with_source(source)
+        Self::new(ErrorKind::NeedsPerson, Who::You, "No access token")
+            .with_source(source)
+            .helped_by([Remedy::GiveToken])
     }
 
-    pub(crate) fn host(reason: &str) -> Self {
-        Self::new(
-            ErrorKind::Refused,
-            Who::You,
-            format!(
-                "The service named an upload host that bytes are not sent to: {reason}. Nothing was sent. If the host is yours, name it with --upload-host."
-            ),
-        )
+    /// The service named an upload host that bytes are not sent to.
+    pub(crate) fn host(host: &BadHost) -> Self {
+        let message = format!(
+            "The service named an upload host that bytes are not sent to: {host}. Nothing was sent."
+        );
+        Self::new(ErrorKind::Refused, Who::You, message).helped_by(allowing(host))
+    }
+
+    /// The API base cannot be used; given without what may be a secret in it.
+    pub(crate) fn api_base(base: &str, host: &BadHost) -> Self {
+        Self::usage(format!("{base} is not usable: {host}.")).helped_by(allowing(host))
     }
 
     pub(crate) fn foreign_token(account: &str) -> Self {
@@ -164,22 +181,25 @@ impl Error {
             ErrorKind::NeedsPerson,
             Who::You,
             format!(
-                "The token belongs to another creator than the one this file was sent for as account \"{account}\". Nothing was sent. Give each creator a name of its own: --account NAME."
+                "The token belongs to another creator than the one this file was sent for as account \"{account}\". Nothing was sent."
             ),
         )
+        .helped_by([Remedy::NameAccount])
     }
 
     /// The token is of another creator than the one that the account's name has stood for so far.
     pub(crate) fn other_creator(account: &str) -> Self {
-        let mut error = Self::new(
+        let forget = Remedy::ForgetCreator {
+            account: account.to_owned(),
+        };
+        Self::new(
             ErrorKind::NeedsPerson,
             Who::You,
             format!(
-                "The token belongs to another creator, or another app, than the one that the account \"{account}\" has stood for so far. Nothing was sent. Give each creator an account name of its own. If this one is right from now on, forget the earlier one first."
+                "The token belongs to another creator, or another app, than the one that the account \"{account}\" has stood for so far. Nothing was sent."
             ),
-        );
-        error.0.other_creator = true;
-        error
+        )
+        .helped_by([Remedy::NameAccount, forget])
     }
 
     pub(crate) fn unknown(name: &str, publish_id: Option<&str>, why: &str) -> Self {
@@ -187,10 +207,9 @@ impl Error {
         Self::new(
             ErrorKind::Unknown,
             Who::Creator,
-            format!(
-                "Whether {name} reached the inbox cannot be told ({id}{why}). Look into the creator's inbox; then --again sends it once more, and forget drops the record."
-            ),
+            format!("Whether {name} reached the inbox cannot be told ({id}{why})."),
         )
+        .helped_by([Remedy::CheckInbox, Remedy::SendAgain, Remedy::Forget])
     }
 
     /// The certificate of the API or of the upload host is not trusted. A person must act; another try does not help.
@@ -199,9 +218,10 @@ impl Error {
             ErrorKind::NeedsPerson,
             Who::You,
             format!(
-                "The server's certificate is not trusted ({reason}), so nothing was sent to it. Install this system's CA certificates (in Debian: ca-certificates), or name those of the server or of a proxy with --ca-file; also check the clock. Then run the same command."
+                "The server's certificate is not trusted ({reason}), so nothing was sent to it."
             ),
         )
+        .helped_by([Remedy::TrustCertificates, Remedy::RepeatAfterFix])
     }
 
     /// Uploads of the same key have ended, and the file that told how is not what it was.
@@ -215,10 +235,16 @@ impl Error {
             ErrorKind::Unknown,
             Who::You,
             format!(
-                "Whether {name} was sent before cannot be told: history.jsonl, in the state directory, no longer says what it said of {}{more}. Nothing was sent now. Put that file back as it was, or look into the creator's inbox; then --again sends this once more, and forget drops a record.",
+                "Whether {name} was sent before cannot be told: history.jsonl, in the state directory, no longer says what it said of {}{more}. Nothing was sent now.",
                 first.join(", ")
             ),
         )
+        .helped_by([
+            Remedy::RestoreHistory,
+            Remedy::CheckInbox,
+            Remedy::SendAgain,
+            Remedy::Forget,
+        ])
     }
 
     /// The URL is not one that the service fetches; its rules are known without asking anybody.
@@ -231,10 +257,9 @@ impl Error {
         Self::new(
             ErrorKind::Source,
             Who::You,
-            format!(
-                "{name} cannot be pulled: {what}. Nothing was asked of TikTok. (--no-preflight leaves this check to TikTok.)"
-            ),
+            format!("{name} cannot be pulled: {what}. Nothing was asked of TikTok."),
         )
+        .helped_by([Remedy::SkipPreflight])
     }
 
     /// The host of the URL cannot be reached now, at least not from here.
@@ -242,10 +267,9 @@ impl Error {
         Self::new(
             ErrorKind::Temporary,
             Who::You,
-            format!(
-                "{name} cannot be looked at: {what}. Nothing was asked of TikTok; run the same command later. (--no-preflight leaves this check to TikTok.)"
-            ),
+            format!("{name} cannot be looked at: {what}. Nothing was asked of TikTok."),
         )
+        .helped_by([Remedy::RepeatLater, Remedy::SkipPreflight])
     }
 
     /// The certificate of the host of a URL is not trusted, at least not here.
@@ -254,42 +278,49 @@ impl Error {
             ErrorKind::NeedsPerson,
             Who::You,
             format!(
-                "{name} cannot be looked at: its certificate is not trusted ({reason}). Nothing was asked of TikTok. Mend the certificate of its host, or name its CA certificates with --ca-file. (--no-preflight leaves this check to TikTok.)"
+                "{name} cannot be looked at: its certificate is not trusted ({reason}). Nothing was asked of TikTok. Mend the certificate of its host, if it is yours."
             ),
         )
+        .helped_by([Remedy::NameCaFile, Remedy::SkipPreflight])
     }
 
     /// The state directory cannot be one.
     pub(crate) fn no_directory(path: &Path) -> Self {
         Self::usage(format!(
-            "{} cannot be the state directory: it, or a part of its path, is a file. Name a directory with --state-dir.",
+            "{} cannot be the state directory: it, or a part of its path, is a file.",
             path.display()
         ))
+        .helped_by([Remedy::ChangeStateDir])
     }
 
     /// The service refused `call` for `account`.
     pub(crate) fn refused(call: Call, account: &str, service: Refusal) -> Self {
         let Code {
-            kind, who, advice, ..
+            kind,
+            who,
+            advice,
+            remedies,
+            ..
         } = Code::of(&service.code, service.http_status);
-        let advice = match service.meaning {
-            Meaning::ForeignToken => Self::foreign_token(account).to_string(),
-            _ => format!("{advice}."),
+        let (call, code) = (call.name(), &service.code);
+        let mut message = match (service.meaning, service.message.trim_end_matches('.')) {
+            (Meaning::PendingCap, _) => {
+                format!("{account} has 5 drafts waiting, TikTok's limit ({code})")
+            }
+            (_, "") => format!("TikTok refused the {call} for {account}: {code}"),
+            (_, words) => format!("TikTok refused the {call} for {account}: {code} ({words})"),
         };
-        let mut message = format!(
-            "TikTok refused the {} for {account}: {}",
-            call.name(),
-            service.code
-        );
-        if !service.message.is_empty() {
-            message.push_str(&format!(" ({})", service.message.trim_end_matches('.')));
-        }
-        message.push_str(&format!(". {advice}"));
-        if let Some(log_id) = &service.log_id {
-            message.push_str(&format!(" [log_id {log_id}]"));
+        message.push_str(&service.support());
+        message.push('.');
+        match service.meaning {
+            Meaning::ForeignToken => {
+                message.push_str(&format!(" {}", Self::foreign_token(account)));
+            }
+            _ if advice.is_empty() => {}
+            _ => message.push_str(&format!(" {advice}.")),
         }
         let retry_at = service.retry_after.map(|wait| SystemTime::now() + wait);
-        let mut error = Self::new(kind, who, message);
+        let mut error = Self::new(kind, who, message).helped_by(remedies);
         error.0.retry_at = retry_at;
         error.0.service = Some(service);
         error
@@ -297,12 +328,16 @@ impl Error {
 
     /// The service took the bytes and then gave the video up for `reason`.
     pub(crate) fn failed(name: &str, reason: &str, publish_id: &str) -> Self {
-        let (kind, who, advice) = FailReason::of(reason).verdict();
+        let verdict = FailReason::of(reason).verdict();
         let mut error = Self::new(
-            kind,
-            who,
-            format!("TikTok took {name} and then failed it: {reason}. {advice} ({publish_id})"),
-        );
+            verdict.kind,
+            verdict.who,
+            format!(
+                "TikTok took {name} and then failed it: {reason} ({publish_id}). {}",
+                verdict.advice
+            ),
+        )
+        .helped_by(verdict.remedies);
         error.0.service = Some(Refusal {
             meaning: Meaning::Other,
             http_status: 200,
@@ -331,6 +366,15 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// What makes the host one that is used.
+fn allowing(host: &BadHost) -> Vec<Remedy> {
+    match host {
+        BadHost::Plain => vec![Remedy::AllowHttp],
+        BadHost::Foreign(_) => vec![Remedy::NameUploadHost],
+        BadHost::Broken(_) => Vec::new(),
     }
 }
 

@@ -43,7 +43,7 @@
 //! - An [`Account`] is a name of your own and a [`TokenSource`], asked before each call of the API: tokens live for hours,
 //!   and uploads can take longer.
 //! - A [`Draft`] says how it got there: delivered now, delivered before, or handed over. An [`Error`] says by its
-//!   [`ErrorKind`] what it means, who must act, and whether the same call again helps.
+//!   [`ErrorKind`] what it means, who must act, and by its [`Remedy`]s what helps.
 //! - [`Plan`] is the arithmetic alone: how a file is cut so that the service takes it under both readings of "MB".
 //!
 //! Uploads are futures: dropping one stops it at once and loses at most the chunk in flight. They need a tokio runtime
@@ -75,7 +75,7 @@ pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
 pub use engine::{Engine, Handle, Options, Status, Watcher};
-pub use error::{Error, ErrorKind, Who};
+pub use error::{Error, ErrorKind, Remedy, Who};
 pub use journal::{Record, default_state_dir, fragile_state_dir, records};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;

@@ -1,6 +1,6 @@
 //! Lines of `--json`.
 
-use chunkferry::{Account, Error};
+use chunkferry::{Account, Error, Remedy};
 use serde_json::{Value, json};
 
 use super::{Failure, Globals};
@@ -18,11 +18,13 @@ pub(super) fn line(event: &str, account: Option<&str>, mut fields: Value) -> Val
 
 /// An error as programs read it.
 pub(super) fn error(message: &str, error: Option<&Error>) -> Value {
+    let remedies = error.map(Error::remedies).unwrap_or_default();
     json!({
         "code": error.and_then(Error::code),
         "message": message,
         "log_id": error.and_then(Error::log_id),
         "who": error.map(|error| error.who_must_act().as_str()),
+        "remedies": remedies.iter().map(Remedy::as_str).collect::<Vec<_>>(),
     })
 }
 

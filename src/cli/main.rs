@@ -33,6 +33,7 @@ mod gauge;
 mod globals;
 mod json;
 mod list;
+mod message;
 mod pace;
 mod plan;
 mod pull;
@@ -106,7 +107,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
             exit: Exit::of(error.kind()),
-            message: error.to_string(),
+            message: message::message(&error),
             error: Some(Box::new(error)),
         }
     }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::board::Board;
 use super::exit::Exit;
-use super::size::{humane, typed};
+use super::message::message;
+use super::size::humane;
 use super::terminal;
-use super::words::{good_news, pending_cap, rfc3339, sum};
+use super::words::{good_news, rfc3339, sum};
 
 /// How a run shows itself.
 #[derive(Debug)]
@@ -275,28 +276,7 @@ impl View<'_> {
                 )
             }
             Err(error) => {
-                let message = match error
-                    .retry_at()
-                    .filter(|_| error.code() == Some("spam_risk_too_many_pending_share"))
-                {
-                    Some(at) => pending_cap(&self.account, Some(at)),
-                    None if error.code() == Some("spam_risk_too_many_pending_share") => {
-                        pending_cap(&self.account, None)
-                    }
-                    None if error.is_other_creator() => {
-                        let account = &self.account;
-                        format!(
-                            "{error} (--account NAME, or: chunkferry forget --creator {account})"
-                        )
-                    }
-                    None => match error.needed_rate() {
-                        Some(rate) => format!(
-                            "{error} (--bwlimit {}; --ignore-forecast begins all the same)",
-                            typed(rate)
-                        ),
-                        None => error.to_string(),
-                    },
-                };
+                let message = message(error);
                 if error.kind() != ErrorKind::Cancelled {
                     self.screen.say(&message);
                 }

@@ -77,13 +77,11 @@ impl Tokens {
         };
         if token.is_empty() {
             return Err(match self {
-                Self::Command(_) => "No access token: --token-command printed none on its first line.".into(),
+                Self::Command(_) => "--token-command printed none on its first line".into(),
                 Self::File(path) | Self::Pipe(Pipe { path, .. }) => {
-                    format!("No access token: there is none on the first line of {}.", path.display()).into()
+                    format!("there is none on the first line of {}", path.display()).into()
                 }
-                Self::Environment => {
-                    "No access token. Set TIKTOK_ACCESS_TOKEN or --token-file. To try without an account: chunkferry demo".into()
-                }
+                Self::Environment => "TIKTOK_ACCESS_TOKEN is not set".into(),
             });
         }
         Ok(token)
@@ -107,13 +105,10 @@ fn token_of(text: &[u8]) -> Secret {
 async fn read(path: &Path, read: impl FnOnce() -> io::Result<Secret> + Send + 'static) -> Token {
     let name = path.display();
     match tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(read)).await {
-        Ok(read) => {
-            Ok(read?
-                .map_err(|error| format!("No access token: {name} cannot be read ({error})."))?)
-        }
+        Ok(read) => Ok(read?.map_err(|error| format!("{name} cannot be read ({error})"))?),
         Err(_) => {
             let seconds = PATIENCE.as_secs();
-            Err(format!("No access token: nothing came from {name} within {seconds} s.").into())
+            Err(format!("nothing came from {name} within {seconds} s").into())
         }
     }
 }
@@ -172,9 +167,9 @@ async fn run(command: &str) -> Token {
         Some((printed, status)) if status.success() => Ok(known(token_of(&printed))),
         Some((_, status)) => {
             let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-            Err(format!("No access token: --token-command failed ({status}{said}).").into())
+            Err(format!("--token-command failed ({status}{said})").into())
         }
-        None => Err("No access token: --token-command printed more than 64 KiB.".into()),
+        None => Err("--token-command printed more than 64 KiB".into()),
     }
 }
 

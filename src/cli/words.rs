@@ -77,16 +77,6 @@ pub(super) fn good_news(name: &str, account: &str, draft: &Draft) -> String {
     }
 }
 
-pub(super) fn pending_cap(account: &str, retry_at: Option<SystemTime>) -> String {
-    let then = match retry_at {
-        Some(at) => format!("or run this again after {}", when(at)),
-        None => "or run this again within 24 hours".to_owned(),
-    };
-    format!(
-        "{account} has 5 drafts waiting, TikTok's limit. The creator posts or deletes one, {then}."
-    )
-}
-
 /// A time for people, in their own zone: `20 Nov 02:14`; today's without the day. One that is not known is the start of
 /// 1970.
 pub(super) fn when(time: SystemTime) -> String {
@@ -127,17 +117,4 @@ pub(super) fn sum(outcomes: &BTreeMap<&str, usize>) -> String {
         Some(format!("{number} {}", if number == 1 { one } else { many }))
     });
     counted.collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_name_the_account_the_limit_and_the_way_on() {
-        assert_eq!(
-            pending_cap("lena", None),
-            "lena has 5 drafts waiting, TikTok's limit. The creator posts or deletes one, or run this again within 24 hours."
-        );
-    }
 }

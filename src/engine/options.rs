@@ -93,7 +93,7 @@ impl Options {
 
     /// Bytes per second for all uploads together; at least 1,000, or [`open`](Self::open) refuses it. A file that this can't
     /// carry within the hour of its upload URL ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage); see
-    /// [`Error::needed_rate`] and [`Job::ignore_forecast`](crate::Job::ignore_forecast).
+    /// [`Remedy::RaiseBandwidth`](crate::Remedy::RaiseBandwidth) and [`Job::ignore_forecast`](crate::Job::ignore_forecast).
     pub const fn bandwidth(mut self, bytes_per_second: u64) -> Self {
         self.bandwidth = Some(bytes_per_second);
         self
@@ -193,7 +193,7 @@ impl Options {
             .map_err(|reason| {
                 // It may hold a password.
                 let base = without_query(&self.api_base);
-                Error::usage(format!("{base} is not usable: {reason}."))
+                Error::api_base(&base, &reason)
             })?;
         let wire_log = self
             .wire_log

@@ -1,11 +1,10 @@
 //! Reading a video again, beside everything else.
 
-use std::io;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::source::{Media, Proof, prove};
 use crate::upload::Identity;
 use crate::upload::ledger::Entry;
@@ -46,7 +45,6 @@ impl Rehash {
     }
 }
 
-fn ended_early(why: impl std::fmt::Display) -> Error {
-    let why = io::Error::other(format!("the comparison with the file ended early ({why})"));
-    Error::state(why.to_string(), why)
+fn ended_early(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::state("The comparison with the file ended early", why).helped_by([Remedy::CarryOn])
 }

@@ -84,7 +84,7 @@ pub(super) async fn token(account: &Account, refused: Option<&Secret>) -> Result
     let call = tokio::spawn(call.in_current_span());
     let token = match tokio::time::timeout(clock::real(PATIENCE), call).await {
         Ok(Ok(token)) => token,
-        Ok(Err(error)) if error.is_panic() => Err("No access token: its source panicked.".into()),
+        Ok(Err(error)) if error.is_panic() => Err("its source panicked".into()),
         Ok(Err(_)) => Err(TokenError::temporary("this program is ending")),
         Err(_) => Err(TokenError::temporary(format!(
             "its source did not answer within {} s",
@@ -92,9 +92,7 @@ pub(super) async fn token(account: &Account, refused: Option<&Secret>) -> Result
         ))),
     };
     match token {
-        Ok(token) if token.is_empty() => Err(Failure::Token(
-            "No access token: the one given is empty.".into(),
-        )),
+        Ok(token) if token.is_empty() => Err(Failure::Token("the one given is empty".into())),
         token => token.map_err(Failure::Token),
     }
 }

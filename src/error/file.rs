@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{Error, ErrorKind, Who, name};
+use super::{Error, ErrorKind, Remedy, Who, name};
 use crate::answer::Refusal;
 use crate::upload::plan::PlanError;
 
@@ -16,7 +16,7 @@ impl Error {
         Self::new(
             ErrorKind::Source,
             Who::You,
-            format!("{} cannot be read: {source}", name(file)),
+            format!("{} cannot be read", name(file)),
         )
         .with_source(source)
     }
@@ -34,39 +34,38 @@ impl Error {
             PlanError::ChunkSize { .. } => ErrorKind::Usage,
             _ => ErrorKind::Source,
         };
-        Self::new(kind, Who::You, format!("{name} cannot be sent: {error}.")).with_source(error)
+        Self::new(kind, Who::You, format!("{name} cannot be sent")).with_source(error)
     }
 
     pub(crate) fn changed(name: &str, what: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::SourceChanged,
             Who::You,
-            format!(
-                "{name} changed while it was being sent ({what}). Nothing was posted. Run the same command to send it as it is now."
-            ),
+            format!("{name} changed while it was being sent ({what}). Nothing was posted."),
         )
+        .helped_by([Remedy::StartOver])
     }
 
     /// At the rate that is allowed, an upload of the file outlives its URL.
     pub(crate) fn too_slow(name: &str, size: u64, rate: u64, needed: u64) -> Self {
-        let mut error = Self::usage(format!(
+        let raise = Remedy::RaiseBandwidth {
+            bytes_per_second: needed,
+        };
+        Self::usage(format!(
             "{name} cannot be there in time: at {rate} bytes a second its {size} bytes take {} min, and an upload has one hour. Nothing was asked of TikTok. {needed} bytes a second would do.",
             size / rate.max(1) / 60
-        ));
-        error.0.needed_rate = Some(needed);
-        error
+        ))
+        .helped_by([raise, Remedy::IgnoreForecast])
     }
 
     /// The service refused the init of a file that is larger than what its documents promise to take.
     pub(crate) fn too_large(name: &str, size: u64, service: Refusal) -> Self {
-        let log_id = service.log_id.as_deref();
-        let log_id = log_id.map(|log_id| format!(" [log_id {log_id}]"));
         let mut error = Self::new(
             ErrorKind::Refused,
             Who::You,
             format!(
-                "{name} is too large: it has {size} bytes, and TikTok takes up to 4 GB (4,000,000,000). Nothing was sent. Make it smaller (ffmpeg -i IN -fs 3900M -c copy OUT.mp4 cuts it, a lower bit rate keeps its length){}",
-                log_id.unwrap_or_else(|| ".".into())
+                "{name} is too large: it has {size} bytes, and TikTok takes up to 4 GB (4,000,000,000){}. Nothing was sent. Make it smaller (ffmpeg -i IN -fs 3900M -c copy OUT.mp4 cuts it, a lower bit rate keeps its length).",
+                service.support()
             ),
         );
         error.0.service = Some(service);
@@ -86,10 +85,9 @@ impl Error {
         Self::new(
             ErrorKind::Temporary,
             Who::You,
-            format!(
-                "{name} is still being written: {why}. Nothing was posted. Run the same command when the file is finished; --allow-writer sends it as it is."
-            ),
+            format!("{name} is still being written: {why}. Nothing was posted."),
         )
+        .helped_by([Remedy::FinishFile, Remedy::AllowWriter])
     }
 
     /// Something that passes keeps the file from being read: no thread or descriptor is left, memory is short, or its file
@@ -98,9 +96,10 @@ impl Error {
         Self::new(
             ErrorKind::Temporary,
             Who::You,
-            format!("{name} cannot be read now: {source}. Run the same command later."),
+            format!("{name} cannot be read now"),
         )
         .with_source(source)
+        .helped_by([Remedy::RepeatLater])
     }
 }
 

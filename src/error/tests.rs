@@ -13,7 +13,7 @@ fn service(http_status: u16, code: &str) -> Refusal {
 }
 
 #[test]
-fn messages_say_what_happened_and_what_to_do() {
+fn messages_say_what_happened_and_remedies_what_helps() {
     let file = Path::new("/videos/clip.mp4");
     let errors = [
         Error::changed("clip.mp4", "chunk 3 differs"),
@@ -69,7 +69,8 @@ fn messages_say_what_happened_and_what_to_do() {
         Error::failed("clip.mp4", "frame_rate_check_failed", "v_inbox_file~v2.1"),
         Error::failed("clip.mp4", "auth_removed", "v_inbox_file~v2.1"),
         Error::failed("clip.mp4", "brand_new_reason", "v_inbox_file~v2.1"),
-        Error::host("uploads.example is not below tiktokapis.com"),
+        Error::host(&BadHost::Foreign("uploads.example".into())),
+        Error::api_base("http://api.example", &BadHost::Plain),
         Error::untrusted("invalid peer certificate: UnknownIssuer"),
         Error::untrusted_look(
             "https://media.example/clip.mp4",
@@ -78,15 +79,11 @@ fn messages_say_what_happened_and_what_to_do() {
         Error::no_directory(Path::new("/var/lib/state")),
         Error::cancelled(),
     ];
-    let lines: Vec<String> = errors
-        .iter()
-        .map(|error| {
-            format!(
-                "{:?}/{}: {error}",
-                error.kind(),
-                error.who_must_act().as_str()
-            )
-        })
-        .collect();
+    let line = |error: &Error| {
+        let remedies: Vec<&str> = error.remedies().iter().map(Remedy::as_str).collect();
+        let (kind, who) = (error.kind(), error.who_must_act().as_str());
+        format!("{kind:?}/{who} [{}]: {error}", remedies.join(" "))
+    };
+    let lines: Vec<String> = errors.iter().map(line).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }

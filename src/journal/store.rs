@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::upload::ledger::Entry;
 use crate::upload::{Identity, Key, Upload};
 
@@ -120,16 +120,14 @@ impl From<StoreError> for Error {
                 Self::temporary(format!("Another process has taken over the upload {id}."))
             }
             StoreError::Gone(id) => Self::temporary(format!(
-                "The upload {id} is no longer in the journal: it was forgotten. Run the same command again to send its file anew."
-            )),
+                "The upload {id} is no longer in the journal: it was forgotten."
+            ))
+            .helped_by([Remedy::StartOver]),
             StoreError::NoLongerTold(id) => Self::no_longer_told(&id, std::slice::from_ref(&id)),
             StoreError::Unavailable { what, source } | StoreError::Damaged { what, source } => {
-                Self::state(
-                    format!(
-                        "The journal cannot be used ({what}: {source}). Nothing is sent without it; run the same command again when that is mended."
-                    ),
-                    source,
-                )
+                let message =
+                    format!("The journal cannot be used ({what}), and nothing is sent without it");
+                Self::state(message, source).helped_by([Remedy::RepeatAfterFix])
             }
         }
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::answer::{Call, Failure, Opened, Report};
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::secret::{Redactor, Secret};
 use crate::tiktok::hosts::{HostPolicy, is_loopback};
 use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
@@ -94,10 +94,8 @@ impl Client {
             built => built,
         };
         let http = http.map_err(|error| {
-            Error::usage(format!(
-                "TLS cannot be set up: {}. Install this system's CA certificates (in Debian: ca-certificates), or name some with --ca-file.",
-                innermost(&error)
-            ))
+            Error::usage(format!("TLS cannot be set up: {}.", innermost(&error)))
+                .helped_by([Remedy::TrustCertificates])
         })?;
         Ok(Self {
             http,
@@ -154,7 +152,7 @@ impl Client {
     fn check_host(&self, upload_url: &Secret) -> Result<Url, Failure> {
         self.redactor.learn_url(upload_url);
         let checked = self.hosts.check(upload_url.expose());
-        checked.map_err(|reason| Failure::Host(self.redactor.redact(&reason)))
+        checked.map_err(|host| Failure::Host(host.redacted(|text| self.redactor.redact(text))))
     }
 
     /// Asks how far an upload is.
@@ -281,9 +279,10 @@ enum Roots {
 fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
     let cannot = |reason: String| {
         Error::usage(format!(
-            "{} is not usable as --ca-file: {reason}",
+            "{} is not usable as a file of CA certificates: {reason}.",
             file.display()
         ))
+        .helped_by([Remedy::NameCaFile])
     };
     let mut pem = Vec::new();
     let read = File::open(file).and_then(|file| file.take(MOST_PEM + 1).read_to_end(&mut pem));
@@ -313,7 +312,7 @@ fn bearer(token: &Secret) -> Result<HeaderValue, Failure> {
     let header = is_token.then(|| HeaderValue::from_str(&format!("Bearer {}", token.expose())));
     let Some(Ok(mut header)) = header else {
         return Err(Failure::Token(
-            "No access token: the one given has a line break, a space or another character that no token has. Give the token alone, on one line."
+            "the one given has a line break, a space or another character that no token has. Give the token alone, on one line"
                 .into(),
         ));
     };

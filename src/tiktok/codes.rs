@@ -1,9 +1,10 @@
-//! The service's codes: what each means, who must act, and what to do. Sources: the error tables of Upload Video, Get Video
+//! The service's codes: what each means, who must act, and what helps. Sources: the error tables of Upload Video, Get Video
 //! Status and TikTok API v2 Error Handling.
 
 use crate::answer::Meaning;
 use crate::error::kind::ErrorKind::{self, NeedsPerson, Refused, Temporary};
 use crate::error::kind::Who;
+use crate::error::remedy::Remedy;
 
 /// What is known of an error code.
 #[derive(Debug, Clone, Copy)]
@@ -11,72 +12,89 @@ pub(crate) struct Code {
     pub(crate) meaning: Meaning,
     pub(crate) kind: ErrorKind,
     pub(crate) who: Who,
-    /// What to do, without a full stop.
+    /// What it means in words, without a full stop; empty where the message of the error says it.
     pub(crate) advice: &'static str,
+    pub(crate) remedies: &'static [Remedy],
 }
 
 /// A row of the table below.
-type Row = (&'static str, Meaning, ErrorKind, Who, &'static str);
+type Row = (
+    &'static str,
+    Meaning,
+    ErrorKind,
+    Who,
+    &'static str,
+    &'static [Remedy],
+);
 
 #[rustfmt::skip]
 const CODES: &[Row] = &[
-    ("access_token_invalid", Meaning::InvalidToken, NeedsPerson, Who::You,
-     "Get a fresh access token and run the same command: it carries on"),
+    ("access_token_invalid", Meaning::InvalidToken, NeedsPerson, Who::You, "", RENEW),
     ("http_401", Meaning::InvalidToken, NeedsPerson, Who::You,
-     "The token was refused, but not in TikTok's words: a gateway on the way may have answered. Get a fresh access token and run the same command: it carries on"),
+     "The token was refused, but not in TikTok's words: a gateway on the way may have answered", RENEW),
     ("http_407", Meaning::Other, NeedsPerson, Who::You,
-     "The proxy on the way asks for a user name and a password: put them into the URL of the variable that names the proxy"),
-    ("scope_not_authorized", Meaning::MissingScope, NeedsPerson, Who::Creator, SCOPE),
-    ("scope_permission_missed", Meaning::MissingScope, NeedsPerson, Who::Creator, SCOPE),
-    ("spam_risk_too_many_pending_share", Meaning::PendingCap, NeedsPerson, Who::Creator,
-     "5 drafts are waiting, TikTok's limit within 24 hours. The creator posts or deletes one, or run this again later"),
-    ("spam_risk_too_many_posts", Meaning::DailyLimit, NeedsPerson, Who::Creator, DAILY),
-    ("reached_active_user_cap", Meaning::DailyLimit, NeedsPerson, Who::Creator, DAILY),
+     "The proxy on the way asks for a user name and a password: put them into the URL of the variable that names the proxy", AFTER_FIX),
+    ("scope_not_authorized", Meaning::MissingScope, NeedsPerson, Who::Creator, SCOPE, AUTHORISE),
+    ("scope_permission_missed", Meaning::MissingScope, NeedsPerson, Who::Creator, SCOPE, AUTHORISE),
+    ("spam_risk_too_many_pending_share", Meaning::PendingCap, NeedsPerson, Who::Creator, "", &[Remedy::PostDrafts]),
+    ("spam_risk_too_many_posts", Meaning::DailyLimit, NeedsPerson, Who::Creator, DAILY, TOMORROW),
+    ("reached_active_user_cap", Meaning::DailyLimit, NeedsPerson, Who::Creator, DAILY, TOMORROW),
     ("spam_risk_user_banned_from_posting", Meaning::Banned, NeedsPerson, Who::Creator,
-     "The creator is banned from posting; another try does not help"),
-    ("token_not_authorized_for_specified_publish_id", Meaning::ForeignToken, NeedsPerson, Who::You,
-     "The token belongs to another creator than the one this was sent for"),
+     "The creator is banned from posting; another try does not help", NOTHING),
+    ("token_not_authorized_for_specified_publish_id", Meaning::ForeignToken, NeedsPerson, Who::You, "", &[Remedy::NameAccount]),
     ("url_ownership_unverified", Meaning::Other, NeedsPerson, Who::Developer,
-     "The URL's domain, or a prefix of the URL that ends in a slash, must be verified for the app on TikTok's developer portal; then run the same command"),
+     "The URL's domain, or a prefix of the URL that ends in a slash, must be verified for the app on TikTok's developer portal", AFTER_FIX),
     ("publish_not_cancellable", Meaning::Other, Refused, Who::Service,
-     "It has ended, or is too near its end: ask for its status"),
+     "It has ended, or is too near its end: ask for its status", NOTHING),
     ("invalid_publish_id", Meaning::UnknownUpload, Refused, Who::You,
-     "TikTok does not know this publish_id (any more)"),
-    ("invalid_params", Meaning::InvalidRequest, Refused, Who::Developer, REPORT),
-    ("invalid_param", Meaning::InvalidRequest, Refused, Who::Developer, REPORT),
-    ("rate_limit_exceeded", Meaning::Other, Temporary, Who::Service, BUSY),
-    ("http_429", Meaning::Other, Temporary, Who::Service, BUSY),
+     "TikTok does not know this publish_id (any more)", NOTHING),
+    ("invalid_params", Meaning::InvalidRequest, Refused, Who::Developer, REPORT, NOTHING),
+    ("invalid_param", Meaning::InvalidRequest, Refused, Who::Developer, REPORT, NOTHING),
+    ("rate_limit_exceeded", Meaning::Other, Temporary, Who::Service, BUSY, LATER),
+    ("http_429", Meaning::Other, Temporary, Who::Service, BUSY, LATER),
 ];
 
-const SCOPE: &str =
-    "The creator must grant the app the scope video.upload; then run the same command";
-const DAILY: &str = "A daily limit is reached: run the same command tomorrow";
+const SCOPE: &str = "The creator must grant the app the scope video.upload";
+const DAILY: &str = "A daily limit is reached";
 const REPORT: &str = "The same request again would be refused again; please report this";
-const BUSY: &str = "Too many requests within a minute: run the same command a little later";
+const BUSY: &str = "Too many requests within a minute";
+
+const NOTHING: &[Remedy] = &[];
+const RENEW: &[Remedy] = &[Remedy::RenewToken];
+const AUTHORISE: &[Remedy] = &[Remedy::Authorise];
+const LATER: &[Remedy] = &[Remedy::RepeatLater];
+const TOMORROW: &[Remedy] = &[Remedy::RepeatTomorrow];
+const AFTER_FIX: &[Remedy] = &[Remedy::RepeatAfterFix];
+const AGAIN: &[Remedy] = &[Remedy::SendAgain];
 
 impl Code {
     /// What is known of `code`, which came with this status of HTTP.
     pub(crate) fn of(code: &str, http_status: u16) -> Self {
         let known = CODES.iter().find(|row| row.0 == code);
-        let (meaning, kind, who, advice) = match known {
-            Some(&(_, meaning, kind, who, advice)) => (meaning, kind, who, advice),
+        let (meaning, kind, who, advice, remedies) = match known {
+            Some(&(_, meaning, kind, who, advice, remedies)) => {
+                (meaning, kind, who, advice, remedies)
+            }
             None if http_status >= 500 => (
                 Meaning::Other,
                 Temporary,
                 Who::Service,
-                "A fault at TikTok: run the same command later, it carries on",
+                "A fault at TikTok",
+                LATER,
             ),
             None if code == format!("http_{http_status}") && http_status != 400 => (
                 Meaning::Other,
                 Refused,
                 Who::Developer,
                 "TikTok documents no such answer: a proxy or a filter on the way may have given it. The same request again would be refused again",
+                NOTHING,
             ),
             None => (
                 Meaning::Other,
                 Refused,
                 Who::Developer,
                 "The same request again would be refused again",
+                NOTHING,
             ),
         };
         Self {
@@ -84,77 +102,94 @@ impl Code {
             kind,
             who,
             advice,
+            remedies,
         }
     }
 }
 
-/// Why the service gave a video up after taking it, and what can be done. Source: Get Video Status.
+/// Whether the documents list `word` as an error code or as a reason to fail.
+pub(crate) fn is_documented(word: &str) -> bool {
+    let internal = "internal_error";
+    word == internal
+        || CODES.iter().any(|row| row.0 == word)
+        || REASONS.iter().any(|row| row.0 == word)
+}
+
+/// Why the service gave a video up after taking it, and what helps. Source: Get Video Status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailReason {
     /// Part of the service was down: documented as worth another try from the start.
     Internal,
     /// Not now: something outside the file has to change first.
-    NotNow(Who, &'static str),
+    NotNow(Who, &'static str, &'static [Remedy]),
     /// Never with this file or this request.
     Never(Who, &'static str),
 }
 
+use FailReason::{Internal, Never, NotNow};
+
+#[rustfmt::skip]
+const REASONS: &[(&str, FailReason)] = &[
+    ("internal", Internal),
+    ("file_format_check_failed", Never(Who::You,
+     "Its container or codec is not accepted: re-encode it as H.264 in MP4 (ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4)")),
+    ("duration_check_failed", Never(Who::You, "It is too long or too short: edit it")),
+    ("frame_rate_check_failed", Never(Who::You,
+     "Its frame rate must be 23 to 60 a second: re-encode it (ffmpeg -i IN -r 30 OUT.mp4)")),
+    ("picture_size_check_failed", Never(Who::You,
+     "Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4)")),
+    ("video_pull_failed", NotNow(Who::Developer,
+     "It could not fetch the URL to its end within an hour: the URL must stay reachable from outside, without a redirect", AFTER_FIX)),
+    ("publish_cancelled", Never(Who::Developer, "The pull was cancelled before its end")),
+    ("auth_removed", NotNow(Who::Creator, REMOVED, AUTHORISE)),
+    ("auth_failed", NotNow(Who::Creator, REMOVED, AUTHORISE)),
+    ("spam_risk_too_many_posts", NotNow(Who::Creator,
+     "The creator's uploads by apps are used up for today: they can still post in TikTok's own app", TOMORROW)),
+    ("spam_risk_user_banned_from_posting", Never(Who::Creator, "The creator is banned from posting")),
+];
+
+const REMOVED: &str = "The creator took the app's permission back";
+
+/// What a [`FailReason`] means for the one who reads of it.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) kind: ErrorKind,
+    pub(crate) who: Who,
+    /// In whole sentences.
+    pub(crate) advice: String,
+    pub(crate) remedies: &'static [Remedy],
+}
+
 impl FailReason {
     pub(crate) fn of(reason: &str) -> Self {
-        match reason {
-            "internal" => Self::Internal,
-            "file_format_check_failed" => Self::Never(
-                Who::You,
-                "Its container or codec is not accepted: re-encode it as H.264 in MP4 (ffmpeg -i IN -c:v libx264 -c:a aac OUT.mp4)",
-            ),
-            "duration_check_failed" => {
-                Self::Never(Who::You, "It is too long or too short: edit it")
-            }
-            "frame_rate_check_failed" => Self::Never(
-                Who::You,
-                "Its frame rate must be 23 to 60 a second: re-encode it (ffmpeg -i IN -r 30 OUT.mp4)",
-            ),
-            "picture_size_check_failed" => Self::Never(
-                Who::You,
-                "Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4)",
-            ),
-            "video_pull_failed" => Self::NotNow(
-                Who::Developer,
-                "It could not fetch the URL to its end within an hour: the URL must stay reachable from outside, without a redirect; then run the same command",
-            ),
-            "publish_cancelled" => {
-                Self::Never(Who::Developer, "The pull was cancelled before its end")
-            }
-            "auth_removed" | "auth_failed" => Self::NotNow(
-                Who::Creator,
-                "The creator took the app's permission back: authorise again, then run the same command",
-            ),
-            "spam_risk_too_many_posts" => Self::NotNow(
-                Who::Creator,
-                "The creator's uploads by apps are used up for today: post in the app, or run the same command tomorrow",
-            ),
-            "spam_risk_user_banned_from_posting" => {
-                Self::Never(Who::Creator, "The creator is banned from posting")
-            }
-            _ => Self::Never(Who::Service, "Nobody has listed this reason"),
-        }
+        let known = REASONS.iter().find(|row| row.0 == reason);
+        known.map_or(
+            Never(Who::Service, "Nobody has listed this reason"),
+            |row| row.1,
+        )
     }
 
-    pub(crate) fn verdict(self) -> (ErrorKind, Who, String) {
-        match self {
-            Self::Internal => (
+    pub(crate) fn verdict(self) -> Verdict {
+        let (kind, who, advice, remedies) = match self {
+            Internal => (
                 Temporary,
                 Who::Service,
-                "A part of TikTok was down: run the same command later".into(),
+                "A part of TikTok was down.".into(),
+                LATER,
             ),
-            Self::NotNow(who, text) => (NeedsPerson, who, format!("{text}.")),
-            Self::Never(who, text) => (
+            NotNow(who, text, remedies) => (NeedsPerson, who, format!("{text}."), remedies),
+            Never(who, text) => (
                 Refused,
                 who,
-                format!(
-                    "{text}. Without a request the same video is refused again; --again insists."
-                ),
+                format!("{text}. Without a request the same video is refused again."),
+                AGAIN,
             ),
+        };
+        Verdict {
+            kind,
+            who,
+            advice,
+            remedies,
         }
     }
 }

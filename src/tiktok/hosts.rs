@@ -1,5 +1,6 @@
 //! Where requests may go: the API base, and the hosts that bytes may be sent to.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
@@ -28,6 +29,42 @@ fn parse(base: &str) -> Result<Url, url::ParseError> {
 /// Longest upload URL that is believed, in bytes; the documents say 256.
 const LONGEST_URL: usize = 4096;
 
+/// Why no request goes to a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BadHost {
+    /// It would be http to another machine, which is not allowed.
+    Plain,
+    /// It is neither one of the service's upload hosts nor one that the caller has named.
+    Foreign(String),
+    /// The URL breaks another rule; in words.
+    Broken(String),
+}
+
+impl BadHost {
+    fn broken(rule: &str) -> Self {
+        Self::Broken(rule.to_owned())
+    }
+
+    /// The same without what `redact` takes out.
+    pub(crate) fn redacted(self, redact: impl Fn(&str) -> String) -> Self {
+        match self {
+            Self::Plain => Self::Plain,
+            Self::Foreign(host) => Self::Foreign(redact(&host)),
+            Self::Broken(rule) => Self::Broken(redact(&rule)),
+        }
+    }
+}
+
+impl fmt::Display for BadHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain => f.write_str("it is http, and not on this machine"),
+            Self::Foreign(host) => write!(f, "{host} is not a TikTok upload host"),
+            Self::Broken(rule) => f.write_str(rule),
+        }
+    }
+}
+
 /// Which upload hosts are trusted with the bytes.
 ///
 /// The live service's hosts end in `.tiktokapis.com`; the documented list is not complete, so the rule is the domain.
@@ -46,14 +83,16 @@ impl HostPolicy {
         base: &str,
         upload_host: Option<String>,
         allow_http: bool,
-    ) -> Result<Self, String> {
-        let base_url =
-            parse(base).map_err(|error| format!("the API base is not a URL ({error})"))?;
+    ) -> Result<Self, BadHost> {
+        let base_url = parse(base)
+            .map_err(|error| BadHost::Broken(format!("the API base is not a URL ({error})")))?;
         if base_url.cannot_be_a_base()
             || base_url.query().is_some()
             || base_url.fragment().is_some()
         {
-            return Err("the API base is not a plain URL like https://HOST".into());
+            return Err(BadHost::broken(
+                "the API base is not a plain URL like https://HOST",
+            ));
         }
         let overridden = spelled(base) != API_BASE;
         let policy = Self {
@@ -78,17 +117,19 @@ impl HostPolicy {
     }
 
     /// Checks an upload URL from an init answer.
-    pub(crate) fn check(&self, url: &str) -> Result<Url, String> {
+    pub(crate) fn check(&self, url: &str) -> Result<Url, BadHost> {
         if url.len() > LONGEST_URL {
-            return Err(format!("its URL has {} characters", url.len()));
+            let length = url.len();
+            return Err(BadHost::Broken(format!("its URL has {length} characters")));
         }
-        let url = Url::parse(url).map_err(|error| format!("its URL cannot be read ({error})"))?;
+        let url = Url::parse(url)
+            .map_err(|error| BadHost::Broken(format!("its URL cannot be read ({error})")))?;
         self.check_scheme(&url)?;
         if self.base.scheme() == "https" && url.scheme() != "https" {
-            return Err("it is http although the API is https".into());
+            return Err(BadHost::broken("it is http although the API is https"));
         }
         let Some(host) = url.host_str() else {
-            return Err("it has no host".into());
+            return Err(BadHost::broken("it has no host"));
         };
         let own = self.overridden && self.base.host_str() == Some(host);
         let named = self.upload_host.as_deref() == Some(host);
@@ -98,19 +139,21 @@ impl HostPolicy {
         if own || named || tiktok {
             Ok(url)
         } else {
-            Err(format!("{host} is not a TikTok upload host"))
+            Err(BadHost::Foreign(host.to_owned()))
         }
     }
 
-    fn check_scheme(&self, url: &Url) -> Result<(), String> {
+    fn check_scheme(&self, url: &Url) -> Result<(), BadHost> {
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("it carries a user name".into());
+            return Err(BadHost::broken("it carries a user name"));
         }
         match url.scheme() {
             "https" => Ok(()),
             "http" if self.allow_http || is_loopback(url) => Ok(()),
-            "http" => Err("it is http, and not on this machine (--allow-http permits it)".into()),
-            scheme => Err(format!("{scheme} is not a scheme for uploads")),
+            "http" => Err(BadHost::Plain),
+            scheme => Err(BadHost::Broken(format!(
+                "{scheme} is not a scheme for uploads"
+            ))),
         }
     }
 }

@@ -244,7 +244,7 @@ mod tests {
             (look(404, "text/html", Some(9), html.clone()), Err("404")),
             (
                 look(503, "text/html", Some(9), html.clone()),
-                Err("run the same command later"),
+                Err("its host answers 503"),
             ),
             (look(200, "text/html", Some(9), html), Err("a web page")),
             (

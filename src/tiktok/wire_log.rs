@@ -1,4 +1,4 @@
-//! `--wire-log`: each request and its answer as one JSON line, without secrets and video bytes.
+//! The wire log: each request and its answer as one JSON line, without secrets and video bytes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -44,7 +44,7 @@ impl WireLog {
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let cannot = |error: io::Error| {
             Error::usage(format!(
-                "{} cannot be written as --wire-log: {error}",
+                "The wire log {} cannot be written: {error}.",
                 path.display()
             ))
         };

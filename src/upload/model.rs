@@ -8,6 +8,7 @@ use crate::answer::{Failure, Opened, Refusal, Report};
 use crate::clock::{BootId, Now, Timestamp};
 use crate::secret::Secret;
 use crate::tiktok::codes::Code;
+use crate::tiktok::hosts::BadHost;
 use crate::tiktok::{answers, json};
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Limits, Plan};
@@ -62,7 +63,7 @@ impl Whims<'_> {
         match self.byte() {
             0..80 => Failure::Lost("reset".into()),
             80..100 => Failure::NotSent("refused".into()),
-            100..104 => Failure::Host("elsewhere".into()),
+            100..104 => Failure::Host(BadHost::Foreign("elsewhere".into())),
             104..108 => Failure::Token(TokenError::temporary("503")),
             108..110 => Failure::Token("log in again".into()),
             pick => {

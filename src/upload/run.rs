@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use crate::answer::{Call, Failure, Refusal};
+use crate::tiktok::hosts::BadHost;
 use crate::upload::reconcile::Reading;
 use crate::upload::retry::{Failures, PATIENCE, Waits};
 
@@ -162,5 +163,5 @@ pub(crate) enum Stop {
     /// The certificate of a server is not trusted; in the words of TLS.
     Untrusted(String),
     /// The upload host is not one we send to.
-    Host(String),
+    Host(BadHost),
 }

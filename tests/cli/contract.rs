@@ -376,6 +376,10 @@ fn a_refused_token_is_asked_for_once_more_and_then_a_person_must_act() {
     let outcome = ended.outcome();
     assert_eq!(outcome["error"]["code"], "access_token_invalid");
     assert_eq!(outcome["error"]["who"], "you");
+    assert_eq!(
+        outcome["error"]["remedies"],
+        serde_json::json!(["renew_token"])
+    );
     assert!(outcome["error"]["log_id"].is_string(), "{outcome}");
     assert_eq!(scene.log().requests.init, 2);
     scene

@@ -242,7 +242,7 @@ fn a_full_disk_stops_it_and_room_again_lets_it_carry_on() {
         let ended = in_mount(&[]).end().expect(75);
         let message = ended.message();
         assert!(
-            message.contains("No space left") && message.contains("Nothing is sent"),
+            message.contains("No space left") && message.contains("nothing is sent"),
             "{message}"
         );
         assert!(keep > 0 || scene.log().requests.init == 0);

@@ -63,7 +63,7 @@ fn a_missing_token_is_told_with_two_ways_on() {
         .env_remove("TIKTOK_ACCESS_TOKEN")
         .end()
         .expect(4);
-    insta::assert_snapshot!(last(&ended.stderr), @"No access token. Set TIKTOK_ACCESS_TOKEN or --token-file. To try without an account: chunkferry demo");
+    insta::assert_snapshot!(last(&ended.stderr), @"No access token: TIKTOK_ACCESS_TOKEN is not set. Set TIKTOK_ACCESS_TOKEN or --token-file. To try without an account: chunkferry demo");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_changed_file_is_told_with_the_chunk_and_that_nothing_was_posted() {
     assert!(run.kill());
     alter::edit(&file, 12_000_000);
     let ended = scene.command(["upload", "clip.mp4"]).end().expect(3);
-    insta::assert_snapshot!(last(&ended.stderr), @"clip.mp4 changed while it was being sent (chunk 3 differs). Nothing was posted. Run the same command to send it as it is now.");
+    insta::assert_snapshot!(last(&ended.stderr), @"clip.mp4 changed while it was being sent (chunk 3 differs). Nothing was posted. Run the same command to send the file as it is now.");
 }
 
 #[test]
@@ -100,7 +100,9 @@ fn the_pending_cap_is_told_with_who_must_act_and_when_it_ends() {
         .unwrap()
         .0
         .to_owned();
-    insta::assert_snapshot!(told.replace(&day, "D MON"), @"lena has 5 drafts waiting, TikTok's limit. The creator posts or deletes one, or run this again after D MON HH:MM.");
+    let log_id = told.split("[log_id ").nth(1).unwrap();
+    let log_id = log_id.split(']').next().unwrap();
+    insta::assert_snapshot!(told.replace(&day, "D MON").replace(log_id, "ID"), @"lena has 5 drafts waiting, TikTok's limit (spam_risk_too_many_pending_share) [log_id ID]. The creator posts or deletes one, or run this again after D MON HH:MM.");
     assert_eq!(scene.log().drafts, 5);
 }
 
@@ -122,7 +124,7 @@ fn what_cannot_be_sent_is_told_with_what_helps() {
         .collect();
     insta::assert_snapshot!(told.join("\n"), @"
     clip.mp4: this MP4 is unfinished: 40000 bytes of its `mdat` part are missing. Let the export or copy finish, then run this again. To keep the part that is there: ffmpeg -i clip.mp4 -c copy clip.new.mp4
-    empty.mp4 cannot be sent: it is empty; a video has at least 1 byte.
+    empty.mp4 cannot be sent: it is empty; a video has at least 1 byte
     clip.mkv: this is Matroska (MKV); TikTok takes MP4, MOV and WebM. Try: ffmpeg -i clip.mkv -c copy clip.mp4
     missing.mp4 cannot be read: No such file or directory (os error 2)
     ");
@@ -146,7 +148,7 @@ fn a_video_that_failed_is_told_with_what_must_change() {
     let scene = Scene::new(&["fail_reason=picture_size_check_failed"], &[]);
     scene.video("clip.mp4", 1_000_000);
     let ended = scene.command(["upload", "clip.mp4"]).end().expect(1);
-    insta::assert_snapshot!(last(&ended.stderr), @"TikTok took clip.mp4 and then failed it: picture_size_check_failed. Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4). Without a request the same video is refused again; --again insists. (PUBLISH_ID)");
+    insta::assert_snapshot!(last(&ended.stderr), @"TikTok took clip.mp4 and then failed it: picture_size_check_failed (PUBLISH_ID). Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4). Without a request the same video is refused again. --again sends it once more.");
 }
 
 #[test]

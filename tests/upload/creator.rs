@@ -1,6 +1,6 @@
 //! Whether a token is of the creator that its account's name stands for, and how slow a file may be carried.
 
-use chunkferry::{ErrorKind, Job, Outcome};
+use chunkferry::{ErrorKind, Job, Outcome, Remedy};
 
 use crate::stage::{CHUNK, Stage, TOKEN, job};
 
@@ -36,14 +36,15 @@ async fn an_account_stands_for_the_creator_of_its_first_token_until_that_is_forg
     );
     engine.close().await;
 
+    let forget = Remedy::ForgetCreator {
+        account: "lena".into(),
+    };
+    let other_creator = [Remedy::NameAccount, forget];
     let engine = open();
     for file in &files[2..] {
         let error = engine.upload(of_mia(file)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{error}");
-        assert!(
-            error.is_other_creator() && !error.to_string().contains("--"),
-            "{error}"
-        );
+        assert_eq!(error.remedies(), other_creator, "{error}");
     }
     assert_eq!((stage.log().requests.other, stage.log().inits), (2, 2));
     // The name alone decides: another one is free.
@@ -61,7 +62,7 @@ async fn an_account_stands_for_the_creator_of_its_first_token_until_that_is_forg
         .upload(Job::file(&files[2]).account("lena", TOKEN))
         .await
         .unwrap_err();
-    assert!(error.is_other_creator(), "{error}");
+    assert_eq!(error.remedies(), other_creator, "{error}");
     // What was known then is known of what is there already.
     let known = engine.upload(job(&files[0])).await.unwrap();
     assert_eq!(
@@ -77,8 +78,15 @@ async fn a_file_that_the_bandwidth_cannot_carry_in_time_is_refused_with_a_rate_t
     let engine = stage.options().bandwidth(10_000).open().unwrap();
     let error = engine.upload(job(&file)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
-    assert!(!error.to_string().contains("--"), "{error}");
-    let needed = error.needed_rate().unwrap();
+    let [
+        Remedy::RaiseBandwidth {
+            bytes_per_second: needed,
+        },
+        Remedy::IgnoreForecast,
+    ] = *error.remedies()
+    else {
+        panic!("{:?}", error.remedies());
+    };
     assert!(needed * 3600 > 9 * CHUNK && needed < 20_000, "{needed}");
     assert_eq!(stage.log().requests.init, 0);
     assert!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chunkferry::{Error, ErrorKind, Job, Limits, Plan};
 
-use crate::stage::{Stage, TOKEN, job};
+use crate::stage::{Stage, TOKEN, cause, job};
 
 #[tokio::test]
 async fn settings_out_of_range_open_no_engine() {
@@ -92,7 +92,7 @@ async fn a_token_that_no_header_can_hold_needs_a_person_and_asks_nothing() {
     let error = upload.await.expect_err("no header");
     assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{error}");
     assert!(
-        !error.is_retryable() && error.to_string().contains("line break"),
+        !error.is_retryable() && cause(&error).contains("line break"),
         "{error}"
     );
     assert_eq!(stage.log().requests.init, 0);

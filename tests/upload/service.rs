@@ -10,7 +10,7 @@ use chunkferry::{
 };
 use futures::future::BoxFuture;
 
-use crate::stage::{CHUNK, Stage, TOKEN, eventually, in_haste, job, run};
+use crate::stage::{CHUNK, Stage, TOKEN, cause, eventually, in_haste, job, run};
 
 type Token = Result<Secret, TokenError>;
 
@@ -142,7 +142,7 @@ async fn a_source_that_panics_is_an_error() {
     let upload = engine.upload(Job::file(&file).account("lena", source));
     let error = upload.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{error}");
-    assert!(error.to_string().contains("panicked"), "{error}");
+    assert!(cause(&error).contains("panicked"), "{error}");
 }
 
 #[test]

@@ -148,3 +148,9 @@ pub(crate) async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
 pub(crate) fn text_of(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
+
+/// Why an error came about, in the words of its source.
+pub(crate) fn cause(error: &Error) -> String {
+    let source = std::error::Error::source(error).expect("a source");
+    source.to_string()
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chunkferry::{Engine, ErrorKind, Event, Job, Outcome, Secret, TokenError, TokenSource, Who};
 use futures::future::BoxFuture;
 
-use crate::stage::{CHUNK, Stage, TOKEN, job, run, text_of, until_confirmed};
+use crate::stage::{CHUNK, Stage, TOKEN, cause, job, run, text_of, until_confirmed};
 use crate::video;
 
 const SIZE: u64 = 4 * CHUNK + 123;
@@ -195,7 +195,7 @@ async fn a_source_without_a_token_says_why_in_its_own_words() {
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NeedsPerson);
-    assert!(error.to_string().contains("ask Otto"), "{error}");
+    assert!(cause(&error).contains("ask Otto"), "{error}");
     let error = engine.upload(Job::file(&file)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NeedsPerson);
     assert_eq!(stage.log().requests.init, 0);

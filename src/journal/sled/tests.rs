@@ -44,6 +44,12 @@ fn upload(account: &str, size: u64) -> Upload {
     Upload::new(key, origin, true, Now::read())
 }
 
+/// Why an error came about.
+fn cause(error: &Error) -> String {
+    let source = std::error::Error::source(error).expect("a source");
+    source.to_string()
+}
+
 fn pull(account: &str) -> Upload {
     let url = "https://media.example/clip.mp4".to_owned();
     let key = Key {
@@ -459,10 +465,8 @@ async fn a_row_of_a_newer_version_is_refused_and_left_alone() {
         .submit(row.clone())
         .await
         .expect("submitted");
-    let error = SledStore::open(dir.path(), "test")
-        .expect_err("refused")
-        .to_string();
-    assert!(error.contains("newer chunkferry"), "{error}");
+    let error = SledStore::open(dir.path(), "test").expect_err("refused");
+    assert!(cause(&error).contains("newer chunkferry"), "{error}");
 }
 
 #[tokio::test]

@@ -59,14 +59,10 @@ async fn a_line_of_a_newer_version_is_not_passed_over() {
         serde_json::to_vec(&row).expect("a line"),
     )
     .expect("written");
-    let error = SledStore::open(dir.path(), "test")
-        .expect_err("refused")
-        .to_string();
-    assert!(error.contains("newer chunkferry"), "{error}");
-    let error = crate::journal::records(dir.path())
-        .expect_err("refused")
-        .to_string();
-    assert!(error.contains("newer chunkferry"), "{error}");
+    let error = SledStore::open(dir.path(), "test").expect_err("refused");
+    assert!(cause(&error).contains("newer chunkferry"), "{error}");
+    let error = crate::journal::records(dir.path()).expect_err("refused");
+    assert!(cause(&error).contains("newer chunkferry"), "{error}");
 }
 
 #[tokio::test]
@@ -94,7 +90,7 @@ async fn an_upload_that_ended_as_unknown_is_not_carried_on_though_the_end_was_ki
     row.state = power::uploading(&row, 0);
     let store = open(dir.path());
     store.submit(row.clone()).await.expect("submitted");
-    row.apply(Reply::Sealed(None), Now::read(), 0);
+    row.apply(Reply::AtGate(None), Now::read(), 0);
     store.save(row.clone(), None).await.expect("saved");
     drop(store);
     // Killed between the line and the row.
@@ -256,7 +252,7 @@ async fn a_history_that_cannot_be_written_forgets_nothing_half() {
         .await
         .expect_err("a line of a newer version");
     let error = Error::from(error);
-    assert!(error.to_string().contains("newer chunkferry"), "{error}");
+    assert!(cause(&error).contains("newer chunkferry"), "{error}");
     assert_eq!(known(&store, &row.key).await.len(), 1);
 }
 

@@ -46,7 +46,7 @@ async fn a_link_that_somebody_planted_leads_no_write_of_ours_to_another_file() {
         let mode = fs::metadata(&victim).expect("there").mode() & 0o777;
         assert_eq!(mode, 0o644, "{name}: its mode was changed");
         if let Err(error) = lived {
-            let told = error.to_string();
+            let told = cause(&error);
             assert!(
                 told.contains(name.trim_end_matches(".new")),
                 "{name}: {told}"
@@ -61,7 +61,8 @@ async fn a_link_that_somebody_planted_leads_no_write_of_ours_to_another_file() {
         fs::create_dir(&victim).expect("made");
         fs::set_permissions(&victim, Permissions::from_mode(0o755)).expect("open");
         symlink(&victim, state.join(name)).expect("planted");
-        let told = live(&state, &row).await.expect_err("a link").to_string();
+        let error = live(&state, &row).await.expect_err("a link");
+        let told = format!("{error}: {}", cause(&error));
         assert!(told.contains(name) && told.contains("link"), "{told}");
         assert_eq!(fs::read_dir(&victim).expect("there").count(), 0, "{name}");
         let mode = fs::metadata(&victim).expect("there").mode() & 0o777;

@@ -1,0 +1,165 @@
+//! What helps against an error, as values: the texts of the library describe, and whoever shows them says what to do.
+
+/// Something that helps against an [`Error`](crate::Error), in terms of the library.
+///
+/// [`Error::remedies`](crate::Error::remedies) lists those of an error in the order in which they make sense. A program
+/// that embeds the library acts on them or says them in its own words, as the command does with its options.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The same job once more, at any time: [`Engine::upload`](crate::Engine::upload) carries on where it stopped.
+    CarryOn,
+    /// The same job once more: [`Engine::upload`](crate::Engine::upload) sends the file from its first byte, as it is now.
+    StartOver,
+    /// The same call after a while, without anything else: after [`Error::retry_at`](crate::Error::retry_at), where that is
+    /// known.
+    RepeatLater,
+    /// The same call on the next day: a limit of the service for a day is reached.
+    RepeatTomorrow,
+    /// The same call once somebody has put right what the message names;
+    /// [`Error::who_must_act`](crate::Error::who_must_act) says who.
+    RepeatAfterFix,
+    /// The same job once the program that writes the file has ended.
+    FinishFile,
+    /// [`Job::allow_writer`](crate::Job::allow_writer): send the file although a program may still write it.
+    AllowWriter,
+    /// [`Job::settle`](crate::Job::settle): a shorter time without a change after which a file counts as finished.
+    Settle,
+    /// Look into the creator's inbox: only that shows whether there is a draft.
+    CheckInbox,
+    /// [`Job::again`](crate::Job::again): send the video on purpose, although that may make a second draft.
+    SendAgain,
+    /// [`Engine::forget`](crate::Engine::forget): drop the record of the upload.
+    Forget,
+    /// Put `history.jsonl` in the state directory back as it was, from a backup.
+    RestoreHistory,
+    /// A [`TokenSource`](crate::TokenSource) that has a token; then the same call once more.
+    GiveToken,
+    /// A fresh access token from the [`TokenSource`](crate::TokenSource), and the same call once more.
+    RenewToken,
+    /// The creator authorises the app again, with the scopes that it needs; then the same call once more.
+    Authorise,
+    /// The creator posts or deletes a draft. Without that, the same job after
+    /// [`Error::retry_at`](crate::Error::retry_at).
+    PostDrafts,
+    /// A name of its own for each creator; see [`Job::account`](crate::Job::account).
+    NameAccount,
+    /// [`Engine::forget_creator`](crate::Engine::forget_creator): the account's name stands for the creator of the next
+    /// token.
+    ForgetCreator {
+        /// The account's name.
+        account: String,
+    },
+    /// Certificates of this system, or [`Options::ca_file`](crate::Options::ca_file) with those of the server or of a proxy,
+    /// and a clock that is right.
+    TrustCertificates,
+    /// [`Options::ca_file`](crate::Options::ca_file) with a file of certificates in PEM.
+    NameCaFile,
+    /// [`Options::upload_host`](crate::Options::upload_host), if the host that the service named is the user's own.
+    NameUploadHost,
+    /// [`Options::allow_http`](crate::Options::allow_http): tokens and videos then travel in the clear.
+    AllowHttp,
+    /// A higher [`Options::bandwidth`](crate::Options::bandwidth), which carries the file within the hour that its upload
+    /// URL lives.
+    RaiseBandwidth {
+        /// A rate that would do.
+        bytes_per_second: u64,
+    },
+    /// [`Job::ignore_forecast`](crate::Job::ignore_forecast): begin although the file cannot be there in time.
+    IgnoreForecast,
+    /// [`Job::preflight`](crate::Job::preflight) with `false`: leave the check of the URL to the service.
+    SkipPreflight,
+    /// [`Job::url`](crate::Job::url) with the whole URL: the journal keeps no query.
+    GiveWholeUrl,
+    /// Another state directory; see [`Options::new`](crate::Options::new).
+    ChangeStateDir,
+}
+
+impl Remedy {
+    /// One lower-case word that stays the same, for logs, metrics and JSON.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::CarryOn => "carry_on",
+            Self::StartOver => "start_over",
+            Self::RepeatLater => "later",
+            Self::RepeatTomorrow => "tomorrow",
+            Self::RepeatAfterFix => "after_fix",
+            Self::FinishFile => "finish_file",
+            Self::AllowWriter => "allow_writer",
+            Self::Settle => "settle",
+            Self::CheckInbox => "check_inbox",
+            Self::SendAgain => "again",
+            Self::Forget => "forget",
+            Self::RestoreHistory => "restore_history",
+            Self::GiveToken => "give_token",
+            Self::RenewToken => "renew_token",
+            Self::Authorise => "authorise",
+            Self::PostDrafts => "post_drafts",
+            Self::NameAccount => "name_account",
+            Self::ForgetCreator { .. } => "forget_creator",
+            Self::TrustCertificates => "trust_certificates",
+            Self::NameCaFile => "name_ca_file",
+            Self::NameUploadHost => "name_upload_host",
+            Self::AllowHttp => "allow_http",
+            Self::RaiseBandwidth { .. } => "raise_bandwidth",
+            Self::IgnoreForecast => "ignore_forecast",
+            Self::SkipPreflight => "skip_preflight",
+            Self::GiveWholeUrl => "whole_url",
+            Self::ChangeStateDir => "change_state_dir",
+        }
+    }
+}
+
+impl Remedy {
+    /// Each remedy once, for tests of whoever says them in words.
+    #[doc(hidden)]
+    pub fn one_of_each() -> Vec<Self> {
+        let account = "lena".to_owned();
+        let bytes_per_second = 15_000;
+        vec![
+            Self::CarryOn,
+            Self::StartOver,
+            Self::RepeatLater,
+            Self::RepeatTomorrow,
+            Self::RepeatAfterFix,
+            Self::FinishFile,
+            Self::AllowWriter,
+            Self::Settle,
+            Self::CheckInbox,
+            Self::SendAgain,
+            Self::Forget,
+            Self::RestoreHistory,
+            Self::GiveToken,
+            Self::RenewToken,
+            Self::Authorise,
+            Self::PostDrafts,
+            Self::NameAccount,
+            Self::ForgetCreator { account },
+            Self::TrustCertificates,
+            Self::NameCaFile,
+            Self::NameUploadHost,
+            Self::AllowHttp,
+            Self::RaiseBandwidth { bytes_per_second },
+            Self::IgnoreForecast,
+            Self::SkipPreflight,
+            Self::GiveWholeUrl,
+            Self::ChangeStateDir,
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_remedy_has_a_word_of_its_own_and_none_is_left_out_of_the_list() {
+        let listed = Remedy::one_of_each();
+        let words: BTreeSet<&str> = listed.iter().map(Remedy::as_str).collect();
+        assert_eq!(words.len(), listed.len());
+        let arms = include_str!("remedy.rs").matches("=> \"").count();
+        assert_eq!(arms, words.len());
+    }
+}
