@@ -62,7 +62,7 @@ impl Transfer {
         loop {
             self.make_way();
             let step = self.upload.step(Now::read());
-            if !matches!(step, Step::Done) {
+            if !matches!(step, Step::Release | Step::Done) {
                 self.check_outage()?;
             }
             let attempt = self.upload.attempt();
