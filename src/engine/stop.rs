@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::governor::PendingCap;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::upload::outage::Outages;
 use crate::upload::plan::Limits;
 use crate::upload::{Lack, Shortfall, Stop};
@@ -101,13 +101,11 @@ impl Transfer {
     }
 
     fn spent(&self, reason: &str) -> Error {
-        Error::temporary(match self.upload.plan() {
+        let text = match self.upload.plan() {
             Some(plan) => self.unfinished(reason, plan.video_size()),
-            None => format!(
-                "{reason} Run the same command again: it goes on with {}.",
-                self.upload.name()
-            ),
-        })
+            None => format!("{reason} What is known of {} is kept.", self.upload.name()),
+        };
+        Error::temporary(text).helped_by([Remedy::CarryOn])
     }
 
     /// Whether an init was refused for what it says of a file that is larger than the documents promise to take.
@@ -124,9 +122,7 @@ impl Transfer {
             .rate()
             .and_then(|rate| Shortfall::of_whole(total, rate));
         let forecast = shortfall.map(|text| format!(" {text}")).unwrap_or_default();
-        format!(
-            "{reason} {safe} of {total} bytes of {name} are acknowledged; run the same command again, it carries on.{forecast}"
-        )
+        format!("{reason} {safe} of {total} bytes of {name} are acknowledged.{forecast}")
     }
 
     async fn oldest_pending(&mut self) -> Option<Timestamp> {
