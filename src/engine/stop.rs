@@ -10,12 +10,10 @@ use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::governor::PendingCap;
 use crate::error::{Error, Remedy};
+use crate::tiktok::limits::PENDING;
 use crate::upload::outage::Outages;
 use crate::upload::plan::Limits;
 use crate::upload::{Lack, Shortfall, Stop};
-
-/// A day: the span of the service's limit of pending drafts. Source: Upload Video.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Where it is known that this is missing for all uploads.
 fn outages_of<'a>(shared: &'a Shared, account: &'a Account, lack: &Lack) -> &'a Outages {
@@ -32,7 +30,7 @@ impl Transfer {
             Stop::Refused(call, error) if error.meaning == Meaning::PendingCap => {
                 let oldest = self.oldest_pending().await;
                 let now = Now::read();
-                let retry_at = oldest.unwrap_or(now.wall).plus(DAY).into();
+                let retry_at = oldest.unwrap_or(now.wall).plus(PENDING).into();
                 let cap = PendingCap {
                     error: error.clone(),
                     retry_at,
@@ -110,7 +108,7 @@ impl Transfer {
 
     /// Whether an init was refused for what it says of a file that is larger than the documents promise to take.
     fn is_oversize(&self, error: &Refusal) -> bool {
-        let large = self.upload.size() > Some(Limits::TIKTOK.sure_file());
+        let large = self.upload.size() > Some(Limits::DOCUMENTED.sure_file());
         large && error.meaning == Meaning::InvalidRequest
     }
 
@@ -126,7 +124,12 @@ impl Transfer {
     }
 
     async fn oldest_pending(&mut self) -> Option<Timestamp> {
-        let since = Timestamp(Now::read().wall.0.saturating_sub(DAY.as_millis() as u64));
+        let since = Timestamp(
+            Now::read()
+                .wall
+                .0
+                .saturating_sub(PENDING.as_millis() as u64),
+        );
         self.shared
             .journal
             .oldest_delivery(self.upload.key.clone(), since)
