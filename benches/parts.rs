@@ -17,7 +17,8 @@ mod parts {
             group.throughput(Throughput::Bytes(size));
             group.bench_function(format!("new and all ranges of {size}"), |b| {
                 b.iter(|| {
-                    let plan = Plan::new(black_box(size), &Limits::TIKTOK, Limits::DEFAULT_CHUNK);
+                    let plan =
+                        Plan::new(black_box(size), &Limits::DOCUMENTED, Limits::DEFAULT_CHUNK);
                     plan.map(|plan| {
                         plan.chunks()
                             .map(|chunk| chunk.content_range().len())

@@ -27,9 +27,7 @@ use status::Status;
 
 pub(crate) use lock::Released;
 pub(crate) use sled::SledStore;
-pub(crate) use store::{
-    Found, Grant, HasSha256, INITS_A_MINUTE, ProgressStore, Rate, Recall, StoreError, Trait,
-};
+pub(crate) use store::{Found, Grant, HasSha256, ProgressStore, Rate, Recall, StoreError, Trait};
 
 /// A row as it stands in the journal, if it is one.
 #[cfg(fuzzing)]

@@ -46,7 +46,7 @@ impl File {
         };
         let file = LocalFile::open(path, opening)?;
         let size = file.identity().size;
-        let plan = Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.max_chunk());
+        let plan = Plan::new(size, &Limits::DOCUMENTED, Limits::DOCUMENTED.max_chunk());
         let plan = plan.map_err(|error| Error::plan(&file.name(), error))?;
         Ok(Self { file, plan })
     }
@@ -94,7 +94,7 @@ fn upload(account: &str, size: u64) -> Option<Upload> {
         identity,
         fingerprint: None,
         content_type: "video/mp4".to_owned(),
-        plan: Plan::new(size, &Limits::TIKTOK, Limits::TIKTOK.min_chunk()).ok()?,
+        plan: Plan::new(size, &Limits::DOCUMENTED, Limits::DOCUMENTED.min_chunk()).ok()?,
     };
     Some(Upload::new(key, origin, true, Now::read()))
 }

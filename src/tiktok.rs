@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod codes;
 pub(crate) mod hosts;
 pub(crate) mod json;
+pub(crate) mod limits;
 pub(crate) mod meter;
 pub(crate) mod preflight;
 pub(crate) mod throttle;

@@ -37,7 +37,6 @@ pub(crate) use run::{Lack, RunLimits, Stop};
 pub(crate) use state::{Session, State};
 
 use run::Run;
-use state::URL_LIFETIME;
 
 /// Version of the row in the journal; newer ones are refused, unknown fields of the same one are ignored.
 pub(crate) const ROW_VERSION: u32 = 1;

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: (u64, u64)| {
     let (size, preferred) = input;
-    let Ok(plan) = Plan::new(size, &Limits::TIKTOK, preferred) else {
+    let Ok(plan) = Plan::new(size, &Limits::DOCUMENTED, preferred) else {
         return;
     };
     let mut next = 0;

@@ -59,7 +59,7 @@ fn sentence(error: &Error, remedy: &Remedy) -> String {
     let text = match remedy {
         Remedy::CarryOn => "Run the same command again: it carries on.",
         Remedy::StartOver => "Run the same command to send the file as it is now.",
-        Remedy::RepeatLater => "Run the same command later.",
+        Remedy::RepeatLater => "Run the same command again later.",
         Remedy::RepeatTomorrow => "Run the same command tomorrow.",
         Remedy::RepeatAfterFix => "Run the same command when that is put right.",
         Remedy::FinishFile => "Run the same command when the file is finished.",
@@ -141,7 +141,7 @@ mod tests {
         ];
         assert_eq!(
             advice(&error, &all[1..]),
-            "Look into the creator's inbox; then --again sends it once more, and forget drops the record. Run the same command later."
+            "Look into the creator's inbox; then --again sends it once more, and forget drops the record. Run the same command again later."
         );
         assert!(
             advice(&error, &all).starts_with("Put that file back as it was, or look into"),

@@ -37,7 +37,7 @@ impl Plan {
             }
             (None, size) => ("A file".to_owned(), size.unwrap_or_default()),
         };
-        let plan = chunkferry::Plan::new(size, &Limits::TIKTOK, self.chunk_size)
+        let plan = chunkferry::Plan::new(size, &Limits::DOCUMENTED, self.chunk_size)
             .map_err(|error| Failure::new(Exit(3), format!("{what} cannot be sent: {error}.")))?;
         if globals.json {
             let ranges: Vec<String> = plan.chunks().map(|chunk| chunk.content_range()).collect();
@@ -59,7 +59,7 @@ impl Plan {
             last.size(),
             last.content_range()
         );
-        if size > Limits::TIKTOK.sure_file() {
+        if size > Limits::DOCUMENTED.sure_file() {
             eprintln!("More than 4,000,000,000 bytes: TikTok may refuse it.");
         }
         Ok(Exit::DELIVERED)

@@ -5,7 +5,7 @@ use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
 use crate::engine::governor::{PendingCap, Turn};
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::upload::outage::Outages;
 
 /// Ends a job that would need an init now while too many drafts of its account wait, or while the network or the account's
@@ -22,10 +22,11 @@ pub(super) fn barred(
     }
     let lack = |lack: &str, outages: &Outages| {
         let outage = outages.now(now)?;
-        Some(Error::temporary(format!(
-            "{name} was not tried: another upload has just waited in vain for {lack} ({}). Run the same command again later.",
+        let text = format!(
+            "{name} was not tried: another upload has just waited in vain for {lack} ({}).",
             outage.reason
-        )))
+        );
+        Some(Error::temporary(text).helped_by([Remedy::RepeatLater]))
     };
     let no_connection = lack("a connection", &shared.governor.outages);
     match no_connection.or_else(|| lack("an access token", account.tokenless())) {

@@ -250,7 +250,7 @@ impl Job {
             )));
         }
         if let Some(chunk_size) = self.chunk_size {
-            let checked = Limits::TIKTOK.check_chunk(chunk_size);
+            let checked = Limits::DOCUMENTED.check_chunk(chunk_size);
             checked.map_err(|error| {
                 Error::usage(format!("{} cannot be sent: {error}.", self.name()))
             })?;

@@ -88,7 +88,7 @@ impl Given {
         let opening = tokio::task::spawn_blocking(move || {
             let file = LocalFile::open(&of, opening)?;
             file.check_writers()?;
-            Limits::TIKTOK
+            Limits::DOCUMENTED
                 .check_file(file.identity().size)
                 .map_err(|error| Error::plan(&file.name(), error))?;
             let content_type = match given {

@@ -21,7 +21,7 @@ pub(super) async fn preflight(
         })?;
         if let Judgement::Fit { size } = remote.judge(&looked)? {
             let text = match size {
-                Some(size) if size > Limits::TIKTOK.sure_file() => {
+                Some(size) if size > Limits::DOCUMENTED.sure_file() => {
                     format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them")
                 }
                 Some(_) => return Ok(size),

@@ -150,7 +150,7 @@ pub(super) async fn run(
 
 /// What a person should know of a video of this size beforehand, at the last known rate in bytes per second.
 fn remarks(size: u64, rate: Option<u64>) -> impl Iterator<Item = String> {
-    let large = (size > Limits::TIKTOK.sure_file())
+    let large = (size > Limits::DOCUMENTED.sure_file())
         .then(|| format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"));
     let slow = rate
         .and_then(|rate| Shortfall::of_whole(size, rate))
@@ -187,7 +187,7 @@ async fn look(
 fn origin(job: &Job, given: &Given, size: Option<u64>, rate: Option<u64>) -> Result<Origin, Error> {
     Ok(match given {
         Given::Media(sending) => {
-            let (media, limits) = (&sending.media, Limits::TIKTOK);
+            let (media, limits) = (&sending.media, Limits::DOCUMENTED);
             let preferred = job.chunk_size.unwrap_or_else(|| limits.auto_chunk(rate));
             let plan = Plan::new(media.identity().size, &limits, preferred)
                 .map_err(|error| Error::plan(&media.name(), error))?;

@@ -13,7 +13,7 @@ use super::transfer::Transfer;
 use super::verify::Compared;
 use crate::answer::{Failure, Put, Said};
 use crate::clock;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::killpoint::reach;
 use crate::source::{Ahead, Media, Share};
 use crate::tiktok::body::{Body, Gate, Keeper};
@@ -283,9 +283,10 @@ impl Transfer {
 pub(super) fn needed_again(row: &Upload) -> Error {
     match row.path() {
         Some(path) if path.exists() => Error::temporary(format!(
-            "The service has not got all bytes of {} after all: the next run of the same upload sends them again.",
+            "The service has not got all bytes of {} after all.",
             crate::error::name(path)
-        )),
+        ))
+        .helped_by([Remedy::CarryOn]),
         Some(path) => Error::unreadable(path, io::ErrorKind::NotFound.into()),
         None => Error::needs_its_url(&row.id),
     }

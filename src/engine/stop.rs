@@ -9,13 +9,11 @@ use crate::account::Account;
 use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::governor::PendingCap;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
+use crate::tiktok::limits::PENDING;
 use crate::upload::outage::Outages;
 use crate::upload::plan::Limits;
 use crate::upload::{Lack, Shortfall, Stop};
-
-/// A day: the span of the service's limit of pending drafts. Source: Upload Video.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Where it is known that this is missing for all uploads.
 fn outages_of<'a>(shared: &'a Shared, account: &'a Account, lack: &Lack) -> &'a Outages {
@@ -32,7 +30,7 @@ impl Transfer {
             Stop::Refused(call, error) if error.meaning == Meaning::PendingCap => {
                 let oldest = self.oldest_pending().await;
                 let now = Now::read();
-                let retry_at = oldest.unwrap_or(now.wall).plus(DAY).into();
+                let retry_at = oldest.unwrap_or(now.wall).plus(PENDING).into();
                 let cap = PendingCap {
                     error: error.clone(),
                     retry_at,
@@ -101,18 +99,16 @@ impl Transfer {
     }
 
     fn spent(&self, reason: &str) -> Error {
-        Error::temporary(match self.upload.plan() {
+        let text = match self.upload.plan() {
             Some(plan) => self.unfinished(reason, plan.video_size()),
-            None => format!(
-                "{reason} Run the same command again: it goes on with {}.",
-                self.upload.name()
-            ),
-        })
+            None => format!("{reason} What is known of {} is kept.", self.upload.name()),
+        };
+        Error::temporary(text).helped_by([Remedy::CarryOn])
     }
 
     /// Whether an init was refused for what it says of a file that is larger than the documents promise to take.
     fn is_oversize(&self, error: &Refusal) -> bool {
-        let large = self.upload.size() > Some(Limits::TIKTOK.sure_file());
+        let large = self.upload.size() > Some(Limits::DOCUMENTED.sure_file());
         large && error.meaning == Meaning::InvalidRequest
     }
 
@@ -124,13 +120,16 @@ impl Transfer {
             .rate()
             .and_then(|rate| Shortfall::of_whole(total, rate));
         let forecast = shortfall.map(|text| format!(" {text}")).unwrap_or_default();
-        format!(
-            "{reason} {safe} of {total} bytes of {name} are acknowledged; run the same command again, it carries on.{forecast}"
-        )
+        format!("{reason} {safe} of {total} bytes of {name} are acknowledged.{forecast}")
     }
 
     async fn oldest_pending(&mut self) -> Option<Timestamp> {
-        let since = Timestamp(Now::read().wall.0.saturating_sub(DAY.as_millis() as u64));
+        let since = Timestamp(
+            Now::read()
+                .wall
+                .0
+                .saturating_sub(PENDING.as_millis() as u64),
+        );
         self.shared
             .journal
             .oldest_delivery(self.upload.key.clone(), since)

@@ -11,7 +11,7 @@ use crate::account::TokenError;
 use crate::answer::{Call, Failure, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::engine::governor::Line;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
 
@@ -69,10 +69,8 @@ fn for_people(call: Call, account: &Account, error: Failure) -> Error {
         }
         Failure::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
         Failure::Untrusted(reason) => Error::untrusted(&reason),
-        error => Error::temporary(format!(
-            "The {} was not answered ({error}). Ask again later.",
-            call.name()
-        )),
+        error => Error::temporary(format!("The {} was not answered ({error}).", call.name()))
+            .helped_by([Remedy::RepeatLater]),
     }
 }
 

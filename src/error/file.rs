@@ -90,6 +90,15 @@ impl Error {
         .helped_by([Remedy::FinishFile, Remedy::AllowWriter])
     }
 
+    /// A file whose end is open has changed a short while ago, and nothing shows whether a program still writes to it.
+    pub(crate) fn unsettled(name: &str, why: impl fmt::Display) -> Self {
+        Self::still_written(name, why).helped_by([
+            Remedy::FinishFile,
+            Remedy::Settle,
+            Remedy::AllowWriter,
+        ])
+    }
+
     /// Something that passes keeps the file from being read: no thread or descriptor is left, memory is short, or its file
     /// system does not answer.
     pub(crate) fn not_now(name: &str, source: io::Error) -> Self {

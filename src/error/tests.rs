@@ -87,3 +87,85 @@ fn messages_say_what_happened_and_remedies_what_helps() {
     let lines: Vec<String> = errors.iter().map(line).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
+
+/// The string literals of a file, without its comments and tests.
+fn literals(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let code = code.replace("'\"'", "").replace("'\\\"'", "");
+    let mut parts = code.split('"');
+    let mut found = Vec::new();
+    // Code and literals take turns.
+    while let (Some(_), Some(literal)) = (parts.next(), parts.next()) {
+        let mut literal = literal.to_owned();
+        while literal.ends_with('\\') {
+            let Some(rest) = parts.next() else { break };
+            literal = format!("{literal}\"{rest}");
+        }
+        found.push(literal);
+    }
+    found
+}
+
+/// Whether a text speaks of the command, or of one of its options.
+fn speaks_of_the_command(text: &str) -> bool {
+    let names_option = text.split("--").skip(1);
+    let names_option = names_option
+        .into_iter()
+        .any(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+    names_option || text.to_lowercase().contains("command")
+}
+
+fn sources(dir: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = ["cli", "emulator", "emulator.rs", "tests", "tests.rs"];
+        if aside.contains(&&*name) {
+            continue;
+        }
+        if path.is_dir() {
+            sources(&path, found);
+        } else if name.ends_with(".rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_text_of_the_library_names_an_option_or_the_command() {
+    let mut paths = Vec::new();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources(&src, &mut paths);
+    let mut faults = Vec::new();
+    let mut read = 0;
+    for path in paths {
+        let text = std::fs::read_to_string(&path).expect("readable");
+        for literal in literals(&text) {
+            read += 1;
+            if speaks_of_the_command(&literal) {
+                faults.push(format!("{}: {literal}", path.display()));
+            }
+        }
+    }
+    assert!(read > 1000, "only {read} texts were found");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn a_text_that_names_an_option_is_found() {
+    let code =
+        "let a = \"Say \\\"now\\\".\"; // \"fine\"\nlet b = ('\"', \"Name it (--ca-file).\");";
+    let found = literals(code);
+    assert!(
+        found.contains(&"Name it (--ca-file).".to_owned()),
+        "{found:?}"
+    );
+    assert!(speaks_of_the_command("Run the same Command."));
+    assert!(!speaks_of_the_command(
+        "ffmpeg -i IN -r 30 OUT.mp4 -- or not"
+    ));
+}

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::Path;
 
 use super::store::StoreError;
-use crate::error::Error;
+use crate::error::{Error, Remedy};
 
 /// Makes the state directory if need be. One that another user could exchange or fill is refused.
 pub(super) fn state_dir(dir: &Path) -> Result<(), Error> {
@@ -43,9 +43,10 @@ pub(super) fn shared_with_a_group(dir: &Path) -> Option<&'static str> {
 
 fn refused(dir: &Path, why: String) -> Error {
     Error::usage(format!(
-        "The state directory {} {why}. Nothing was sent. Make it a directory that only you can write to, or name another one (--state-dir).",
+        "The state directory {} {why}. Nothing was sent. It must be a directory that only you can write to.",
         dir.display()
     ))
+    .helped_by([Remedy::ChangeStateDir])
 }
 
 /// The owner, if that is neither this user nor root.

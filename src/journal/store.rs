@@ -204,9 +204,6 @@ pub(crate) enum Grant {
     Wait(Duration),
 }
 
-/// Inits that one account may ask for within a minute. Source: Upload Video.
-pub(crate) const INITS_A_MINUTE: usize = 6;
-
 /// How fast bytes went to an API base the last time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rate {

@@ -95,7 +95,7 @@ impl LocalFile {
         };
         if open_ended && let Some(why) = self.opening.finished.is_young(&self.file, &self.identity)
         {
-            return Err(Error::still_written(&self.name(), why));
+            return Err(Error::unsettled(&self.name(), why));
         }
         match recognised {
             Ok(recognised) => Ok(recognised.container.content_type()),

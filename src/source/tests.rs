@@ -36,7 +36,7 @@ fn file(content: &[u8]) -> tempfile::NamedTempFile {
 /// A file of two chunks and the ledger of sending all of it.
 fn sent() -> (tempfile::NamedTempFile, LocalFile, Plan, Vec<Entry>) {
     let content = bytes(2 * CHUNK as usize + 7);
-    let plan = Plan::new(content.len() as u64, &Limits::TIKTOK, CHUNK).expect("legal");
+    let plan = Plan::new(content.len() as u64, &Limits::DOCUMENTED, CHUNK).expect("legal");
     let mut running = Running::default();
     let ledger = plan.chunks().map(|chunk| {
         let range = chunk.range();
@@ -69,7 +69,7 @@ async fn proof(file: &LocalFile, plan: &Plan, ledger: &[Entry]) -> Proof {
 fn pieces_are_the_bytes_of_the_chunk_and_the_last_ones_come_apart() {
     let content = bytes(3 * CHUNK as usize + 7);
     let file = file(&content);
-    let plan = Plan::new(content.len() as u64, &Limits::TIKTOK, CHUNK).expect("legal");
+    let plan = Plan::new(content.len() as u64, &Limits::DOCUMENTED, CHUNK).expect("legal");
     for mode in [ReadMode::Read, ReadMode::Map] {
         let source = opened(&file, mode);
         for chunk in plan.chunks() {

@@ -80,7 +80,7 @@ impl Finished {
             .unwrap_or_default();
         (age < settle).then(|| {
             format!(
-                "its end is open, and it was changed {} s ago: it counts as finished after {} s (--settle)",
+                "its end is open, and it was changed {} s ago: it counts as finished after {} s",
                 age.as_secs(),
                 settle.as_secs()
             )

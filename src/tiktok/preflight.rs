@@ -84,8 +84,8 @@ impl Remote {
                 size: None,
                 ..look.clone()
             }),
-            (Some(size), _) if size > Limits::TIKTOK.max_file() => {
-                let limit = Limits::TIKTOK.max_file();
+            (Some(size), _) if size > Limits::DOCUMENTED.max_file() => {
+                let limit = Limits::DOCUMENTED.max_file();
                 refuse(PlanError::FileTooLarge { size, limit }.to_string())
             }
             (size @ Some(_), None) if by_header => Ok(Judgement::Fit { size }),

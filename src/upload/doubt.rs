@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::apply::{Applied, stop_for};
 use super::gateway::SWALLOWED;
 use super::run::{Doubt, Stop};
-use super::{Origin, State, URL_LIFETIME, Upload};
+use super::{Origin, State, Upload};
 use crate::answer::{Call, Failure, Meaning, Report, Stage};
 use crate::clock::Now;
+use crate::tiktok::limits::URL_LIFETIME;
 use crate::upload::reconcile::{Reading, Verdict, Witness, reconcile};
 use crate::upload::retry::{Failures, WINDOW, poll_interval};
 

@@ -169,7 +169,7 @@ fn fresh(size: u64) -> Upload {
         identity,
         fingerprint: None,
         content_type: "video/mp4".into(),
-        plan: Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal"),
+        plan: Plan::new(size, &Limits::DOCUMENTED, 5_242_880).expect("legal"),
     };
     let now = Now {
         wall: Timestamp(1_000_000_000_000),

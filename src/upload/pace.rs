@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Applied, Session, State, URL_LIFETIME, Upload};
+use super::{Applied, Session, State, Upload};
 use crate::clock::Now;
+use crate::tiktok::limits::URL_LIFETIME;
 use crate::upload::plan::Chunk;
 
 /// What the last chunks of this run took. Older ones count for less and less: links change.

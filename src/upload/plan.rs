@@ -4,11 +4,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tiktok::limits;
+
 /// The service's rules about sizes, as one value, in bytes.
 ///
-/// "MB" is never defined by the service, so [`Limits::TIKTOK`] holds what is legal whether it means 10⁶ or 2²⁰
-/// bytes. Source: Media Transfer Guide; the ceiling of 32,000,000 keeps even the last chunk, which carries the
-/// tail, below 64,000,000.
+/// "MB" is never defined by the service, so [`Limits::DOCUMENTED`] holds what is legal whether it means 10⁶ or 2²⁰
+/// bytes. Its ceiling for chunks keeps even the last one, which carries the tail, within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     min_chunk: u64,
@@ -19,13 +20,13 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the Content Posting API takes under both readings of "MB".
-    pub const TIKTOK: Self = Self {
-        min_chunk: 5_242_880,
-        max_chunk: 32_000_000,
-        max_file: 4_294_967_296,
-        sure_file: 4_000_000_000,
-        max_chunks: 1000,
+    /// What the service's documents promise, under both readings of "MB".
+    pub const DOCUMENTED: Self = Self {
+        min_chunk: limits::MIN_CHUNK,
+        max_chunk: limits::MAX_CHUNK,
+        max_file: limits::MAX_FILE,
+        sure_file: limits::SURE_FILE,
+        max_chunks: limits::MAX_CHUNKS,
     };
 
     /// Chunk size used while the rate of the path is unknown, in bytes.
@@ -93,7 +94,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self::TIKTOK
+        Self::DOCUMENTED
     }
 }
 
@@ -105,13 +106,13 @@ impl Default for Limits {
 /// ```
 /// use chunkferry::{Limits, Plan};
 ///
-/// let plan = Plan::new(50_000_123, &Limits::TIKTOK, 10_000_000)?;
+/// let plan = Plan::new(50_000_123, &Limits::DOCUMENTED, 10_000_000)?;
 /// assert_eq!((plan.chunk_size(), plan.chunk_count()), (10_000_000, 5));
 /// assert_eq!(plan.chunk(4).content_range(), "bytes 40000000-50000122/50000123");
 /// # Ok::<(), chunkferry::PlanError>(())
 /// ```
 ///
-/// One that is deserialised is checked against [`Limits::TIKTOK`], so a plan is always legal.
+/// One that is deserialised is checked against [`Limits::DOCUMENTED`], so a plan is always legal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Plan {
@@ -142,7 +143,7 @@ impl TryFrom<Stored> for Plan {
             chunk_size,
             chunk_count,
         };
-        plan.check(&Limits::TIKTOK)?;
+        plan.check(&Limits::DOCUMENTED)?;
         Ok(plan)
     }
 }

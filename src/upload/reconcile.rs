@@ -101,7 +101,7 @@ mod tests {
     use crate::upload::plan::Limits;
 
     fn plan() -> Plan {
-        Plan::new(50_000_123, &Limits::TIKTOK, 10_000_000).expect("legal")
+        Plan::new(50_000_123, &Limits::DOCUMENTED, 10_000_000).expect("legal")
     }
 
     fn header(bytes: u64) -> Reading {
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_last_index_that_looks_like_a_border_is_the_end_where_the_tail_is_one_byte() {
-        let plan = Plan::new(50_000_001, &Limits::TIKTOK, 10_000_000).expect("legal");
+        let plan = Plan::new(50_000_001, &Limits::DOCUMENTED, 10_000_000).expect("legal");
         for bytes in [50_000_000, 50_000_001] {
             assert_eq!(
                 reconcile(&plan, 4, &[header(bytes), status(bytes, 0)]),
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_whole_upload_that_got_nothing_is_at_its_border() {
-        let whole = Plan::new(3, &Limits::TIKTOK, 10_000_000).expect("legal");
+        let whole = Plan::new(3, &Limits::DOCUMENTED, 10_000_000).expect("legal");
         assert_eq!(reconcile(&whole, 0, &[status(0, 0)]), Verdict::AtBorder);
         assert_eq!(
             reconcile(&whole, 0, &[status(3, 0), header(2)]),

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-/// The window that the service's limits slide over, one minute (API v2 Rate Limit), and five seconds more, because a request
-/// may reach the service later than it left: the first one late and the last one at once would be one too many.
-pub(crate) const WINDOW: Duration = Duration::from_secs(60 + 5);
+use crate::tiktok::limits::MINUTE;
+
+/// The window that the service's limits slide over, and five seconds more, because a request may reach the service later than
+/// it left: the first one late and the last one at once would be one too many.
+pub(crate) const WINDOW: Duration = MINUTE.saturating_add(Duration::from_secs(5));
 
 /// How long an outage may last: from the first failure of a call or a chunk that nothing has come through since. What a run
 /// gives up after it, another run carries on.

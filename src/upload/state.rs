@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Booted, Now, Timestamp};
 use crate::secret::Secret;
-
-/// How long an upload URL lives, and so how long a whole upload may take; also how long the service fetches a URL before it
-/// gives up. Sources: Upload Video, Media Transfer Guide.
-pub(crate) const URL_LIFETIME: Duration = Duration::from_secs(3600);
+use crate::tiktok::limits::URL_LIFETIME;
 
 /// An upload URL and the name that status knows it by.
 #[derive(Debug, Clone, Serialize, Deserialize)]

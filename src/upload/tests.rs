@@ -54,7 +54,7 @@ fn file(path: &Path) -> Origin {
         identity: identity(),
         fingerprint: None,
         content_type: "video/mp4".into(),
-        plan: Plan::new(SIZE, &Limits::TIKTOK, 10_000_000).expect("legal"),
+        plan: Plan::new(SIZE, &Limits::DOCUMENTED, 10_000_000).expect("legal"),
     }
 }
 

@@ -39,7 +39,7 @@ fn a_long_link_costs_no_second_connection_and_no_byte_twice() {
     // However busy the machine, the rate is one that calls for the largest chunk there is.
     let second = cell.video("second.mp4", 65_000_000);
     let run = cell.upload(&emulator, &second, "state", None);
-    assert_eq!(run.chunk_size, Limits::TIKTOK.max_chunk());
+    assert_eq!(run.chunk_size, Limits::DOCUMENTED.max_chunk());
     assert_eq!((run.connections, run.sent_again), (1, 0));
     let log = cell.log(&emulator);
     let received = log

@@ -61,7 +61,7 @@ async fn a_job_out_of_range_is_refused_before_any_request() {
 
 #[test]
 fn a_plan_from_elsewhere_is_legal_or_none() {
-    let plan = Plan::new(50_000_123, &Limits::TIKTOK, 10_000_000).expect("legal");
+    let plan = Plan::new(50_000_123, &Limits::DOCUMENTED, 10_000_000).expect("legal");
     let text = serde_json::to_string(&plan).expect("text");
     assert_eq!(serde_json::from_str::<Plan>(&text).expect("legal"), plan);
     for (from, to) in [

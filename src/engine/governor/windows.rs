@@ -10,10 +10,8 @@ use tokio::time::Instant;
 use super::{ASK_AGAIN, Line};
 use crate::answer::{Failure, Refusal};
 use crate::clock::{self, Now};
+use crate::tiktok::limits::STATUS_A_MINUTE;
 use crate::upload::retry::WINDOW;
-
-/// Status questions that one account may ask within a minute. Source: Get Video Status.
-const STATUS_A_MINUTE: usize = 30;
 
 /// The questions of the last minute.
 #[derive(Debug, Default)]

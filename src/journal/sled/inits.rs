@@ -6,8 +6,9 @@ use sled::Batch;
 
 use super::{Inner, cannot, keys, lock};
 use crate::clock::Timestamp;
-use crate::journal::{Grant, INITS_A_MINUTE, StoreError};
+use crate::journal::{Grant, StoreError};
 use crate::killpoint::reach;
+use crate::tiktok::limits::INITS_A_MINUTE;
 use crate::upload::Upload;
 use crate::upload::retry::WINDOW;
 

@@ -39,7 +39,7 @@ fn upload(account: &str, size: u64) -> Upload {
         identity,
         fingerprint: None,
         content_type: "video/mp4".into(),
-        plan: Plan::new(size, &Limits::TIKTOK, 5_242_880).expect("legal"),
+        plan: Plan::new(size, &Limits::DOCUMENTED, 5_242_880).expect("legal"),
     };
     Upload::new(key, origin, true, Now::read())
 }

@@ -72,7 +72,7 @@ async fn send<S>(client: &Client, base: &str, len: u64, body: Body<S>) -> Result
 where
     S: Stream<Item = std::io::Result<Piece>> + Send + Sync + Unpin + 'static,
 {
-    let plan = Plan::new(len, &Limits::TIKTOK, 10_000_000).expect("legal");
+    let plan = Plan::new(len, &Limits::DOCUMENTED, 10_000_000).expect("legal");
     let url = Secret::new(&format!("{base}/video/?upload_token=1"));
     let put = client.put(&url, "video/mp4", plan.chunk(0), body);
     tokio::time::timeout(HANGS, put).await.expect("it hangs")

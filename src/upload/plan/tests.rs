@@ -132,7 +132,7 @@ fn the_edges_where_other_planners_break() {
     ];
     for &(size, at_10, at_32) in rows {
         for (preferred, expected) in [(M10, at_10), (M32, at_32)] {
-            let plan = Plan::new(size, &Limits::TIKTOK, preferred).expect("legal");
+            let plan = Plan::new(size, &Limits::DOCUMENTED, preferred).expect("legal");
             let expected = expected.unwrap_or((size, 1, size));
             let last = plan.chunk(plan.chunk_count() - 1).size();
             assert_eq!(
@@ -146,7 +146,7 @@ fn the_edges_where_other_planners_break() {
 
 #[test]
 fn the_documents_own_examples_come_out_to_the_letter() {
-    let plan = Plan::new(50_000_123, &Limits::TIKTOK, M10).expect("legal");
+    let plan = Plan::new(50_000_123, &Limits::DOCUMENTED, M10).expect("legal");
     let ranges: Vec<String> = plan.chunks().map(|chunk| chunk.content_range()).collect();
     assert_eq!(
         ranges,
@@ -159,16 +159,16 @@ fn the_documents_own_examples_come_out_to_the_letter() {
         ]
     );
     assert_eq!(plan.chunk(4).size(), 10_000_123);
-    let whole = Plan::new(4_194_304, &Limits::TIKTOK, M10).expect("legal");
+    let whole = Plan::new(4_194_304, &Limits::DOCUMENTED, M10).expect("legal");
     assert_eq!(whole.chunk(0).content_range(), "bytes 0-4194303/4194304");
-    let sample = Plan::new(30_567_100, &Limits::TIKTOK, M32).expect("legal");
+    let sample = Plan::new(30_567_100, &Limits::DOCUMENTED, M32).expect("legal");
     assert_eq!(sample.chunk(0).content_range(), "bytes 0-30567099/30567100");
 }
 
 #[test]
 fn a_refusal_names_the_rule_and_the_numbers() {
     let refusal = |size, preferred| {
-        Plan::new(size, &Limits::TIKTOK, preferred)
+        Plan::new(size, &Limits::DOCUMENTED, preferred)
             .expect_err("illegal")
             .to_string()
     };
@@ -223,13 +223,13 @@ fn a_damaged_plan_from_disk_is_not_believed() {
         },
     ];
     for plan in broken {
-        assert!(plan.check(&Limits::TIKTOK).is_err(), "{plan:?}");
+        assert!(plan.check(&Limits::DOCUMENTED).is_err(), "{plan:?}");
     }
 }
 
 #[test]
 fn auto_follows_the_rate_within_the_limits() {
-    let auto = |rate| Limits::TIKTOK.auto_chunk(rate);
+    let auto = |rate| Limits::DOCUMENTED.auto_chunk(rate);
     assert_eq!(auto(None), M10);
     assert_eq!(auto(Some(0)), 5_242_880);
     assert_eq!(auto(Some(1_250_000)), 12_000_000);
@@ -244,7 +244,7 @@ proptest! {
         size in prop_oneof![1..=4_294_967_296_u64, 1..=140_000_000_u64],
         preferred in 5_242_880..=M32,
     ) {
-        let plan = Plan::new(size, &Limits::TIKTOK, preferred).expect("legal");
+        let plan = Plan::new(size, &Limits::DOCUMENTED, preferred).expect("legal");
         prop_assert_eq!(breaks_a_rule(&plan, 1_000_000), None);
         // The floor of 5 MiB is above 5 MB, so only the ceilings differ between the readings.
         prop_assert_eq!(breaks_a_rule(&plan, 1 << 20), None);

@@ -1,6 +1,7 @@
 //! Clocks, and links too slow for the hour of an upload URL.
 
 use super::*;
+use crate::tiktok::limits::URL_LIFETIME;
 
 /// `wall` and `boot` seconds after the session was opened.
 fn clocks(wall: i64, boot: u64) -> Now {
