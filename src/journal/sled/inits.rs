@@ -6,17 +6,19 @@ use sled::Batch;
 
 use super::{Inner, cannot, keys, lock};
 use crate::clock::Timestamp;
-use crate::journal::{Grant, INITS_A_MINUTE, StoreError};
+use crate::journal::StoreError;
+use crate::journal::store::{Grant, INITS_A_MINUTE, Lease};
 use crate::killpoint::reach;
 use crate::upload::Upload;
 use crate::upload::retry::WINDOW;
 
 impl Inner {
     /// Records the intent of an init, which takes a slot of the window, if there is room.
-    pub(super) fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, StoreError> {
+    pub(super) fn begin(&self, lease: Lease, mut row: Upload) -> Result<Grant, StoreError> {
         let writing = lock(&self.writing);
         reach("begin", "before");
-        let Some(stored) = self.fence(row)? else {
+        let now = self.clock.now().wall;
+        let Some(stored) = self.fence(lease, &mut row)? else {
             return Ok(Grant::Granted);
         };
         let prefix = keys::inits(&row.key);
@@ -36,11 +38,11 @@ impl Inner {
                 frees.since(now).clamp(Duration::from_millis(10), WINDOW),
             ));
         }
-        self.note(&stored, row)?;
-        self.put(&mut batch, Some(&stored), row)?;
-        batch.insert(keys::init(&row.key, now, &row.id), &[]);
+        self.note(&stored, &row)?;
+        self.put(&mut batch, Some(&stored), &row)?;
+        batch.insert(self.slot(&row, now)?, &[]);
         self.apply(batch)?;
-        self.status.note(row);
+        self.status.note(&row);
         drop(writing);
         self.sync()?;
         self.status.write();
@@ -59,9 +61,20 @@ impl Inner {
         if let Some(key) = own {
             batch.remove(key.map_err(cannot)?);
             if !row.run.init_never_left {
-                batch.insert(keys::init(&row.key, row.updated, &row.id), &[]);
+                batch.insert(self.slot(row, self.clock.now().wall)?, &[]);
             }
         }
         Ok(())
+    }
+
+    /// A key for an init at this time: a millisecond later where the same row has one already.
+    fn slot(&self, row: &Upload, mut at: Timestamp) -> Result<Vec<u8>, StoreError> {
+        loop {
+            let slot = keys::init(&row.key, at, &row.id);
+            if !self.db.contains_key(&slot).map_err(cannot)? {
+                return Ok(slot);
+            }
+            at = at.plus(Duration::from_millis(1));
+        }
     }
 }
