@@ -113,6 +113,38 @@ impl Now {
     }
 }
 
+/// The clock of a store: this machine's, unless a test sets it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StoreClock {
+    #[cfg(test)]
+    set: std::sync::Arc<std::sync::Mutex<Option<Now>>>,
+}
+
+impl StoreClock {
+    pub(crate) fn now(&self) -> Now {
+        #[cfg(test)]
+        if let Some(now) = *self.set.lock().expect("no test panicked here") {
+            return now;
+        }
+        Now::read()
+    }
+
+    /// Stops the clock at this time of the wall, or moves it there, back or on.
+    #[cfg(test)]
+    pub(crate) fn set(&self, wall: Timestamp) {
+        let mut set = self.set.lock().expect("no test panicked here");
+        let now = set.unwrap_or_else(Now::read);
+        let boot = now.boot + wall.since(now.wall);
+        *set = Some(Now { wall, boot, ..now });
+    }
+
+    /// Stops the clock, if it goes, and moves it on.
+    #[cfg(test)]
+    pub(crate) fn advance(&self, by: Duration) {
+        self.set(self.now().wall.plus(by));
+    }
+}
+
 /// Waits for so long by the clocks above.
 pub(crate) async fn sleep(wait: Duration) {
     tokio::time::sleep(real(wait)).await;

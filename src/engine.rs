@@ -13,7 +13,7 @@ use crate::engine::draft::Draft;
 use crate::engine::governor::{Governor, Place};
 use crate::engine::job::Job;
 use crate::error::Error;
-use crate::journal::{ProgressStore, Released};
+use crate::journal::{Lease, ProgressStore, Record};
 use crate::source::Pool;
 use crate::tiktok::client::Client;
 use crate::tiktok::throttle::Throttle;
@@ -88,7 +88,6 @@ struct Shared {
     locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,
     /// The ids of uploads that are running.
     running: Mutex<HashSet<String>>,
-    released: Released,
 }
 
 impl Engine {
@@ -170,6 +169,17 @@ impl Engine {
         tokens::cancel(&self.0.client, &line, &account, publish_id).await
     }
 
+    /// All uploads of the journal as it is now: those that have ended, and then those that are under way, each oldest first.
+    /// [`StateDir::records`](crate::StateDir::records) reads the same without an engine, a little later.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be read.
+    pub async fn records(&self) -> Result<Vec<Record>, Error> {
+        let running = |id: &str| self.0.running().contains(id);
+        Ok(self.0.journal.records(running).await?)
+    }
+
     /// Drops what the journal knows of an upload, by its id, ended or not. The same file can then be sent again as if it were
     /// new.
     ///
@@ -213,7 +223,7 @@ impl Engine {
     ///
     /// Dropping the future only ends the waiting.
     pub async fn close(self) {
-        let (released, written) = (self.0.released.clone(), self.0.client.written());
+        let (released, written) = (self.0.journal.released(), self.0.client.written());
         drop(self);
         released.wait().await;
         if let Some(written) = written {
@@ -257,6 +267,8 @@ impl Shared {
 struct Running {
     shared: Arc<Shared>,
     id: String,
+    /// Once its row is this job's.
+    lease: Option<Lease>,
 }
 
 impl Running {
@@ -265,6 +277,7 @@ impl Running {
         Self {
             shared: Arc::clone(shared),
             id: id.to_owned(),
+            lease: None,
         }
     }
 }
@@ -272,5 +285,11 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.running().remove(&self.id);
+        if let Some(lease) = self.lease {
+            self.shared.journal.release(&self.id, lease);
+        }
     }
 }
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests;

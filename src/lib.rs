@@ -76,7 +76,7 @@ pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
 pub use engine::{Engine, Handle, Options, Status, Watcher};
 pub use error::{Error, ErrorKind, Remedy, Who};
-pub use journal::{Record, default_state_dir, fragile_state_dir, records};
+pub use journal::{Record, StateDir};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;
 pub use source::ReadMode;

@@ -56,7 +56,7 @@ pub(crate) struct Upload {
     /// Chunks of a file that were acknowledged when the upload ended as failed or unknown; rows of earlier versions lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) confirmed_at_end: Option<u32>,
-    /// Raised by each claim; a save by an older owner is fenced off.
+    /// Raised by each claim. Only the store reads and writes it: what may be written is decided by the caller's lease.
     pub(crate) epoch: u64,
     /// Raised by each save; a save that comes late, because its caller was dropped, changes nothing.
     pub(crate) revision: u64,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chunkferry::{Account, Escaped, Options, default_state_dir};
+use chunkferry::{Account, Escaped, Options, StateDir};
 use clap::Args;
 
 use super::Failure;
@@ -155,7 +155,7 @@ impl Globals {
     pub(super) fn state_dir(&self) -> Result<PathBuf, Failure> {
         self.state_dir
             .clone()
-            .or_else(default_state_dir)
+            .or_else(StateDir::default_path)
             .ok_or_else(|| {
                 Failure::usage(
                     "There is no home for the journal. Name a directory with --state-dir.",

@@ -6,7 +6,7 @@ use std::io::ErrorKind::NotFound;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use chunkferry::{Account, Escaped, Job, Options, Record, records};
+use chunkferry::{Account, Escaped, Job, Options, Record, StateDir};
 use clap::Args;
 
 use super::exit::Exit;
@@ -22,7 +22,7 @@ pub(super) struct List {}
 
 impl List {
     pub(super) fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let mut records = records(&globals.state_dir()?)?;
+        let mut records = StateDir::new(globals.state_dir()?).records()?;
         let accounts: BTreeSet<String> = records.iter().map(|of| of.account.clone()).collect();
         match globals.given_account() {
             Some(account) if !accounts.contains(account) && !accounts.is_empty() => {
@@ -170,7 +170,8 @@ async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failur
 
 /// The one upload that `text` names.
 pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
-    let mut found: Vec<Record> = records(&globals.state_dir()?)?
+    let mut found: Vec<Record> = StateDir::new(globals.state_dir()?)
+        .records()?
         .into_iter()
         .filter(|record| record.answers_to(text))
         .collect();

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunkferry::{Account, Engine, Error, ErrorKind, Job, Options, Progress, fragile_state_dir};
+use chunkferry::{Account, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
 use clap::Args;
 use futures::future::join_all;
 use tokio::time::MissedTickBehavior;
@@ -105,7 +105,11 @@ impl RunArgs {
                 return Ok(exit);
             }
         };
-        for why in fragile_state_dir(state_dir).iter().filter(|_| lasting) {
+        for why in StateDir::new(state_dir)
+            .fragility()
+            .iter()
+            .filter(|_| lasting)
+        {
             screen.say(&format!("The journal in {}: {why}.", state_dir.display()));
         }
         let runs = jobs

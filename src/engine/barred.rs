@@ -4,20 +4,21 @@ use super::Shared;
 use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
-use crate::engine::governor::{PendingCap, Turn};
+use crate::engine::governor::Turn;
 use crate::error::{Error, Remedy};
+use crate::journal::PendingCap;
 use crate::upload::outage::Outages;
 
 /// Ends a job that would need an init now while too many drafts of its account wait, or while the network or the account's
 /// source of tokens is out.
-pub(super) fn barred(
+pub(super) async fn barred(
     shared: &Shared,
     account: &Account,
     name: &str,
     turn: &Turn,
 ) -> Result<(), Error> {
     let now = Now::read();
-    if let Some(PendingCap { error, retry_at }) = turn.line().pending_cap(now) {
+    if let Some(PendingCap { error, retry_at }) = turn.line().pending_cap().await? {
         return Err(Error::refused(Call::Init, account.name(), error).at(retry_at));
     }
     let lack = |lack: &str, outages: &Outages| {

@@ -220,9 +220,11 @@ async fn set_aside(shared: &Shared, media: &dyn Media, row: Upload) -> Result<()
     } else {
         "its size".into()
     };
-    let mut row = shared.journal.claim(row.key, row.id).await?;
+    let (mut row, lease) = shared.journal.claim(row.key, row.id).await?;
     let (sent, posted) = (row.confirmed(), row.state.may_be_complete());
-    record(&*shared.journal, &mut row, Reply::Changed(what.clone())).await?;
+    let changed = Reply::Changed(what.clone());
+    record(&*shared.journal, lease, &mut row, changed).await?;
+    shared.journal.release(&row.id, lease);
     if sent > 0 && !posted {
         Err(Error::changed(&media.name(), what))
     } else {

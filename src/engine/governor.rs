@@ -6,9 +6,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as FairMutex, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock;
+use crate::journal::{ApiAccount, ProgressStore};
 use crate::upload::event::Behind;
 use crate::upload::outage::Outages;
 
@@ -17,10 +18,9 @@ mod refused;
 mod windows;
 
 pub(crate) use line::{Line, Place, Ticket};
-pub(crate) use windows::PendingCap;
+use windows::Windows;
 
-/// After the service has said that too many drafts wait, or has refused a token, it is asked again at most this often: the
-/// creator may post a draft at any time, and a service may err.
+/// After the service has refused a token, it is asked again at most this often: a service may err.
 const ASK_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// Waits shorter than this keep their room.
@@ -32,11 +32,20 @@ pub(crate) struct Governor {
     accounts: Mutex<HashMap<String, Arc<Line>>>,
     in_flight: Arc<Semaphore>,
     pub(crate) outages: Outages,
+    /// Where the windows of its accounts are kept, and for which API base.
+    kept: Option<(Arc<dyn ProgressStore>, String)>,
 }
 
 impl Governor {
+    /// With windows that this store keeps.
+    pub(crate) fn keeping(mut self, store: Arc<dyn ProgressStore>, api_base: &str) -> Self {
+        self.kept = Some((store, api_base.to_owned()));
+        self
+    }
+
     pub(crate) fn new(jobs: usize) -> Self {
         Self {
+            kept: None,
             accounts: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(jobs)),
             outages: Outages::default(),
@@ -61,7 +70,19 @@ impl Governor {
     /// The line of an account, and its windows.
     pub(crate) fn line(&self, account: &str) -> Arc<Line> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(accounts.entry(account.to_owned()).or_default())
+        let line = accounts.entry(account.to_owned()).or_insert_with(|| {
+            let kept = self.kept.as_ref();
+            let windows = kept.map(|(store, api_base)| Windows {
+                store: Arc::clone(store),
+                of: ApiAccount {
+                    account: account.to_owned(),
+                    api_base: api_base.clone(),
+                },
+                asking: FairMutex::default(),
+            });
+            Arc::new(Line::with(windows))
+        });
+        Arc::clone(line)
     }
 }
 

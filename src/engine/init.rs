@@ -26,7 +26,8 @@ impl Transfer {
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
         self.turn.line_up(tell).await;
-        barred(&self.shared, &self.account, &self.upload.name(), &self.turn)?;
+        let name = self.upload.name().into_owned();
+        barred(&self.shared, &self.account, &name, &self.turn).await?;
         let (account, refused) = (self.account.clone(), self.refused.take());
         let token = match self.aside(token(&account, refused.as_ref())).await {
             Ok(token) => token,
@@ -71,8 +72,8 @@ impl Transfer {
             let mut intended = self.upload.clone();
             intended.apply(Reply::Intended(as_of), Now::read(), 0);
             self.uncut = Some(self.door.close().await);
-            let at = intended.updated;
-            match self.shared.journal.begin(intended.clone(), at).await? {
+            let begun = self.shared.journal.begin(self.lease, intended.clone());
+            match begun.await? {
                 Grant::Granted => {
                     self.upload = intended;
                     if let (Some(sending), Some(as_of)) = (&mut self.sending, as_of) {

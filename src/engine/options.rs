@@ -8,7 +8,7 @@ use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::engine::governor::{Governor, Line};
 use crate::error::Error;
-use crate::journal::SledStore;
+use crate::journal::{ProgressStore, SledStore};
 use crate::secret::without_query;
 use crate::source::Pool;
 use crate::tiktok::client::Client;
@@ -136,19 +136,31 @@ impl Options {
     pub fn open(&self) -> Result<Engine, Error> {
         self.check()?;
         let client = self.client()?;
-        let journal = SledStore::open(&self.state_dir, &self.doing)?;
-        Ok(Engine(Arc::new(Shared {
+        let journal = Arc::new(SledStore::open(&self.state_dir, &self.doing)?);
+        Ok(self.engine(client, journal))
+    }
+
+    /// Opens the engine with its journal in a store that is open already.
+    #[cfg(all(test, feature = "emulator"))]
+    pub(crate) fn open_on(&self, journal: Arc<dyn ProgressStore>) -> Result<Engine, Error> {
+        self.check()?;
+        Ok(self.engine(self.client()?, journal))
+    }
+
+    /// An engine with its journal in this store.
+    fn engine(&self, client: Client, journal: Arc<dyn ProgressStore>) -> Engine {
+        let governor = Governor::new(self.jobs).keeping(Arc::clone(&journal), &self.api_base);
+        Engine(Arc::new(Shared {
             api_base: self.api_base.clone(),
             client,
-            released: journal.released(),
-            journal: Arc::new(journal),
-            governor: Governor::new(self.jobs),
+            journal,
+            governor,
             throttle: self.bandwidth.map(Throttle::new),
             creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
             locks: Mutex::default(),
             running: Mutex::default(),
-        })))
+        }))
     }
 
     /// As [`Engine::status`], while another process owns the state directory. Each call has a connection and a window of

@@ -20,6 +20,7 @@ use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::error::{Error, ErrorKind};
+use crate::journal::Reserved;
 use crate::tiktok::client::Subject;
 use crate::tiktok::throttle::Throttle;
 use crate::upload::event::{Behind, Event, Tally};
@@ -28,6 +29,9 @@ use crate::upload::{Destination, Key, Origin, Reply, RunLimits, Shortfall, Uploa
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
+
+/// How long a job waits before it asks again whether another process is done with its video.
+const POLL: Duration = Duration::from_secs(2);
 
 /// Carries one job to its end. While `door` is closed the job must not be stopped.
 pub(super) async fn run(
@@ -74,7 +78,7 @@ pub(super) async fn run(
         hand_over: job.hand_over,
         bandwidth: throttle.map(Throttle::rate),
     };
-    let (mut upload, compared, running) = match placed {
+    let (mut upload, lease, compared, mut running) = match placed {
         Placed::Ended(row) => {
             let draft = ended(shared, account, turn, &row).await?;
             tally.start_at(row.size().unwrap_or(0));
@@ -83,7 +87,7 @@ pub(super) async fn run(
         }
         Placed::Unfinished { mut row, compared } => {
             if row.state.publish_id().is_none() {
-                barred(shared, account, &job.name(), &turn)?;
+                barred(shared, account, &job.name(), &turn).await?;
                 let size = look(shared, job, &given, tell).await?;
                 if let Origin::Url { size: known, .. } = &mut row.origin {
                     *known = size.or(*known);
@@ -95,20 +99,18 @@ pub(super) async fn run(
                 tell(Event::Notice { text });
             }
             let running = Running::new(shared, &row.id);
-            let mut claimed = shared
-                .journal
-                .claim(row.key.clone(), row.id.clone())
-                .await?;
+            let (key, id) = (row.key.clone(), row.id.clone());
+            let (mut claimed, lease) = shared.journal.claim(key, id).await?;
             claimed.origin = row.origin;
             if let (Given::Media(sending), Origin::File { content_type, .. }) =
                 (&given, &mut claimed.origin)
             {
                 content_type.clone_from(&sending.content_type);
             }
-            (claimed, compared, running)
+            (claimed, lease, compared, running)
         }
         Placed::Nothing => {
-            barred(shared, account, &job.name(), &turn)?;
+            barred(shared, account, &job.name(), &turn).await?;
             let size = look(shared, job, &given, tell).await?;
             let ledger = matches!(given, Given::Media(_)) && job.ledger == Ledger::On;
             let origin = origin(job, &given, size, rate)?;
@@ -116,8 +118,8 @@ pub(super) async fn run(
             row.run.limits = limits;
             in_time(&row)?;
             let running = Running::new(shared, &row.id);
-            shared.journal.submit(row.clone()).await?;
-            (row, false, running)
+            let submitted = shared.journal.submit(&alone.reservation, row.clone());
+            (row, submitted.await?, false, running)
         }
     };
     tracing::Span::current().record("id", &*upload.id);
@@ -125,6 +127,7 @@ pub(super) async fn run(
         shared.client.redactor().learn_url(&session.upload_url);
     }
     upload.run.limits = limits;
+    running.lease = Some(lease);
     let (sending, remote) = match given {
         Given::Media(sending) => (Some(sending), None),
         Given::Url(remote) => (None, Some(remote)),
@@ -136,6 +139,7 @@ pub(super) async fn run(
         _alone: (alone, running),
         account: account.clone(),
         upload,
+        lease,
         sending,
         remote,
         put: None,
@@ -223,7 +227,7 @@ struct Begun {
 /// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
 /// else is kept waiting for it, and no file is held open: the job leaves the line, and comes back to where it stood.
 async fn begin(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     job: &Job,
     account: &Account,
     place: Place,
@@ -266,16 +270,33 @@ async fn begin(
             Some((of, guard)) if of == video => Some(guard),
             _ => Arc::clone(&lock).try_lock_owned().ok(),
         };
-        if let Some(alone) = alone {
-            return Ok(Begun {
-                turn,
-                given,
-                key,
-                alone: (path.and_then(|(_, held)| held), alone),
-            });
+        let Some(alone) = alone else {
+            drop((turn, given));
+            waited = Some((video, one_by_one(lock, queued).await));
+            continue;
+        };
+        let fingerprint = given.fingerprint().map(str::to_owned);
+        match shared.journal.reserve(key.clone(), fingerprint).await? {
+            Reserved::Alone(reservation) => {
+                let alone = Alone {
+                    shared: Arc::clone(shared),
+                    reservation,
+                    _locks: (path.and_then(|(_, held)| held), alone),
+                };
+                return Ok(Begun {
+                    turn,
+                    given,
+                    key,
+                    alone,
+                });
+            }
+            Reserved::HeldBy { ends_in } => {
+                drop((turn, given));
+                queued(Behind::Video);
+                clock::sleep(ends_in.map_or(POLL, |left| left.min(POLL))).await;
+                waited = Some((video, alone));
+            }
         }
-        drop((turn, given));
-        waited = Some((video, one_by_one(lock, queued).await));
     }
 }
 
@@ -320,7 +341,7 @@ async fn ended(
         return end;
     };
     let line = shared.governor.line(account.name());
-    if !line.can_ask_now() || shared.governor.outages.now(Now::read()).is_some() {
+    if !line.can_ask_now().await || shared.governor.outages.now(Now::read()).is_some() {
         return end;
     }
     let client = &shared.client.about(|| subject(row));
@@ -333,11 +354,10 @@ async fn ended(
         Ok(Ok(status))
             if end.is_err() && matches!(status.stage, Stage::Inbox | Stage::Published) =>
         {
-            let mut row = shared
-                .journal
-                .claim(row.key.clone(), row.id.clone())
-                .await?;
-            record(&*shared.journal, &mut row, Reply::Status(Ok(status))).await?;
+            let (key, id) = (row.key.clone(), row.id.clone());
+            let (mut row, lease) = shared.journal.claim(key, id).await?;
+            record(&*shared.journal, lease, &mut row, Reply::Status(Ok(status))).await?;
+            shared.journal.release(&row.id, lease);
             Ok(draft(&row, Outcome::AlreadyDelivered))
         }
         _ => end,

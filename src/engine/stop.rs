@@ -8,8 +8,8 @@ use super::transfer::Transfer;
 use crate::account::Account;
 use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::{self, Now, Timestamp};
-use crate::engine::governor::PendingCap;
 use crate::error::{Error, Remedy};
+use crate::journal::PendingCap;
 use crate::tiktok::limits::PENDING;
 use crate::upload::outage::Outages;
 use crate::upload::plan::Limits;
@@ -29,13 +29,13 @@ impl Transfer {
         match stop {
             Stop::Refused(call, error) if error.meaning == Meaning::PendingCap => {
                 let oldest = self.oldest_pending().await;
-                let now = Now::read();
-                let retry_at = oldest.unwrap_or(now.wall).plus(PENDING).into();
+                let now = Now::read().wall;
+                let retry_at = oldest.unwrap_or(now).plus(PENDING).into();
                 let cap = PendingCap {
                     error: error.clone(),
                     retry_at,
                 };
-                self.turn.line().set_pending_cap(cap, now);
+                self.turn.line().set_pending_cap(cap).await;
                 Error::refused(call, self.account.name(), error).at(retry_at)
             }
             Stop::Refused(Call::Init, error) if self.is_oversize(&error) => {

@@ -17,7 +17,7 @@ use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::journal::{ProgressStore, Rate};
+use crate::journal::{Lease, ProgressStore, Rate, Reservation};
 use crate::killpoint::reach;
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
@@ -26,8 +26,21 @@ use crate::upload::event::{Event, Tally};
 use crate::upload::ledger::Entry;
 use crate::upload::{Applied, Reply, State, Step, Upload};
 
-/// Jobs of one path, and then those of one video, go one after another.
-pub(super) type Alone = (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>);
+/// Jobs of one path, and then those of one video, go one after another: those of this process by its locks, and those of all
+/// processes that share the store by a reservation of the video.
+pub(super) struct Alone {
+    pub(super) shared: Arc<Shared>,
+    pub(super) reservation: Reservation,
+    /// Of the path, and of the video.
+    pub(super) _locks: (Option<OwnedMutexGuard<()>>, OwnedMutexGuard<()>),
+}
+
+impl Drop for Alone {
+    /// The reservation is free before the locks are, so whoever waits for these finds it free.
+    fn drop(&mut self) {
+        self.shared.journal.free(&self.reservation);
+    }
+}
 
 /// One upload on its way. It has at most one chunk in flight and at most one save outstanding.
 pub(super) struct Transfer {
@@ -37,6 +50,8 @@ pub(super) struct Transfer {
     pub(super) _alone: (Alone, Running),
     pub(super) account: Account,
     pub(super) upload: Upload,
+    /// The right to write its row.
+    pub(super) lease: Lease,
     /// The file, where its bytes are sent from here and may be needed.
     pub(super) sending: Option<Box<Sending>>,
     /// The URL that the service is to fetch, where the job has given it.
@@ -130,7 +145,8 @@ impl Transfer {
         if let Some(call) = reply.left() {
             self.shared.governor.outages.end(call == Call::Put);
         }
-        let recorded = record(&*self.shared.journal, &mut self.upload, reply);
+        let journal = &*self.shared.journal;
+        let recorded = record(journal, self.lease, &mut self.upload, reply);
         let applied = match &mut self.put {
             Some(put) => put.beside(recorded).await?,
             None => recorded.await?,
@@ -225,6 +241,7 @@ impl Transfer {
 /// Applies a reply to a row and saves the row if that changed it, with the ledger entry of a chunk that was confirmed by it.
 pub(super) async fn record(
     journal: &dyn ProgressStore,
+    lease: Lease,
     upload: &mut Upload,
     reply: Reply,
 ) -> Result<Applied, Error> {
@@ -239,7 +256,7 @@ pub(super) async fn record(
     if applied.save {
         let confirmed = upload.confirmed() > due;
         let entry = entry.filter(|_| confirmed);
-        journal.save(upload.clone(), entry).await?;
+        journal.save(lease, upload.clone(), entry).await?;
     }
     Ok(applied)
 }

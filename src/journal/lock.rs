@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::own;
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::error::Error;
 
 /// Held for as long as it lives; the system lets go of it when the process dies, however it dies.
@@ -86,7 +86,7 @@ impl Lock {
 
     /// To wait for its end with.
     pub(super) fn released(&self) -> Released {
-        Released(self.held.subscribe())
+        Released::of(&self.held)
     }
 }
 
@@ -102,6 +102,11 @@ impl Drop for Lock {
 pub(crate) struct Released(watch::Receiver<()>);
 
 impl Released {
+    /// The end of what holds this sender.
+    pub(super) fn of(held: &watch::Sender<()>) -> Self {
+        Self(held.subscribe())
+    }
+
     /// Returns once the lock is free.
     pub(crate) async fn wait(mut self) {
         while self.0.changed().await.is_ok() {}

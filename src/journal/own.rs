@@ -6,14 +6,14 @@ use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::error::{Error, Remedy};
 
 /// Makes the state directory if need be. One that another user could exchange or fill is refused.
 pub(super) fn state_dir(dir: &Path) -> Result<(), Error> {
     let cannot = |error| StoreError::unavailable(&format!("making {}", dir.display()), error);
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| super::no_state_dir(dir, error))?;
+    made.map_err(|error| super::state_dir::cannot_make(dir, error))?;
     // Of a link that leads to the directory, whoever owns the link decides where it leads.
     let (named, reached) = (dir.symlink_metadata(), dir.metadata());
     let (named, reached) = named

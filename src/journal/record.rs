@@ -1,6 +1,7 @@
 //! What people may read of the journal: a record of each upload, without secrets.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -53,6 +54,23 @@ fn as_text<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok
 }
 
 impl Record {
+    /// Those that have ended, and then those that are under way, each oldest first. An upload that ended just now, or right
+    /// before a kill, is in both, and the newer one holds.
+    pub(super) fn in_order(mut open: Vec<Self>, mut ended: BTreeMap<String, Self>) -> Vec<Self> {
+        open.retain(|record| {
+            let ended = ended.get(&record.id);
+            ended.is_none_or(|ended| ended.updated() < record.updated())
+        });
+        open.sort_by_key(Self::updated);
+        for record in &open {
+            ended.remove(&record.id);
+        }
+        let mut records: Vec<Self> = ended.into_values().collect();
+        records.sort_by_key(Self::updated);
+        records.extend(open);
+        records
+    }
+
     /// When it last changed; the start of 1970 where that is not known any more.
     pub fn updated(&self) -> SystemTime {
         stamp(Timestamp(self.updated_ms))

@@ -4,13 +4,13 @@
 //! is followed by `fdatasync` on the database file. Pages stay below the size at which sled moves them into separate files
 //! that it never syncs: segments are large, and the ledger is kept as one key for each chunk.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::future::BoxFuture;
 use sled::{Batch, Db};
 
 use super::history::History;
@@ -18,8 +18,13 @@ use super::lock::{Lock, Released};
 use super::own;
 use super::sealed::Sealed;
 use super::status::StatusFile;
-use super::{Found, Grant, ProgressStore, Rate, Recall, StoreError, Trait};
-use crate::clock::Timestamp;
+use super::store::{
+    Answer, ApiAccount, Ask, Cursor, Found, Grant, Lease, Owner, Page, PendingCap, ProgressStore,
+    Question, Rate, Recall, Reservation, Reserved, Trait,
+};
+use super::store_error::StoreError;
+use super::windows::Windows;
+use crate::clock::{StoreClock, Timestamp};
 use crate::error::Error;
 use crate::killpoint::reach;
 use crate::upload::ledger::Entry;
@@ -29,14 +34,19 @@ mod database;
 mod forget;
 mod inits;
 mod keys;
+mod leases;
 mod mend;
+mod pages;
 mod past;
+mod reserved;
 mod rows;
 mod same;
+mod settings;
 mod syncs;
 
 use database::Trouble;
 use past::Past;
+use reserved::Reservations;
 use same::Indexes;
 use syncs::Syncs;
 
@@ -58,6 +68,12 @@ struct Inner {
     /// One step at a time: each reads before it writes. Not held while a step waits for the disk.
     writing: Mutex<()>,
     syncs: Syncs,
+    owner: Owner,
+    clock: StoreClock,
+    reserved: Reservations,
+    /// The ids of uploads that somebody has asked to stop.
+    stops: Mutex<BTreeSet<String>>,
+    windows: Windows,
     /// Whether lines of the history that somebody has moved were looked for.
     relearned: AtomicBool,
     lock: Arc<Lock>,
@@ -70,22 +86,16 @@ impl SledStore {
         Self::open_locked(dir, Lock::take(dir, doing)?)
     }
 
-    /// To wait with until the state directory is free, which it is once the store and each step that is under way are gone.
-    pub(crate) fn released(&self) -> Released {
-        self.0.lock.released()
-    }
-
-    /// All uploads that have not ended, oldest first.
     #[cfg(test)]
-    pub(crate) fn unfinished(&self) -> Result<Vec<Upload>, StoreError> {
-        self.0.unfinished()
+    pub(super) fn clock(&self) -> &StoreClock {
+        &self.0.clock
     }
 
     /// Runs one step where blocking does no harm.
     fn run<T: Send + 'static>(
         &self,
         step: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
-    ) -> BoxFuture<'_, Result<T, StoreError>> {
+    ) -> Answer<'_, T> {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let store = Arc::clone(&inner);
@@ -141,38 +151,32 @@ impl Inner {
         })
     }
 
-    /// A row may be written only by its last claimant, and only forward: a save whose caller was dropped may come late,
-    /// and then there is nothing left to do. The row as it stands, to be written over.
-    fn fence(&self, row: &Upload) -> Result<Option<Upload>, StoreError> {
-        match self.get(&row.key, &row.id)? {
-            Some(stored) if stored.epoch != row.epoch => {}
-            Some(stored) => return Ok((stored.revision < row.revision).then_some(stored)),
-            None => return Err(StoreError::Gone(row.id.clone())),
-        }
-        Err(StoreError::Fenced(row.id.clone()))
-    }
-
-    fn save(&self, row: &Upload, entry: Option<(u32, Entry)>) -> Result<(), StoreError> {
+    fn save(
+        &self,
+        lease: Lease,
+        mut row: Upload,
+        entry: Option<(u32, Entry)>,
+    ) -> Result<(), StoreError> {
         let writing = lock(&self.writing);
-        let Some(stored) = self.fence(row)? else {
+        let Some(stored) = self.fence(lease, &mut row)? else {
             return Ok(());
         };
         reach("saving", row.state.name());
         let mut batch = Batch::default();
         if matches!(stored.state, State::InitIntent) {
-            self.settle_init(&mut batch, row)?;
+            self.settle_init(&mut batch, &row)?;
         }
         if row.state.is_final() {
-            self.end(&mut batch, row)?;
+            self.end(&mut batch, &row)?;
         } else {
-            self.note(&stored, row)?;
-            self.put(&mut batch, Some(&stored), row)?;
+            self.note(&stored, &row)?;
+            self.put(&mut batch, Some(&stored), &row)?;
             if let Some((index, entry)) = entry {
                 batch.insert(keys::entry(&row.id, index), &entry);
             }
         }
         self.apply(batch)?;
-        self.status.note(row);
+        self.status.note(&row);
         drop(writing);
         reach("applied", row.state.name());
         self.sync()?;
@@ -194,33 +198,59 @@ impl Inner {
 }
 
 impl ProgressStore for SledStore {
-    fn submit(&self, row: Upload) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn reserve(&self, key: Key, fingerprint: Option<String>) -> Answer<'_, Reserved> {
+        Box::pin(async move { Ok(self.0.reserved.reserve(self.0.owner, (key, fingerprint))) })
+    }
+
+    fn free(&self, reservation: &Reservation) {
+        self.0.reserved.free(reservation);
+    }
+
+    fn submit(&self, reservation: &Reservation, row: Upload) -> Answer<'_, Lease> {
+        if let Err(error) = self.0.reserved.check(reservation, &row.id) {
+            return Box::pin(async { Err(error) });
+        }
         let caller = Arc::new(());
         let called = Arc::downgrade(&caller);
-        let step = self.run(move |store| {
-            let writing = lock(&store.writing);
-            // Whoever gave up waiting may be back for the same video, and must not find it twice.
-            if called.strong_count() == 0 || store.get(&row.key, &row.id)?.is_some() {
-                return Ok(());
-            }
-            reach("submit", "before");
-            let mut batch = Batch::default();
-            store.put(&mut batch, None, &row)?;
-            store.apply(batch)?;
-            store.status.note(&row);
-            drop(writing);
-            store.sync()?;
-            reach("submit", "after");
-            store.status.write();
-            Ok(())
-        });
+        let step = self.run(move |store| store.submit(&row, &called));
         Box::pin(async move {
             let _caller = caller;
             step.await
         })
     }
 
-    fn find(&self, of: Key) -> BoxFuture<'_, Result<Found, StoreError>> {
+    fn claim(&self, key: Key, id: String) -> Answer<'_, (Upload, Lease)> {
+        let caller = Arc::new(());
+        let called = Arc::downgrade(&caller);
+        let step = self.run(move |store| store.claim(&key, &id, &called));
+        Box::pin(async move {
+            let _caller = caller;
+            step.await
+        })
+    }
+
+    /// No lease of the one process that owns the directory ends before that process.
+    fn renew(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async { Ok(lock(&self.0.stops).iter().cloned().collect()) })
+    }
+
+    fn release(&self, id: &str, _lease: Lease) {
+        lock(&self.0.stops).remove(id);
+    }
+
+    fn ask_to_stop(&self, id: String) -> Answer<'_, bool> {
+        self.run(move |store| store.ask_to_stop(id))
+    }
+
+    fn begin(&self, lease: Lease, row: Upload) -> Answer<'_, Grant> {
+        self.run(move |store| store.begin(lease, row))
+    }
+
+    fn save(&self, lease: Lease, row: Upload, entry: Option<(u32, Entry)>) -> Answer<'_, ()> {
+        self.run(move |store| store.save(lease, row, entry))
+    }
+
+    fn find(&self, of: Key) -> Answer<'_, Found> {
         self.run(move |store| {
             // A row that ends meanwhile changes its place.
             let _writing = lock(&store.writing);
@@ -228,14 +258,14 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn alike(&self, key: Key, traits: Vec<Trait>) -> BoxFuture<'_, Result<Found, StoreError>> {
+    fn alike(&self, key: Key, traits: Vec<Trait>) -> Answer<'_, Found> {
         self.run(move |store| {
             let _writing = lock(&store.writing);
             store.alike(&key, &traits)
         })
     }
 
-    fn at_path(&self, key: Key, path: PathBuf) -> BoxFuture<'_, Result<Vec<Upload>, StoreError>> {
+    fn at_path(&self, key: Key, path: PathBuf) -> Answer<'_, Vec<Upload>> {
         self.run(move |store| {
             // A row that ends meanwhile leaves its place.
             let _writing = lock(&store.writing);
@@ -243,52 +273,28 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn recall(&self, what: Recall) -> BoxFuture<'_, Result<Option<Upload>, StoreError>> {
+    fn recall(&self, what: Recall) -> Answer<'_, Option<Upload>> {
         self.run(move |store| {
             let _writing = lock(&store.writing);
             store.recall(&what)
         })
     }
 
-    fn claim(&self, key: Key, id: String) -> BoxFuture<'_, Result<Upload, StoreError>> {
-        let caller = Arc::new(());
-        let called = Arc::downgrade(&caller);
-        let step = self.run(move |store| {
+    fn unfinished(&self) -> Answer<'_, Vec<Upload>> {
+        self.run(|store| {
             let _writing = lock(&store.writing);
-            // A job that gave up waiting may be back and own the row by now.
-            let found = (called.strong_count() > 0).then(|| store.get(&key, &id));
-            let Some(mut row) = found.transpose()?.flatten() else {
-                return Err(StoreError::Gone(id));
-            };
-            reach("claim", "before");
-            row.epoch += 1;
-            let mut batch = Batch::default();
-            // The row of an upload that has ended lies under no path.
-            store.put(&mut batch, None, &row)?;
-            store.apply(batch)?;
-            store.sync()?;
-            reach("claim", "after");
-            Ok(row)
-        });
-        Box::pin(async move {
-            let _caller = caller;
-            step.await
+            store.unfinished()
         })
     }
 
-    fn begin(&self, row: Upload, now: Timestamp) -> BoxFuture<'_, Result<Grant, StoreError>> {
-        self.run(move |store| store.begin(&row, now))
+    fn ended(&self, after: Option<Cursor>, limit: usize) -> Answer<'_, Page> {
+        self.run(move |store| {
+            let _writing = lock(&store.writing);
+            store.ended(after, limit)
+        })
     }
 
-    fn save(
-        &self,
-        row: Upload,
-        entry: Option<(u32, Entry)>,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.run(move |store| store.save(&row, entry))
-    }
-
-    fn ledger(&self, id: String, chunks: u32) -> BoxFuture<'_, Result<Vec<Entry>, StoreError>> {
+    fn ledger(&self, id: String, chunks: u32) -> Answer<'_, Vec<Entry>> {
         self.run(move |store| {
             let mut entries = Vec::new();
             for index in 0..chunks {
@@ -302,79 +308,55 @@ impl ProgressStore for SledStore {
         })
     }
 
-    fn remove(&self, id: String) -> BoxFuture<'_, Result<bool, StoreError>> {
+    fn remove(&self, id: String) -> Answer<'_, bool> {
         self.run(move |store| store.remove(&id))
     }
 
-    fn oldest_delivery(
-        &self,
-        of: Key,
-        since: Timestamp,
-    ) -> BoxFuture<'_, Result<Option<Timestamp>, StoreError>> {
-        self.run(move |store| {
-            let history = |error| StoreError::unavailable("its history", error);
-            let mut oldest = None;
-            for line in store.history.lines(0).map_err(history)? {
-                let (_, row) = line.map_err(history)?;
-                if let State::Delivered { at, .. } = row.state
-                    && at >= since
-                    && row.key.has_scope_of(&of)
-                {
-                    oldest = oldest.into_iter().chain([at]).min();
-                }
-            }
-            Ok(oldest)
-        })
+    fn oldest_delivery(&self, of: Key, since: Timestamp) -> Answer<'_, Option<Timestamp>> {
+        self.run(move |store| store.oldest_delivery(&of, since))
     }
 
-    fn creator(&self, of: Key, open_id: String) -> BoxFuture<'_, Result<String, StoreError>> {
-        self.run(move |store| {
-            let writing = lock(&store.writing);
-            let key = keys::creator(&of);
-            if let Some(kept) = store.db.get(&key).map_err(cannot)? {
-                return Ok(String::from_utf8_lossy(&kept).into_owned());
-            }
-            store.db.insert(key, open_id.as_bytes()).map_err(cannot)?;
-            drop(writing);
-            store.sync()?;
-            Ok(open_id)
-        })
+    fn ask(&self, of: ApiAccount) -> Answer<'_, Ask> {
+        Box::pin(async move { Ok(self.0.windows.ask(of, self.0.clock.now())) })
     }
 
-    fn forget_creator(&self, account: String) -> BoxFuture<'_, Result<bool, StoreError>> {
-        self.run(move |store| {
-            let writing = lock(&store.writing);
-            let mut batch = Batch::default();
-            let mut any = false;
-            for found in store.db.scan_prefix(keys::creators(&account)).keys() {
-                batch.remove(found.map_err(cannot)?);
-                any = true;
-            }
-            store.apply(batch)?;
-            drop(writing);
-            store.sync()?;
-            Ok(any)
-        })
-    }
-
-    fn rate(&self, api_base: String) -> BoxFuture<'_, Result<Option<Rate>, StoreError>> {
-        self.run(move |store| {
-            let found = store.db.get(keys::rate(&api_base)).map_err(cannot)?;
-            Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
-        })
-    }
-
-    fn set_rate(&self, api_base: String, rate: Rate) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.run(move |store| {
-            let text = serde_json::to_vec(&rate)
-                .map_err(|error| StoreError::unavailable("writing a rate", error))?;
-            store
-                .db
-                .insert(keys::rate(&api_base), text)
-                .map_err(cannot)?;
-            reach("rate", "kept");
+    fn unask(&self, of: ApiAccount, question: Question) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.0.windows.unask(&of, question);
             Ok(())
         })
+    }
+
+    fn set_pending_cap(&self, of: ApiAccount, cap: PendingCap) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let now = self.0.clock.now();
+            self.0.windows.set_pending_cap(of, cap, now);
+            Ok(())
+        })
+    }
+
+    fn pending_cap(&self, of: ApiAccount) -> Answer<'_, Option<PendingCap>> {
+        Box::pin(async move { Ok(self.0.windows.pending_cap(&of, self.0.clock.now())) })
+    }
+
+    fn creator(&self, of: Key, open_id: String) -> Answer<'_, String> {
+        self.run(move |store| store.creator(&of, open_id))
+    }
+
+    fn forget_creator(&self, account: String) -> Answer<'_, bool> {
+        self.run(move |store| store.forget_creator(&account))
+    }
+
+    fn rate(&self, api_base: String) -> Answer<'_, Option<Rate>> {
+        self.run(move |store| store.rate(&api_base))
+    }
+
+    fn set_rate(&self, api_base: String, rate: Rate) -> Answer<'_, ()> {
+        self.run(move |store| store.set_rate(&api_base, rate))
+    }
+
+    fn released(&self) -> Released {
+        self.0.lock.released()
     }
 }
 

@@ -170,6 +170,11 @@ impl StatusFile {
     }
 
     /// Ended uploads whose line in the history is lost.
+    pub(super) fn lost(&self) -> Vec<Record> {
+        lock(&self.shown).status.lost.clone()
+    }
+
+    /// Notes which these are.
     pub(super) fn set_lost(&self, lost: Vec<Record>) {
         let mut shown = lock(&self.shown);
         if shown.status.lost != lost {

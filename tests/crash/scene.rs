@@ -222,7 +222,10 @@ impl Scene {
         if copy.path().join("journal").exists() {
             drop(chunkferry::Engine::open(copy.path()).unwrap());
         }
-        chunkferry::records(copy.path()).unwrap().pop()
+        chunkferry::StateDir::new(copy.path())
+            .records()
+            .unwrap()
+            .pop()
     }
 }
 

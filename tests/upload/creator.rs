@@ -90,7 +90,8 @@ async fn a_file_that_the_bandwidth_cannot_carry_in_time_is_refused_with_a_rate_t
     assert!(needed * 3600 > 9 * CHUNK && needed < 20_000, "{needed}");
     assert_eq!(stage.log().requests.init, 0);
     assert!(
-        chunkferry::records(&stage.path("state"))
+        chunkferry::StateDir::new(stage.path("state"))
+            .records()
             .unwrap()
             .is_empty()
     );

@@ -337,7 +337,9 @@ async fn the_history_is_a_receipt_of_every_end() {
     ] {
         assert!(receipt.contains(part), "{part}: {receipt}");
     }
-    let records = chunkferry::records(&stage.path("state")).unwrap();
+    let records = chunkferry::StateDir::new(stage.path("state"))
+        .records()
+        .unwrap();
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].state, "delivered");
 }
@@ -400,7 +402,11 @@ async fn forget_says_what_became_of_each_kind_of_upload() {
     let stage = Stage::new(&[], &[]);
     let file = stage.video("clip.mp4", SIZE);
     let engine = stage.options().bandwidth(5_000_000).open().unwrap();
-    let list = || chunkferry::records(&stage.path("state")).unwrap();
+    let list = || {
+        chunkferry::StateDir::new(stage.path("state"))
+            .records()
+            .unwrap()
+    };
 
     let mut handle = engine.submit(job(&file));
     until_confirmed(&mut handle, CHUNK).await;
@@ -556,7 +562,9 @@ async fn a_file_is_not_needed_once_every_byte_is_at_the_service() {
         assert_eq!(draft.outcome, Outcome::Sent);
         std::fs::remove_file(file).unwrap();
     }
-    let records = chunkferry::records(&stage.path("state")).unwrap();
+    let records = chunkferry::StateDir::new(stage.path("state"))
+        .records()
+        .unwrap();
     let of = |file: &Path| {
         let mut records = records.iter();
         let record = records.find(|record| record.file.as_deref() == Some(file));
@@ -596,7 +604,8 @@ async fn an_upload_is_resumed_by_its_id_from_the_file_that_it_was_of() {
     until_confirmed(&mut handle, CHUNK).await;
     handle.cancel();
     handle.await.unwrap_err();
-    let id = chunkferry::records(&stage.path("state"))
+    let id = chunkferry::StateDir::new(stage.path("state"))
+        .records()
         .unwrap()
         .remove(0)
         .id;

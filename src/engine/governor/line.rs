@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::refused::RefusedTokens;
-use super::windows::{Cap, StatusWindow};
+use super::windows::Windows;
 
 /// The jobs of one account that wait, its windows, and what the service has refused to it.
 #[derive(Debug, Default)]
 pub(crate) struct Line {
     queue: Mutex<Queue>,
-    pub(super) status: StatusWindow,
-    pub(super) pending_cap: Cap,
+    /// `None` for a single question beside another process that has the store.
+    pub(super) windows: Option<Windows>,
     pub(super) refused: RefusedTokens,
 }
 
@@ -28,6 +28,13 @@ struct Queue {
 }
 
 impl Line {
+    pub(super) fn with(windows: Option<Windows>) -> Self {
+        Self {
+            windows,
+            ..Self::default()
+        }
+    }
+
     /// Puts a job at the end of the line. That takes no waiting, so jobs that are handed over one after another stand in
     /// that order, whenever their tasks come to run.
     pub(crate) fn join(self: &Arc<Self>) -> Place {

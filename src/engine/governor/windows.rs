@@ -1,74 +1,43 @@
-//! What one account may ask for within a time: questions for the status, and drafts that wait.
+//! The windows of one account, which the store keeps, and in which order jobs wait for room in them.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
 
 use tokio::sync::Mutex as FairMutex;
-use tokio::time::Instant;
 
-use super::{ASK_AGAIN, Line};
-use crate::answer::{Failure, Refusal};
-use crate::clock::{self, Now};
-use crate::tiktok::limits::STATUS_A_MINUTE;
-use crate::upload::retry::WINDOW;
+use super::Line;
+use crate::answer::Failure;
+use crate::clock;
+use crate::error::Error;
+use crate::journal::{ApiAccount, Ask, PendingCap, ProgressStore, Question, StoreError};
 
-/// The questions of the last minute.
-#[derive(Debug, Default)]
-pub(super) struct StatusWindow {
-    /// Who waits for room in the window, in order.
-    line: FairMutex<()>,
-    asked: Mutex<VecDeque<Instant>>,
+/// The windows of one account in the store.
+#[derive(Debug)]
+pub(super) struct Windows {
+    pub(super) store: Arc<dyn ProgressStore>,
+    pub(super) of: ApiAccount,
+    /// Jobs that wait for room for a question, in order.
+    pub(super) asking: FairMutex<()>,
 }
 
-impl StatusWindow {
-    /// The questions that still count, the oldest first.
-    fn recent(&self) -> MutexGuard<'_, VecDeque<Instant>> {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let gone = |at: &Instant| at.elapsed() >= clock::real(WINDOW);
-        while asked.front().is_some_and(gone) {
-            asked.pop_front();
-        }
-        asked
-    }
-
-    /// When there is room, if there is none now.
-    fn frees(&self) -> Option<Instant> {
-        let asked = self.recent();
-        let over = asked.len().checked_sub(STATUS_A_MINUTE)?;
-        asked.get(over).map(|at| *at + clock::real(WINDOW))
-    }
-
+impl Windows {
     /// Counts one more question, as soon as there is room for it.
-    async fn count(&self) -> Instant {
-        let _first = self.line.lock().await;
-        while let Some(frees) = self.frees() {
-            tokio::time::sleep_until(frees).await;
+    async fn count(&self) -> Result<Question, StoreError> {
+        let _first = self.asking.lock().await;
+        loop {
+            match self.store.ask(self.of.clone()).await? {
+                Ask::Granted(question) => return Ok(question),
+                Ask::Wait(wait) => clock::sleep(wait).await,
+            }
         }
-        let now = Instant::now();
-        self.recent().push_back(now);
-        now
     }
 
-    /// A question that was counted then has never left.
-    fn uncount(&self, then: Instant) {
-        let mut asked = self.recent();
-        if let Some(place) = asked.iter().rposition(|at| *at == then) {
-            asked.remove(place);
+    async fn uncount(&self, question: Question) {
+        // A question that counts though it never left is only one too many.
+        if let Err(error) = self.store.unask(self.of.clone(), question).await {
+            tracing::debug!(%error, "a question that never left still counts");
         }
     }
 }
-
-/// The service has said that too many drafts of this account wait.
-#[derive(Debug, Clone)]
-pub(crate) struct PendingCap {
-    pub(crate) error: Refusal,
-    /// When the oldest of these drafts no longer counts, at the latest.
-    pub(crate) retry_at: SystemTime,
-}
-
-/// What was said, and until when it is believed, on the clock that counts from boot.
-pub(super) type Cap = Mutex<Option<(PendingCap, Duration)>>;
 
 impl Line {
     /// Asks for a status as soon as one more question fits into the window. Only what may have reached the service counts.
@@ -76,100 +45,88 @@ impl Line {
         &self,
         question: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let counted = self.status.count().await;
+        let Some(windows) = &self.windows else {
+            return question.await;
+        };
+        let counted = windows.count().await.map_err(not_asked)?;
         let answer = question.await;
         if answer.as_ref().is_err_and(Failure::never_left) {
-            self.status.uncount(counted);
+            windows.uncount(counted).await;
         }
         answer
     }
 
     /// Whether a question would be asked at once.
-    pub(crate) fn can_ask_now(&self) -> bool {
-        self.status.line.try_lock().is_ok() && self.status.frees().is_none()
+    pub(crate) async fn can_ask_now(&self) -> bool {
+        let Some(windows) = &self.windows else {
+            return true;
+        };
+        let Ok(_first) = windows.asking.try_lock() else {
+            return false;
+        };
+        match windows.store.ask(windows.of.clone()).await {
+            Ok(Ask::Granted(question)) => {
+                windows.uncount(question).await;
+                true
+            }
+            Ok(Ask::Wait(_)) | Err(_) => false,
+        }
     }
 
     /// Only the service knows which drafts wait. After it has said that they are too many, jobs of this account ask for no
     /// init until the oldest one no longer counts, or for some minutes.
-    pub(crate) fn set_pending_cap(&self, cap: PendingCap, now: Now) {
-        let left = cap.retry_at.duration_since(now.wall.into());
-        let until = now.boot + left.unwrap_or_default().min(ASK_AGAIN);
-        *self.lock_cap() = Some((cap, until));
+    pub(crate) async fn set_pending_cap(&self, cap: PendingCap) {
+        let Some(windows) = &self.windows else { return };
+        let set = windows.store.set_pending_cap(windows.of.clone(), cap);
+        if let Err(error) = set.await {
+            tracing::debug!(%error, "that too many drafts wait was not recorded");
+        }
     }
 
     /// What the service has said, if it is not to be asked again yet.
-    pub(crate) fn pending_cap(&self, now: Now) -> Option<PendingCap> {
-        let cap = self.lock_cap();
-        let (cap, until) = cap.as_ref()?;
-        (now.boot < *until).then(|| cap.clone())
+    pub(crate) async fn pending_cap(&self) -> Result<Option<PendingCap>, Error> {
+        match &self.windows {
+            Some(windows) => Ok(windows.store.pending_cap(windows.of.clone()).await?),
+            None => Ok(None),
+        }
     }
+}
 
-    fn lock_cap(&self) -> MutexGuard<'_, Option<(PendingCap, Duration)>> {
-        self.pending_cap
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+/// A question that cannot be counted is not asked.
+fn not_asked(error: StoreError) -> Failure {
+    Failure::NotSent(Error::from(error).to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::engine::governor::Governor;
+    use crate::journal::MemoryStore;
 
-    async fn asked(line: &Line, answer: Result<(), Failure>) -> Instant {
-        // The answer says whether it has left.
-        let _ = line.ask(async { answer }).await;
-        Instant::now()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_minute_sees_more_than_thirty_questions_and_those_that_never_left_are_none() {
-        let (line, mut times) = (Line::default(), Vec::new());
-        for round in 0..95 {
-            for never_left in [
-                Failure::NotSent("refused".into()),
-                Failure::Untrusted("unknown issuer".into()),
-                Failure::Token("log in again".into()),
-            ] {
-                asked(&line, Err(never_left)).await;
-            }
-            let lost = || Failure::Lost("reset".into());
-            times.push(asked(&line, (round % 2 == 0).then_some(()).ok_or_else(lost)).await);
+    #[tokio::test]
+    async fn a_question_that_never_left_takes_no_room_and_a_full_window_is_known() {
+        let store = MemoryStore::new(Duration::from_secs(30));
+        let clock = store.clock().clone();
+        clock.advance(Duration::ZERO);
+        let governor = Governor::new(1).keeping(Arc::new(store), "http://127.0.0.1:1");
+        let line = governor.line("lena");
+        let unsent = || Failure::NotSent("refused".into());
+        let mut asked = 0;
+        while line.can_ask_now().await {
+            assert!(line.ask(async { Err::<(), _>(unsent()) }).await.is_err());
+            let lost = line.ask(async { Err::<(), _>(Failure::Lost("reset".into())) });
+            assert!(lost.await.is_err());
+            asked += 1;
         }
-        for window in times.windows(STATUS_A_MINUTE + 1) {
-            assert!(window[STATUS_A_MINUTE] - window[0] >= WINDOW);
-        }
-        let minutes = times[94] - times[0];
-        assert!(minutes < WINDOW * 4, "the others took no room: {minutes:?}");
-        while line.can_ask_now() {
-            asked(&line, Ok(())).await;
-        }
-        assert_eq!(line.status.recent().len(), STATUS_A_MINUTE);
-    }
-
-    #[test]
-    fn a_cap_ends_after_some_minutes_or_when_the_oldest_draft_no_longer_counts() {
-        let now = Now::read();
-        for (draft_counts_for, ends_after) in [(0, 0), (60, 60), (24 * 3600, 300)] {
-            let (counts_for, line) = (Duration::from_secs(draft_counts_for), Line::default());
-            let error = Refusal {
-                meaning: crate::answer::Meaning::PendingCap,
-                http_status: 403,
-                code: "spam_risk_too_many_pending_share".into(),
-                message: String::new(),
-                log_id: None,
-                retry_after: None,
-            };
-            let retry_at = now.wall.plus(counts_for).into();
-            line.set_pending_cap(PendingCap { error, retry_at }, now);
-            let stands = |seconds| {
-                let boot = now.boot + Duration::from_secs(seconds);
-                line.pending_cap(Now { boot, ..now }).is_some()
-            };
-            assert!(
-                ends_after == 0 || stands(ends_after - 1),
-                "{draft_counts_for}"
-            );
-            assert!(!stands(ends_after + 1), "{draft_counts_for}");
-        }
+        assert_eq!(asked, 30);
+        assert!(governor.line("mia").can_ask_now().await);
+        // Jobs that wait keep one another waiting in order.
+        let waiting = line.ask(async { Ok::<(), Failure>(()) });
+        let waited = tokio::time::timeout(Duration::from_millis(50), waiting).await;
+        assert!(waited.is_err(), "there was no room");
+        clock.advance(Duration::from_secs(65));
+        assert!(line.can_ask_now().await);
     }
 }

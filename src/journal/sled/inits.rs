@@ -6,7 +6,8 @@ use sled::Batch;
 
 use super::{Inner, cannot, keys, lock};
 use crate::clock::Timestamp;
-use crate::journal::{Grant, StoreError};
+use crate::journal::StoreError;
+use crate::journal::store::{Grant, Lease};
 use crate::killpoint::reach;
 use crate::tiktok::limits::INITS_A_MINUTE;
 use crate::upload::Upload;
@@ -14,10 +15,11 @@ use crate::upload::retry::WINDOW;
 
 impl Inner {
     /// Records the intent of an init, which takes a slot of the window, if there is room.
-    pub(super) fn begin(&self, row: &Upload, now: Timestamp) -> Result<Grant, StoreError> {
+    pub(super) fn begin(&self, lease: Lease, mut row: Upload) -> Result<Grant, StoreError> {
         let writing = lock(&self.writing);
         reach("begin", "before");
-        let Some(stored) = self.fence(row)? else {
+        let now = self.clock.now().wall;
+        let Some(stored) = self.fence(lease, &mut row)? else {
             return Ok(Grant::Granted);
         };
         let prefix = keys::inits(&row.key);
@@ -37,11 +39,11 @@ impl Inner {
                 frees.since(now).clamp(Duration::from_millis(10), WINDOW),
             ));
         }
-        self.note(&stored, row)?;
-        self.put(&mut batch, Some(&stored), row)?;
-        batch.insert(keys::init(&row.key, now, &row.id), &[]);
+        self.note(&stored, &row)?;
+        self.put(&mut batch, Some(&stored), &row)?;
+        batch.insert(self.slot(&row, now)?, &[]);
         self.apply(batch)?;
-        self.status.note(row);
+        self.status.note(&row);
         drop(writing);
         self.sync()?;
         self.status.write();
@@ -60,9 +62,20 @@ impl Inner {
         if let Some(key) = own {
             batch.remove(key.map_err(cannot)?);
             if !row.run.init_never_left {
-                batch.insert(keys::init(&row.key, row.updated, &row.id), &[]);
+                batch.insert(self.slot(row, self.clock.now().wall)?, &[]);
             }
         }
         Ok(())
+    }
+
+    /// A key for an init at this time: a millisecond later where the same row has one already.
+    fn slot(&self, row: &Upload, mut at: Timestamp) -> Result<Vec<u8>, StoreError> {
+        loop {
+            let slot = keys::init(&row.key, at, &row.id);
+            if !self.db.contains_key(&slot).map_err(cannot)? {
+                return Ok(slot);
+            }
+            at = at.plus(Duration::from_millis(1));
+        }
     }
 }

@@ -11,10 +11,12 @@ use sled::Batch;
 
 use super::database;
 use super::past::Past;
+use super::reserved::Reservations;
 use super::rows::Stand;
 use super::same::Indexes;
 use super::syncs::Syncs;
 use super::{Inner, SledStore, cannot, keys};
+use crate::clock::StoreClock;
 use crate::error::Error;
 use crate::journal::StoreError;
 use crate::journal::durable::{sync_names, sync_way_to};
@@ -24,6 +26,8 @@ use crate::journal::own;
 use crate::journal::record::Record;
 use crate::journal::sealed::Sealed;
 use crate::journal::status::{Status, StatusFile};
+use crate::journal::store::Owner;
+use crate::journal::windows::Windows;
 use crate::killpoint::reach;
 use crate::tiktok::hosts;
 use crate::upload::Upload;
@@ -96,6 +100,11 @@ impl Inner {
                 past: Past::default(),
                 writing: Mutex::default(),
                 syncs: Syncs::default(),
+                owner: Owner::random(),
+                clock: StoreClock::default(),
+                reserved: Reservations::default(),
+                stops: Mutex::default(),
+                windows: Windows::default(),
                 relearned: AtomicBool::default(),
                 lock: Arc::clone(held),
             };
@@ -211,7 +220,7 @@ impl Inner {
                     if !stored.state.is_final() && stored.revision >= row.revision => {}
                 _ => {
                     let mut batch = Batch::default();
-                    self.ended(&mut batch, &row, place)?;
+                    self.mark_ended(&mut batch, &row, place)?;
                     self.apply(batch)?;
                 }
             }
@@ -243,7 +252,7 @@ impl Inner {
                 // Any other line about it is an older end, or was altered.
                 Some(Stand::Told(known)) if known.digest == place.digest && known != place => {
                     let mut batch = Batch::default();
-                    self.ended(&mut batch, &row, place)?;
+                    self.mark_ended(&mut batch, &row, place)?;
                     self.apply(batch)?;
                 }
                 _ => {}

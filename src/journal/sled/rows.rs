@@ -7,10 +7,9 @@ use std::path::Path;
 use sled::{Batch, IVec};
 
 use super::database::Trouble;
-use super::same::sha256;
 use super::{Inner, cannot, keys};
 use crate::journal::history::{self, Digest, Place, Seen};
-use crate::journal::{Found, HasSha256, Recall, StoreError};
+use crate::journal::{Found, Recall, StoreError};
 use crate::upload::{Key, Upload};
 
 impl Inner {
@@ -60,11 +59,11 @@ impl Inner {
             ..seen
         };
         batch.insert(keys::CAUGHT_UP, &known.to_bytes());
-        self.ended(batch, row, place)
+        self.mark_ended(batch, row, place)
     }
 
     /// Leaves of a row in the database where it is told.
-    pub(super) fn ended(
+    pub(super) fn mark_ended(
         &self,
         batch: &mut Batch,
         row: &Upload,
@@ -114,22 +113,16 @@ impl Inner {
     }
 
     fn same_as_marked(&self, key: &Key) -> Result<Found, StoreError> {
-        let mut same = Found::default();
+        let (mut rows, mut lost) = (Vec::new(), Vec::new());
         for found in self.db.scan_prefix(keys::same(key)) {
             let (found, mark) = found.map_err(cannot)?;
             let id = keys::id_of(&found);
             match self.told_or_here(&id, &mark)? {
-                Some(row) => same.rows.push(row),
-                None => same.lost.push(id.into_owned()),
+                Some(row) => rows.push(row),
+                None => lost.push(id.into_owned()),
             }
         }
-        let whole = || same.rows.iter().filter(|row| sha256(row).is_some());
-        same.has_sha256 = HasSha256 {
-            under_way: whole().any(|row| !row.state.is_final()),
-            ended: whole().any(|row| row.state.is_final()),
-        };
-        same.rows.sort_by_key(|row| row.created);
-        Ok(same)
+        Ok(Found::of(rows, lost))
     }
 
     /// The row that a mark stands for; `None` if the history no longer tells it.
@@ -159,11 +152,7 @@ impl Inner {
         }
         let under_way = match what {
             Recall::Path(key, path) => self.at_path(key, path)?.pop(),
-            Recall::Id(id) => {
-                let text = self.db.get(keys::row(id)).map_err(cannot)?;
-                let row = text.map(|text| read(id, &text)).transpose()?;
-                row.filter(|row| !row.state.is_final())
-            }
+            Recall::Id(id) => self.recall_row(id)?,
         };
         match under_way {
             Some(row) => Ok(Some(row)),
@@ -172,6 +161,13 @@ impl Inner {
                 last.map_err(|error| StoreError::unavailable("its history", error))
             }
         }
+    }
+
+    /// The upload of this id, while it has not ended.
+    pub(super) fn recall_row(&self, id: &str) -> Result<Option<Upload>, StoreError> {
+        let text = self.db.get(keys::row(id)).map_err(cannot)?;
+        let row = text.map(|text| read(id, &text)).transpose()?;
+        Ok(row.filter(|row| !row.state.is_final()))
     }
 
     /// The uploads of a file at this path that have not ended, in the scope of `key`.

@@ -5,9 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Inner, cannot, keys};
+use crate::journal::StoreError;
 use crate::journal::history::Seen;
-use crate::journal::{Found, HasSha256, StoreError, Trait};
-use crate::upload::{Key, State, Upload};
+use crate::journal::store::{Found, HasSha256, Trait, sha256};
+use crate::upload::{Key, Upload};
 
 /// With so few uploads, reading them all costs less than an index is worth.
 const FEW: usize = 16;
@@ -53,7 +54,7 @@ impl Index {
             self.lost.insert(id.to_owned());
             return;
         };
-        let traits = traits(row);
+        let traits = Trait::all_of(row);
         for of in &traits {
             self.ids
                 .entry(of.clone())
@@ -82,25 +83,6 @@ impl Index {
     }
 }
 
-fn traits(row: &Upload) -> Vec<Trait> {
-    let mut traits = Vec::new();
-    traits.extend(row.identity().as_ref().map(Trait::of_file));
-    traits.extend(sha256(row).map(|text| Trait::Sha256(text.to_owned())));
-    if !row.state.is_final() {
-        traits.extend(row.path().map(|path| Trait::Path(path.to_owned())));
-        traits.push(Trait::Fingerprint(row.fingerprint().map(str::to_owned)));
-    }
-    traits
-}
-
-/// The SHA-256 of an upload that another file may be the same as: nothing can have been posted of one that was given up.
-pub(super) fn sha256(row: &Upload) -> Option<&str> {
-    match row.state {
-        State::GivenUp { .. } => None,
-        _ => row.sha256.as_deref(),
-    }
-}
-
 impl Inner {
     /// The uploads of one key with any of these traits.
     pub(super) fn alike(&self, key: &Key, wanted: &[Trait]) -> Result<Found, StoreError> {
@@ -109,7 +91,7 @@ impl Inner {
         }
         let prefix = keys::same(key);
         if !self.indexes.lock().contains_key(&prefix) {
-            let mut all = self.same(key)?;
+            let all = self.same(key)?;
             if all.rows.len() + all.lost.len() > FEW {
                 let mut index = Index::default();
                 all.rows
@@ -118,9 +100,7 @@ impl Inner {
                 all.lost.iter().for_each(|id| index.set(id, None));
                 self.indexes.lock().insert(prefix, index);
             }
-            all.rows
-                .retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
-            return Ok(all);
+            return Ok(all.alike(wanted));
         }
         let (found, was_told) = self.indexed(&prefix, wanted)?;
         if was_told {
@@ -128,10 +108,7 @@ impl Inner {
         }
         // A line of the history is gone, and may only have been moved.
         self.indexes.lock().remove(&prefix);
-        let mut all = self.same(key)?;
-        all.rows
-            .retain(|row| traits(row).iter().any(|of| wanted.contains(of)));
-        Ok(all)
+        Ok(self.same(key)?.alike(wanted))
     }
 
     /// What the index of a key finds, and whether it told the truth.

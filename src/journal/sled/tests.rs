@@ -70,9 +70,9 @@ fn delivered(mut upload: Upload, at: u64) -> Upload {
 
 /// Submits a row, and saves its end.
 async fn finish(store: &SledStore, row: &Upload) {
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     let end = next(&mut row.clone());
-    store.save(end, None).await.expect("saved");
+    store.write(end, None).await.expect("saved");
 }
 
 /// What is known of one key.
@@ -83,6 +83,49 @@ async fn known(store: &SledStore, of: &Key) -> Vec<Upload> {
 /// The row as its owner saves it next.
 fn next(row: &mut Upload) -> Upload {
     row.saved_next()
+}
+
+/// The store's steps for tests that are about something else than leases.
+impl SledStore {
+    /// Inserts a row of a video that is reserved for that moment.
+    fn add(&self, row: Upload) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let video = (row.key.clone(), Some(row.id.clone()));
+            let Reserved::Alone(reservation) = self.reserve(video.0, video.1).await? else {
+                return Err(StoreError::Fenced(row.id));
+            };
+            let submitted = self.submit(&reservation, row).await;
+            self.free(&reservation);
+            submitted.map(drop)
+        })
+    }
+
+    /// The lease of a row as it was read or written last.
+    fn lease_of(&self, row: &Upload) -> Lease {
+        Lease {
+            owner: self.0.owner,
+            epoch: row.epoch,
+        }
+    }
+
+    fn write(&self, row: Upload, entry: Option<(u32, Entry)>) -> Answer<'_, ()> {
+        self.save(self.lease_of(&row), row, entry)
+    }
+
+    /// Begins an init at this time.
+    fn init(&self, row: Upload, now: Timestamp) -> Answer<'_, Grant> {
+        self.0.clock.set(now);
+        self.begin(self.lease_of(&row), row)
+    }
+
+    fn take(&self, key: Key, id: String) -> Answer<'_, Upload> {
+        Box::pin(async move { Ok(self.claim(key, id).await?.0) })
+    }
+
+    /// All uploads that have not ended, oldest first.
+    fn rows(&self) -> Result<Vec<Upload>, StoreError> {
+        self.0.unfinished()
+    }
 }
 
 fn open(dir: &Path) -> SledStore {
@@ -108,12 +151,12 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
     let mut row = upload("lena", 4_294_967_296);
     {
         let store = open(dir.path());
-        store.submit(row.clone()).await.expect("submitted");
+        store.add(row.clone()).await.expect("submitted");
         for index in 0..819_u32 {
             let mut running = Running::default();
             running.update(&index.to_be_bytes());
             store
-                .save(next(&mut row), Some((index, running.entry())))
+                .write(next(&mut row), Some((index, running.entry())))
                 .await
                 .expect("saved");
         }
@@ -123,7 +166,7 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
         .count();
     assert_eq!(blobs, 0, "a value in a file of its own is never synced");
     let store = open(dir.path());
-    let rows = store.unfinished().expect("rows");
+    let rows = store.rows().expect("rows");
     assert_eq!((rows.len(), rows[0].id.as_str()), (1, row.id.as_str()));
     assert_eq!(
         store
@@ -134,10 +177,10 @@ async fn what_was_saved_is_there_after_a_reopen_and_its_ledger_until_the_end() {
         819
     );
     store
-        .save(delivered(row.clone(), 1), None)
+        .write(delivered(row.clone(), 1), None)
         .await
         .expect("saved");
-    assert!(store.unfinished().expect("rows").is_empty());
+    assert!(store.rows().expect("rows").is_empty());
     assert!(
         store
             .ledger(row.id.clone(), 1000)
@@ -158,10 +201,10 @@ async fn many_uploads_under_way_with_long_names_are_not_put_into_files_that_are_
         if let Origin::File { path, .. } = &mut row.origin {
             *path = format!("/{}", "a name of the longest kind/".repeat(150)).into();
         }
-        store.submit(row.clone()).await.expect("submitted");
+        store.add(row.clone()).await.expect("submitted");
         for confirmed in 0..2 {
             row.state = power::uploading(&row, confirmed);
-            store.save(next(&mut row), None).await.expect("saved");
+            store.write(next(&mut row), None).await.expect("saved");
         }
     }
     let blobs = std::fs::read_dir(dir.path().join("journal/blobs")).expect("a directory");
@@ -188,14 +231,14 @@ async fn an_owner_that_was_taken_over_writes_nothing_more() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     let mut old = upload("lena", 10);
-    store.submit(old.clone()).await.expect("submitted");
+    store.add(old.clone()).await.expect("submitted");
     let mut new = store
-        .claim(old.key.clone(), old.id.clone())
+        .take(old.key.clone(), old.id.clone())
         .await
         .expect("claimed");
-    assert!(store.save(next(&mut old), None).await.is_err());
-    assert!(store.begin(next(&mut old), Timestamp(1)).await.is_err());
-    store.save(next(&mut new), None).await.expect("saved");
+    assert!(store.write(next(&mut old), None).await.is_err());
+    assert!(store.init(next(&mut old), Timestamp(1)).await.is_err());
+    store.write(next(&mut new), None).await.expect("saved");
 }
 
 #[tokio::test]
@@ -204,7 +247,7 @@ async fn a_row_whose_job_was_dropped_does_not_come_late_beside_the_next_one() {
     let store = open(dir.path());
     let row = upload("lena", 10);
     let writing = lock(&store.0.writing);
-    let mut submitted = store.submit(row.clone());
+    let mut submitted = store.add(row.clone());
     let mut nobody = Context::from_waker(Waker::noop());
     assert!(submitted.as_mut().poll(&mut nobody).is_pending());
     drop(submitted);
@@ -220,17 +263,17 @@ async fn a_claim_whose_job_was_dropped_does_not_take_the_row_from_the_next_one()
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     let row = upload("lena", 10);
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     let writing = lock(&store.0.writing);
-    let mut claimed = store.claim(row.key.clone(), row.id.clone());
+    let mut claimed = store.take(row.key.clone(), row.id.clone());
     let mut nobody = Context::from_waker(Waker::noop());
     assert!(claimed.as_mut().poll(&mut nobody).is_pending());
     drop(claimed);
-    let next = store.claim(row.key.clone(), row.id.clone());
+    let next = store.take(row.key.clone(), row.id.clone());
     drop(writing);
     assert_eq!(next.await.expect("claimed").epoch, 1);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let rows = store.unfinished().expect("rows");
+    let rows = store.rows().expect("rows");
     assert_eq!(rows[0].epoch, 1, "the one that was dropped came late");
 }
 
@@ -239,21 +282,18 @@ async fn a_save_that_comes_late_does_not_turn_an_upload_back() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     let mut row = upload("lena", 10);
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     let late = next(&mut row);
     row.state = State::InitIntent;
     assert_eq!(
         store
-            .begin(next(&mut row), Timestamp(1))
+            .init(next(&mut row), Timestamp(1))
             .await
             .expect("asked"),
         Grant::Granted
     );
-    store.save(late, None).await.expect("passed over");
-    assert_eq!(
-        store.unfinished().expect("rows")[0].state.name(),
-        "init_intent"
-    );
+    store.write(late, None).await.expect("passed over");
+    assert_eq!(store.rows().expect("rows")[0].state.name(), "init_intent");
 }
 
 #[tokio::test]
@@ -262,14 +302,14 @@ async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
     let mut row = upload("lena", 10);
     for second in 0..6 {
         let store = open(dir.path());
-        store.submit(row.clone()).await.expect("submitted");
+        store.add(row.clone()).await.expect("submitted");
         let granted = store
-            .begin(next(&mut row), Timestamp(1_000_000 + second * 1000))
+            .init(next(&mut row), Timestamp(1_000_000 + second * 1000))
             .await;
         assert_eq!(granted.expect("asked"), Grant::Granted);
     }
     let store = open(dir.path());
-    let mut ask = |ms| store.begin(next(&mut row), Timestamp(ms));
+    let mut ask = |ms| store.init(next(&mut row), Timestamp(ms));
     assert_eq!(
         ask(1_010_000).await.expect("asked"),
         Grant::Wait(Duration::from_secs(55))
@@ -287,10 +327,10 @@ async fn the_window_of_six_inits_a_minute_holds_across_restarts() {
     // A clock that was set back must not shut the window for longer than it is.
     assert!(matches!(ask(1_000).await.expect("asked"), Grant::Granted));
     let mut other = upload("mia", 10);
-    store.submit(other.clone()).await.expect("submitted");
+    store.add(other.clone()).await.expect("submitted");
     assert_eq!(
         store
-            .begin(next(&mut other), Timestamp(1_065_500))
+            .init(next(&mut other), Timestamp(1_065_500))
             .await
             .expect("asked"),
         Grant::Granted
@@ -302,7 +342,7 @@ async fn only_an_init_that_is_known_never_to_have_left_gives_its_slot_back() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut store = open(dir.path());
     let mut row = upload("lena", 10);
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     let wall = |second: u64| Timestamp(1_000_000 + second * 1000);
     let unsent = || Failure::NotSent("refused".into());
     let no_token = || Failure::Token("log in again".into());
@@ -323,24 +363,22 @@ async fn only_an_init_that_is_known_never_to_have_left_gives_its_slot_back() {
         (true, Some(unsent()), 2),
     ];
     for (second, (begun, error, taken)) in (0..).zip(rows) {
-        let now = Now {
-            wall: wall(second),
-            ..Now::read()
-        };
+        store.0.clock.set(wall(second));
+        let now = store.0.clock.now();
         if begun {
             row.apply(Reply::Intended(None), now, 0);
-            let granted = store.begin(next(&mut row), now.wall).await;
+            let granted = store.init(next(&mut row), now.wall).await;
             assert_eq!(granted.expect("asked"), Grant::Granted, "{second}");
         }
         match error {
             Some(error) => {
                 row.apply(Reply::Init(Err(error)), now, 0);
-                store.save(next(&mut row), None).await.expect("saved");
+                store.write(next(&mut row), None).await.expect("saved");
             }
             None => {
                 drop(store);
                 store = open(dir.path());
-                let claimed = store.claim(row.key.clone(), row.id.clone());
+                let claimed = store.take(row.key.clone(), row.id.clone());
                 row = claimed.await.expect("claimed");
             }
         }
@@ -358,19 +396,19 @@ async fn an_init_that_travelled_for_long_counts_from_its_answer() {
     let mut rows = Vec::new();
     for second in 0..6 {
         let mut row = upload("lena", 10 + second);
-        store.submit(row.clone()).await.expect("submitted");
+        store.add(row.clone()).await.expect("submitted");
         row.state = State::InitIntent;
-        let granted = store.begin(next(&mut row), begun(second)).await;
+        let granted = store.init(next(&mut row), begun(second)).await;
         assert_eq!(granted.expect("asked"), Grant::Granted);
         rows.push(row);
     }
     // The first one was answered twenty seconds after it left.
     rows[0].state = State::Queued;
-    rows[0].updated = begun(20);
-    store.save(next(&mut rows[0]), None).await.expect("saved");
+    store.0.clock.set(begun(20));
+    store.write(next(&mut rows[0]), None).await.expect("saved");
     let mut seventh = upload("lena", 20);
-    store.submit(seventh.clone()).await.expect("submitted");
-    let mut ask = |second| store.begin(next(&mut seventh), begun(second));
+    store.add(seventh.clone()).await.expect("submitted");
+    let mut ask = |second| store.init(next(&mut seventh), begun(second));
     assert_eq!(
         ask(65).await.expect("asked"),
         Grant::Wait(Duration::from_secs(1)),
@@ -385,8 +423,8 @@ async fn uploads_of_another_account_size_or_base_are_not_found() {
     let store = open(dir.path());
     // A name that looks like the end of another scope.
     for account in ["lena", "len", "lenaa", "lena\0https://open.tiktokapis.com"] {
-        store.submit(upload(account, 10)).await.expect("submitted");
-        store.submit(upload(account, 11)).await.expect("submitted");
+        store.add(upload(account, 10)).await.expect("submitted");
+        store.add(upload(account, 11)).await.expect("submitted");
     }
     let key = upload("lena", 10).key;
     assert_eq!(known(&store, &key).await.len(), 1);
@@ -403,8 +441,8 @@ async fn the_oldest_delivery_within_a_day_is_found() {
     let store = open(dir.path());
     for (account, at) in [("lena", 5), ("lena", 70), ("lena", 90), ("mia", 60)] {
         let row = upload(account, 10);
-        store.submit(row.clone()).await.expect("submitted");
-        store.save(delivered(row, at), None).await.expect("saved");
+        store.add(row.clone()).await.expect("submitted");
+        store.write(delivered(row, at), None).await.expect("saved");
     }
     let key = upload("lena", 10).key;
     let oldest = |since| store.oldest_delivery(key.clone(), Timestamp(since));
@@ -416,23 +454,20 @@ async fn the_oldest_delivery_within_a_day_is_found() {
 async fn a_snapshot_that_a_kill_left_half_written_does_not_brick_the_journal() {
     let dir = tempfile::tempdir().expect("a directory");
     let row = upload("lena", 10);
-    open(dir.path())
-        .submit(row.clone())
-        .await
-        .expect("submitted");
+    open(dir.path()).add(row.clone()).await.expect("submitted");
     std::fs::write(
         dir.path().join("journal/snap.00000000000000AB.generating"),
         b"half",
     )
     .expect("written");
-    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).rows().expect("rows").len(), 1);
 }
 
 #[tokio::test]
 async fn a_journal_that_cannot_be_opened_now_is_left_where_it_is() {
     let dir = tempfile::tempdir().expect("a directory");
     open(dir.path())
-        .submit(upload("lena", 10))
+        .add(upload("lena", 10))
         .await
         .expect("submitted");
     let db = dir.path().join("journal/db");
@@ -453,7 +488,7 @@ async fn a_journal_that_cannot_be_opened_now_is_left_where_it_is() {
     );
     std::fs::remove_dir(&db).expect("gone again");
     std::fs::rename(dir.path().join("db"), &db).expect("moved back");
-    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).rows().expect("rows").len(), 1);
 }
 
 #[tokio::test]
@@ -461,10 +496,7 @@ async fn a_row_of_a_newer_version_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut row = upload("lena", 10);
     row.version = ROW_VERSION + 1;
-    open(dir.path())
-        .submit(row.clone())
-        .await
-        .expect("submitted");
+    open(dir.path()).add(row.clone()).await.expect("submitted");
     let error = SledStore::open(dir.path(), "test").expect_err("refused");
     assert!(cause(&error).contains("newer chunkferry"), "{error}");
 }
@@ -475,8 +507,8 @@ async fn nobody_else_can_read_the_state_directory() {
     let dir = outer.path().join("state");
     let store = open(&dir);
     let row = upload("lena", 10);
-    store.submit(row.clone()).await.expect("submitted");
-    store.save(delivered(row, 5), None).await.expect("saved");
+    store.add(row.clone()).await.expect("submitted");
+    store.write(delivered(row, 5), None).await.expect("saved");
     let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("journal")), 0o700);

@@ -22,25 +22,25 @@ impl Life {
             let store = open(dir.path());
             for _ in 0..3 {
                 let row = upload("lena", 10);
-                store.submit(row.clone()).await.expect("submitted");
+                store.add(row.clone()).await.expect("submitted");
                 let row = super::delivered(row, 5);
-                store.save(row.clone(), None).await.expect("saved");
+                store.write(row.clone(), None).await.expect("saved");
                 delivered.push(row);
             }
         }
         let store = open(dir.path());
         let mut under_way = upload("lena", 4_000_000_000);
-        store.submit(under_way.clone()).await.expect("submitted");
+        store.add(under_way.clone()).await.expect("submitted");
         for index in 0..50 {
             under_way.state = uploading(&under_way, index + 1);
             let entry = Some((index, [1; 32]));
             store
-                .save(next(&mut under_way), entry)
+                .write(next(&mut under_way), entry)
                 .await
                 .expect("saved");
         }
         let mut sealed = upload("lena", 10);
-        store.submit(sealed.clone()).await.expect("submitted");
+        store.add(sealed.clone()).await.expect("submitted");
         let State::Uploading { session, .. } = uploading(&sealed, 0) else {
             unreachable!("it was just made");
         };
@@ -48,7 +48,7 @@ impl Life {
             session,
             acknowledged: false,
         };
-        store.save(next(&mut sealed), None).await.expect("saved");
+        store.write(next(&mut sealed), None).await.expect("saved");
         Self {
             dir,
             delivered,
@@ -98,8 +98,8 @@ impl Life {
             Some("sealed" | "unknown") => {}
             other => lost.push(format!("sealed is {other:?}")),
         }
-        store.unfinished()?;
-        store.submit(upload("mia", 10)).await?;
+        store.rows()?;
+        store.add(upload("mia", 10)).await?;
         Ok((!lost.is_empty()).then(|| lost.join(", ")))
     }
 
@@ -188,16 +188,16 @@ async fn a_pull_that_was_asked_for_is_not_asked_for_again_by_a_database_that_is_
         let mut row = pull("lena");
         {
             let store = open(dir.path());
-            store.submit(row.clone()).await.expect("submitted");
+            store.add(row.clone()).await.expect("submitted");
             row.apply(Reply::Intended(None), Now::read(), 0);
-            let granted = store.begin(next(&mut row), row.updated).await;
+            let granted = store.init(next(&mut row), row.updated).await;
             assert_eq!(granted.expect("asked"), Grant::Granted);
             if taken {
                 row.state = State::Pulling {
                     publish_id: "v_inbox_url~v2.1".into(),
                     since: row.updated,
                 };
-                store.save(next(&mut row), None).await.expect("saved");
+                store.write(next(&mut row), None).await.expect("saved");
             }
         }
         fs::remove_dir_all(dir.path().join("journal")).expect("lost");
@@ -212,7 +212,7 @@ async fn a_pull_is_not_asked_for_again_by_a_database_that_was_set_back_behind_it
     let dir = tempfile::tempdir().expect("a directory");
     let mut row = pull("lena");
     let store = open(dir.path());
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     drop(store);
     // Its init is about to leave; of the database nothing newer than this is left.
     row.apply(Reply::Intended(None), Now::read(), 0);
@@ -231,7 +231,9 @@ pub(super) fn listed_when_opened(dir: &Path) -> Vec<(String, String)> {
 
 /// What `list` shows.
 pub(super) fn listed(dir: &Path) -> Vec<(String, String)> {
-    let records = crate::journal::records(dir).expect("records");
+    let records = crate::journal::StateDir::new(dir)
+        .records()
+        .expect("records");
     let mut listed: Vec<_> = records
         .into_iter()
         .map(|record| (record.id, record.state))
@@ -246,9 +248,9 @@ async fn a_kill_between_the_note_of_a_seal_and_its_row_leaves_the_upload_as_it_w
     let mut row = upload("lena", 10);
     {
         let store = open(dir.path());
-        store.submit(row.clone()).await.expect("submitted");
+        store.add(row.clone()).await.expect("submitted");
         row.state = uploading(&row, 0);
-        store.save(next(&mut row), None).await.expect("saved");
+        store.write(next(&mut row), None).await.expect("saved");
     }
     let sealed = Sealed::of(dir.path());
     sealed.note(&next(&mut row)).expect("noted");
@@ -283,17 +285,17 @@ async fn a_session_that_is_lost_after_sealing_is_not_parked_by_its_old_note() {
         unreachable!("it was just made");
     };
     let store = open(dir.path());
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     row.state = State::Sealed {
         session,
         acknowledged: false,
     };
-    store.save(next(&mut row), None).await.expect("saved");
+    store.write(next(&mut row), None).await.expect("saved");
     let note = dir.path().join("sealed").join(&row.id);
     let text = fs::read(&note).expect("a note");
     assert!(!String::from_utf8_lossy(&text).contains("upload_token"));
     row.state = State::Queued;
-    store.save(next(&mut row), None).await.expect("saved");
+    store.write(next(&mut row), None).await.expect("saved");
     assert!(!note.exists());
     drop(store);
     // As a power cut can bring it back.
@@ -313,7 +315,7 @@ async fn a_row_that_cannot_be_read_is_damage_and_not_an_end_of_everything() {
     for spoiled in [Some(&b"{\"version\":1}"[..]), None] {
         {
             let store = open(dir.path());
-            store.submit(under_way.clone()).await.expect("submitted");
+            store.add(under_way.clone()).await.expect("submitted");
             let row = keys::row(&under_way.id);
             match spoiled {
                 Some(text) => store.0.db.insert(row, text).expect("spoiled"),
@@ -324,7 +326,7 @@ async fn a_row_that_cannot_be_read_is_damage_and_not_an_end_of_everything() {
             assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
         }
         let store = open(dir.path());
-        assert!(store.unfinished().expect("rows").is_empty());
+        assert!(store.rows().expect("rows").is_empty());
         assert!(known(&store, &under_way.key).await.is_empty());
         assert!(!dir.path().join("journal/suspect").exists());
     }
@@ -334,12 +336,9 @@ async fn a_row_that_cannot_be_read_is_damage_and_not_an_end_of_everything() {
 async fn a_suspicion_that_nothing_confirms_costs_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let row = upload("lena", 10);
-    open(dir.path())
-        .submit(row.clone())
-        .await
-        .expect("submitted");
+    open(dir.path()).add(row.clone()).await.expect("submitted");
     database::suspect(&dir.path().join("journal")).expect("marked");
-    assert_eq!(open(dir.path()).unfinished().expect("rows").len(), 1);
+    assert_eq!(open(dir.path()).rows().expect("rows").len(), 1);
     assert!(!dir.path().join("journal/suspect").exists());
 }
 
@@ -347,10 +346,7 @@ async fn a_suspicion_that_nothing_confirms_costs_nothing() {
 async fn what_the_lock_and_the_status_file_say_is_no_truth_to_depend_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let row = upload("lena", 10);
-    open(dir.path())
-        .submit(row.clone())
-        .await
-        .expect("submitted");
+    open(dir.path()).add(row.clone()).await.expect("submitted");
     for junk in [
         &b""[..],
         b"{",
@@ -373,7 +369,7 @@ async fn what_the_lock_and_the_status_file_say_is_no_truth_to_depend_on() {
             listed(dir.path()).is_empty(),
             "the owner's word cannot be read"
         );
-        store.submit(upload("mia", 11)).await.expect("submitted");
+        store.add(upload("mia", 11)).await.expect("submitted");
         store
             .remove(known(&store, &upload("mia", 11).key).await[0].id.clone())
             .await

@@ -61,7 +61,9 @@ async fn a_line_of_a_newer_version_is_not_passed_over() {
     .expect("written");
     let error = SledStore::open(dir.path(), "test").expect_err("refused");
     assert!(cause(&error).contains("newer chunkferry"), "{error}");
-    let error = crate::journal::records(dir.path()).expect_err("refused");
+    let error = crate::journal::StateDir::new(dir.path())
+        .records()
+        .expect_err("refused");
     assert!(cause(&error).contains("newer chunkferry"), "{error}");
 }
 
@@ -69,16 +71,13 @@ async fn a_line_of_a_newer_version_is_not_passed_over() {
 async fn an_end_that_only_the_history_knows_is_taken_in() {
     let dir = tempfile::tempdir().expect("a directory");
     let row = upload("lena", 10);
-    open(dir.path())
-        .submit(row.clone())
-        .await
-        .expect("submitted");
+    open(dir.path()).add(row.clone()).await.expect("submitted");
     // Killed between the line and the row.
     History::of(dir.path())
         .append(&delivered(row.clone(), 5))
         .expect("appended");
     let store = open(dir.path());
-    assert!(store.unfinished().expect("rows").is_empty());
+    assert!(store.rows().expect("rows").is_empty());
     assert_eq!(known(&store, &row.key).await[0].state.name(), "delivered");
 }
 
@@ -89,16 +88,16 @@ async fn an_upload_that_ended_as_unknown_is_not_carried_on_though_the_end_was_ki
     let mut row = upload("lena", 10);
     row.state = power::uploading(&row, 0);
     let store = open(dir.path());
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     row.apply(Reply::AtGate(None), Now::read(), 0);
-    store.save(row.clone(), None).await.expect("saved");
+    store.write(row.clone(), None).await.expect("saved");
     drop(store);
     // Killed between the line and the row.
     let why = "the service no longer knows it";
     let end = row.saved_next().as_unknown(why, Timestamp(5));
     History::of(dir.path()).append(&end).expect("appended");
     let store = open(dir.path());
-    assert!(store.unfinished().expect("rows").is_empty());
+    assert!(store.rows().expect("rows").is_empty());
     assert_eq!(known(&store, &row.key).await[0].state.name(), "unknown");
     drop(store);
     assert_eq!(listed(dir.path()), [(row.id, "unknown".into())]);
@@ -218,7 +217,7 @@ async fn what_no_upload_is_called_forgets_none() {
     let dir = ended(&[&row]).await;
     let store = open(dir.path());
     let under_way = upload("lena", 11);
-    store.submit(under_way.clone()).await.expect("submitted");
+    store.add(under_way.clone()).await.expect("submitted");
     for id in [
         "",
         &row.id[8..],
@@ -261,20 +260,20 @@ async fn an_upload_that_ends_twice_is_known_by_its_last_end() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut row = upload("lena", 10);
     let store = open(dir.path());
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     row = row.as_unknown("nobody knows", Timestamp(5));
-    store.save(next(&mut row), None).await.expect("saved");
+    store.write(next(&mut row), None).await.expect("saved");
     let mut again = store
-        .claim(row.key.clone(), row.id.clone())
+        .take(row.key.clone(), row.id.clone())
         .await
         .expect("taken up");
-    assert!(store.unfinished().expect("rows").is_empty());
+    assert!(store.rows().expect("rows").is_empty());
     drop(store);
     // Killed here, it is what it was.
     assert_eq!(listed(dir.path()), [(row.id.clone(), "unknown".into())]);
     let store = open(dir.path());
     store
-        .save(next(&mut row), None)
+        .write(next(&mut row), None)
         .await
         .expect_err("taken over");
     again = delivered(again, 6);
@@ -288,8 +287,8 @@ async fn an_upload_that_ends_twice_is_known_by_its_last_end() {
     assert_eq!((rows.len(), rows[0].state.name()), (1, "delivered"));
     drop(store);
     let store = open(dir.path());
-    store.save(again.clone(), None).await.expect("saved");
-    store.save(again.clone(), None).await.expect("passed over");
+    store.write(again.clone(), None).await.expect("saved");
+    store.write(again.clone(), None).await.expect("passed over");
     let state = async |store: &SledStore| {
         let rows = known(store, &row.key).await;
         assert_eq!(rows.len(), 1);

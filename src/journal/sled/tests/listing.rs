@@ -27,7 +27,9 @@ fn a_listing_beside_engines_that_open_fails_neither_of_them() {
         });
         let mut listings = 0;
         while !ended.load(Ordering::SeqCst) {
-            crate::journal::records(dir.path()).expect("listed");
+            crate::journal::StateDir::new(dir.path())
+                .records()
+                .expect("listed");
             listings += 1;
             std::thread::yield_now();
             if listings >= 100 && opens.load(Ordering::SeqCst) >= 100 {
@@ -61,23 +63,25 @@ async fn each_new_state_is_listed_at_once_and_after_a_kill_at_any_moment() {
         assert_eq!(listed(dir.path()), [(row_id(dir.path()), state.to_owned())]);
         before.push(fs::read(&status).expect("shown"));
     };
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     check("queued");
     row.apply(Reply::Intended(None), Now::read(), 0);
     store
-        .begin(next(&mut row), Timestamp(1))
+        .init(next(&mut row), Timestamp(1))
         .await
         .expect("begun");
     check("init_intent");
     row.state = uploading(&row, 0);
-    store.save(next(&mut row), None).await.expect("saved");
+    store.write(next(&mut row), None).await.expect("saved");
     check("uploading");
     // Progress that came too fast to be shown is shown at the latest when the journal is closed.
     row.state = uploading(&row, 1);
     let entry = Some((0, [1; 32]));
-    store.save(next(&mut row), entry).await.expect("saved");
+    store.write(next(&mut row), entry).await.expect("saved");
     drop(store);
-    let records = crate::journal::records(dir.path()).expect("records");
+    let records = crate::journal::StateDir::new(dir.path())
+        .records()
+        .expect("records");
     assert_eq!(records[0].confirmed, row.confirmed_bytes());
     assert!(records[0].confirmed > 0);
     // Killed between the database and the file: the next open makes it right, whatever was there.
@@ -96,7 +100,7 @@ async fn each_new_state_is_listed_at_once_and_after_a_kill_at_any_moment() {
     let store = open(dir.path());
     row.updated = Timestamp(row.updated.0 + 1);
     store
-        .save(delivered(row.clone(), 5), None)
+        .write(delivered(row.clone(), 5), None)
         .await
         .expect("saved");
     fs::write(&status, shown).expect("set back");
@@ -104,7 +108,11 @@ async fn each_new_state_is_listed_at_once_and_after_a_kill_at_any_moment() {
 }
 
 fn row_id(dir: &Path) -> String {
-    crate::journal::records(dir).expect("records")[0].id.clone()
+    crate::journal::StateDir::new(dir)
+        .records()
+        .expect("records")[0]
+        .id
+        .clone()
 }
 
 #[tokio::test]
@@ -112,7 +120,7 @@ async fn what_is_forgotten_is_gone_from_every_list_at_once() {
     let dir = report::scratch();
     let store = open(dir.path());
     let row = upload("lena", 10);
-    store.submit(row.clone()).await.expect("submitted");
+    store.add(row.clone()).await.expect("submitted");
     assert_eq!(listed(dir.path()).len(), 1);
     store.remove(row.id.clone()).await.expect("removed");
     assert!(listed(dir.path()).is_empty());
@@ -128,8 +136,10 @@ async fn a_listing_shows_a_name_that_is_no_text_as_it_is() {
     if let Origin::File { path, .. } = &mut row.origin {
         *path = odd.clone();
     }
-    store.submit(row.clone()).await.expect("submitted");
-    let records = crate::journal::records(dir.path()).expect("records");
+    store.add(row.clone()).await.expect("submitted");
+    let records = crate::journal::StateDir::new(dir.path())
+        .records()
+        .expect("records");
     assert_eq!(records[0].file, Some(odd));
 }
 
@@ -153,7 +163,7 @@ async fn uploads_under_another_spelling_of_the_api_base_are_found() {
         for row in &rows {
             match row.state.is_final() {
                 true => finish(&store, row).await,
-                false => store.submit(row.clone()).await.expect("submitted"),
+                false => store.add(row.clone()).await.expect("submitted"),
             }
         }
     }
@@ -171,7 +181,7 @@ async fn uploads_under_another_spelling_of_the_api_base_are_found() {
         let found = known(&store, &key).await;
         assert_eq!(found.len(), 1, "{base}");
         assert_eq!(found[0].id, row.id);
-        let claimed = store.claim(key, row.id.clone()).await.expect("claimed");
+        let claimed = store.take(key, row.id.clone()).await.expect("claimed");
         assert_eq!(claimed.key.api_base, base);
     }
 }
@@ -189,7 +199,7 @@ async fn an_unfinished_upload_is_found_by_its_path_alone() {
     };
     let (mut moved, other, ended) = (at(10, "/a.mp4"), at(11, "/b.mp4"), at(12, "/a.mp4"));
     for row in [&moved, &other] {
-        store.submit(row.clone()).await.expect("submitted");
+        store.add(row.clone()).await.expect("submitted");
     }
     finish(&store, &delivered(ended, 5)).await;
     let found = async |store: &SledStore, path: &str| -> Vec<String> {
@@ -204,7 +214,7 @@ async fn an_unfinished_upload_is_found_by_its_path_alone() {
     if let Origin::File { path, .. } = &mut moved.origin {
         *path = "/c.mp4".into();
     }
-    store.save(next(&mut moved), None).await.expect("saved");
+    store.write(next(&mut moved), None).await.expect("saved");
     assert!(found(&store, "/a.mp4").await.is_empty());
     assert_eq!(found(&store, "/c.mp4").await, [&*moved.id]);
 
@@ -220,6 +230,6 @@ async fn an_unfinished_upload_is_found_by_its_path_alone() {
     let store = open(dir.path());
     assert_eq!(found(&store, "/c.mp4").await, [&*moved.id]);
     store.remove(moved.id.clone()).await.expect("removed");
-    store.save(delivered(other, 5), None).await.expect("saved");
+    store.write(delivered(other, 5), None).await.expect("saved");
     assert_eq!(keys(&store), 1, "but for the one that was left");
 }

@@ -56,8 +56,8 @@ async fn years_of_finished_uploads_neither_slow_the_start_nor_fill_the_disk() {
             let end = ended(number);
             let mut begun = end.clone();
             (begun.revision, begun.state) = (0, State::Queued);
-            store.submit(begun).await.expect("submitted");
-            store.save(end, None).await.expect("saved");
+            store.add(begun).await.expect("submitted");
+            store.write(end, None).await.expect("saved");
         }
     }
     let timed = |since: Instant| since.elapsed().as_secs_f64() * 1000.0;
@@ -75,12 +75,15 @@ async fn years_of_finished_uploads_neither_slow_the_start_nor_fill_the_disk() {
     let find = timed(since);
     assert_eq!(found, 1);
     let since = Instant::now();
-    assert!(store.unfinished().expect("rows").is_empty());
+    assert!(store.rows().expect("rows").is_empty());
     let unfinished = timed(since);
     drop(store);
 
     let since = Instant::now();
-    let listed = crate::journal::records(dir.path()).expect("listed").len();
+    let listed = crate::journal::StateDir::new(dir.path())
+        .records()
+        .expect("listed")
+        .len();
     let list = timed(since);
     assert_eq!(listed as u64, count);
     let disk = size_of(dir.path());

@@ -9,11 +9,11 @@ use super::*;
 async fn live(dir: &Path, row: &Upload) -> Result<(), Error> {
     let store = SledStore::open(dir, "test")?;
     let mut row = row.clone();
-    store.submit(row.clone()).await?;
+    store.add(row.clone()).await?;
     row.apply(Reply::Intended(None), Now::read(), 0);
-    store.begin(next(&mut row), Timestamp(1)).await?;
+    store.init(next(&mut row), Timestamp(1)).await?;
     database::suspect(&dir.join("journal")).map_err(not_noted)?;
-    Ok(store.save(delivered(row, 5), None).await?)
+    Ok(store.write(delivered(row, 5), None).await?)
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_link_that_somebody_planted_leads_no_write_of_ours_to_another_file() {
                 "{name}: {told}"
             );
         }
-        let _ = crate::journal::records(&state);
+        let _ = crate::journal::StateDir::new(&state).records();
     }
     for name in ["journal", "sealed"] {
         let outer = report::scratch();
@@ -98,7 +98,7 @@ fn a_pipe_that_somebody_planted_hangs_neither_an_open_nor_a_listing() {
                 .build()
                 .expect("a runtime");
             let lived = runtime.block_on(live(&state, &pull("lena")));
-            let _ = crate::journal::records(&state);
+            let _ = crate::journal::StateDir::new(&state).records();
             let _ = ended.send(lived);
         });
         let lived = awaited.recv_timeout(Duration::from_secs(60));

@@ -31,7 +31,7 @@ impl Steps {
 
     async fn submit(&mut self) -> Upload {
         let row = upload("lena", SIZE);
-        self.store.submit(row.clone()).await.expect("submitted");
+        self.store.add(row.clone()).await.expect("submitted");
         self.note(&format!("row {} 0", row.id));
         row
     }
@@ -39,7 +39,7 @@ impl Steps {
     async fn save(&mut self, row: &mut Upload, state: State, entry: Option<u32>) {
         row.state = state;
         let digest = entry.map(|index| (index, [index as u8; 32]));
-        self.store.save(next(row), digest).await.expect("saved");
+        self.store.write(next(row), digest).await.expect("saved");
         self.note(&format!("row {} {}", row.id, row.revision));
         if let Some(index) = entry {
             self.note(&format!("entry {} {index}", row.id));
@@ -51,7 +51,7 @@ impl Steps {
         row.state = State::InitIntent;
         // Far enough apart for the window of inits.
         let now = Timestamp(row.created.0 + u64::from(fastrand::u32(..)) * 1000);
-        let granted = self.store.begin(next(row), now).await.expect("asked");
+        let granted = self.store.init(next(row), now).await.expect("asked");
         assert_eq!(granted, Grant::Granted);
         self.note(&format!("row {} {}", row.id, row.revision));
         self.save(row, uploading(row, 0), None).await;
@@ -94,9 +94,9 @@ impl Steps {
     }
 
     async fn take_up(&mut self, at: usize) -> Upload {
-        let mut rows = self.store.unfinished().expect("rows");
+        let mut rows = self.store.rows().expect("rows");
         let row = rows.remove(at);
-        self.store.claim(row.key, row.id).await.expect("claimed")
+        self.store.take(row.key, row.id).await.expect("claimed")
     }
 
     async fn phase(&mut self, phase: u32) {
@@ -302,10 +302,10 @@ impl Found {
             let store = reopen(&state)?;
             let missing = promised.missing(&store).await?;
             // It is not only readable.
-            store.submit(upload("mia", 10)).await?;
+            store.add(upload("mia", 10)).await?;
             drop(store);
             let missing_later = promised.missing(&reopen(&state)?).await?;
-            super::super::super::records(&state)?;
+            crate::journal::StateDir::new(&state).records()?;
             Ok::<_, Error>([missing, missing_later].concat())
         };
         match opened.await {

@@ -1,7 +1,8 @@
 //! Many uploads of files of one size: whatever happens to them, the index finds what reading all of them would find.
 
 use super::*;
-use crate::journal::{HasSha256, Recall};
+use crate::journal::Recall;
+use crate::journal::store::HasSha256;
 
 /// More than are read without an index.
 const MANY: u64 = 40;
@@ -85,7 +86,7 @@ async fn the_index_of_many_files_of_one_size_finds_what_reading_all_of_them_woul
         let mut row = numbered(number);
         let rows = known(&store, &key).await;
         match rows.into_iter().find(|known| known.id == row.id) {
-            None => store.submit(row).await.expect("submitted"),
+            None => store.add(row).await.expect("submitted"),
             Some(known) if known.state.is_final() => {
                 if random.bool() {
                     assert!(store.remove(known.id).await.expect("removed"));
@@ -99,7 +100,7 @@ async fn the_index_of_many_files_of_one_size_finds_what_reading_all_of_them_woul
                     1 => row = delivered(row, number),
                     _ => {}
                 }
-                store.save(next(&mut row), None).await.expect("saved");
+                store.write(next(&mut row), None).await.expect("saved");
             }
         }
         if step % 3 == 0 {
@@ -137,10 +138,10 @@ async fn the_last_upload_of_a_path_is_recalled_whatever_came_in_between() {
     let (first, second) = (numbered(0), numbered(1));
     finish(&store, &delivered(first.clone(), 1)).await;
     assert_eq!(recalled().await, Some(first.id.clone()));
-    store.submit(second.clone()).await.expect("submitted");
+    store.add(second.clone()).await.expect("submitted");
     assert_eq!(recalled().await, Some(second.id.clone()), "it is under way");
     let end = delivered(second.clone(), 2);
-    store.save(end, None).await.expect("saved");
+    store.write(end, None).await.expect("saved");
     finish(&store, &delivered(numbered(9), 3)).await;
     assert_eq!(recalled().await, Some(second.id.clone()));
     assert!(store.remove(second.id).await.expect("removed"));

@@ -1,0 +1,70 @@
+//! What is kept beside the uploads: whom an account stands for, and how fast an API base was.
+
+use sled::Batch;
+
+use super::{Inner, cannot, keys, lock};
+use crate::clock::Timestamp;
+use crate::journal::StoreError;
+use crate::journal::store::Rate;
+use crate::killpoint::reach;
+use crate::upload::{Key, State};
+
+impl Inner {
+    pub(super) fn oldest_delivery(
+        &self,
+        of: &Key,
+        since: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let history = |error| StoreError::unavailable("its history", error);
+        let mut oldest = None;
+        for line in self.history.lines(0).map_err(history)? {
+            let (_, row) = line.map_err(history)?;
+            if let State::Delivered { at, .. } = row.state
+                && at >= since
+                && row.key.has_scope_of(of)
+            {
+                oldest = oldest.into_iter().chain([at]).min();
+            }
+        }
+        Ok(oldest)
+    }
+
+    pub(super) fn creator(&self, of: &Key, open_id: String) -> Result<String, StoreError> {
+        let writing = lock(&self.writing);
+        let key = keys::creator(of);
+        if let Some(kept) = self.db.get(&key).map_err(cannot)? {
+            return Ok(String::from_utf8_lossy(&kept).into_owned());
+        }
+        self.db.insert(key, open_id.as_bytes()).map_err(cannot)?;
+        drop(writing);
+        self.sync()?;
+        Ok(open_id)
+    }
+
+    pub(super) fn forget_creator(&self, account: &str) -> Result<bool, StoreError> {
+        let writing = lock(&self.writing);
+        let mut batch = Batch::default();
+        let mut any = false;
+        for found in self.db.scan_prefix(keys::creators(account)).keys() {
+            batch.remove(found.map_err(cannot)?);
+            any = true;
+        }
+        self.apply(batch)?;
+        drop(writing);
+        self.sync()?;
+        Ok(any)
+    }
+
+    pub(super) fn rate(&self, api_base: &str) -> Result<Option<Rate>, StoreError> {
+        let found = self.db.get(keys::rate(api_base)).map_err(cannot)?;
+        Ok(found.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    pub(super) fn set_rate(&self, api_base: &str, rate: Rate) -> Result<(), StoreError> {
+        let text = serde_json::to_vec(&rate)
+            .map_err(|error| StoreError::unavailable("writing a rate", error))?;
+        self.db.insert(keys::rate(api_base), text).map_err(cannot)?;
+        reach("rate", "kept");
+        Ok(())
+    }
+}
