@@ -84,4 +84,10 @@ pub use upload::event::{Behind, Event, Progress};
 pub use upload::plan::{Chunk, Limits, Plan, PlanError};
 
 #[cfg(feature = "emulator")]
-pub mod emulator;
+#[doc(inline)]
+pub use chunkferry_emulator as emulator;
+
+/// The guide's Rust example must compile and hold.
+#[cfg(all(doctest, feature = "emulator"))]
+#[doc = include_str!("../docs/emulator.md")]
+struct Guide;

@@ -179,7 +179,7 @@ impl Journal {
     pub async fn save(&mut self) -> Result<(), Error> {
         self.chunk += 1;
         let entry = Some((self.chunk, Running::default().entry()));
-        self.store.save(self.row.saved_next(), entry).await
+        Ok(self.store.save(self.row.saved_next(), entry).await?)
     }
 
     /// What a run asks first: which uploads there are of this size, and which of this path have not ended.

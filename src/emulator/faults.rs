@@ -20,7 +20,7 @@ use super::endpoint::Endpoint;
 /// by each fault for itself, over those that fit its other selectors.
 ///
 /// ```
-/// use chunkferry::emulator::{Endpoint, Fault};
+/// use chunkferry_emulator::{Endpoint, Fault};
 ///
 /// let typed = Fault::on(Endpoint::Put).chunk(7).nth(1).cut(3_000_000);
 /// assert_eq!(Ok(typed), "put chunk=7 nth=1 cut=3MB".parse());

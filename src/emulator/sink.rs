@@ -266,8 +266,8 @@ mod tests {
     use std::io::{Read, Write};
 
     use super::*;
-    use crate::emulator::admission::Hosts;
-    use crate::emulator::settings::Settings;
+    use crate::admission::Hosts;
+    use crate::settings::Settings;
 
     #[tokio::test]
     async fn a_panic_while_a_request_is_answered_is_remembered() {

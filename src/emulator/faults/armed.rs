@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Action, Chaos, Fault};
-use crate::emulator::bounded::short;
-use crate::emulator::endpoint::Endpoint;
+use crate::bounded::short;
+use crate::endpoint::Endpoint;
 
 /// Faults that may be armed at a time.
 const MOST: usize = 1_000;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Fault, Occasion};
-use crate::emulator::endpoint::Endpoint;
+use crate::endpoint::Endpoint;
 
 /// Faults by chance: the same seed and the same requests give the same faults.
 #[derive(Clone, Debug, PartialEq)]

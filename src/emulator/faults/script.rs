@@ -6,10 +6,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{Action, Canned, CannedBody, Chaos, Fault, Target, Upload};
-use crate::emulator::answer::{Refusal, status_of};
-use crate::emulator::bounded::short;
-use crate::emulator::endpoint::Endpoint;
-use crate::emulator::settings::value::{duration, print_duration, size};
+use crate::answer::{Refusal, status_of};
+use crate::bounded::short;
+use crate::endpoint::Endpoint;
+use crate::settings::value::{duration, print_duration, size};
 
 /// The longest script, in bytes.
 const LONGEST: usize = 4096;

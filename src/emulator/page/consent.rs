@@ -3,7 +3,7 @@
 use axum::response::Response;
 
 use super::html::{Html, html};
-use crate::emulator::consent::Wish;
+use crate::consent::Wish;
 
 const CONSENT: &str = include_str!("consent.html");
 

@@ -32,7 +32,7 @@ pub(super) fn summary(view: &View) -> Html {
 }
 
 pub(super) fn review(view: &View) -> Html {
-    let finding = |finding: &crate::emulator::Finding| {
+    let finding = |finding: &crate::Finding| {
         html!(
             FINDING,
             finding.rule.replace('_', " "),

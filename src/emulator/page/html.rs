@@ -108,7 +108,7 @@ impl<T: Piece> Piece for Option<T> {
 /// `html!("<b>{}</b>", name)`.
 macro_rules! html {
     ($template:expr $(, $piece:expr)* $(,)?) => {
-        $crate::emulator::page::html::Html::fill($template, &[$(&$piece as &dyn $crate::emulator::page::html::Piece),*])
+        $crate::page::html::Html::fill($template, &[$(&$piece as &dyn $crate::page::html::Piece),*])
     };
 }
 pub(super) use html;

@@ -2,7 +2,7 @@
 
 use super::html::{Html, html, size, time};
 use super::view::View;
-use crate::emulator::log::SessionLog;
+use crate::log::SessionLog;
 
 /// Phones at most; the others are a `?creator=NAME` away.
 const MOST_PHONES: usize = 6;

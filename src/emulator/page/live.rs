@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::parts::parts;
 use super::view::View;
-use crate::emulator::shared::Shared;
+use crate::shared::Shared;
 
 /// How often an open page is looked after, in real time: processing ends by the clock alone.
 const GLANCE: Duration = Duration::from_millis(150);

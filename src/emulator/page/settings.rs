@@ -2,7 +2,7 @@
 
 use super::html::{Html, html};
 use super::view::View;
-use crate::emulator::settings::{Setting, Settings};
+use crate::settings::{Setting, Settings};
 
 const SWITCH: &str = r#"<li id="set-{}" class="switch{}"><label for="in-{}"><code>{}</code></label>{}
 <p>{} <span class="mark">{}</span></p>{}</li>"#;

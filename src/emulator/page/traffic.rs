@@ -2,7 +2,7 @@
 
 use super::html::{Html, html, time};
 use super::view::View;
-use crate::emulator::log::{RequestLog, WebhookLog};
+use crate::log::{RequestLog, WebhookLog};
 
 const MOST_LINES: usize = 60;
 const MOST_WEBHOOKS: usize = 20;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::html::{Html, html, size, time};
 use super::view::View;
-use crate::emulator::log::{PutLog, SessionLog};
+use crate::log::{PutLog, SessionLog};
 
 /// Uploads at most, the newest first.
 const MOST_CARDS: usize = 20;

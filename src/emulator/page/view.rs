@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use hyper::http::request::Parts;
 
-use crate::emulator::call::address;
-use crate::emulator::control::concerned;
-use crate::emulator::creator::bearer;
-use crate::emulator::log::Log;
-use crate::emulator::review::Finding;
-use crate::emulator::settings::Settings;
-use crate::emulator::shared::Shared;
-use crate::emulator::wire::Line;
+use crate::call::address;
+use crate::control::concerned;
+use crate::creator::bearer;
+use crate::log::Log;
+use crate::review::Finding;
+use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::wire::Line;
 
 /// More uploads than anyone looks through; the log has them all.
 const MOST_UPLOADS: usize = 60;

@@ -5,9 +5,9 @@ use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
 
 use super::Put;
-use crate::emulator::faults::Action;
-use crate::emulator::keeper::Keeper;
-use crate::emulator::shared::Pace;
+use crate::faults::Action;
+use crate::keeper::Keeper;
+use crate::shared::Pace;
 
 /// Bytes of a body between two notes of its progress; whoever looks on sees the chunk move.
 const TELL_EVERY: u64 = 256 << 10;

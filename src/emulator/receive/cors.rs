@@ -9,9 +9,9 @@ use hyper::header::{
 use hyper::http::request::Parts;
 
 use super::url::find;
-use crate::emulator::answer::{closing, empty_answer};
-use crate::emulator::settings::{Cors, Settings};
-use crate::emulator::shared::Shared;
+use crate::answer::{closing, empty_answer};
+use crate::settings::{Cors, Settings};
+use crate::shared::Shared;
 
 /// The headers of a PUT that a browser asks about first.
 const USUAL: HeaderValue = HeaderValue::from_static("content-type, content-range");

@@ -7,11 +7,11 @@ use axum::response::Response;
 use hyper::http::request::Parts;
 
 use super::{Put, dead, readable, success};
-use crate::emulator::answer::{closing, put_answer};
-use crate::emulator::reply::Reply;
-use crate::emulator::rules::{Head, Judgement};
-use crate::emulator::settings::PutRefusal;
-use crate::emulator::shared::Shared;
+use crate::answer::{closing, put_answer};
+use crate::reply::Reply;
+use crate::rules::{Head, Judgement};
+use crate::settings::PutRefusal;
+use crate::shared::Shared;
 
 /// Handles a PUT; `swallow` throws so many bytes of its body away.
 pub(crate) fn discard(

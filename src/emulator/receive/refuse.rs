@@ -9,9 +9,9 @@ use http_body_util::BodyExt;
 use super::Put;
 use super::body::Ending;
 use super::url::dead;
-use crate::emulator::answer::{closing, put_answer};
-use crate::emulator::reply::Reply;
-use crate::emulator::settings::{PutRefusal, Settings};
+use crate::answer::{closing, put_answer};
+use crate::reply::Reply;
+use crate::settings::{PutRefusal, Settings};
 
 /// A PUT to a URL that leads to no upload.
 pub(super) async fn refuse_unknown(body: Body, settings: &Settings) -> Reply {

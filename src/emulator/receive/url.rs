@@ -2,10 +2,10 @@
 
 use ::url::form_urlencoded;
 
-use crate::emulator::rules::Judgement;
-use crate::emulator::session::Session;
-use crate::emulator::settings::{DeadUrlStatus, Settings};
-use crate::emulator::world::World;
+use crate::rules::Judgement;
+use crate::session::Session;
+use crate::settings::{DeadUrlStatus, Settings};
+use crate::world::World;
 
 /// The upload a URL's query names, if its token is right.
 pub(super) fn find(world: &World, query: &str) -> Option<u64> {

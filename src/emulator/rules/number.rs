@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::emulator::settings::{LenientNumbers, Settings};
+use crate::settings::{LenientNumbers, Settings};
 
 /// Every whole number up to this one has a floating-point form of its own.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::number::whole;
-use crate::emulator::answer::Refusal;
-use crate::emulator::settings::{Settings, ShortSingle};
+use crate::answer::Refusal;
+use crate::settings::{Settings, ShortSingle};
 
 /// What the client said it would send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::number::whole;
-use crate::emulator::answer::Refusal;
-use crate::emulator::settings::{BrandContentToggle, PhotoIsAigc, Settings};
+use crate::answer::Refusal;
+use crate::settings::{BrandContentToggle, PhotoIsAigc, Settings};
 
 /// What a public creator may choose from (D CI, DP).
 pub(crate) const PRIVACY_LEVELS: [&str; 3] =

@@ -9,7 +9,7 @@ use hyper::header::{
 };
 
 use super::plan::Plan;
-use crate::emulator::settings::{
+use crate::settings::{
     BadBodyStatus, ChunkedEncoding, Expect, MidChunkPut, PutContentType, Replay, ReplayLast,
     Settings,
 };

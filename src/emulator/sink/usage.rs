@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::emulator::shared::Shared;
+use crate::shared::Shared;
 
 /// The answer to `GET /_emulator/usage`: CPU time in microseconds, of all threads; peak memory in bytes, where the
 /// system tells; connections that calls or chunks came by; and the time on the clock of the log's PUTs.

@@ -3,12 +3,12 @@
 use hyper::http::request::Parts;
 
 use super::World;
-use crate::emulator::bounded::MOST_KEYS;
-use crate::emulator::creator::{creator_of, public_name};
-use crate::emulator::endpoint::Endpoint;
-use crate::emulator::faults::{Action, Occasion, Strike};
-use crate::emulator::log::{FaultLog, RequestLog};
-use crate::emulator::traffic;
+use crate::bounded::MOST_KEYS;
+use crate::creator::{creator_of, public_name};
+use crate::endpoint::Endpoint;
+use crate::faults::{Action, Occasion, Strike};
+use crate::log::{FaultLog, RequestLog};
+use crate::traffic;
 
 impl World {
     /// An API call: says which fault hits it, and under which number it is remembered.

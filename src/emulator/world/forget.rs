@@ -1,7 +1,7 @@
 //! Uploads that give way: only the last ones are known, so that memory stays bounded.
 
 use super::World;
-use crate::emulator::session::Session;
+use crate::session::Session;
 
 /// Uploads that are known at a time.
 const MOST_SESSIONS: usize = 10_000;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::emulator::creator::{creator_of, public_name};
-use crate::emulator::settings::{SettingError, Settings, check_scope};
+use crate::creator::{creator_of, public_name};
+use crate::settings::{SettingError, Settings, check_scope};
 
 /// Tokens that may have settings of their own at a time.
 const MOST_OWN: usize = 1_000;

@@ -1,9 +1,9 @@
 //! What the world looks like from outside: the log and the review, for all or for one creator.
 
 use super::World;
-use crate::emulator::log::{Log, Requests};
-use crate::emulator::review::Finding;
-use crate::emulator::session::{Session, State};
+use crate::log::{Log, Requests};
+use crate::review::Finding;
+use crate::session::{Session, State};
 
 impl World {
     /// What clients did wrong though it got through; `over`: they are done.

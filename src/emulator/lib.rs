@@ -8,7 +8,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
-//! use chunkferry::emulator::Emulator;
+//! use chunkferry_emulator::Emulator;
 //!
 //! let emulator = Emulator::start().await?;
 //! // … point a client at emulator.url() …
@@ -82,11 +82,6 @@ use admission::Hosts;
 use keep::Shelf;
 use server::Server;
 use shared::Shared;
-
-/// The guide's Rust example must compile and hold.
-#[cfg(doctest)]
-#[doc = include_str!("../docs/emulator.md")]
-struct Guide;
 
 /// A server that runs on its own thread until it is dropped.
 ///
