@@ -164,7 +164,7 @@ fn a_hand_over_does_not_claim_the_inbox() {
         .command(["upload", "--wait", "1", "clip.mp4"])
         .end()
         .expect(75);
-    insta::assert_snapshot!(last(&ended.stderr), @"Every byte is at TikTok, but after 1 s it is still working on the video. 1000000 of 1000000 bytes of clip.mp4 are acknowledged. Run the same command again: it carries on.");
+    insta::assert_snapshot!(last(&ended.stderr), @"Every byte is at the service, but after 1 s it is still working on the video. 1000000 of 1000000 bytes of clip.mp4 are acknowledged. Run the same command again: it carries on.");
     scene.emulator.advance(Duration::from_secs(3600));
     let ended = scene.command(["upload", "clip.mp4"]).end().expect(0);
     insta::assert_snapshot!(last(&ended.stderr), @"clip.mp4 is in lena's inbox (PUBLISH_ID).");
