@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
+use crate::upload::event::LossCause;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
 
@@ -32,7 +33,6 @@ mod state;
 
 pub(crate) use apply::{Applied, Reply};
 pub(crate) use origin::{Destination, Identity, Key, Origin, Video};
-pub(crate) use pace::Shortfall;
 pub(crate) use run::{Lack, RunLimits, Stop};
 pub(crate) use state::{Session, State};
 
@@ -99,8 +99,8 @@ pub(crate) enum Step {
     Rewind(u32),
     /// Ask for the status.
     Ask,
-    /// The hour of the URL is over, or as good as over; in words.
-    Expire(&'static str),
+    /// The hour of the URL is over, or as good as over.
+    Expire(LossCause),
     /// The run ends here.
     Stop(Stop),
     /// The upload has ended, or is handed over.
@@ -150,7 +150,7 @@ impl Upload {
             State::InitIntent if self.is_stranded() => Step::Done,
             State::Queued | State::InitIntent => Step::Init,
             State::Uploading { session, .. } if session.left(now) == Some(Duration::ZERO) => {
-                Step::Expire("its URL has lived its hour")
+                Step::Expire(LossCause::HourOver)
             }
             State::Uploading { .. } | State::Sealed { .. } => match self.due() {
                 _ if let Some(chunks) = self.run.rewind => Step::Rewind(chunks),
@@ -175,7 +175,7 @@ impl Upload {
     fn put(&self, chunk: Chunk, now: Now) -> Step {
         match &self.state {
             State::Uploading { session, .. } if self.comes_too_late(&chunk, session, now) => {
-                Step::Expire("its URL dies before the next chunk can be there")
+                Step::Expire(LossCause::HourTooShort)
             }
             _ => Step::Put(chunk),
         }
@@ -337,7 +337,7 @@ impl Upload {
 
 /// Why the outcome of a stranded upload is not known.
 pub(crate) const STRANDED: &str =
-    "the run that asked TikTok to fetch it was stopped before the answer came";
+    "the run that asked the service to fetch it was stopped before the answer came";
 
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::journal::ProgressStore;
 use crate::killpoint::reach;
 use crate::source::{Proof, Version, prove};
+use crate::upload::event::LossCause;
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::plan::Chunk;
 use crate::upload::{Identity, Reply, Upload};
@@ -242,9 +243,7 @@ impl Transfer {
         Ok(if same {
             Reply::Adopted(running)
         } else {
-            Reply::SessionOver(
-                "a chunk whose answer was lost cannot be vouched for: the file was touched since",
-            )
+            Reply::SessionOver(LossCause::Touched)
         })
     }
 }

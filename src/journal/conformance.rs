@@ -95,7 +95,7 @@ async fn alone(store: &dyn ProgressStore, row: &Upload) -> Option<Reservation> {
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
         account: account.into(),
-        api_base: "https://open.tiktokapis.com".into(),
+        api_base: "https://api.example".into(),
         destination: Destination::Inbox,
         video: Video::Size(size),
     };

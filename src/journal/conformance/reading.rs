@@ -224,7 +224,7 @@ async fn the_first_creator_of_an_account_stays_until_it_is_forgotten(rig: &Rig) 
     assert!(!forget("len").await.expect("none"));
     assert!(forget("lena").await.expect("forgotten"));
     assert_eq!(first("b").await.expect("kept"), "b");
-    let base = || "https://open.tiktokapis.com".to_owned();
+    let base = || "https://api.example".to_owned();
     assert_eq!(rig.store.rate(base()).await.expect("asked"), None);
     let rate = Rate {
         bytes_per_second: 7,

@@ -22,7 +22,7 @@ use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Reply, Video};
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
         account: account.into(),
-        api_base: "https://open.tiktokapis.com".into(),
+        api_base: "https://api.example".into(),
         destination: Destination::Inbox,
         video: Video::Size(size),
     };
@@ -422,7 +422,7 @@ async fn uploads_of_another_account_size_or_base_are_not_found() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     // A name that looks like the end of another scope.
-    for account in ["lena", "len", "lenaa", "lena\0https://open.tiktokapis.com"] {
+    for account in ["lena", "len", "lenaa", "lena\0https://api.example"] {
         store.add(upload(account, 10)).await.expect("submitted");
         store.add(upload(account, 11)).await.expect("submitted");
     }
