@@ -108,6 +108,9 @@ impl Upload {
         };
         if let Some((call, error)) = reply.call() {
             self.run.lack = error.and_then(|error| Lack::of(call, error));
+            if let Some(error) = error {
+                self.keep_log_id(error);
+            }
         }
         let applied = match reply {
             Reply::Intended(as_of) => self.intend(as_of),
@@ -150,7 +153,10 @@ impl Upload {
 
     fn intend(&mut self, as_of: Option<Identity>) -> Applied {
         self.state = State::InitIntent;
-        self.running = self.running.is_some().then(|| Running::default().store());
+        self.hash_state = self
+            .hash_state
+            .is_some()
+            .then(|| Running::default().store());
         if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
             *identity = as_of;
         }
@@ -215,7 +221,7 @@ impl Upload {
         let confirmed = self.plan().map(|_| self.confirmed());
         self.confirmed_at_end = confirmed.filter(|_| !delivered);
         self.state = state;
-        self.running = None;
+        self.hash_state = None;
         Applied::SAVED
     }
 
@@ -291,8 +297,10 @@ impl Upload {
         }
     }
 
+    /// Another attempt after this wait.
     pub(super) fn pause(&mut self, wait: Duration, reason: String, now: Now) -> Applied {
         self.run.not_before = Some(now.boot + wait);
+        self.totals.retries += 1;
         Applied::told(Event::Retry { reason, wait })
     }
 

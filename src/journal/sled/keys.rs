@@ -61,6 +61,11 @@ pub(super) fn row(id: &str) -> Vec<u8> {
     key(b'u', &[id.as_bytes()])
 }
 
+/// The secret of a row.
+pub(super) fn secret(id: &str) -> Vec<u8> {
+    key(b's', &[id.as_bytes()])
+}
+
 /// The id that ends the key of a row or a mark.
 pub(super) fn id_of(key: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(&key[key.len().saturating_sub(ID)..])
