@@ -13,6 +13,9 @@ use crate::journal::{Found, Recall, StoreError};
 use crate::secret::Secret;
 use crate::upload::{Key, ROW_VERSION, Upload};
 
+/// Bytes of a usual row.
+const ROW: usize = 1536;
+
 impl Inner {
     /// Writes a row that is under way; `before`: the row as it was written last.
     pub(super) fn put(
@@ -21,13 +24,20 @@ impl Inner {
         before: Option<&Upload>,
         row: &Upload,
     ) -> Result<(), StoreError> {
-        let text = serde_json::to_vec(row)
+        let mut text = Vec::with_capacity(ROW);
+        serde_json::to_writer(&mut text, row)
             .map_err(|error| StoreError::unavailable("writing a row", error))?;
-        let at = |row: &Upload| Some(keys::one_at_path(&row.key, row.path()?, &row.id));
-        let (old, new) = (before.and_then(at), at(row));
+        batch.insert(keys::row(&row.id), text);
+        // A row that has ended is neither marked as one that is under way nor found by its path.
+        let before = before.filter(|before| !before.state.is_final());
+        if before.is_none() {
+            batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
+        }
+        let (old, new) = (before.and_then(Upload::path), row.path());
         if old != new {
-            old.into_iter().for_each(|key| batch.remove(key));
-            new.into_iter().for_each(|key| batch.insert(key, &[]));
+            let at = |path| keys::one_at_path(&row.key, path, &row.id);
+            old.into_iter().for_each(|path| batch.remove(at(path)));
+            new.into_iter().for_each(|path| batch.insert(at(path), &[]));
         }
         let of_today = before.filter(|before| before.version >= ROW_VERSION);
         let (old, new) = (of_today.map(Upload::secret), row.secret());
@@ -36,8 +46,6 @@ impl Inner {
             Some(secret) => batch.insert(keys::secret(&row.id), secret.expose()),
             None => batch.remove(keys::secret(&row.id)),
         }
-        batch.insert(keys::row(&row.id), text);
-        batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
         self.indexes.touch(|| keys::same(&row.key), &row.id);
         Ok(())
     }
