@@ -109,6 +109,9 @@ impl Upload {
         };
         if let Some((call, error)) = reply.call() {
             self.run.lack = error.and_then(|error| Lack::of(call, error));
+            if let Some(error) = error {
+                self.keep_log_id(error);
+            }
         }
         let applied = match reply {
             Reply::Intended(as_of) => self.intend(as_of),
@@ -151,7 +154,10 @@ impl Upload {
 
     fn intend(&mut self, as_of: Option<Identity>) -> Applied {
         self.state = State::InitIntent;
-        self.running = self.running.is_some().then(|| Running::default().store());
+        self.hash_state = self
+            .hash_state
+            .is_some()
+            .then(|| Running::default().store());
         if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
             *identity = as_of;
         }
@@ -216,7 +222,7 @@ impl Upload {
         let confirmed = self.plan().map(|_| self.confirmed());
         self.confirmed_at_end = confirmed.filter(|_| !delivered);
         self.state = state;
-        self.running = None;
+        self.hash_state = None;
         Applied::SAVED
     }
 
@@ -289,8 +295,10 @@ impl Upload {
         }
     }
 
+    /// Another attempt after this wait.
     pub(super) fn pause(&mut self, wait: Duration, cause: RetryCause, now: Now) -> Applied {
         self.run.not_before = Some(now.boot + wait);
+        self.totals.retries += 1;
         Applied::told(Event::Retry { cause, wait })
     }
 

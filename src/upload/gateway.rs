@@ -71,7 +71,7 @@ impl Upload {
             session,
             confirmed: chunks,
         };
-        self.running = running.map(|running| running.store());
+        self.hash_state = running.map(|running| running.store());
         self.sha256 = None;
         self.run.in_doubt = false;
         self.run.due_left = true;

@@ -35,6 +35,7 @@ pub(crate) fn enough(size: u64) -> u64 {
 impl Upload {
     /// The service has taken a chunk of `bytes`, after this long.
     pub(super) fn note_pace(&mut self, bytes: u64, took: Duration) -> Applied {
+        self.keep_chunk_time(took);
         let pace = &mut self.run.pace;
         pace.bytes = pace.bytes * FADING + bytes as f64;
         pace.seconds = pace.seconds * FADING + took.as_secs_f64();

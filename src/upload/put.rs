@@ -116,7 +116,7 @@ impl Upload {
             return self.begin_processing();
         }
         if let Some(running) = &running {
-            self.running = Some(running.store());
+            self.hash_state = Some(running.store());
         }
         let State::Uploading { confirmed, .. } = &mut self.state else {
             return Applied::NOTHING;
