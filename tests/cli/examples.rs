@@ -1,0 +1,44 @@
+//! The examples in docs/examples do what they say.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::video;
+
+/// `cargo test` builds the examples beside the tests.
+fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let built = test.ancestors().nth(2).unwrap();
+    built.join("examples").join(name)
+}
+
+fn run(name: &str, args: &[&Path]) -> String {
+    let mut command = Command::new(example(name));
+    let ran = command
+        .args(args)
+        .env_remove("TIKTOK_ACCESS_TOKEN")
+        .output()
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    let text = String::from_utf8(ran.stdout).unwrap();
+    assert!(ran.status.success(), "{name}: {text}\n{:?}", ran.stderr);
+    text
+}
+
+#[test]
+fn each_example_ends_as_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let clip = dir.path().join("clip.mp4");
+    video::write(&clip, 24_000_000, 1);
+    let text = run("upload", &[&clip]);
+    assert!(text.contains("chunk 0: 10000000 of 24000000"), "{text}");
+    assert!(text.contains("Delivered as v_inbox_file"), "{text}");
+
+    let text = run("tokens", &[]);
+    assert!(text.contains("another one"), "{text}");
+    assert!(text.contains("Delivered as v_inbox_file"), "{text}");
+
+    let text = run("night", &[]);
+    for line in ["lena: v_inbox_file", "mia: v_inbox_file", "ole: a file to look at"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
