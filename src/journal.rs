@@ -10,13 +10,13 @@ use crate::upload::Upload;
 mod conformance;
 mod durable;
 mod history;
+mod local;
 mod lock;
 #[cfg(test)]
 mod memory;
 mod own;
 mod record;
 mod sealed;
-mod sled;
 mod state_dir;
 mod status;
 mod store;
@@ -26,9 +26,9 @@ mod windows;
 pub use record::Record;
 pub use state_dir::StateDir;
 
+pub(crate) use local::SledStore;
 #[cfg(test)]
 pub(crate) use memory::MemoryStore;
-pub(crate) use sled::SledStore;
 pub(crate) use store::{
     ApiAccount, Ask, Found, Grant, Lease, PendingCap, ProgressStore, Question, Rate, Recall,
     Reservation, Reserved, Trait,

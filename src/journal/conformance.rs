@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use super::local::SledStore;
 use super::memory::MemoryStore;
-use super::sled::SledStore;
 use super::store::*;
 use super::store_error::StoreError;
 use crate::answer::{Failure, Meaning, Refusal};

@@ -200,7 +200,11 @@ fn record(home: &Path, work: &Path) -> Option<Disk> {
             .arg("-o")
             .arg(&trace)
             .arg(std::env::current_exe().expect("a test"))
-            .args(["--exact", "journal::sled::tests::power::child", "--ignored"])
+            .args([
+                "--exact",
+                "journal::local::tests::power::child",
+                "--ignored",
+            ])
             .env(
                 "CHUNKFERRY_POWER_CHILD",
                 format!("{phase}:{}:{}", home.display(), notes.display()),
