@@ -80,7 +80,9 @@ pub use journal::{Record, StateDir};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;
 pub use source::ReadMode;
-pub use upload::event::{Behind, Event, Progress};
+pub use upload::event::{
+    Behind, Event, LossCause, Notice, Progress, RetryCause, Shortfall, WaitCause,
+};
 pub use upload::plan::{Chunk, Limits, Plan, PlanError};
 
 #[cfg(feature = "emulator")]

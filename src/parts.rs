@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use crate::answer::{Opened, Put, Report, Said, Stage};
 use crate::clock::Now;
 use crate::error::Error;
-use crate::journal::{ProgressStore, SledStore};
+use crate::journal::{Lease, ProgressStore, Reserved, SledStore};
 use crate::secret::Secret;
 use crate::source::{LocalFile, Media, Opening, ReadMode};
 use crate::tiktok::body::Body;
@@ -149,11 +149,22 @@ pub fn machine(size: u64) -> Option<u32> {
     }
 }
 
+/// Inserts a row of a video that nobody else is about.
+async fn submit(store: &SledStore, row: Upload) -> Result<Lease, Error> {
+    match store.reserve(row.key.clone(), None).await? {
+        Reserved::Alone(reservation) => Ok(store.submit(&reservation, row).await?),
+        Reserved::HeldBy { .. } => {
+            Err(Error::usage("each upload has a size of its own".to_owned()))
+        }
+    }
+}
+
 /// A journal with one upload that is going on.
 #[derive(Debug)]
 pub struct Journal {
     store: SledStore,
     row: Upload,
+    lease: Lease,
     chunk: u32,
 }
 
@@ -164,13 +175,14 @@ impl Journal {
         let gone = || Error::usage("the sizes of the bench are legal".to_owned());
         for other in 0..others {
             let row = upload("mia", 1_000_000_000 + other).ok_or_else(gone)?;
-            store.submit(row).await?;
+            submit(&store, row).await?;
         }
         let row = upload("lena", 4_000_000_000).ok_or_else(gone)?;
-        store.submit(row.clone()).await?;
+        let lease = submit(&store, row.clone()).await?;
         Ok(Self {
             store,
             row,
+            lease,
             chunk: 0,
         })
     }
@@ -179,7 +191,8 @@ impl Journal {
     pub async fn save(&mut self) -> Result<(), Error> {
         self.chunk += 1;
         let entry = Some((self.chunk, Running::default().entry()));
-        Ok(self.store.save(self.row.saved_next(), entry).await?)
+        let saved = self.store.save(self.lease, self.row.saved_next(), entry);
+        Ok(saved.await?)
     }
 
     /// What a run asks first: which uploads there are of this size, and which of this path have not ended.

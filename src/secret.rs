@@ -22,6 +22,11 @@ impl Secret {
         Self(text.trim().into())
     }
 
+    /// No secret, where one is to follow.
+    pub(crate) fn none() -> Self {
+        Self(Box::default())
+    }
+
     /// The text itself, for the one header or request that needs it.
     pub fn expose(&self) -> &str {
         &self.0
@@ -51,7 +56,7 @@ impl From<String> for Secret {
     }
 }
 
-/// For `#[serde(with = "secret::stored")]`: the journal's row is the one place where a secret is written down.
+/// Secrets in what is written and read: in the request that carries one, and in the rows of the journal's first version.
 pub(crate) mod stored {
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -3,12 +3,14 @@
 //! [`Upload::step`] says what to do next and [`Upload::apply`] takes in what came of it. Both are pure: no I/O, no
 //! clock but the one passed in, no randomness but the number passed in.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
+use crate::upload::event::LossCause;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
 
@@ -25,6 +27,7 @@ pub(crate) mod outage;
 mod pace;
 pub(crate) mod plan;
 mod put;
+mod receipt;
 mod reconcile;
 pub(crate) mod retry;
 mod run;
@@ -32,24 +35,27 @@ mod state;
 
 pub(crate) use apply::{Applied, Reply};
 pub(crate) use origin::{Destination, Identity, Key, Origin, Video};
-pub(crate) use pace::Shortfall;
 pub(crate) use run::{Lack, RunLimits, Stop};
 pub(crate) use state::{Session, State};
 
 use run::Run;
 
-/// Version of the row in the journal; newer ones are refused, unknown fields of the same one are ignored.
-pub(crate) const ROW_VERSION: u32 = 1;
+/// Version of the row in the journal; newer ones are refused, unknown fields of the same one are ignored. Rows of version 1
+/// hold the upload URL of their session; since version 2 the store keeps it beside the row.
+pub(crate) const ROW_VERSION: u32 = 2;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Upload {
+    /// As the row was read; it is written as of today.
+    #[serde(serialize_with = "receipt::version")]
     pub(crate) version: u32,
     pub(crate) id: String,
     #[serde(flatten)]
     pub(crate) key: Key,
     pub(crate) origin: Origin,
-    /// The running hash at the confirmed border; `None` without the ledger.
-    pub(crate) running: Option<String>,
+    /// The state of the hash at the confirmed border; `None` without the ledger.
+    #[serde(rename = "running")]
+    pub(crate) hash_state: Option<String>,
     /// SHA-256 of the whole file, known from the moment it is sealed.
     pub(crate) sha256: Option<String>,
     pub(crate) state: State,
@@ -66,6 +72,15 @@ pub(crate) struct Upload {
     /// Whether the token of the last init was of the creator that the account's name has stood for since its first use.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) creator_known: bool,
+    /// The service's names of its last refusals, the newest last: what its support asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) log_ids: Vec<String>,
+    /// How long the last accepted chunks took, in milliseconds, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) chunk_times: Vec<u32>,
+    /// The caller's own words about the upload. Nothing sets them yet.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
     #[serde(skip)]
     pub(crate) run: Run,
 }
@@ -80,6 +95,8 @@ pub(crate) struct Totals {
     pub(crate) lost_inits: u32,
     /// Sessions that could not be carried on.
     pub(crate) lost_sessions: u32,
+    /// Attempts that were made again after a wait, of calls and chunks; rows of version 1 lack it.
+    pub(crate) retries: u32,
 }
 
 /// What to do next.
@@ -99,8 +116,8 @@ pub(crate) enum Step {
     Rewind(u32),
     /// Ask for the status.
     Ask,
-    /// The hour of the URL is over, or as good as over; in words.
-    Expire(&'static str),
+    /// The hour of the URL is over, or as good as over.
+    Expire(LossCause),
     /// The run ends here.
     Stop(Stop),
     /// The upload has ended, or is handed over.
@@ -114,7 +131,7 @@ impl Upload {
             id: format!("{:016x}", fastrand::u64(..)),
             key,
             origin,
-            running: ledger.then(|| Running::default().store()),
+            hash_state: ledger.then(|| Running::default().store()),
             sha256: None,
             state: State::Queued,
             confirmed_at_end: None,
@@ -124,6 +141,9 @@ impl Upload {
             updated: now.wall,
             totals: Totals::default(),
             creator_known: false,
+            log_ids: Vec::new(),
+            chunk_times: Vec::new(),
+            labels: BTreeMap::new(),
             run: Run {
                 in_doubt: false,
                 ..Run::default()
@@ -150,7 +170,7 @@ impl Upload {
             State::InitIntent if self.is_stranded() => Step::Done,
             State::Queued | State::InitIntent => Step::Init,
             State::Uploading { session, .. } if session.left(now) == Some(Duration::ZERO) => {
-                Step::Expire("its URL has lived its hour")
+                Step::Expire(LossCause::HourOver)
             }
             State::Uploading { .. } | State::Sealed { .. } => match self.due() {
                 _ if let Some(chunks) = self.run.rewind => Step::Rewind(chunks),
@@ -175,7 +195,7 @@ impl Upload {
     fn put(&self, chunk: Chunk, now: Now) -> Step {
         match &self.state {
             State::Uploading { session, .. } if self.comes_too_late(&chunk, session, now) => {
-                Step::Expire("its URL dies before the next chunk can be there")
+                Step::Expire(LossCause::HourTooShort)
             }
             _ => Step::Put(chunk),
         }
@@ -284,7 +304,7 @@ impl Upload {
 
     /// Whether its bytes were sent without being hashed, or none were sent.
     pub(crate) fn has_no_digest(&self) -> bool {
-        self.sha256.is_none() && (self.running.is_none() || self.confirmed() == 0)
+        self.sha256.is_none() && (self.hash_state.is_none() || self.confirmed() == 0)
     }
 
     pub(crate) fn session(&self) -> Option<&Session> {
@@ -296,7 +316,7 @@ impl Upload {
 
     /// The running hash at the confirmed border.
     pub(crate) fn running(&self) -> Option<Running> {
-        self.running.as_deref().and_then(Running::load)
+        self.hash_state.as_deref().and_then(Running::load)
     }
 
     /// The error that the end of an upload stands for, if it stands for one.
@@ -337,7 +357,7 @@ impl Upload {
 
 /// Why the outcome of a stranded upload is not known.
 pub(crate) const STRANDED: &str =
-    "the run that asked TikTok to fetch it was stopped before the answer came";
+    "the run that asked the service to fetch it was stopped before the answer came";
 
 #[cfg(test)]
 mod tests;

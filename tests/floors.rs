@@ -159,3 +159,25 @@ fn a_use_of_a_higher_floor_is_found_however_it_is_written() {
     assert_eq!(faults("clock.rs", "// crate::engine::Engine"), 0);
     assert_eq!(faults("lost.rs", ""), 1);
 }
+
+/// Only `tiktok/`, the errors and the command speak of the service by its name; everything else hears words.
+#[test]
+fn the_service_is_named_in_its_room_alone() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    for room in ["upload", "engine", "journal", "source"] {
+        paths.push(src.join(room).with_extension("rs"));
+        files(&src.join(room), &mut paths);
+    }
+    let mut named = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.lines().map(str::trim_start);
+        for line in lines.filter(|line| line.to_lowercase().contains("tiktok")) {
+            if !line.starts_with("use crate::tiktok::") {
+                named.push(format!("{}: {line}", path.display()));
+            }
+        }
+    }
+    assert!(named.is_empty(), "{}", named.join("\n"));
+}

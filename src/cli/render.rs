@@ -156,12 +156,10 @@ impl View<'_> {
                 drop(shown);
                 self.planned(plan, confirmed);
             }
-            Event::Waiting { reason, wait } => {
-                self.json(
-                    "waiting",
-                    json!({ "reason": reason, "seconds": wait.as_secs_f64() }),
-                );
-                say(format!("waits {} s: {reason}", wait.as_secs().max(1)));
+            Event::Waiting { cause, wait } => {
+                let fields = json!({ "cause": cause.as_str(), "reason": cause.to_string(), "seconds": wait.as_secs_f64() });
+                self.json("waiting", fields);
+                say(format!("waits {} s: {cause}", wait.as_secs().max(1)));
             }
             Event::SessionOpened { publish_id } => {
                 self.json("session", json!({ "publish_id": publish_id }));
@@ -175,18 +173,17 @@ impl View<'_> {
             Event::ChunkAccepted { index, confirmed } => {
                 self.json("chunk", json!({ "index": index, "confirmed": confirmed }));
             }
-            Event::Retry { reason, wait } => {
-                self.json(
-                    "retry",
-                    json!({ "reason": reason, "seconds": wait.as_secs_f64() }),
-                );
-                say(format!("{reason}; again in {:.1} s", wait.as_secs_f64()));
+            Event::Retry { cause, wait } => {
+                let fields = json!({ "cause": cause.as_str(), "reason": cause.to_string(), "seconds": wait.as_secs_f64() });
+                self.json("retry", fields);
+                say(format!("{cause}; again in {:.1} s", wait.as_secs_f64()));
             }
-            Event::SessionLost { reason } => {
+            Event::SessionLost { cause } => {
                 self.shown().processing = false;
-                self.json("session_lost", json!({ "reason": reason }));
+                let fields = json!({ "cause": cause.as_str(), "reason": cause.to_string() });
+                self.json("session_lost", fields);
                 say(format!(
-                    "the session is lost: {reason}. From the start, in a new one"
+                    "the session is lost: {cause}. From the start, in a new one"
                 ));
             }
             Event::Processing { publish_id } => {
@@ -198,8 +195,9 @@ impl View<'_> {
                 self.screen.board.process(self.number);
                 say("every byte is accepted; TikTok works on it".into());
             }
-            Event::Notice { text } => {
-                self.json("notice", json!({ "text": text }));
+            Event::Notice(notice) => {
+                let text = notice.to_string();
+                self.json("notice", json!({ "cause": notice.as_str(), "text": text }));
                 say(text);
             }
             _ => {}

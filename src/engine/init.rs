@@ -12,7 +12,8 @@ use crate::error::Error;
 use crate::journal::Grant;
 use crate::killpoint::reach;
 use crate::secret::Secret;
-use crate::upload::event::Event;
+use crate::secret::escaped::Escaped;
+use crate::upload::event::{Event, WaitCause};
 use crate::upload::{Identity, Reply};
 
 impl Transfer {
@@ -83,9 +84,9 @@ impl Transfer {
                 }
                 Grant::Wait(wait) => {
                     self.uncut = None;
-                    let reason =
-                        format!("TikTok takes 6 inits a minute for {}", self.account.name());
-                    self.tell(Event::Waiting { reason, wait });
+                    let account = Escaped::new(self.account.name()).to_string();
+                    let cause = WaitCause::InitWindow { account };
+                    self.tell(Event::Waiting { cause, wait });
                     self.aside(clock::sleep(wait)).await;
                 }
             }

@@ -261,7 +261,7 @@ impl Job {
         };
         if let Some(content_type) = self.content_type.as_deref().filter(|given| !known(given)) {
             return Err(Error::usage(format!(
-                "\"{content_type}\" is no content type that TikTok takes: it is video/mp4, video/quicktime or video/webm."
+                "\"{content_type}\" is no content type that the service takes: it is video/mp4, video/quicktime or video/webm."
             )));
         }
         if self.patience > LONGEST_PATIENCE {
@@ -271,7 +271,7 @@ impl Job {
         }
         if self.processing > LONGEST_WAIT {
             return Err(Error::usage(
-                "TikTok may be waited for 30 days (2,592,000 s) at most.",
+                "The service may be waited for 30 days (2,592,000 s) at most.",
             ));
         }
         Ok(())

@@ -10,9 +10,10 @@ use super::job::{Job, What};
 use super::send::Sending;
 use crate::error::Error;
 use crate::journal::Recall;
+use crate::secret::escaped::Escaped;
 use crate::source::{LocalFile, Media, Opening};
 use crate::tiktok::preflight::Remote;
-use crate::upload::event::Event;
+use crate::upload::event::{Event, Notice};
 use crate::upload::plan::Limits;
 use crate::upload::{Key, State, Upload, Video};
 
@@ -101,11 +102,8 @@ impl Given {
         let opened = tokio::select! {
             opened = &mut opening => opened,
             () = tokio::time::sleep(LONG_SYNC) => {
-                let name = crate::error::name(path);
-                let text = format!(
-                    "waiting for the file system of {name}: it stores the file's last writes, the file has very many parts, or it does not answer"
-                );
-                tell(Event::Notice { text });
+                let name = Escaped::new(&*crate::error::name(path)).to_string();
+                tell(Event::Notice(Notice::SlowFileSystem { name }));
                 opening.await
             }
         };

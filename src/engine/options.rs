@@ -65,7 +65,7 @@ impl Options {
         self
     }
 
-    /// One more host that upload URLs may name, besides `*.tiktokapis.com` and an overridden API base's own.
+    /// One more host that upload URLs may name, besides those of the service's own domain and of an overridden API base.
     pub fn upload_host(mut self, host: &str) -> Self {
         self.upload_host = Some(host.to_owned());
         self

@@ -4,7 +4,7 @@ use crate::answer::Failure;
 use crate::error::Error;
 use crate::tiktok::client::Client;
 use crate::tiktok::preflight::{Judgement, Remote};
-use crate::upload::event::Event;
+use crate::upload::event::{Event, Notice};
 use crate::upload::plan::Limits;
 
 /// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
@@ -20,14 +20,12 @@ pub(super) async fn preflight(
             error => Error::unreachable(&remote.shown(), error),
         })?;
         if let Judgement::Fit { size } = remote.judge(&looked)? {
-            let text = match size {
-                Some(size) if size > Limits::DOCUMENTED.sure_file() => {
-                    format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them")
-                }
+            let limit = Limits::DOCUMENTED.sure_file();
+            tell(Event::Notice(match size {
+                Some(size) if size > limit => Notice::Large { size, limit },
                 Some(_) => return Ok(size),
-                None => "its host does not tell its size".to_owned(),
-            };
-            tell(Event::Notice { text });
+                None => Notice::SizeUnknown,
+            }));
             return Ok(size);
         }
     }

@@ -23,9 +23,9 @@ use crate::error::{Error, ErrorKind};
 use crate::journal::Reserved;
 use crate::tiktok::client::Subject;
 use crate::tiktok::throttle::Throttle;
-use crate::upload::event::{Behind, Event, Tally};
+use crate::upload::event::{Behind, Event, Notice, Shortfall, Tally};
 use crate::upload::plan::{Limits, Plan};
-use crate::upload::{Destination, Key, Origin, Reply, RunLimits, Shortfall, Upload, Video};
+use crate::upload::{Destination, Key, Origin, Reply, RunLimits, Upload, Video};
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
@@ -63,8 +63,8 @@ pub(super) async fn run(
         Given::Media(sending) => {
             let rate = shared.journal.rate(shared.api_base.clone()).await?;
             let rate = rate.map(|rate| rate.bytes_per_second);
-            for text in remarks(sending.media.identity().size, rate) {
-                tell(Event::Notice { text });
+            for notice in remarks(sending.media.identity().size, rate) {
+                tell(Event::Notice(notice));
             }
             rate
         }
@@ -95,8 +95,8 @@ pub(super) async fn run(
                 row.run.limits = limits;
                 in_time(&row)?;
             }
-            if let Some(text) = keeps_its_plan(job, &row) {
-                tell(Event::Notice { text });
+            if let Some(notice) = keeps_its_plan(job, &row) {
+                tell(Event::Notice(notice));
             }
             let running = Running::new(shared, &row.id);
             let (key, id) = (row.key.clone(), row.id.clone());
@@ -154,12 +154,11 @@ pub(super) async fn run(
 }
 
 /// What a person should know of a video of this size beforehand, at the last known rate in bytes per second.
-fn remarks(size: u64, rate: Option<u64>) -> impl Iterator<Item = String> {
-    let large = (size > Limits::DOCUMENTED.sure_file())
-        .then(|| format!("{size} bytes are more than 4,000,000,000: TikTok may refuse them"));
-    let slow = rate
-        .and_then(|rate| Shortfall::of_whole(size, rate))
-        .map(|shortfall| format!("by the last known rate it is too slow. {shortfall}"));
+fn remarks(size: u64, rate: Option<u64>) -> impl Iterator<Item = Notice> {
+    let limit = Limits::DOCUMENTED.sure_file();
+    let large = (size > limit).then_some(Notice::Large { size, limit });
+    let slow = rate.and_then(|rate| Shortfall::of_whole(size, rate));
+    let slow = slow.map(Notice::LastRateTooLow);
     large.into_iter().chain(slow)
 }
 
@@ -313,14 +312,10 @@ async fn one_by_one(lock: Arc<Mutex<()>>, queued: impl Fn(Behind)) -> OwnedMutex
 }
 
 /// What to say where another chunk size is asked for than an unfinished upload was planned with.
-fn keeps_its_plan(job: &Job, row: &Upload) -> Option<String> {
+fn keeps_its_plan(job: &Job, row: &Upload) -> Option<Notice> {
     let (plan, wanted) = (row.plan()?, job.chunk_size?);
-    (wanted != plan.chunk_size() && plan.chunk_count() > 1).then(|| {
-        format!(
-            "the upload keeps the chunk size it was planned with: {}",
-            plan.chunk_size()
-        )
-    })
+    let chunk_size = plan.chunk_size();
+    (wanted != chunk_size && plan.chunk_count() > 1).then_some(Notice::ChunkSizeKept { chunk_size })
 }
 
 /// The answer for a video whose upload has ended: no init, no PUT. Where the service can be asked now, one question makes

@@ -18,6 +18,7 @@ use crate::killpoint::reach;
 use crate::source::{Ahead, LAST_PIECE, Media, Share, WITHHELD};
 use crate::tiktok::body::{Body, Gate, Keeper};
 use crate::tiktok::meter::Meter;
+use crate::upload::event::LossCause;
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::plan::{Chunk, Plan};
 use crate::upload::{Identity, Reply, Session, Upload};
@@ -146,7 +147,7 @@ impl Transfer {
         }
         let plan = self.upload.plan().copied();
         let (Some(session), Some(plan)) = (self.upload.session().cloned(), plan) else {
-            return Ok(Reply::SessionOver("it was already closed"));
+            return Ok(Reply::SessionOver(LossCause::NothingToSend));
         };
         self.begin_put(chunk, plan, session)?;
         self.until_recorded().await
@@ -329,7 +330,7 @@ impl Transfer {
     /// ask for one of anything else.
     pub(super) fn nothing_to_send(&self) -> Result<Reply, Error> {
         if self.remote.is_some() {
-            return Ok(Reply::SessionOver("what it names is not sent from here"));
+            return Ok(Reply::SessionOver(LossCause::NothingToSend));
         }
         Err(needed_again(&self.upload))
     }

@@ -11,9 +11,10 @@ use crate::clock::{self, Now, Timestamp};
 use crate::error::{Error, Remedy};
 use crate::journal::PendingCap;
 use crate::tiktok::limits::PENDING;
+use crate::upload::event::Shortfall;
 use crate::upload::outage::Outages;
 use crate::upload::plan::Limits;
-use crate::upload::{Lack, Shortfall, Stop};
+use crate::upload::{Lack, Stop};
 
 /// Where it is known that this is missing for all uploads.
 fn outages_of<'a>(shared: &'a Shared, account: &'a Account, lack: &Lack) -> &'a Outages {

@@ -23,7 +23,7 @@ use crate::killpoint::reach;
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
 use crate::tiktok::preflight::Remote;
-use crate::upload::event::{Event, Tally};
+use crate::upload::event::{Event, Notice, Tally};
 use crate::upload::ledger::Entry;
 use crate::upload::{Applied, Reply, State, Step, Upload};
 
@@ -209,9 +209,7 @@ impl Transfer {
             self.tell(event);
         }
         if let Some(shortfall) = self.upload.foresee(Now::read()) {
-            self.tell(Event::Notice {
-                text: format!("by its rate it will not end in time. {shortfall}"),
-            });
+            self.tell(Event::Notice(Notice::TooSlow(shortfall)));
         }
     }
 

@@ -13,6 +13,7 @@ use super::transfer::{Ledger, Transfer, ledger};
 use crate::error::Error;
 use crate::killpoint::reach;
 use crate::source::{Proof, Version, prove};
+use crate::upload::event::LossCause;
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::plan::Chunk;
 use crate::upload::{Identity, Reply, Upload};
@@ -48,7 +49,7 @@ impl Sending {
                 changed @ Compared::Changed(_) => return Ok(changed),
                 touched => found = touched,
             }
-            if self.rehash.is_some() || upload.running.is_none() {
+            if self.rehash.is_some() || upload.hash_state.is_none() {
                 return Ok(found);
             }
             let now = self.media.version().await;
@@ -180,7 +181,7 @@ impl Transfer {
         if upload.confirmed() == 0 {
             return Ok(None);
         }
-        if upload.running.is_none() {
+        if upload.hash_state.is_none() {
             let first = upload.identity();
             let same = first.is_some_and(|first| first.but_for_ctime(&sending.baseline));
             return Ok((!same).then(|| Reply::Changed("its time of change".into())));
@@ -201,7 +202,7 @@ impl Transfer {
         };
         sending.ahead = None;
         sending.unanswered = None;
-        let (Some(plan), Some(_)) = (self.upload.plan(), &self.upload.running) else {
+        let (Some(plan), Some(_)) = (self.upload.plan(), &self.upload.hash_state) else {
             return Ok(Reply::Rewound(None));
         };
         let entries = ledger(&*self.shared.journal, &self.upload).await?;
@@ -241,9 +242,7 @@ impl Transfer {
         Ok(if same {
             Reply::Adopted(running)
         } else {
-            Reply::SessionOver(
-                "a chunk whose answer was lost cannot be vouched for: the file was touched since",
-            )
+            Reply::SessionOver(LossCause::Touched)
         })
     }
 }

@@ -85,6 +85,9 @@ fn messages_say_what_happened_and_remedies_what_helps() {
         format!("{kind:?}/{who} [{}]: {error}", remedies.join(" "))
     };
     let lines: Vec<String> = errors.iter().map(line).collect();
+    for error in &errors {
+        assert!(!speaks_of_the_command(&error.to_string()), "{error}");
+    }
     insta::assert_snapshot!(lines.join("\n"));
 }
 

@@ -23,6 +23,10 @@ mod windows;
 struct Rig {
     store: Arc<dyn ProgressStore>,
     clock: StoreClock,
+    /// All that anybody may read of it: rows, and whatever is told of them elsewhere.
+    readable: Box<dyn Fn() -> String + Send + Sync>,
+    /// How many secrets it keeps.
+    secrets: Box<dyn Fn() -> usize + Send + Sync>,
     /// Where several processes can share a store: another one of them, and how long a lease lasts.
     fleet: Option<(Arc<dyn ProgressStore>, Duration)>,
     _dir: Option<tempfile::TempDir>,
@@ -32,8 +36,11 @@ impl Rig {
     fn local() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let store = SledStore::open(dir.path(), "conformance").expect("opened");
+        let (readable, secrets) = (store.clone(), store.clone());
         Self {
             clock: store.clock().clone(),
+            readable: Box::new(move || readable.readable()),
+            secrets: Box::new(move || secrets.secrets()),
             store: Arc::new(store),
             fleet: None,
             _dir: Some(dir),
@@ -43,8 +50,11 @@ impl Rig {
     fn memory() -> Self {
         let lease = Duration::from_secs(30);
         let store = MemoryStore::new(lease);
+        let (readable, secrets) = (store.another_owner(), store.another_owner());
         Self {
             clock: store.clock().clone(),
+            readable: Box::new(move || readable.readable()),
+            secrets: Box::new(move || secrets.secrets()),
             fleet: Some((Arc::new(store.another_owner()), lease)),
             store: Arc::new(store),
             _dir: None,
@@ -95,7 +105,7 @@ async fn alone(store: &dyn ProgressStore, row: &Upload) -> Option<Reservation> {
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
         account: account.into(),
-        api_base: "https://open.tiktokapis.com".into(),
+        api_base: "https://api.example".into(),
         destination: Destination::Inbox,
         video: Video::Size(size),
     };

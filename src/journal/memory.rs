@@ -1,6 +1,5 @@
 //! A store in memory, for tests: several owners, leases that end, and a clock that a test sets.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,7 +22,7 @@ use crate::upload::{Key, State, Upload};
 
 mod tables;
 
-use tables::{Held, Row, Tables, read, scope};
+use tables::{Held, Row, Tables, scope};
 
 /// One opened store; [`MemoryStore::another_owner`] opens the same rows once more, as another process would.
 #[derive(Debug)]
@@ -66,6 +65,19 @@ impl MemoryStore {
 
     pub(crate) fn clock(&self) -> &StoreClock {
         &self.shared.clock
+    }
+
+    /// The texts of all rows.
+    pub(super) fn readable(&self) -> String {
+        let tables = self.tables();
+        tables.rows.values().map(|row| &*row.text).collect()
+    }
+
+    /// How many secrets there are.
+    pub(super) fn secrets(&self) -> usize {
+        let tables = self.tables();
+        let with_secret = tables.rows.values().filter(|row| row.secret.is_some());
+        with_secret.count()
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -130,11 +142,8 @@ impl ProgressStore for MemoryStore {
                 return Err(StoreError::Fenced(row.id));
             }
             let held = self.held(row.epoch);
-            tables.rows.entry(row.id.clone()).or_insert_with(|| Row {
-                upload: row,
-                held: Some(held),
-                ledger: BTreeMap::new(),
-            });
+            let new = || Row::new(&row, held);
+            tables.rows.entry(row.id.clone()).or_insert_with(new);
             Ok(held.lease)
         })
     }
@@ -148,10 +157,11 @@ impl ProgressStore for MemoryStore {
             if let Some(ends_in) = others.and_then(|held| held.left(now)) {
                 return Err(StoreError::Held { id, ends_in });
             }
-            row.upload.epoch += 1;
-            let held = self.held(row.upload.epoch);
+            let mut claimed = row.read();
+            claimed.epoch += 1;
+            row.write(&claimed);
+            let held = self.held(claimed.epoch);
             row.held = Some(held);
-            let claimed = read(&row.upload);
             tables.stops.remove(&id);
             Ok((claimed, held.lease))
         })
@@ -185,7 +195,7 @@ impl ProgressStore for MemoryStore {
     fn ask_to_stop(&self, id: String) -> Answer<'_, bool> {
         self.step(move |tables, _| {
             let row = tables.rows.get(&id);
-            let is_under_way = row.is_some_and(|row| !row.upload.state.is_final());
+            let is_under_way = row.is_some_and(|row| !row.read().state.is_final());
             if is_under_way {
                 tables.stops.insert(id);
             }
@@ -207,7 +217,7 @@ impl ProgressStore for MemoryStore {
             inits.push_back((row.id.clone(), now.wall));
             row.epoch = lease.epoch;
             if let Some(stored) = tables.fence(lease, &row, now)? {
-                stored.upload = row;
+                stored.write(&row);
             }
             Ok(Grant::Granted)
         })
@@ -219,10 +229,10 @@ impl ProgressStore for MemoryStore {
             let Some(stored) = tables.fence(lease, &row, now)? else {
                 return Ok(());
             };
-            let (before, is_final) = (stored.upload.state.clone(), row.state.is_final());
+            let (before, is_final) = (stored.read().state, row.state.is_final());
             stored.held = Some(Held { lease, until });
             row.epoch = lease.epoch;
-            stored.upload = row.clone();
+            stored.write(&row);
             stored.ledger.extend(entry);
             if is_final {
                 stored.ledger.clear();
@@ -261,8 +271,8 @@ impl ProgressStore for MemoryStore {
         self.step(move |tables, _| {
             let mut open = tables.unfinished();
             open.retain(|row| what.names(row));
-            let ended = tables.ended.iter().rev().map(|id| &tables.rows[id].upload);
-            let last = ended.filter(|row| what.names(row)).map(read).next();
+            let mut ended = tables.ended.iter().rev().map(|id| tables.rows[id].read());
+            let last = ended.find(|row| what.names(row));
             Ok(open.pop().or(last))
         })
     }
@@ -278,7 +288,7 @@ impl ProgressStore for MemoryStore {
             let rows = tables.ended[from..to].iter();
             Ok(Page {
                 records: rows
-                    .map(|id| Record::from(&tables.rows[id].upload))
+                    .map(|id| Record::from(&tables.rows[id].read()))
                     .collect(),
                 lost: Vec::new(),
                 next: (to < tables.ended.len()).then_some(Cursor(to as u64)),

@@ -77,7 +77,7 @@ impl fmt::Display for Container {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfit {
     /// Another format, or none.
-    #[error("this is {}; TikTok takes MP4, MOV and WebM", .0.name)]
+    #[error("this is {}; the service takes MP4, MOV and WebM", .0.name)]
     Foreign(&'static Format),
     /// The right container with a part missing: still being written or copied, or broken off.
     #[error("this {container} is {}: {gap}", .gap.state())]

@@ -6,8 +6,9 @@ use super::run::{Doubt, Lack, Stop};
 use super::{Identity, Origin, State, Upload};
 use crate::answer::{Call, Failure, Opened, Put, Refusal, Report};
 use crate::clock::{Now, Timestamp};
+use crate::secret::escaped::Escaped;
 use crate::tiktok::codes::FailReason;
-use crate::upload::event::Event;
+use crate::upload::event::{Event, LossCause, RetryCause};
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::retry::Failures;
 
@@ -39,7 +40,7 @@ pub(crate) enum Reply {
     /// The file still begins with the chunks that the service has; with the running hash at their end.
     Rewound(Option<Running>),
     /// The hour of the URL is over, or the bytes can't be vouched for any more.
-    SessionOver(&'static str),
+    SessionOver(LossCause),
 }
 
 impl Reply {
@@ -108,6 +109,9 @@ impl Upload {
         };
         if let Some((call, error)) = reply.call() {
             self.run.lack = error.and_then(|error| Lack::of(call, error));
+            if let Some(error) = error {
+                self.keep_log_id(error);
+            }
         }
         let applied = match reply {
             Reply::Intended(as_of) => self.intend(as_of),
@@ -134,7 +138,7 @@ impl Upload {
                 self.confirm(running)
             }
             Reply::Rewound(running) => self.rewound(running),
-            Reply::SessionOver(reason) => self.lose_session(reason),
+            Reply::SessionOver(cause) => self.lose_session(cause),
         };
         if applied.save {
             self.updated = now.wall;
@@ -150,7 +154,10 @@ impl Upload {
 
     fn intend(&mut self, as_of: Option<Identity>) -> Applied {
         self.state = State::InitIntent;
-        self.running = self.running.is_some().then(|| Running::default().store());
+        self.hash_state = self
+            .hash_state
+            .is_some()
+            .then(|| Running::default().store());
         if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
             *identity = as_of;
         }
@@ -215,13 +222,13 @@ impl Upload {
         let confirmed = self.plan().map(|_| self.confirmed());
         self.confirmed_at_end = confirmed.filter(|_| !delivered);
         self.state = state;
-        self.running = None;
+        self.hash_state = None;
         Applied::SAVED
     }
 
     pub(super) fn fail(&mut self, publish_id: String, reason: String, now: Now) -> Applied {
         match FailReason::of(&reason) {
-            FailReason::Internal => self.lose_session("a part of TikTok was down (internal)"),
+            FailReason::Internal => self.lose_session(LossCause::Internal),
             FailReason::NotNow(..) => {
                 self.state = State::Queued;
                 Applied {
@@ -237,7 +244,7 @@ impl Upload {
         }
     }
 
-    pub(super) fn lose_session(&mut self, reason: &str) -> Applied {
+    pub(super) fn lose_session(&mut self, cause: LossCause) -> Applied {
         self.run.lost_sessions += 1;
         self.totals.lost_sessions += 1;
         self.run.in_doubt = false;
@@ -250,24 +257,21 @@ impl Upload {
         self.run.processing_since = None;
         self.state = State::Queued;
         self.sha256 = None;
-        let event = Event::SessionLost {
-            reason: reason.to_owned(),
-        };
         if self.run.lost_sessions > LOSSES {
             let text = format!(
-                "{} sessions were lost in this run, the last one because {reason}.",
+                "{} sessions were lost in this run, the last one because {cause}.",
                 self.run.lost_sessions
             );
             self.run.stop = Some(Stop::Spent(text));
         }
-        Applied::saved(event)
+        Applied::saved(Event::SessionLost { cause })
     }
 
     /// One more attempt after a while, or the end of this run where nothing has come through for as long as its patience.
     pub(super) fn try_again(
         &mut self,
         call: Call,
-        reason: String,
+        cause: RetryCause,
         now: Now,
         random: u64,
     ) -> Applied {
@@ -278,10 +282,10 @@ impl Upload {
         };
         failed.add(now.boot);
         match failed.wait(now.boot, self.run.limits.patience, random) {
-            Some(wait) => self.pause(wait, reason, now),
+            Some(wait) => self.pause(wait, cause, now),
             None => {
                 let text = format!(
-                    "{} failed {} times within {} s, the last time: {reason}.",
+                    "{} failed {} times within {} s, the last time: {cause}.",
                     capitalised(call.name()),
                     failed.count,
                     failed.lasted(now.boot).as_secs()
@@ -291,14 +295,43 @@ impl Upload {
         }
     }
 
-    pub(super) fn pause(&mut self, wait: Duration, reason: String, now: Now) -> Applied {
+    /// Another attempt after this wait.
+    pub(super) fn pause(&mut self, wait: Duration, cause: RetryCause, now: Now) -> Applied {
         self.run.not_before = Some(now.boot + wait);
-        Applied::told(Event::Retry { reason, wait })
+        self.totals.retries += 1;
+        Applied::told(Event::Retry { cause, wait })
     }
 
     pub(super) fn stop(&mut self, stop: Stop) -> Applied {
         self.run.stop = Some(stop);
         Applied::NOTHING
+    }
+}
+
+/// Why a call that failed like this is made again. What others have said in it is escaped.
+pub(super) fn cause_of(failure: &Failure) -> RetryCause {
+    let escaped = |text: &dyn std::fmt::Display| Escaped::new(&text.to_string()).to_string();
+    match failure {
+        Failure::NotSent(why) | Failure::Untrusted(why) => {
+            let why = escaped(why);
+            RetryCause::NoConnection { why }
+        }
+        Failure::Token(error) => {
+            let why = escaped(error);
+            RetryCause::NoToken { why }
+        }
+        Failure::Faulty(_) => {
+            let answer = escaped(failure);
+            RetryCause::Fault { answer }
+        }
+        Failure::Lost(why) => {
+            let why = escaped(why);
+            RetryCause::NoAnswer { why }
+        }
+        other => {
+            let why = escaped(other);
+            RetryCause::NoAnswer { why }
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::apply::{Applied, stop_for};
+use super::apply::{Applied, cause_of, stop_for};
 use super::gateway::SWALLOWED;
 use super::run::{Doubt, Stop};
 use super::{Origin, State, Upload};
 use crate::answer::{Call, Failure, Meaning, Report, Stage};
 use crate::clock::Now;
 use crate::tiktok::limits::URL_LIFETIME;
+use crate::upload::event::{LossCause, RetryCause};
 use crate::upload::reconcile::{Reading, Verdict, Witness, reconcile};
 use crate::upload::retry::{Failures, WINDOW, poll_interval};
 
@@ -84,9 +85,7 @@ impl Upload {
                 self.run.in_doubt = false;
                 Applied::NOTHING
             }
-            Verdict::Beyond => {
-                self.lose_session("the service says it has more bytes than were sent")
-            }
+            Verdict::Beyond => self.lose_session(LossCause::MoreThanSent),
             // Status may lag for longer than two questions take. The next chunk settles it: taken, or answered 416.
             Verdict::Back(_) | Verdict::Behind | Verdict::MidChunk if !doubt.refused => {
                 self.run.in_doubt = false;
@@ -96,11 +95,9 @@ impl Upload {
                 self.ask_again(now)
             }
             Verdict::Back(chunks) => self.rewind(chunks),
-            Verdict::Behind => self.lose_session("the service has lost bytes it had acknowledged"),
-            Verdict::MidChunk => self.lose_session("the service stands inside a chunk"),
-            Verdict::Unknown | Verdict::Unsure => self.lose_session(
-                "the service refuses the next chunk and does not tell where it stands",
-            ),
+            Verdict::Behind => self.lose_session(LossCause::BytesLost),
+            Verdict::MidChunk => self.lose_session(LossCause::InsideChunk),
+            Verdict::Unknown | Verdict::Unsure => self.lose_session(LossCause::Silent),
         }
     }
 
@@ -124,7 +121,7 @@ impl Upload {
             Verdict::AtBorder | Verdict::MidChunk | Verdict::Back(_) | Verdict::Behind
                 if self.stands_still() && self.may_be_replaced() =>
             {
-                self.lose_session("the last chunk did not arrive and its URL takes no more")
+                self.lose_session(LossCause::LastChunkLost)
             }
             // Status tells no number, a 416 does: the same bytes once more get its next word.
             _ if uploaded.is_none() && !doubt.dead && self.header_spoke() => {
@@ -237,13 +234,15 @@ impl Upload {
             let seconds = waited.as_secs();
             let text = match (&self.origin, &self.state) {
                 (Origin::Url { .. }, _) => {
-                    format!("TikTok was followed for {seconds} s and is still fetching or working.")
+                    format!(
+                        "The service was followed for {seconds} s and is still fetching or working."
+                    )
                 }
                 (_, State::Sealed { .. }) => format!(
-                    "TikTok does not tell whether the last bytes arrived: after {seconds} s it is still working on the video."
+                    "The service does not tell whether the last bytes arrived: after {seconds} s it is still working on the video."
                 ),
                 _ => format!(
-                    "Every byte is at TikTok, but after {seconds} s it is still working on the video."
+                    "Every byte is at the service, but after {seconds} s it is still working on the video."
                 ),
             };
             return self.stop(Stop::Spent(text));
@@ -294,13 +293,13 @@ impl Upload {
                 Applied::NOTHING
             }
             State::Uploading { .. } if error.means(Meaning::UnknownUpload) => {
-                self.lose_session("the service no longer knows it")
+                self.lose_session(LossCause::Forgotten)
             }
             State::Sealed { .. } | State::Pulling { .. } | State::Processing { .. }
                 if error.means(Meaning::UnknownUpload) =>
             {
                 let publish_id = self.state.publish_id().map(str::to_owned);
-                let why = "the service no longer knows it".to_owned();
+                let why = LossCause::Forgotten.to_string();
                 self.end(State::Unknown {
                     publish_id,
                     why,
@@ -314,11 +313,7 @@ impl Upload {
                         return self.stop(Stop::Refused(Call::Status, error));
                     }
                     let wait = error.retry_after.unwrap_or(WINDOW);
-                    self.pause(
-                        wait,
-                        "TikTok's limit of status questions a minute".into(),
-                        now,
-                    )
+                    self.pause(wait, RetryCause::StatusLimit, now)
                 }
                 Failure::Token(error) if !error.is_temporary() => {
                     self.stop(stop_for(Call::Status, Failure::Token(error)))
@@ -326,9 +321,7 @@ impl Upload {
                 error @ (Failure::NotSent(_)
                 | Failure::Lost(_)
                 | Failure::Faulty(_)
-                | Failure::Token(_)) => {
-                    self.try_again(Call::Status, error.to_string(), now, random)
-                }
+                | Failure::Token(_)) => self.try_again(Call::Status, cause_of(&error), now, random),
                 error => self.stop(stop_for(Call::Status, error)),
             },
         }

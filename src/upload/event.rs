@@ -5,9 +5,16 @@ use std::time::Duration;
 
 use crate::upload::plan::Plan;
 
+mod cause;
+mod notice;
+
+pub use cause::{LossCause, RetryCause, WaitCause};
+pub use notice::{Notice, Shortfall};
+
 /// A change in the life of one upload, in the order it happens.
 ///
-/// Events are few (none per buffer); how many bytes are on their way is in [`Progress`]. No event holds a secret.
+/// Events are few (none per buffer); how many bytes are on their way is in [`Progress`]. No event holds a secret. Causes are
+/// values with a `Display` for people and a word for metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -31,8 +38,8 @@ pub enum Event {
     },
     /// Nothing can be sent before this wait is over.
     Waiting {
-        /// For what, as a short phrase.
-        reason: String,
+        /// For what.
+        cause: WaitCause,
         /// How long.
         wait: Duration,
     },
@@ -56,14 +63,14 @@ pub enum Event {
     /// A request failed and is made again after a wait.
     Retry {
         /// What failed.
-        reason: String,
+        cause: RetryCause,
         /// How long until then.
         wait: Duration,
     },
     /// The session can't be used any more; bytes go from the start into a new one.
     SessionLost {
         /// Why.
-        reason: String,
+        cause: LossCause,
     },
     /// Every byte is acknowledged; the service works on the video.
     Processing {
@@ -71,10 +78,7 @@ pub enum Event {
         publish_id: String,
     },
     /// Something unexpected that does no harm, worth a line in a log.
-    Notice {
-        /// What was seen.
-        text: String,
-    },
+    Notice(Notice),
 }
 
 /// What a job waits for before its turn comes.

@@ -8,7 +8,7 @@ use super::run::{Doubt, Stop};
 use super::{State, Upload};
 use crate::clock::Now;
 use crate::secret::escaped::Escaped;
-use crate::upload::event::Event;
+use crate::upload::event::{Event, LossCause, Notice, RetryCause};
 use crate::upload::ledger::Running;
 use crate::upload::reconcile::{Reading, Witness};
 use crate::upload::retry::backoff;
@@ -34,22 +34,18 @@ impl Upload {
         let State::Uploading { session, confirmed } = &self.state else {
             return Applied::NOTHING;
         };
-        let (age, works) = (
-            session.age(now).unwrap_or_default().as_secs(),
-            *confirmed > 0,
-        );
+        let (age, works) = (session.age(now).unwrap_or_default(), *confirmed > 0);
         self.run.barred += 1;
-        let reason =
-            format!("the upload host refuses the chunk (403), by a URL that is {age} s old");
         if self.run.barred < 3 {
             let wait = backoff(self.run.barred, random);
-            return self.pause(wait, reason, now);
+            return self.pause(wait, RetryCause::UrlRefused { age }, now);
         }
         if works {
-            return self.lose_session("its URL is refused (403), and is too young to have expired");
+            return self.lose_session(LossCause::UrlRefused);
         }
+        let age = age.as_secs();
         self.stop(Stop::Spent(format!(
-            "TikTok's upload host refuses each chunk (HTTP 403), by a URL that is {age} s old and lives an hour: a proxy or a filter on the way may answer so."
+            "The upload host refuses each chunk (HTTP 403), by a URL that is {age} s old and lives an hour: a proxy or a filter on the way may answer so."
         )))
     }
 
@@ -57,16 +53,12 @@ impl Upload {
     /// this has happened too often.
     pub(super) fn rewind(&mut self, chunks: u32) -> Applied {
         if self.run.rewinds == LOSSES {
-            return self.lose_session("the service keeps losing bytes that it had acknowledged");
+            return self.lose_session(LossCause::BytesLostAgain);
         }
         self.run.rewinds += 1;
         self.run.rewind = Some(chunks);
         let lost = self.confirmed_bytes() - self.plan().map_or(0, |plan| plan.border(chunks));
-        Applied::told(Event::Notice {
-            text: format!(
-                "TikTok has lost {lost} bytes that it had acknowledged; they are sent again"
-            ),
-        })
+        Applied::told(Event::Notice(Notice::SentAgain { bytes: lost }))
     }
 
     /// The chunks that the service still has are the file's: the next one follows.
@@ -79,7 +71,7 @@ impl Upload {
             session,
             confirmed: chunks,
         };
-        self.running = running.map(|running| running.store());
+        self.hash_state = running.map(|running| running.store());
         self.sha256 = None;
         self.run.in_doubt = false;
         self.run.due_left = true;
@@ -122,22 +114,16 @@ impl Upload {
         self.run.swallowed += 1;
         self.run.processing_since = None;
         let size = self.size().unwrap_or(0);
-        Applied::saved(Event::Notice {
-            text: format!(
-                "TikTok acknowledged every chunk, and has {uploaded} of {size} bytes: the rest is sent again"
-            ),
-        })
+        let bytes = uploaded;
+        Applied::saved(Event::Notice(Notice::Incomplete { bytes, size }))
     }
 
     /// A notice of the reason to fail that status names beside a video in work; once for each reason.
     pub(super) fn remark(&mut self, reason: Option<String>) -> Option<Event> {
         let reason = reason
             .filter(|reason| !reason.is_empty() && self.run.remark.as_ref() != Some(reason))?;
-        let text = format!(
-            "TikTok still works on the video, and names a reason to fail: {}",
-            Escaped::new(&reason)
-        );
+        let fail_reason = Escaped::new(&reason).to_string();
         self.run.remark = Some(reason);
-        Some(Event::Notice { text })
+        Some(Event::Notice(Notice::MayFail { fail_reason }))
     }
 }

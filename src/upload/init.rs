@@ -1,12 +1,13 @@
 //! What the answer to an init, or its absence, makes of an upload.
 
-use super::apply::{Applied, LOSSES, stop_for};
+use super::apply::{Applied, LOSSES, cause_of, stop_for};
 use super::run::{Doubt, Stop};
 use super::{Session, State, Upload};
 use crate::answer::{Call, Failure, Opened};
 use crate::clock::Now;
 use crate::secret::Secret;
-use crate::upload::event::Event;
+use crate::secret::escaped::Escaped;
+use crate::upload::event::{Event, RetryCause};
 use crate::upload::retry::{Failures, WINDOW, backoff};
 
 impl Upload {
@@ -41,9 +42,9 @@ impl Upload {
                 };
                 Applied::saved(Event::Pulling { publish_id })
             }
-            Err(Failure::NotSent(reason)) => self.init_unsent(reason, now, random),
+            Err(error @ Failure::NotSent(_)) => self.init_unsent(&error, now, random),
             Err(Failure::Token(error)) if error.is_temporary() => {
-                self.init_unsent(Failure::Token(error).to_string(), now, random)
+                self.init_unsent(&Failure::Token(error), now, random)
             }
             Err(Failure::Lost(reason)) => self.lose_init(reason, now, random),
             Err(error @ Failure::Faulty(_)) => self.lose_init(error.to_string(), now, random),
@@ -56,7 +57,7 @@ impl Upload {
                 let wait = error.retry_after.unwrap_or(WINDOW);
                 Applied {
                     save: true,
-                    ..self.pause(wait, "TikTok's limit of inits a minute".into(), now)
+                    ..self.pause(wait, RetryCause::InitLimit, now)
                 }
             }
             Err(error) => {
@@ -69,11 +70,11 @@ impl Upload {
         }
     }
 
-    fn init_unsent(&mut self, reason: String, now: Now, random: u64) -> Applied {
+    fn init_unsent(&mut self, failure: &Failure, now: Now, random: u64) -> Applied {
         self.state = State::Queued;
         Applied {
             save: true,
-            ..self.try_again(Call::Init, reason, now, random)
+            ..self.try_again(Call::Init, cause_of(failure), now, random)
         }
     }
 
@@ -119,9 +120,10 @@ impl Upload {
             };
         }
         let wait = backoff(self.run.lost_inits + 1, random);
+        let why = Escaped::new(&reason).to_string();
         Applied {
             save: true,
-            ..self.pause(wait, format!("init was not answered: {reason}"), now)
+            ..self.pause(wait, RetryCause::InitUnanswered { why }, now)
         }
     }
 }

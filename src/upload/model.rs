@@ -10,6 +10,7 @@ use crate::secret::Secret;
 use crate::tiktok::codes::Code;
 use crate::tiktok::hosts::BadHost;
 use crate::tiktok::{answers, json};
+use crate::upload::event::LossCause;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Limits, Plan};
 
@@ -279,7 +280,7 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
                 );
                 match whims.byte() {
                     0..200 => Reply::Adopted(Some(Running::default())),
-                    _ => Reply::SessionOver("it was touched"),
+                    _ => Reply::SessionOver(LossCause::Touched),
                 }
             }
             Step::Rewind(chunks) => {
@@ -291,7 +292,7 @@ fn run(upload: &mut Upload, whims: &mut Whims<'_>, now: &mut Now) {
                 rewound = true;
                 match whims.byte() {
                     0..200 => Reply::Rewound(Some(Running::default())),
-                    _ => Reply::SessionOver("it was touched"),
+                    _ => Reply::SessionOver(LossCause::Touched),
                 }
             }
             Step::Ask => whims.status(&plan),

@@ -1,11 +1,11 @@
 //! How fast bytes go, and whether they will all be there before their URL dies.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::{Applied, Session, State, Upload};
 use crate::clock::Now;
 use crate::tiktok::limits::URL_LIFETIME;
+use crate::upload::event::Shortfall;
 use crate::upload::plan::Chunk;
 
 /// What the last chunks of this run took. Older ones count for less and less: links change.
@@ -23,27 +23,6 @@ const FADING: f64 = 0.75;
 /// Shorter times measure nothing.
 const LEAST: f64 = 0.1;
 
-/// Bytes per second that are needed, and those there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shortfall {
-    left: u64,
-    within: Duration,
-    has: u64,
-}
-
-impl Shortfall {
-    /// Whether `left` bytes take longer than this at a rate of `has` bytes a second.
-    fn of(left: u64, within: Duration, has: u64) -> Option<Self> {
-        let late = left as f64 > has as f64 * within.as_secs_f64();
-        late.then_some(Self { left, within, has })
-    }
-
-    /// Of a whole upload, which has the hour of its URL.
-    pub(crate) fn of_whole(size: u64, rate: u64) -> Option<Self> {
-        Self::of(size, URL_LIFETIME, rate)
-    }
-}
-
 /// The least rate, in bytes per second, at which an upload of `size` bytes is done within its hour with something to
 /// spare, in two digits.
 pub(crate) fn enough(size: u64) -> u64 {
@@ -53,29 +32,10 @@ pub(crate) fn enough(size: u64) -> u64 {
     least.div_ceil(step) * step
 }
 
-impl fmt::Display for Shortfall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let megabits = |rate: f64| rate * 8.0 / 1e6;
-        let within = self.within.as_secs_f64().max(1.0);
-        let (needs, has) = (self.left as f64 / within, self.has as f64);
-        if self.within == URL_LIFETIME {
-            f.write_str("An upload must end within one hour: this one")?;
-        } else {
-            let minutes = self.within.as_secs().div_ceil(60);
-            write!(f, "Its URL lives {minutes} min more: what is left of it")?;
-        }
-        write!(
-            f,
-            " needs {:.1} Mbit/s, and has {:.1}.",
-            megabits(needs),
-            megabits(has)
-        )
-    }
-}
-
 impl Upload {
     /// The service has taken a chunk of `bytes`, after this long.
     pub(super) fn note_pace(&mut self, bytes: u64, took: Duration) -> Applied {
+        self.keep_chunk_time(took);
         let pace = &mut self.run.pace;
         pace.bytes = pace.bytes * FADING + bytes as f64;
         pace.seconds = pace.seconds * FADING + took.as_secs_f64();

@@ -1,11 +1,11 @@
 //! What the answer to a chunk, or its absence, makes of an upload.
 
-use super::apply::{Applied, stop_for};
+use super::apply::{Applied, cause_of, stop_for};
 use super::run::{Doubt, Stop};
 use super::{State, Upload};
 use crate::answer::{Call, Failure, Put, Said};
 use crate::clock::Now;
-use crate::upload::event::Event;
+use crate::upload::event::{Event, LossCause, RetryCause};
 use crate::upload::ledger::Running;
 use crate::upload::reconcile::{Reading, Witness};
 use crate::upload::retry::{Failures, WINDOW};
@@ -30,7 +30,7 @@ impl Upload {
             Ok(answer) => answer,
             Err(error @ (Failure::NotSent(_) | Failure::Lost(_))) => {
                 self.run.in_doubt = true;
-                return self.try_again(Call::Put, error.to_string(), now, random);
+                return self.try_again(Call::Put, cause_of(&error), now, random);
             }
             Err(error) => return self.stop(stop_for(Call::Put, error)),
         };
@@ -54,16 +54,15 @@ impl Upload {
                 self.run.in_doubt = true;
                 self.run.doubt.refused = true;
                 self.run.doubt.asked = 0;
-                let reason = "the service expects another range".to_owned();
-                self.try_again(Call::Put, reason, now, random)
+                self.try_again(Call::Put, RetryCause::OtherRange, now, random)
             }
             Said::Expired if self.cannot_have_expired(now) => self.barred(now, random),
             Said::Expired | Said::Gone => {
                 if matches!(self.state, State::Uploading { .. }) {
                     return self.lose_session(if said == Said::Expired {
-                        "its URL has expired"
+                        LossCause::UrlExpired
                     } else {
-                        "its URL is gone"
+                        LossCause::UrlGone
                     });
                 }
                 self.run.in_doubt = true;
@@ -81,17 +80,18 @@ impl Upload {
                         "The upload host kept answering that it gets too many requests.".into(),
                     ));
                 }
-                self.pause(wait, "the upload host is busy".into(), now)
+                self.pause(wait, RetryCause::HostBusy, now)
             }
-            Said::Unclear(reason) => {
+            Said::Unclear(answer) => {
                 self.run.in_doubt = true;
-                self.try_again(Call::Put, reason, now, random)
+                self.try_again(Call::Put, RetryCause::Unclear { answer }, now, random)
             }
-            Said::Faulty(reason) => {
+            Said::Faulty(answer) => {
                 self.run.in_doubt = true;
-                let applied = self.try_again(Call::Put, reason.clone(), now, random);
+                let cause = RetryCause::Fault { answer };
+                let applied = self.try_again(Call::Put, cause.clone(), now, random);
                 if let (Some(wait), None) = (wait, &self.run.stop) {
-                    return self.pause(wait, reason, now);
+                    return self.pause(wait, cause, now);
                 }
                 applied
             }
@@ -116,7 +116,7 @@ impl Upload {
             return self.begin_processing();
         }
         if let Some(running) = &running {
-            self.running = Some(running.store());
+            self.hash_state = Some(running.store());
         }
         let State::Uploading { confirmed, .. } = &mut self.state else {
             return Applied::NOTHING;

@@ -12,7 +12,12 @@ use crate::tiktok::limits::URL_LIFETIME;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) publish_id: String,
-    #[serde(with = "crate::secret::stored")]
+    /// Left out of the row's text; see [`Upload::secret`](super::Upload::secret). Rows of version 1 hold it.
+    #[serde(
+        default = "Secret::none",
+        skip_serializing,
+        deserialize_with = "crate::secret::stored::deserialize"
+    )]
     pub(crate) upload_url: Secret,
     /// By the wall clock.
     pub(crate) issued: Timestamp,

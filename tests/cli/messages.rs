@@ -125,7 +125,7 @@ fn what_cannot_be_sent_is_told_with_what_helps() {
     insta::assert_snapshot!(told.join("\n"), @"
     clip.mp4: this MP4 is unfinished: 40000 bytes of its `mdat` part are missing. Let the export or copy finish, then run this again. To keep the part that is there: ffmpeg -i clip.mp4 -c copy clip.new.mp4
     empty.mp4 cannot be sent: it is empty; a video has at least 1 byte
-    clip.mkv: this is Matroska (MKV); TikTok takes MP4, MOV and WebM. Try: ffmpeg -i clip.mkv -c copy clip.mp4
+    clip.mkv: this is Matroska (MKV); the service takes MP4, MOV and WebM. Try: ffmpeg -i clip.mkv -c copy clip.mp4
     missing.mp4 cannot be read: No such file or directory (os error 2)
     ");
 }
@@ -164,7 +164,7 @@ fn a_hand_over_does_not_claim_the_inbox() {
         .command(["upload", "--wait", "1", "clip.mp4"])
         .end()
         .expect(75);
-    insta::assert_snapshot!(last(&ended.stderr), @"Every byte is at TikTok, but after 1 s it is still working on the video. 1000000 of 1000000 bytes of clip.mp4 are acknowledged. Run the same command again: it carries on.");
+    insta::assert_snapshot!(last(&ended.stderr), @"Every byte is at the service, but after 1 s it is still working on the video. 1000000 of 1000000 bytes of clip.mp4 are acknowledged. Run the same command again: it carries on.");
     scene.emulator.advance(Duration::from_secs(3600));
     let ended = scene.command(["upload", "clip.mp4"]).end().expect(0);
     insta::assert_snapshot!(last(&ended.stderr), @"clip.mp4 is in lena's inbox (PUBLISH_ID).");

@@ -1,5 +1,6 @@
 //! Several files in one command: who goes first, and what the others learn from the one that went before.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -199,6 +200,14 @@ fn after_one_file_has_found_the_network_out_the_others_do_not_wait_for_it() {
     let mut tried = files(&ended, "retry");
     tried.dedup();
     assert_eq!(tried, ["0.mp4"], "only the first one has tried");
+    let causes: BTreeSet<_> = ended
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["event"] == "retry")
+        .map(|line| line["cause"].to_string())
+        .collect();
+    assert_eq!(causes, BTreeSet::from(["\"no_connection\"".to_owned()]));
     let outcomes = ended.outcomes();
     assert_eq!(outcomes.len(), 6);
     for outcome in &outcomes {

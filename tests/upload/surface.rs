@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use chunkferry::{Engine, ErrorKind, Event, Job, Outcome, Secret, TokenError, TokenSource, Who};
+use chunkferry::{
+    Engine, ErrorKind, Event, Job, Notice, Outcome, Secret, TokenError, TokenSource, Who,
+};
 use futures::future::BoxFuture;
 
 use crate::stage::{CHUNK, Stage, TOKEN, cause, job, run, text_of, until_confirmed};
@@ -287,9 +289,12 @@ async fn another_chunk_size_on_resume_is_ignored_and_said() {
     let (draft, events) = run(&engine, job(&file).chunk_size(8_000_000)).await;
     draft.unwrap();
     assert!(
-        events
-            .iter()
-            .any(|event| matches!(event, Event::Notice { text } if text.contains("5242880"))),
+        events.iter().any(|event| matches!(
+            event,
+            Event::Notice(Notice::ChunkSizeKept {
+                chunk_size: 5_242_880
+            })
+        )),
         "{events:?}"
     );
     assert_eq!(stage.assert_one_draft_of(&file).chunk_size, Some(CHUNK));

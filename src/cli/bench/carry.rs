@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use chunkferry::{Escaped, Event, Job, Ledger, ReadMode};
+use chunkferry::{Event, Job, Ledger, ReadMode};
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt;
@@ -71,8 +71,10 @@ pub(super) async fn carry(setup: Setup, globals: &Globals) -> Result<Exit, Failu
         let mut handle = engine.submit(job);
         async move {
             while let Some(event) = handle.event().await {
-                if let Event::Retry { reason, .. } | Event::SessionLost { reason } = event {
-                    eprintln!("{}", Escaped::new(&reason));
+                match event {
+                    Event::Retry { cause, .. } => eprintln!("{cause}"),
+                    Event::SessionLost { cause } => eprintln!("{cause}"),
+                    _ => {}
                 }
             }
             handle.await

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::secret::Secret;
+use crate::upload::Session;
 use crate::upload::ledger::Entry;
 
 suite! {
+    the_url_of_a_session_is_kept_apart_from_its_row_and_gone_with_it
     the_ledger_is_kept_until_the_end_and_ends_at_its_first_gap
     what_is_removed_is_gone_from_everywhere
     pages_of_ended_uploads_hold_each_of_them_once
@@ -13,6 +16,69 @@ suite! {
     an_upload_is_recalled_by_its_path_and_by_its_id
     records_are_those_of_all_uploads
     the_first_creator_of_an_account_stays_until_it_is_forgotten
+}
+
+async fn the_url_of_a_session_is_kept_apart_from_its_row_and_gone_with_it(rig: &Rig) {
+    let session = |url: &str| Session {
+        publish_id: "v~1".into(),
+        upload_url: Secret::new(url),
+        issued: Timestamp(1),
+        booted: None,
+    };
+    let (first, second) = ("https://u/?token=first", "https://u/?token=second");
+    for forgotten in [false, true] {
+        let mut row = upload("lena", 20_000_000 + u64::from(forgotten));
+        let mut lease = rig.submit(&row).await;
+        let uploading = |url, confirmed| State::Uploading {
+            session: session(url),
+            confirmed,
+        };
+        let states = [
+            (uploading(first, 0), Some(first)),
+            (uploading(first, 1), Some(first)),
+            (State::Queued, None),
+            (uploading(second, 0), Some(second)),
+            (
+                State::Sealed {
+                    session: session(second),
+                    acknowledged: false,
+                },
+                Some(second),
+            ),
+            (
+                State::Processing {
+                    publish_id: "v~1".into(),
+                    session: Some(session(second)),
+                },
+                Some(second),
+            ),
+        ];
+        for (state, url) in states {
+            row.state = state;
+            rig.save(lease, &mut row).await.expect("saved");
+            let claimed = rig.store.claim(row.key.clone(), row.id.clone()).await;
+            let (claimed, next) = claimed.expect("claimed");
+            lease = next;
+            let stored = rig.stored(&row).await.expect("a row");
+            for row in [claimed, stored] {
+                assert_eq!(row.secret().map(Secret::expose), url, "{:?}", row.state);
+            }
+            assert_eq!((rig.secrets)(), usize::from(url.is_some()));
+            assert!(!(rig.readable)().contains("token="), "{:?}", row.state);
+        }
+        if forgotten {
+            rig.store.remove(row.id.clone()).await.expect("removed");
+        } else {
+            row.state = delivered(&row);
+            rig.save(lease, &mut row).await.expect("saved");
+        }
+        assert_eq!((rig.secrets)(), 0);
+        assert!(!(rig.readable)().contains("token="));
+    }
+    assert!(
+        (rig.readable)().contains("delivered"),
+        "or nothing was looked at"
+    );
 }
 
 async fn the_ledger_is_kept_until_the_end_and_ends_at_its_first_gap(rig: &Rig) {
@@ -224,7 +290,7 @@ async fn the_first_creator_of_an_account_stays_until_it_is_forgotten(rig: &Rig) 
     assert!(!forget("len").await.expect("none"));
     assert!(forget("lena").await.expect("forgotten"));
     assert_eq!(first("b").await.expect("kept"), "b");
-    let base = || "https://open.tiktokapis.com".to_owned();
+    let base = || "https://api.example".to_owned();
     assert_eq!(rig.store.rate(base()).await.expect("asked"), None);
     let rate = Rate {
         bytes_per_second: 7,

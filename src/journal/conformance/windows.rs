@@ -107,7 +107,7 @@ async fn an_init_counts_from_its_answer_unless_it_never_left(rig: &Rig) {
 fn account(name: &str) -> ApiAccount {
     ApiAccount {
         account: name.into(),
-        api_base: "https://open.tiktokapis.com".into(),
+        api_base: "https://api.example".into(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::clock::{Now, Timestamp};
 use crate::journal::StoreError;
 use crate::journal::store::{ApiAccount, Found, Lease, Rate};
+use crate::secret::Secret;
 use crate::upload::ledger::Entry;
 use crate::upload::{Key, Upload};
 
@@ -13,7 +14,6 @@ pub(super) type Video = (Key, Option<String>);
 
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    /// As text and secret, as a database would keep them.
     pub(super) rows: BTreeMap<String, Row>,
     /// Ids in the order of their ends.
     pub(super) ended: Vec<String>,
@@ -28,7 +28,9 @@ pub(super) struct Tables {
 
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) upload: Upload,
+    /// As a database would keep a row: its text, and its secret apart.
+    pub(super) text: String,
+    pub(super) secret: Option<Secret>,
     pub(super) held: Option<Held>,
     pub(super) ledger: BTreeMap<u32, Entry>,
 }
@@ -48,6 +50,32 @@ impl Held {
     }
 }
 
+impl Row {
+    pub(super) fn new(row: &Upload, held: Held) -> Self {
+        let mut new = Self {
+            text: String::new(),
+            secret: None,
+            held: Some(held),
+            ledger: BTreeMap::new(),
+        };
+        new.write(row);
+        new
+    }
+
+    pub(super) fn write(&mut self, row: &Upload) {
+        self.text = serde_json::to_string(row).expect("a row");
+        self.secret = row.secret().cloned();
+    }
+
+    pub(super) fn read(&self) -> Upload {
+        let mut row: Upload = serde_json::from_str(&self.text).expect("a row");
+        if let Some(secret) = &self.secret {
+            row.set_secret(secret.clone());
+        }
+        row
+    }
+}
+
 impl Tables {
     /// The row that may be written under this lease; `None` if this one is not newer.
     pub(super) fn fence(
@@ -63,30 +91,24 @@ impl Tables {
         if !stored.held.is_some_and(holds) {
             return Err(StoreError::Fenced(id.clone()));
         }
-        Ok((stored.upload.revision < row.revision).then_some(stored))
+        Ok((stored.read().revision < row.revision).then_some(stored))
     }
 
-    pub(super) fn uploads(&self) -> impl Iterator<Item = &Upload> {
-        self.rows.values().map(|row| &row.upload)
+    pub(super) fn uploads(&self) -> impl Iterator<Item = Upload> {
+        self.rows.values().map(Row::read)
     }
 
     pub(super) fn find(&self, key: &Key) -> Found {
         let rows = self.uploads().filter(|row| row.key == *key);
-        Found::of(rows.map(read).collect(), Vec::new())
+        Found::of(rows.collect(), Vec::new())
     }
 
     pub(super) fn unfinished(&self) -> Vec<Upload> {
         let rows = self.uploads().filter(|row| !row.state.is_final());
-        let mut rows: Vec<Upload> = rows.map(read).collect();
+        let mut rows: Vec<Upload> = rows.collect();
         rows.sort_by_key(|row| row.created);
         rows
     }
-}
-
-/// A row as another process reads it.
-pub(super) fn read(row: &Upload) -> Upload {
-    let text = serde_json::to_string(row).expect("a row");
-    serde_json::from_str(&text).expect("a row")
 }
 
 pub(super) fn scope(of: &Key) -> ApiAccount {

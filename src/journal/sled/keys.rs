@@ -30,7 +30,10 @@ pub(super) const SCOPED: [&[u8]; 4] = [b"k", b"p", b"i", b"f"];
 pub(super) const CAUGHT_UP: &[u8] = b"c";
 
 fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![kind];
+    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+    // One that is put together further gets an id.
+    let mut key = Vec::with_capacity(1 + length + ID);
+    key.push(kind);
     for part in parts {
         key.extend_from_slice(part);
     }
@@ -39,12 +42,14 @@ fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
 
 /// Account, API base and destination, so that no two scopes share a prefix.
 fn scope(of: &Key) -> Vec<u8> {
-    let mut scope = Vec::new();
-    for part in [
+    let parts = [
         of.account.as_str(),
         of.api_base.as_str(),
         of.destination.as_str(),
-    ] {
+    ];
+    let length = parts.iter().map(|part| 4 + part.len()).sum();
+    let mut scope = Vec::with_capacity(length);
+    for part in parts {
         scope.extend_from_slice(&(part.len() as u32).to_be_bytes());
         scope.extend_from_slice(part.as_bytes());
     }
@@ -59,6 +64,11 @@ fn key_with(mut prefix: Vec<u8>, id: &str) -> Vec<u8> {
 /// A row.
 pub(super) fn row(id: &str) -> Vec<u8> {
     key(b'u', &[id.as_bytes()])
+}
+
+/// The secret of a row.
+pub(super) fn secret(id: &str) -> Vec<u8> {
+    key(b's', &[id.as_bytes()])
 }
 
 /// The id that ends the key of a row or a mark.

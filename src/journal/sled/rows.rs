@@ -10,7 +10,11 @@ use super::database::Trouble;
 use super::{Inner, cannot, keys};
 use crate::journal::history::{self, Digest, Place, Seen};
 use crate::journal::{Found, Recall, StoreError};
-use crate::upload::{Key, Upload};
+use crate::secret::Secret;
+use crate::upload::{Key, ROW_VERSION, Upload};
+
+/// Bytes of a usual row.
+const ROW: usize = 1536;
 
 impl Inner {
     /// Writes a row that is under way; `before`: the row as it was written last.
@@ -20,16 +24,28 @@ impl Inner {
         before: Option<&Upload>,
         row: &Upload,
     ) -> Result<(), StoreError> {
-        let text = serde_json::to_vec(row)
+        let mut text = Vec::with_capacity(ROW);
+        serde_json::to_writer(&mut text, row)
             .map_err(|error| StoreError::unavailable("writing a row", error))?;
-        let at = |row: &Upload| Some(keys::one_at_path(&row.key, row.path()?, &row.id));
-        let (old, new) = (before.and_then(at), at(row));
-        if old != new {
-            old.into_iter().for_each(|key| batch.remove(key));
-            new.into_iter().for_each(|key| batch.insert(key, &[]));
-        }
         batch.insert(keys::row(&row.id), text);
-        batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
+        // A row that has ended is neither marked as one that is under way nor found by its path.
+        let before = before.filter(|before| !before.state.is_final());
+        if before.is_none() {
+            batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
+        }
+        let (old, new) = (before.and_then(Upload::path), row.path());
+        if old != new {
+            let at = |path| keys::one_at_path(&row.key, path, &row.id);
+            old.into_iter().for_each(|path| batch.remove(at(path)));
+            new.into_iter().for_each(|path| batch.insert(at(path), &[]));
+        }
+        let of_today = before.filter(|before| before.version >= ROW_VERSION);
+        let (old, new) = (of_today.map(Upload::secret), row.secret());
+        match new {
+            _ if old == Some(new) => {}
+            Some(secret) => batch.insert(keys::secret(&row.id), secret.expose()),
+            None => batch.remove(keys::secret(&row.id)),
+        }
         self.indexes.touch(|| keys::same(&row.key), &row.id);
         Ok(())
     }
@@ -38,7 +54,7 @@ impl Inner {
     fn drop_path(&self, batch: &mut Batch, id: &str) -> Result<(), StoreError> {
         let text = self.db.get(keys::row(id)).map_err(cannot)?;
         // A row that cannot be read is found to be damaged by whoever needs it.
-        if let Some(Ok(row)) = text.map(|text| read(id, &text))
+        if let Some(Ok(row)) = text.map(|text| read_text(id, &text))
             && let Some(path) = row.path()
         {
             batch.remove(keys::one_at_path(&row.key, path, id));
@@ -78,6 +94,7 @@ impl Inner {
     pub(super) fn drop_row(&self, batch: &mut Batch, id: &str) -> Result<(), StoreError> {
         self.drop_path(batch, id)?;
         batch.remove(keys::row(id));
+        batch.remove(keys::secret(id));
         for found in self.db.scan_prefix(keys::ledger(id)).keys() {
             batch.remove(found.map_err(cannot)?);
         }
@@ -138,7 +155,7 @@ impl Inner {
         let mut rows = Vec::new();
         for found in self.db.scan_prefix(keys::ROWS) {
             let (found, text) = found.map_err(cannot)?;
-            rows.push(read(&keys::id_of(&found), &text)?);
+            rows.push(self.read(&keys::id_of(&found), &text)?);
         }
         rows.retain(|row| !row.state.is_final());
         rows.sort_by_key(|row| row.created);
@@ -166,7 +183,7 @@ impl Inner {
     /// The upload of this id, while it has not ended.
     pub(super) fn recall_row(&self, id: &str) -> Result<Option<Upload>, StoreError> {
         let text = self.db.get(keys::row(id)).map_err(cannot)?;
-        let row = text.map(|text| read(id, &text)).transpose()?;
+        let row = text.map(|text| self.read(id, &text)).transpose()?;
         Ok(row.filter(|row| !row.state.is_final()))
     }
 
@@ -178,7 +195,7 @@ impl Inner {
             let id = keys::id_of(&found);
             // A version that kept no rows by their paths may have ended this one.
             if let Some(text) = self.db.get(keys::row(&id)).map_err(cannot)? {
-                rows.push(read(&id, &text)?);
+                rows.push(self.read(&id, &text)?);
             }
         }
         rows.retain(|row| row.path() == Some(path) && !row.state.is_final());
@@ -212,10 +229,21 @@ impl Inner {
         if mark.is_empty() {
             let text = self.db.get(keys::row(id)).map_err(cannot)?;
             let text = text.ok_or_else(|| damaged(id, "its row is missing"))?;
-            return Ok(Stand::Here(Box::new(read(id, &text)?)));
+            return Ok(Stand::Here(Box::new(self.read(id, &text)?)));
         }
         let place = Place::from_bytes(mark).ok_or_else(|| damaged(id, "its mark is none"))?;
         Ok(Stand::Told(place))
+    }
+
+    /// A row of the database with its secret. Rows of version 1 hold theirs.
+    fn read(&self, id: &str, text: &[u8]) -> Result<Upload, StoreError> {
+        let mut row = read_text(id, text)?;
+        if row.secret().is_some_and(Secret::is_empty) {
+            let secret = self.db.get(keys::secret(id)).map_err(cannot)?;
+            let secret = secret.ok_or_else(|| damaged(id, "the URL of its session is missing"))?;
+            row.set_secret(Secret::new(&String::from_utf8_lossy(&secret)));
+        }
+        Ok(row)
     }
 
     fn told(&self, place: Place) -> Result<Option<Upload>, StoreError> {
@@ -232,8 +260,8 @@ pub(super) enum Stand {
     Told(Place),
 }
 
-/// A row of the database.
-fn read(id: &str, text: &[u8]) -> Result<Upload, StoreError> {
+/// A row of the database, without its secret.
+fn read_text(id: &str, text: &[u8]) -> Result<Upload, StoreError> {
     match history::row(text) {
         Ok(Some(row)) => Ok(row),
         Ok(None) => Err(damaged(id, "it is no row")),

@@ -22,7 +22,7 @@ use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Reply, Video};
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
         account: account.into(),
-        api_base: "https://open.tiktokapis.com".into(),
+        api_base: "https://api.example".into(),
         destination: Destination::Inbox,
         video: Video::Size(size),
     };
@@ -83,6 +83,29 @@ async fn known(store: &SledStore, of: &Key) -> Vec<Upload> {
 /// The row as its owner saves it next.
 fn next(row: &mut Upload) -> Upload {
     row.saved_next()
+}
+
+impl SledStore {
+    /// The texts of all rows, and of all files beside the database.
+    pub(in crate::journal) fn readable(&self) -> String {
+        let mut text = String::new();
+        for found in self.0.db.scan_prefix(keys::ROWS).values() {
+            text.push_str(&String::from_utf8_lossy(&found.expect("a row")));
+        }
+        let dir = self.0.path.parent().expect("a state directory");
+        for dir in [dir.to_owned(), dir.join("sealed")] {
+            for entry in std::fs::read_dir(dir).into_iter().flatten() {
+                let path = entry.expect("an entry").path();
+                text.push_str(&std::fs::read_to_string(path).unwrap_or_default());
+            }
+        }
+        text
+    }
+
+    /// How many secrets there are.
+    pub(in crate::journal) fn secrets(&self) -> usize {
+        self.0.db.scan_prefix(b"s").count()
+    }
 }
 
 /// The store's steps for tests that are about something else than leases.
@@ -422,7 +445,7 @@ async fn uploads_of_another_account_size_or_base_are_not_found() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     // A name that looks like the end of another scope.
-    for account in ["lena", "len", "lenaa", "lena\0https://open.tiktokapis.com"] {
+    for account in ["lena", "len", "lenaa", "lena\0https://api.example"] {
         store.add(upload(account, 10)).await.expect("submitted");
         store.add(upload(account, 11)).await.expect("submitted");
     }
@@ -515,4 +538,52 @@ async fn nobody_else_can_read_the_state_directory() {
     for name in ["lock", "status.json", "history.jsonl"] {
         assert_eq!(mode(&dir.join(name)), 0o600, "{name}");
     }
+}
+
+/// A database of the last release held rows of the first version, with the upload URL in their text.
+#[tokio::test]
+async fn rows_of_the_first_version_keep_their_session_and_lose_its_url_from_their_text() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let mut rows = Vec::new();
+    for size in [20_000_000, 20_000_001] {
+        let mut row = upload("lena", size);
+        store.add(row.clone()).await.expect("submitted");
+        row.state = power::uploading(&row, 2);
+        store.write(next(&mut row), None).await.expect("saved");
+        let mut text = serde_json::to_value(&row).expect("a row");
+        text["version"] = 1.into();
+        text["state"]["session"]["upload_url"] = "https://u/?token=old".into();
+        let text = serde_json::to_vec(&text).expect("a row");
+        store.0.db.insert(keys::row(&row.id), text).expect("kept");
+        store.0.db.remove(keys::secret(&row.id)).expect("removed");
+        rows.push(row);
+    }
+    drop(store);
+    let store = open(dir.path());
+    let url = |row: &Upload| row.secret().map(|secret| secret.expose().to_owned());
+    let old = Some("https://u/?token=old".to_owned());
+    for row in store.rows().expect("rows") {
+        assert_eq!(
+            (row.version, row.confirmed(), url(&row)),
+            (1, 2, old.clone())
+        );
+    }
+    // One is taken up as a job does it, the other one is only saved.
+    let taken = store.take(rows[0].key.clone(), rows[0].id.clone()).await;
+    assert_eq!(url(&taken.expect("claimed")), old);
+    let mut other = known(&store, &rows[1].key).await.remove(0);
+    store.write(next(&mut other), None).await.expect("saved");
+    assert!(!store.readable().contains("token="));
+    drop(store);
+    let store = open(dir.path());
+    for row in store.rows().expect("rows") {
+        assert_eq!(
+            (row.version, row.confirmed(), url(&row)),
+            (ROW_VERSION, 2, old.clone())
+        );
+    }
+    store.0.db.remove(keys::secret(&rows[0].id)).expect("lost");
+    let lost = store.0.unfinished().expect_err("nothing can be sent to it");
+    assert!(matches!(lost, StoreError::Damaged { .. }), "{lost}");
 }

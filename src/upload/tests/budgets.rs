@@ -201,11 +201,11 @@ fn why_a_session_was_lost_is_told_as_what_it_was() {
         (410, "its URL is gone"),
     ] {
         let applied = uploading(2).apply(put(http_status, None), at(3400), 0);
-        let Some(event::Event::SessionLost { reason }) = applied.event else {
+        let Some(event::Event::SessionLost { cause }) = applied.event else {
             panic!("{http_status}: {applied:?}");
         };
         assert_eq!(
-            (reason.as_str(), applied.save),
+            (&*cause.to_string(), applied.save),
             (why, true),
             "{http_status}"
         );
@@ -350,7 +350,7 @@ fn who_waits_in_vain_is_told_for_what() {
     let mut dead = sealed();
     dead.apply(put(404, None), at(3), 0);
     for (mut upload, told) in [
-        (processing, "Every byte is at TikTok"),
+        (processing, "Every byte is at the service"),
         (dead, "the last bytes"),
     ] {
         for second in [10, 1810] {

@@ -216,10 +216,10 @@ fn a_reason_to_fail_that_stands_beside_a_video_in_work_is_told_once() {
         (7, Some("odd\u{1b}[2J")),
         (8, Some("else")),
     ] {
-        if let Some(event::Event::Notice { text }) =
+        if let Some(event::Event::Notice(notice)) =
             upload.apply(remark(reason), at(second), 0).event
         {
-            told.push(text);
+            told.push(notice.to_string());
         }
     }
     assert_eq!(told.len(), 2, "{told:?}");

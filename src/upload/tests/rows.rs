@@ -280,3 +280,99 @@ fn rows_of_the_first_version_are_carried_on() {
         assert_eq!(first_version(ended).confirmed(), confirmed, "{ended}");
     }
 }
+
+/// A row of the second version in each state, as it stands in databases and histories for ever.
+#[test]
+fn rows_of_the_second_version_are_read_in_each_state() {
+    if std::env::var_os("CHUNKFERRY_GOLDEN").is_some() {
+        golden();
+    }
+    let mut states = Vec::new();
+    for line in include_str!("second_version.jsonl").lines() {
+        let row: Upload = serde_json::from_str(line).expect("a row of the second version");
+        let now = serde_json::to_value(&row).expect("a row");
+        let then: serde_json::Value = serde_json::from_str(line).expect("a row");
+        for (field, value) in then.as_object().expect("fields") {
+            assert!(field == "version" || now[field] == *value, "{field}: {now}");
+        }
+        assert_eq!((row.log_ids.len(), row.chunk_times.len()), (1, 2), "{line}");
+        assert_eq!((row.totals.retries, row.labels.len()), (3, 1), "{line}");
+        states.push(row.state.name());
+    }
+    let all = in_each_state();
+    let mut names: Vec<&str> = all.iter().map(|row| row.state.name()).collect();
+    names.push("pulling");
+    assert_eq!(states, names);
+}
+
+/// Writes that file, for a new version.
+fn golden() {
+    let mut pull = queued();
+    pull.key.video = Video::Key("https://media.example/clip.mp4".into());
+    pull.origin = Origin::Url {
+        url: "https://media.example/clip.mp4".into(),
+        size: Some(SIZE),
+    };
+    pull.hash_state = None;
+    pull.state = State::Pulling {
+        publish_id: "v_pub_url~v2.1".into(),
+        since: at(0).wall,
+    };
+    let mut text = String::new();
+    for (number, mut row) in in_each_state().into_iter().chain([pull]).enumerate() {
+        row.id = format!("{number:016x}");
+        row.log_ids = vec!["20261126163710AB12CD34EF56AB78CD90".into()];
+        row.chunk_times = vec![812, 790];
+        row.totals.retries = 3;
+        row.labels = [("series".to_owned(), "clips".to_owned())].into();
+        text.push_str(&serde_json::to_string(&row).expect("a row"));
+        text.push('\n');
+    }
+    std::fs::write("src/upload/tests/second_version.jsonl", text).expect("written");
+}
+
+fn refused() -> Refusal {
+    Refusal {
+        meaning: Code::of("internal_error", 500).meaning,
+        http_status: 500,
+        code: "internal_error".into(),
+        message: String::new(),
+        log_id: None,
+        retry_after: None,
+    }
+}
+
+#[test]
+fn a_row_keeps_the_last_log_ids_and_chunk_times_and_counts_what_was_tried_again() {
+    let mut upload = uploading(0);
+    for number in 0..9 {
+        let refusal = Refusal {
+            log_id: (number % 2 == 0).then(|| format!("log {number}")),
+            ..refused()
+        };
+        upload.apply(Reply::Status(Err(Failure::Faulty(refusal))), at(number), 0);
+    }
+    assert_eq!(upload.log_ids, ["log 2", "log 4", "log 6", "log 8"]);
+    for second in 10..13 {
+        let unsent = Reply::Put(Err(Failure::NotSent("refused".into())), None);
+        upload.apply(unsent, at(second), 0);
+    }
+    assert_eq!(upload.totals.retries, 3);
+    for chunk in 0..40 {
+        upload.apply(Reply::Paced(1, Duration::from_millis(chunk)), at(9), 0);
+    }
+    let times: Vec<u32> = (8..40).collect();
+    assert_eq!(upload.chunk_times, times);
+    let upload = read_back(&upload);
+    assert_eq!((upload.log_ids.len(), upload.totals.retries), (4, 3));
+    assert_eq!(upload.chunk_times, times);
+    assert!(upload.labels.is_empty());
+    // The longest `log_id` does not make a row long.
+    let mut upload = upload;
+    let refusal = Refusal {
+        log_id: Some("ü".repeat(5000)),
+        ..refused()
+    };
+    upload.apply(Reply::Status(Err(Failure::Faulty(refusal))), at(10), 0);
+    assert_eq!(upload.log_ids[3].chars().count(), 100);
+}

@@ -122,11 +122,7 @@ fn a_link_too_slow_for_its_hour_is_told_with_the_first_chunk_and_once_a_session(
     );
     assert_eq!(upload.foresee(at(1001)), None, "once is enough");
 
-    upload.apply(
-        Reply::SessionOver("its URL has lived its hour"),
-        at(3600),
-        0,
-    );
+    upload.apply(Reply::SessionOver(LossCause::HourOver), at(3600), 0);
     upload.apply(Reply::Intended(Some(identity())), at(3600), 0);
     upload.apply(Reply::Init(Ok(session())), at(3600), 0);
     assert!(upload.foresee(at(3600)).is_some(), "another session");
@@ -144,11 +140,7 @@ fn no_chunk_is_started_that_cannot_be_there_before_its_url_dies() {
     upload.apply(Reply::Paced(10_000_000, Duration::from_secs(100)), at(0), 0);
     assert_eq!(next(&upload, 3499), "put");
     assert_eq!(next(&upload, 3501), "expire");
-    upload.apply(
-        Reply::SessionOver("its URL dies before the next chunk can be there"),
-        at(3501),
-        0,
-    );
+    upload.apply(Reply::SessionOver(LossCause::HourTooShort), at(3501), 0);
     assert_eq!(
         next(&upload, 3501),
         "init",

@@ -241,7 +241,7 @@ async fn a_history_that_cannot_be_written_forgets_nothing_half() {
     let store = open(dir.path());
     let mut text = fs::read_to_string(&path).expect("a history");
     let newer = text.replace(
-        "{\"version\":1,",
+        &format!("{{\"version\":{ROW_VERSION},"),
         &format!("{{\"version\":{},", ROW_VERSION + 1),
     );
     text.push_str(&newer);

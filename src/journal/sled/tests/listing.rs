@@ -151,12 +151,12 @@ async fn uploads_under_another_spelling_of_the_api_base_are_found() {
         row.key.api_base = api_base.into();
         row
     };
-    let live = "HTTPS://open.TikTokAPIs.com:443/";
+    let live = "HTTPS://API.Example:443/";
     let rows = [
         spelled(10, "HTTP://127.1:80/"),
         spelled(11, live),
         delivered(spelled(12, live), 5),
-        delivered(spelled(13, "https://open.tiktokapis.com"), 5),
+        delivered(spelled(13, "https://api.example"), 5),
     ];
     {
         let store = open(dir.path());
@@ -170,9 +170,9 @@ async fn uploads_under_another_spelling_of_the_api_base_are_found() {
     let store = open(dir.path());
     for (row, base) in rows.iter().zip([
         "http://127.0.0.1",
-        "https://open.tiktokapis.com",
-        "https://open.tiktokapis.com",
-        "https://open.tiktokapis.com",
+        "https://api.example",
+        "https://api.example",
+        "https://api.example",
     ]) {
         let key = Key {
             api_base: base.into(),

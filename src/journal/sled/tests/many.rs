@@ -34,7 +34,7 @@ fn ended(number: u64) -> Upload {
     row.sha256 = Some(hex::encode(<sha2::Sha256 as sha2::Digest>::digest(
         number.to_be_bytes(),
     )));
-    row.running = None;
+    row.hash_state = None;
     row.totals.inits = 1;
     let at = row.created.0 + 60_000;
     let mut row = delivered(row, at);

@@ -152,7 +152,7 @@ impl Steps {
 pub(super) fn uploading(row: &Upload, confirmed: u32) -> State {
     let session = Session {
         publish_id: format!("v~{}", row.id),
-        upload_url: Secret::new("https://open-upload.tiktokapis.com/upload/?upload_token=t"),
+        upload_url: Secret::new("https://upload.example/upload/?upload_token=t"),
         issued: row.created,
         booted: None,
     };

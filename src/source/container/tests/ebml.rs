@@ -8,7 +8,7 @@ fn matroska_is_told_from_webm_by_its_doc_type() {
     takes(Container::WebM, &ebml(b"webm\0\0"));
     let unfit = says(
         &ebml(b"matroska"),
-        "this is Matroska (MKV); TikTok takes MP4, MOV and WebM",
+        "this is Matroska (MKV); the service takes MP4, MOV and WebM",
     );
     assert_eq!(
         unfit.advice("clip.mkv").unwrap(),

@@ -1,0 +1,177 @@
+//! What was seen that does no harm: values that can be counted, with a text for people.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::tiktok::limits::URL_LIFETIME;
+
+/// Something unexpected that does no harm, worth a line in a log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The file system takes long to answer for a file.
+    SlowFileSystem {
+        /// The file's name, [`Escaped`](crate::Escaped).
+        name: String,
+    },
+    /// The video is larger than what the service's documents promise to take; the service decides.
+    Large {
+        /// Of the video, in bytes.
+        size: u64,
+        /// What the documents promise to take, in bytes.
+        limit: u64,
+    },
+    /// The host of a URL does not tell the size of the video.
+    SizeUnknown,
+    /// An upload that goes on keeps the chunk size it was planned with, although the job asks for another.
+    ChunkSizeKept {
+        /// In bytes.
+        chunk_size: u64,
+    },
+    /// By the last rate that was measured to this service, the file cannot be there in time.
+    LastRateTooLow(Shortfall),
+    /// By its own rate, or by the rate that is allowed, the upload will not end in time.
+    TooSlow(Shortfall),
+    /// The service has lost bytes that it had acknowledged; they are sent again in the same session.
+    SentAgain {
+        /// How many.
+        bytes: u64,
+    },
+    /// The service acknowledged every chunk and does not have all bytes; the rest is sent again.
+    Incomplete {
+        /// What the service has.
+        bytes: u64,
+        /// Of the whole video, in bytes.
+        size: u64,
+    },
+    /// The service still works on the video, and names a reason why it may fail.
+    MayFail {
+        /// The service's own word, [`Escaped`](crate::Escaped).
+        fail_reason: String,
+    },
+}
+
+impl Notice {
+    /// One lower-case word that stays the same, for metrics and JSON.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::SlowFileSystem { .. } => "slow_file_system",
+            Self::Large { .. } => "large",
+            Self::SizeUnknown => "size_unknown",
+            Self::ChunkSizeKept { .. } => "chunk_size_kept",
+            Self::LastRateTooLow(_) => "last_rate_too_low",
+            Self::TooSlow(_) => "too_slow",
+            Self::SentAgain { .. } => "sent_again",
+            Self::Incomplete { .. } => "incomplete",
+            Self::MayFail { .. } => "may_fail",
+        }
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SlowFileSystem { name } => write!(
+                f,
+                "waiting for the file system of {name}: it stores the file's last writes, the file has very many parts, or it does not answer"
+            ),
+            Self::Large { size, limit } => write!(
+                f,
+                "{size} bytes are more than {}: the service may refuse them",
+                grouped(*limit)
+            ),
+            Self::SizeUnknown => f.write_str("its host does not tell its size"),
+            Self::ChunkSizeKept { chunk_size } => write!(
+                f,
+                "the upload keeps the chunk size it was planned with: {chunk_size}"
+            ),
+            Self::LastRateTooLow(shortfall) => {
+                write!(f, "by the last known rate it is too slow. {shortfall}")
+            }
+            Self::TooSlow(shortfall) => {
+                write!(f, "by its rate it will not end in time. {shortfall}")
+            }
+            Self::SentAgain { bytes } => write!(
+                f,
+                "the service has lost {bytes} bytes that it had acknowledged; they are sent again"
+            ),
+            Self::Incomplete { bytes, size } => write!(
+                f,
+                "the service acknowledged every chunk, and has {bytes} of {size} bytes: the rest is sent again"
+            ),
+            Self::MayFail { fail_reason } => write!(
+                f,
+                "the service still works on the video, and names a reason to fail: {fail_reason}"
+            ),
+        }
+    }
+}
+
+/// `4,000,000,000`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.char_indices() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes that a rate does not carry in the time there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Shortfall {
+    /// Bytes that are left.
+    pub left: u64,
+    /// The time until the upload URL dies.
+    pub within: Duration,
+    /// The rate, in bytes per second.
+    pub rate: u64,
+}
+
+impl Shortfall {
+    /// Whether `left` bytes take longer than this at `rate` bytes a second.
+    pub(crate) fn of(left: u64, within: Duration, rate: u64) -> Option<Self> {
+        let late = left as f64 > rate as f64 * within.as_secs_f64();
+        late.then_some(Self { left, within, rate })
+    }
+
+    /// Of a whole upload, which has the hour of its URL.
+    pub(crate) fn of_whole(size: u64, rate: u64) -> Option<Self> {
+        Self::of(size, URL_LIFETIME, rate)
+    }
+}
+
+impl fmt::Display for Shortfall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let megabits = |rate: f64| rate * 8.0 / 1e6;
+        let within = self.within.as_secs_f64().max(1.0);
+        let (needs, has) = (self.left as f64 / within, self.rate as f64);
+        if self.within == URL_LIFETIME {
+            f.write_str("An upload must end within one hour: this one")?;
+        } else {
+            let minutes = self.within.as_secs().div_ceil(60);
+            write!(f, "Its URL lives {minutes} min more: what is left of it")?;
+        }
+        write!(
+            f,
+            " needs {:.1} Mbit/s, and has {:.1}.",
+            megabits(needs),
+            megabits(has)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_numbers_are_grouped() {
+        let groups = [0, 999, 1_000, 4_000_000_000].map(grouped);
+        assert_eq!(groups, ["0", "999", "1,000", "4,000,000,000"]);
+    }
+}
