@@ -210,7 +210,6 @@ impl Transfer {
             }
         }
         if at_gate.is_some() {
-            reach("gate", "unrecorded");
             tokio::select! {
                 biased;
                 recorded = tokio::time::timeout(clock::real(PATIENCE), saving.wait()) => {

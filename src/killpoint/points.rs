@@ -58,7 +58,6 @@ pub(crate) const POINTS: &[(&str, &str)] = &[
     ("ask", "answered"),
     // What is proved before the last bytes leave, and what is counted without an answer.
     ("rehash", "started"),
-    ("gate", "unrecorded"),
     ("gate", "reached"),
     ("gate", "proved"),
     ("gate", "open"),
