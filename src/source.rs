@@ -12,7 +12,7 @@ mod media;
 mod read;
 mod writer;
 
-pub(crate) use ahead::{Ahead, Piece, Share, WITHHELD};
+pub(crate) use ahead::{Ahead, LAST_PIECE, Piece, Share, WITHHELD};
 #[cfg(fuzzing)]
 pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, check_start};

@@ -143,6 +143,7 @@ pub(super) async fn run(
         sending,
         remote,
         put: None,
+        saving: None,
         refused: None,
         uncut: None,
         door,

@@ -9,13 +9,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::rehash::Rehash;
-use super::transfer::Transfer;
+use super::transfer::{Ledger, Transfer};
 use super::verify::Compared;
 use crate::answer::{Failure, Put, Said};
 use crate::clock;
 use crate::error::{Error, Remedy};
 use crate::killpoint::reach;
-use crate::source::{Ahead, Media, Share};
+use crate::source::{Ahead, LAST_PIECE, Media, Share, WITHHELD};
 use crate::tiktok::body::{Body, Gate, Keeper};
 use crate::tiktok::meter::Meter;
 use crate::upload::event::LossCause;
@@ -71,6 +71,19 @@ impl InFlight {
         }
     }
 
+    /// Lets the last bytes leave, if any are held back.
+    fn open(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            // If the body is gone meanwhile, its answer says why.
+            let _ = keeper.open.send(());
+        }
+    }
+
+    async fn released(&mut self) -> Result<Put, Failure> {
+        self.open();
+        self.answered().await
+    }
+
     async fn answered(&mut self) -> Result<Put, Failure> {
         match self.answer.take() {
             Some(answer) => answer,
@@ -81,7 +94,7 @@ impl InFlight {
     /// Sends until the last bytes of the video are all that is left: then the hash over everything, where there is a
     /// ledger. Any other chunk is sent to its end; its answer.
     async fn until_gate(&mut self) -> Result<Option<Entry>, Result<Put, Failure>> {
-        let Some(keeper) = &mut self.keeper else {
+        let (Some(keeper), None) = (&mut self.keeper, &self.answer) else {
             return Err(self.answered().await);
         };
         tokio::select! {
@@ -123,9 +136,9 @@ impl Transfer {
         let Some(sending) = &mut self.sending else {
             return self.nothing_to_send();
         };
-        let journal = &*self.shared.journal;
+        let ledger = Ledger::new(&self.shared, self.saving.as_ref());
         match sending
-            .check(&self.upload, journal, chunk.is_last())
+            .check(&self.upload, &ledger, chunk.is_last())
             .await?
         {
             Compared::Unmoved => {}
@@ -137,7 +150,7 @@ impl Transfer {
             return Ok(Reply::SessionOver(LossCause::NothingToSend));
         };
         self.begin_put(chunk, plan, session)?;
-        self.until_gate().await
+        self.until_recorded().await
     }
 
     fn begin_put(&mut self, chunk: Chunk, plan: Plan, session: Session) -> Result<(), Error> {
@@ -145,7 +158,12 @@ impl Transfer {
             return Ok(());
         };
         let pieces = sending.pieces(chunk, plan, &self.upload)?;
-        let (gate, keeper) = chunk.is_last().then(Gate::new).unzip();
+        let withheld = match chunk.is_last() {
+            true => Some(WITHHELD),
+            // Nothing of a chunk is complete before the one before it is recorded.
+            false => self.saving.as_ref().map(|_| LAST_PIECE),
+        };
+        let (gate, keeper) = withheld.map(Gate::new).unzip();
         let first = chunk.range().start;
         let body = Body::new(pieces, first, chunk.size(), Arc::clone(&self.tally))
             .throttled(self.shared.throttle.clone())
@@ -176,21 +194,61 @@ impl Transfer {
         Ok(())
     }
 
-    /// Goes on with the chunk in flight until its answer, or until its last bytes may leave as far as the video is
-    /// concerned. The chunk then stays in flight until it is [released](Self::release).
-    async fn until_gate(&mut self) -> Result<Reply, Error> {
+    /// Goes on with the chunk in flight while the one before it is recorded. Then its last piece may leave, unless it is the
+    /// last one of the video.
+    async fn until_recorded(&mut self) -> Result<Reply, Error> {
+        let (Some(put), Some(saving)) = (&mut self.put, &mut self.saving) else {
+            return self.until_gate(None).await;
+        };
+        let mut at_gate = None;
+        tokio::select! {
+            biased;
+            () = saving.wait() => {}
+            reached = put.until_gate() => match reached {
+                Ok(whole) => at_gate = Some(whole),
+                Err(answer) => return self.answered(answer),
+            }
+        }
+        if at_gate.is_some() {
+            tokio::select! {
+                biased;
+                recorded = tokio::time::timeout(clock::real(PATIENCE), saving.wait()) => {
+                    if recorded.is_err() {
+                        let why = "recording the chunk before it took longer than the service waits";
+                        return self.answered(Err(Failure::Lost(why.into())));
+                    }
+                }
+                answer = put.answered() => return self.answered(answer),
+            }
+        }
+        self.settle().await?;
+        self.until_gate(at_gate).await
+    }
+
+    /// Goes on with the chunk in flight until its answer, or until the last bytes of the video may leave as far as the video
+    /// is concerned. The chunk then stays in flight until it is [released](Self::release). `at_gate`: its last bytes wait
+    /// already; with the hash over everything.
+    async fn until_gate(&mut self, at_gate: Option<Option<Entry>>) -> Result<Reply, Error> {
         let (Some(sending), Some(put)) = (&mut self.sending, &mut self.put) else {
             return self.nothing_to_send();
         };
-        let whole = match put.until_gate().await {
+        if !put.chunk.is_last() {
+            let answer = put.released().await;
+            return self.answered(answer);
+        }
+        let at_gate = match at_gate {
+            Some(whole) => Ok(whole),
+            None => put.until_gate().await,
+        };
+        let whole = match at_gate {
             Ok(whole) => whole,
             Err(answer) => return self.answered(answer),
         };
         reach("gate", "reached");
-        let (upload, journal) = (&self.upload, &*self.shared.journal);
+        let (upload, ledger) = (&self.upload, Ledger::new(&self.shared, None));
         let compare = async {
             sending.media.drained().await;
-            let compare = sending.compare(upload, journal, whole);
+            let compare = sending.compare(upload, &ledger, whole);
             tokio::time::timeout(clock::real(PATIENCE), compare).await
         };
         let compared = tokio::select! {
@@ -225,10 +283,7 @@ impl Transfer {
         let Some(put) = &mut self.put else {
             return Ok(Reply::Put(Err(Failure::Lost("it was cut".into())), None));
         };
-        if let Some(keeper) = put.keeper.take() {
-            // If the body is gone meanwhile, its answer says why.
-            let _ = keeper.open.send(());
-        }
+        put.open();
         reach("gate", "open");
         let answer = put.answered().await;
         self.answered(answer)

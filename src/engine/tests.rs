@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::emulator::{Emulator, Settings};
 use crate::journal::{MemoryStore, ProgressStore};
+use crate::source::LAST_PIECE;
 use crate::{ErrorKind, Event, Job, Ledger, Options, Outcome};
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -107,5 +108,92 @@ async fn who_lost_its_lease_stops_and_the_next_one_carries_on_in_its_session() {
     assert_eq!(error.kind(), ErrorKind::Temporary, "{error}");
     assert!(error.to_string().contains("taken over"), "{error}");
     let log = emulator.log();
+    assert_eq!((log.drafts, log.sessions.len()), (1, 1));
+}
+
+/// Waits until this chunk is on its way, and most of what may leave of it has been read.
+async fn until_held(emulator: &Emulator, chunk: usize) {
+    for _ in 0..1_000 {
+        let log = emulator.log();
+        let session = log.sessions.first();
+        let put = session.and_then(|session| session.puts.get(chunk));
+        // What is noted of a chunk that is on its way lags behind by some pieces.
+        if put.is_some_and(|put| put.open && put.bytes >= CHUNK - 2 * LAST_PIECE) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", emulator.log().sessions);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_chunk_is_sent_beside_a_record_and_its_last_piece_waits_for_it() {
+    let (emulator, dir) = (emulator(), tempfile::tempdir().expect("a directory"));
+    let path = video(dir.path(), 3 * CHUNK);
+    let store = Arc::new(MemoryStore::new(LEASE));
+    // That of the session; the record of the first chunk has to wait.
+    store.hold_saves_after(1);
+    let journal = Arc::clone(&store) as Arc<dyn ProgressStore>;
+    let engine = options(&emulator).open_on(journal).expect("opened");
+    let upload = engine.submit(job(&path));
+    until_held(&emulator, 1).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let log = emulator.log();
+    let puts = &log.sessions[0].puts;
+    assert_eq!((puts.len(), log.sessions[0].received), (2, CHUNK));
+    assert!(puts[1].bytes <= CHUNK - LAST_PIECE, "nothing more leaves");
+    let progress = upload.progress();
+    assert_eq!(progress.sent, 2 * CHUNK - LAST_PIECE, "nor less");
+    assert_eq!(progress.confirmed, 0, "nothing is recorded");
+    store.hold_saves_after(1_000);
+    let draft = upload.await.expect("a draft");
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    assert_eq!(emulator.log().sessions[0].puts.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_takes_longer_than_the_service_waits_costs_the_chunk_after_it() {
+    let (emulator, dir) = (emulator(), tempfile::tempdir().expect("a directory"));
+    let path = video(dir.path(), 3 * CHUNK);
+    let store = Arc::new(MemoryStore::new(LEASE));
+    store.hold_saves_after(1);
+    let journal = Arc::clone(&store) as Arc<dyn ProgressStore>;
+    let engine = options(&emulator).open_on(journal).expect("opened");
+    let upload = engine.submit(job(&path));
+    until_held(&emulator, 1).await;
+    while emulator.log().sessions[0].puts[1].open {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(emulator.log().sessions[0].puts.len(), 2, "nothing is sent");
+    store.hold_saves_after(1_000);
+    let draft = upload.await.expect("a draft");
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    let log = emulator.log();
+    let firsts: Vec<_> = log.sessions[0].puts.iter().map(|put| put.first).collect();
+    let chunks = [0, 1, 1, 2].map(|chunk| Some(chunk * CHUNK));
+    assert_eq!((firsts, log.drafts), (chunks.to_vec(), 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_dies_before_a_record_is_durable_sends_no_more_than_two_chunks_again() {
+    let (emulator, dir) = (emulator(), tempfile::tempdir().expect("a directory"));
+    let path = video(dir.path(), 4 * CHUNK);
+    let store = MemoryStore::new(LEASE);
+    let other = Arc::new(store.another_owner());
+    let clock = store.clock().clone();
+    store.hold_saves_after(2);
+    let dying = options(&emulator).open_on(Arc::new(store));
+    let dying = dying.expect("opened").submit(job(&path));
+    until_held(&emulator, 2).await;
+    drop(dying);
+    clock.advance(LEASE);
+    other.hold_saves_after(1_000);
+    let next = options(&emulator).open_on(other).expect("opened");
+    let draft = next.upload(job(&path)).await.expect("a draft");
+    assert_eq!(draft.outcome, Outcome::Delivered);
+    let log = emulator.log();
+    let sent: u64 = log.sessions[0].puts.iter().map(|put| put.bytes).sum();
+    assert!(sent <= 6 * CHUNK, "{:?}", log.sessions[0].puts);
     assert_eq!((log.drafts, log.sessions.len()), (1, 1));
 }

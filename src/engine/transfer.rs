@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::draft::{Draft, Outcome};
@@ -17,7 +18,7 @@ use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::journal::{Lease, ProgressStore, Rate, Reservation};
+use crate::journal::{Lease, ProgressStore, Rate, Reservation, StoreError};
 use crate::killpoint::reach;
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
@@ -58,6 +59,8 @@ pub(super) struct Transfer {
     pub(super) remote: Option<Remote>,
     /// The chunk that is on its way.
     pub(super) put: Option<InFlight>,
+    /// The save that is under way.
+    pub(super) saving: Option<Saving>,
     /// The token that the last init was refused for, if another one may help.
     pub(super) refused: Option<Secret>,
     /// Held from the intent of an init to the record of its answer: until then the upload is not stopped.
@@ -77,6 +80,12 @@ impl Transfer {
         loop {
             self.make_way();
             let step = self.upload.step(Now::read());
+            // Only the next chunk may begin beside a save, and only beside the record of the chunk before it.
+            let beside = matches!(step, Step::Put(_))
+                && self.saving.as_ref().is_some_and(Saving::is_of_chunk);
+            if !beside {
+                self.settle().await?;
+            }
             if !matches!(step, Step::Release | Step::Done) {
                 self.check_outage()?;
             }
@@ -139,20 +148,43 @@ impl Transfer {
         });
     }
 
-    /// Applies a reply, and makes the row durable before anything that depends on it. A chunk that is in flight goes on
-    /// meanwhile.
+    /// Applies a reply, and begins to save the row if that changed it. What depends on the row waits for the end of the save.
     async fn take_in(&mut self, reply: Reply) -> Result<(), Error> {
         if let Some(call) = reply.left() {
             self.shared.governor.outages.end(call == Call::Put);
         }
-        let journal = &*self.shared.journal;
-        let recorded = record(journal, self.lease, &mut self.upload, reply);
-        let applied = match &mut self.put {
-            Some(put) => put.beside(recorded).await?,
-            None => recorded.await?,
+        self.settle().await?;
+        let (applied, entry) = apply(&mut self.upload, reply);
+        if !applied.save {
+            self.uncut = None;
+            self.show(applied.event).await;
+            return Ok(());
+        }
+        let (shared, lease, row) = (Arc::clone(&self.shared), self.lease, self.upload.clone());
+        let save = async move { shared.journal.save(lease, row, entry).await };
+        self.saving = Some(Saving {
+            task: tokio::spawn(save.in_current_span()),
+            done: None,
+            entry,
+            event: applied.event,
+        });
+        Ok(())
+    }
+
+    /// Waits for the end of the save that is under way. A chunk that is in flight goes on meanwhile.
+    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+        let Some(saving) = &mut self.saving else {
+            return Ok(());
         };
-        self.uncut = None;
-        self.show(applied.event).await;
+        match &mut self.put {
+            Some(put) => put.beside(saving.wait()).await,
+            None => saving.wait().await,
+        }
+        if let Some(Saving { done, event, .. }) = self.saving.take() {
+            done.transpose()?;
+            self.uncut = None;
+            self.show(event).await;
+        }
         Ok(())
     }
 
@@ -236,13 +268,65 @@ impl Transfer {
     }
 }
 
-/// Applies a reply to a row and saves the row if that changed it, with the ledger entry of a chunk that was confirmed by it.
-pub(super) async fn record(
-    journal: &dyn ProgressStore,
-    lease: Lease,
-    upload: &mut Upload,
-    reply: Reply,
-) -> Result<Applied, Error> {
+/// A save that is under way. It goes on if this is dropped: a save that comes late changes nothing.
+#[derive(Debug)]
+pub(super) struct Saving {
+    task: JoinHandle<Result<(), StoreError>>,
+    /// How the save ended, once it has.
+    done: Option<Result<(), Error>>,
+    entry: Option<(u32, Entry)>,
+    /// What to show once the row is saved.
+    event: Option<Event>,
+}
+
+impl Saving {
+    const fn is_of_chunk(&self) -> bool {
+        matches!(self.event, Some(Event::ChunkAccepted { .. }))
+    }
+
+    /// Waits for the end of the save. Safe to drop, and to call again.
+    pub(super) async fn wait(&mut self) {
+        if self.done.is_none() {
+            let done = match (&mut self.task).await {
+                Ok(saved) => saved.map_err(Error::from),
+                Err(error) if error.is_panic() => {
+                    std::panic::resume_unwind(error.into_panic());
+                }
+                Err(_) => Err(Error::cancelled()),
+            };
+            self.done = Some(done);
+        }
+    }
+}
+
+/// The ledger of an upload whose last entry may not be saved yet.
+pub(super) struct Ledger<'a> {
+    journal: &'a dyn ProgressStore,
+    unsaved: Option<(u32, Entry)>,
+}
+
+impl<'a> Ledger<'a> {
+    pub(super) fn new(shared: &'a Shared, saving: Option<&Saving>) -> Self {
+        Self {
+            journal: &*shared.journal,
+            unsaved: saving.and_then(|saving| saving.entry),
+        }
+    }
+
+    /// The entries of all chunks that are confirmed.
+    pub(super) async fn entries(&self, upload: &Upload) -> Result<Vec<Entry>, Error> {
+        let mut entries = ledger(self.journal, upload).await?;
+        if let Some((index, entry)) = self.unsaved
+            && entries.len() == index as usize
+        {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+/// Applies a reply to a row; with the ledger entry of a chunk that was confirmed by it.
+fn apply(upload: &mut Upload, reply: Reply) -> (Applied, Option<(u32, Entry)>) {
     let due = upload.confirmed();
     let entry = match &reply {
         Reply::Put(_, Some(running)) | Reply::Adopted(Some(running)) => {
@@ -251,15 +335,25 @@ pub(super) async fn record(
         _ => None,
     };
     let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
-    if applied.save {
-        let confirmed = upload.confirmed() > due;
-        let entry = entry.filter(|_| confirmed);
-        journal.save(lease, upload.clone(), entry).await?;
-    }
-    Ok(applied)
+    let confirmed = upload.confirmed() > due;
+    (applied, entry.filter(|_| confirmed))
 }
 
-/// The ledger of an upload up to what is confirmed.
+/// Applies a reply to a row that no [`Transfer`] has, and saves the row.
+pub(super) async fn record(
+    journal: &dyn ProgressStore,
+    lease: Lease,
+    upload: &mut Upload,
+    reply: Reply,
+) -> Result<(), Error> {
+    let (applied, entry) = apply(upload, reply);
+    if applied.save {
+        journal.save(lease, upload.clone(), entry).await?;
+    }
+    Ok(())
+}
+
+/// The saved ledger of an upload up to what is confirmed.
 pub(super) async fn ledger(
     journal: &dyn ProgressStore,
     upload: &Upload,

@@ -9,9 +9,8 @@ use futures::TryStreamExt;
 
 use super::rehash::Rehash;
 use super::send::Sending;
-use super::transfer::{Transfer, ledger};
+use super::transfer::{Ledger, Transfer, ledger};
 use crate::error::Error;
-use crate::journal::ProgressStore;
 use crate::killpoint::reach;
 use crate::source::{Proof, Version, prove};
 use crate::upload::event::LossCause;
@@ -39,7 +38,7 @@ impl Sending {
     pub(super) async fn check(
         &mut self,
         upload: &Upload,
-        journal: &dyn ProgressStore,
+        ledger: &Ledger<'_>,
         last: bool,
     ) -> Result<Compared, Error> {
         let mut found = Compared::Unmoved;
@@ -69,7 +68,7 @@ impl Sending {
                 self.baseline = as_of;
                 return Ok(Compared::Touched(as_of));
             };
-            let entries = ledger(journal, upload).await?;
+            let entries = ledger.entries(upload).await?;
             let media = Arc::clone(&self.media);
             self.rehash = Some(Rehash::start(media, as_of, plan, entries));
             reach("rehash", "started");
@@ -122,7 +121,7 @@ impl Sending {
     pub(super) async fn compare(
         &self,
         upload: &Upload,
-        journal: &dyn ProgressStore,
+        ledger: &Ledger<'_>,
         whole: Option<Entry>,
     ) -> Result<Proof, Error> {
         let now = match self.media.still_the_same().await? {
@@ -144,7 +143,7 @@ impl Sending {
                 Proof::Moved("its time of change")
             });
         };
-        let mut entries = ledger(journal, upload).await?;
+        let mut entries = ledger.entries(upload).await?;
         entries.push(whole);
         let settled = self.media.settled().await;
         let as_of = settled.map_err(|error| self.media.unreadable(error))?;

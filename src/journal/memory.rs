@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::lock::Released;
 use super::record::Record;
@@ -39,11 +39,14 @@ struct Shared {
     clock: StoreClock,
     /// How long a lease lasts.
     lease: Duration,
+    /// Each save takes one of these.
+    saves: Semaphore,
 }
 
 impl MemoryStore {
     pub(crate) fn new(lease: Duration) -> Self {
         Self::open(Arc::new(Shared {
+            saves: Semaphore::new(Semaphore::MAX_PERMITS),
             tables: Mutex::default(),
             windows: Windows::default(),
             clock: StoreClock::default(),
@@ -61,6 +64,12 @@ impl MemoryStore {
 
     pub(crate) fn another_owner(&self) -> Self {
         Self::open(Arc::clone(&self.shared))
+    }
+
+    /// Takes so many more saves, and lets the others wait.
+    pub(crate) fn hold_saves_after(&self, saves: usize) {
+        self.shared.saves.forget_permits(Semaphore::MAX_PERMITS);
+        self.shared.saves.add_permits(saves);
     }
 
     pub(crate) fn clock(&self) -> &StoreClock {
@@ -224,7 +233,7 @@ impl ProgressStore for MemoryStore {
     }
 
     fn save(&self, lease: Lease, mut row: Upload, entry: Option<(u32, Entry)>) -> Answer<'_, ()> {
-        self.step(move |tables, now| {
+        let step = self.step(move |tables, now| {
             let until = self.held(0).until;
             let Some(stored) = tables.fence(lease, &row, now)? else {
                 return Ok(());
@@ -248,6 +257,12 @@ impl ProgressStore for MemoryStore {
                 }
             }
             Ok(())
+        });
+        Box::pin(async {
+            if let Ok(save) = self.shared.saves.acquire().await {
+                save.forget();
+            }
+            step.await
         })
     }
 

@@ -14,6 +14,7 @@ use std::thread;
 use bytes::Bytes;
 use futures::Stream;
 
+use super::read::PIECE;
 use crate::upload::ledger::Running;
 use crate::upload::plan::Chunk;
 
@@ -29,6 +30,9 @@ const STACK: usize = 256 * 1024;
 
 /// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
 pub(crate) const WITHHELD: u64 = 64 * 1024;
+
+/// The last bytes of any other chunk that are kept back until the chunk before is recorded: its last piece has no more.
+pub(crate) const LAST_PIECE: u64 = PIECE as u64;
 
 /// Some bytes of a file.
 #[derive(Debug)]

@@ -13,16 +13,18 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::killpoint::reach;
-use crate::source::{Piece, WITHHELD};
+use crate::source::Piece;
 use crate::tiktok::meter::Meter;
 use crate::tiktok::throttle::Throttle;
 use crate::upload::event::Tally;
 use crate::upload::ledger::Running;
 
-/// Held by the body of the last chunk: everything but the last bytes is handed over, and they follow when the keeper
-/// says so, or never if it is dropped.
+/// Held by a body: everything but the last bytes is handed over, and they follow when the keeper says so, or never if it is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Gate {
+    /// How many bytes at least are kept back, if the body has as many.
+    withheld: u64,
     reached: Option<oneshot::Sender<Option<Running>>>,
     open: oneshot::Receiver<()>,
 }
@@ -37,10 +39,12 @@ pub(crate) struct Keeper {
 }
 
 impl Gate {
-    pub(crate) fn new() -> (Self, Keeper) {
+    /// Keeps back at least so many bytes.
+    pub(crate) fn new(withheld: u64) -> (Self, Keeper) {
         let (at_gate, reached) = oneshot::channel();
         let (open, opened) = oneshot::channel();
         let gate = Self {
+            withheld,
             reached: Some(at_gate),
             open: opened,
         };
@@ -159,7 +163,10 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
 
     /// Before the last bytes: reads them, says so, and waits until they may go.
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.gate.is_none() || self.left > WITHHELD {
+        let Some(gate) = &self.gate else {
+            return Poll::Ready(Ok(()));
+        };
+        if self.left > gate.withheld {
             return Poll::Ready(Ok(()));
         }
         let mut held: u64 = self.held.iter().map(|piece| piece.bytes.len() as u64).sum();
@@ -220,6 +227,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::source::WITHHELD;
 
     fn body(len: usize) -> Body<impl Stream<Item = io::Result<Piece>> + Unpin> {
         let first = len.saturating_sub(WITHHELD as usize);
@@ -236,7 +244,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_bytes_stay_here_until_the_gate_opens() {
-        let (gate, mut keeper) = Gate::new();
+        let (gate, mut keeper) = Gate::new(WITHHELD);
         let mut body = body(200_000).gated(Some(gate));
         let meter = body.meter();
         let first = body.frame().await.expect("a frame").expect("bytes");
@@ -265,7 +273,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_gate_that_is_given_up_breaks_the_body() {
-        let (gate, keeper) = Gate::new();
+        let (gate, keeper) = Gate::new(WITHHELD);
         let body = body(10).gated(Some(gate));
         let meter = body.meter();
         drop(keeper);

@@ -172,11 +172,14 @@ impl Verdict {
         for session in &log.sessions {
             let firsts: Vec<_> = session.puts.iter().map(|put| put.first).collect();
             let chunk = session.chunk_size.unwrap_or(1);
-            // Back only to a chunk that somebody else acknowledged in the service's place.
-            let steps = firsts.windows(2).all(|pair| {
-                pair[0] == pair[1]
-                    || pair[0].map(|first| first + chunk) == pair[1]
-                    || case.swallows_a_chunk() && pair[1].map(|first| first + chunk) == pair[0]
+            // Back only to a chunk that somebody else acknowledged in the service's place, or to one whose record was lost
+            // with the chunk after it, which then had no answer.
+            let steps = session.puts.windows(2).all(|pair| {
+                let (then, next) = (pair[0].first, pair[1].first);
+                let back = case.swallows_a_chunk() || pair[0].http_status.is_none();
+                then == next
+                    || then.map(|first| first + chunk) == next
+                    || back && next.map(|first| first + chunk) == then
             });
             if !steps || firsts.first().is_some_and(|first| *first != Some(0)) {
                 self.broken
