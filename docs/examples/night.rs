@@ -21,11 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .open()?;
 
     let mut uploads = Vec::new();
-    for (creator, bytes) in [
-        ("lena", VIDEO),
-        ("mia", VIDEO),
-        ("ole", b"no video"),
-    ] {
+    for (creator, bytes) in [("lena", VIDEO), ("mia", VIDEO), ("ole", b"no video")] {
         let file = dir.path().join(format!("{creator}.mp4"));
         fs::write(&file, bytes)?;
         let job = Job::file(&file).account(creator, format!("act.{creator}.1"));

@@ -39,7 +39,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .start()
         .await?;
     let file = dir.path().join("clip.mp4");
-    fs::write(&file, b"any bytes: the content type below is taken as it is")?;
+    fs::write(
+        &file,
+        b"any bytes: the content type below is taken as it is",
+    )?;
     let engine = Options::new(dir.path().join("state"))
         .api_base(&emulator.url())
         .open()?;

@@ -38,7 +38,11 @@ fn each_example_ends_as_it_says() {
     assert!(text.contains("Delivered as v_inbox_file"), "{text}");
 
     let text = run("night", &[]);
-    for line in ["lena: v_inbox_file", "mia: v_inbox_file", "ole: a file to look at"] {
+    for line in [
+        "lena: v_inbox_file",
+        "mia: v_inbox_file",
+        "ole: a file to look at",
+    ] {
         assert!(text.contains(line), "{line}: {text}");
     }
 }

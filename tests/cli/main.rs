@@ -16,6 +16,7 @@ mod damage;
 mod disk;
 #[cfg(debug_assertions)]
 mod echo;
+mod examples;
 mod gateways;
 mod input;
 mod kills;
