@@ -5,11 +5,19 @@ use std::process::Command;
 
 use super::video;
 
-/// `cargo test` builds the examples beside the tests.
+/// `cargo test` builds the examples beside the tests; `cargo test --test cli` does not.
 fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let built = test.ancestors().nth(2).unwrap();
-    built.join("examples").join(name)
+    let example = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    if !example.exists() {
+        let mut cargo = Command::new(env!("CARGO"));
+        let built = cargo
+            .args(["build", "--locked", "--examples"])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(built.unwrap().success());
+    }
+    example
 }
 
 fn run(name: &str, args: &[&Path]) -> String {
