@@ -1,7 +1,7 @@
 //! Uploads big videos to TikTok as drafts, and survives what kills other uploaders.
 //!
 //! A file goes in, a draft in the creator's inbox comes out, whatever dies on the way: each acknowledged chunk is
-//! recorded before the next one leaves, and the same call after a crash carries on there.
+//! recorded before the next one is complete, and the same call after a crash carries on there.
 //!
 //! ```no_run
 //! use chunkferry::{Engine, Job};
