@@ -31,6 +31,7 @@ pub(crate) mod job;
 mod open;
 mod options;
 mod preflight;
+mod record;
 mod rehash;
 mod run;
 mod send;

@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 
 use super::Shared;
 use super::open::Given;
-use super::transfer::{ledger, record};
+use super::record::{ledger, record};
 use crate::error::Error;
 use crate::journal::{Found, Recall, Trait};
 use crate::source::{Media, prove};

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::record::Ledger;
 use super::rehash::Rehash;
-use super::transfer::{Ledger, Transfer};
+use super::transfer::Transfer;
 use super::verify::Compared;
 use crate::answer::{Failure, Put, Said};
 use crate::clock;

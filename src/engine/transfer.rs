@@ -1,16 +1,15 @@
-//! One upload on its way, and its loop: decide, perform, record. The only loop, the only place that tries again, and the
-//! only place that saves a row.
+//! One upload on its way, and its loop: decide, perform, record. The only loop, and the only place that tries again.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
-use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::draft::{Draft, Outcome};
 use super::governor::Turn;
 use super::handle::Door;
+use super::record::{Saving, apply};
 use super::send::{InFlight, Sending};
 use super::tokens::authorised;
 use super::{Running, Shared};
@@ -18,14 +17,13 @@ use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::journal::{Lease, ProgressStore, Rate, Reservation, StoreError};
+use crate::journal::{Lease, Rate, Reservation};
 use crate::killpoint::reach;
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
 use crate::tiktok::preflight::Remote;
 use crate::upload::event::{Event, Notice, Tally};
-use crate::upload::ledger::Entry;
-use crate::upload::{Applied, Reply, State, Step, Upload};
+use crate::upload::{Reply, State, Step, Upload};
 
 /// Jobs of one path, and then those of one video, go one after another: those of this process by its locks, and those of all
 /// processes that share the store by a reservation of the video.
@@ -160,14 +158,9 @@ impl Transfer {
             self.show(applied.event).await;
             return Ok(());
         }
-        let (shared, lease, row) = (Arc::clone(&self.shared), self.lease, self.upload.clone());
-        let save = async move { shared.journal.save(lease, row, entry).await };
-        self.saving = Some(Saving {
-            task: tokio::spawn(save.in_current_span()),
-            done: None,
-            entry,
-            event: applied.event,
-        });
+        let row = self.upload.clone();
+        let saving = Saving::start(&self.shared, self.lease, row, entry, applied.event);
+        self.saving = Some(saving);
         Ok(())
     }
 
@@ -180,8 +173,8 @@ impl Transfer {
             Some(put) => put.beside(saving.wait()).await,
             None => saving.wait().await,
         }
-        if let Some(Saving { done, event, .. }) = self.saving.take() {
-            done.transpose()?;
+        if let Some(saving) = self.saving.take() {
+            let event = saving.ended()?;
             self.uncut = None;
             self.show(event).await;
         }
@@ -266,101 +259,6 @@ impl Transfer {
         // Nobody needs to listen.
         let _ = self.events.send(event);
     }
-}
-
-/// A save that is under way. It goes on if this is dropped: a save that comes late changes nothing.
-#[derive(Debug)]
-pub(super) struct Saving {
-    task: JoinHandle<Result<(), StoreError>>,
-    /// How the save ended, once it has.
-    done: Option<Result<(), Error>>,
-    entry: Option<(u32, Entry)>,
-    /// What to show once the row is saved.
-    event: Option<Event>,
-}
-
-impl Saving {
-    const fn is_of_chunk(&self) -> bool {
-        matches!(self.event, Some(Event::ChunkAccepted { .. }))
-    }
-
-    /// Waits for the end of the save. Safe to drop, and to call again.
-    pub(super) async fn wait(&mut self) {
-        if self.done.is_none() {
-            let done = match (&mut self.task).await {
-                Ok(saved) => saved.map_err(Error::from),
-                Err(error) if error.is_panic() => {
-                    std::panic::resume_unwind(error.into_panic());
-                }
-                Err(_) => Err(Error::cancelled()),
-            };
-            self.done = Some(done);
-        }
-    }
-}
-
-/// The ledger of an upload whose last entry may not be saved yet.
-pub(super) struct Ledger<'a> {
-    journal: &'a dyn ProgressStore,
-    unsaved: Option<(u32, Entry)>,
-}
-
-impl<'a> Ledger<'a> {
-    pub(super) fn new(shared: &'a Shared, saving: Option<&Saving>) -> Self {
-        Self {
-            journal: &*shared.journal,
-            unsaved: saving.and_then(|saving| saving.entry),
-        }
-    }
-
-    /// The entries of all chunks that are confirmed.
-    pub(super) async fn entries(&self, upload: &Upload) -> Result<Vec<Entry>, Error> {
-        let mut entries = ledger(self.journal, upload).await?;
-        if let Some((index, entry)) = self.unsaved
-            && entries.len() == index as usize
-        {
-            entries.push(entry);
-        }
-        Ok(entries)
-    }
-}
-
-/// Applies a reply to a row; with the ledger entry of a chunk that was confirmed by it.
-fn apply(upload: &mut Upload, reply: Reply) -> (Applied, Option<(u32, Entry)>) {
-    let due = upload.confirmed();
-    let entry = match &reply {
-        Reply::Put(_, Some(running)) | Reply::Adopted(Some(running)) => {
-            Some((due, running.entry()))
-        }
-        _ => None,
-    };
-    let applied = upload.apply(reply, Now::read(), fastrand::u64(..));
-    let confirmed = upload.confirmed() > due;
-    (applied, entry.filter(|_| confirmed))
-}
-
-/// Applies a reply to a row that no [`Transfer`] has, and saves the row.
-pub(super) async fn record(
-    journal: &dyn ProgressStore,
-    lease: Lease,
-    upload: &mut Upload,
-    reply: Reply,
-) -> Result<(), Error> {
-    let (applied, entry) = apply(upload, reply);
-    if applied.save {
-        journal.save(lease, upload.clone(), entry).await?;
-    }
-    Ok(())
-}
-
-/// The saved ledger of an upload up to what is confirmed.
-pub(super) async fn ledger(
-    journal: &dyn ProgressStore,
-    upload: &Upload,
-) -> Result<Vec<Entry>, Error> {
-    Ok(journal
-        .ledger(upload.id.clone(), upload.confirmed())
-        .await?)
 }
 
 /// What a call about this upload is about.

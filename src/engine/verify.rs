@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 
+use super::record::{Ledger, ledger};
 use super::rehash::Rehash;
 use super::send::Sending;
-use super::transfer::{Ledger, Transfer, ledger};
+use super::transfer::Transfer;
 use crate::error::Error;
 use crate::killpoint::reach;
 use crate::source::{Proof, Version, prove};
