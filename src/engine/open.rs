@@ -85,31 +85,35 @@ impl Given {
             finished: job.finished,
             pool: shared.pool.clone(),
         };
-        let (of, given) = (path.to_owned(), job.content_type.clone());
-        let opening = tokio::task::spawn_blocking(move || {
+        let of = path.to_owned();
+        let open = tokio::task::spawn_blocking(move || {
             let file = LocalFile::open(&of, opening)?;
             file.check_writers()?;
             Limits::DOCUMENTED
                 .check_file(file.identity().size)
                 .map_err(|error| Error::plan(&file.name(), error))?;
-            let content_type = match given {
-                Some(content_type) => content_type,
-                None => file.content_type()?.to_owned(),
+            Ok::<_, Error>(file)
+        });
+        let opening = async {
+            let opened = open.await.map_err(|error| {
+                Error::not_now(&crate::error::name(path), io::Error::other(error))
+            });
+            let file = opened??;
+            let content_type = match &job.content_type {
+                Some(content_type) => content_type.clone(),
+                None => file.content_type().await?.to_owned(),
             };
             Ok::<_, Error>((file, content_type))
-        });
+        };
         tokio::pin!(opening);
-        let opened = tokio::select! {
-            opened = &mut opening => opened,
+        let (file, content_type) = tokio::select! {
+            opened = &mut opening => opened?,
             () = tokio::time::sleep(LONG_SYNC) => {
                 let name = Escaped::new(&*crate::error::name(path)).to_string();
                 tell(Event::Notice(Notice::SlowFileSystem { name }));
-                opening.await
+                opening.await?
             }
         };
-        let opened = opened
-            .map_err(|error| Error::not_now(&crate::error::name(path), io::Error::other(error)));
-        let (file, content_type) = opened??;
         Ok(Self::Media(Box::new(Sending {
             baseline: file.identity(),
             media: Arc::new(file),

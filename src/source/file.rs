@@ -86,8 +86,8 @@ impl LocalFile {
         }
     }
 
-    /// The `Content-Type` of the video, read off its first boxes. Refuses a file that is not finished.
-    pub(crate) fn content_type(&self) -> Result<&'static str, Error> {
+    /// The `Content-Type` of the video, read off its boxes. Refuses a file that is not finished.
+    pub(super) fn recognise(&self) -> Result<&'static str, Error> {
         let recognised = container::recognise(&self.file, self.identity.size);
         let open_ended = match &recognised {
             Ok(recognised) => recognised.open_ended,
@@ -174,6 +174,13 @@ impl Media for LocalFile {
 
     fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    fn content_type(&self) -> BoxFuture<'_, Result<&'static str, Error>> {
+        Box::pin(async {
+            let recognised = self.blocking(|file| Ok(file.recognise())).await;
+            recognised.map_err(|error| self.unreadable(error))?
+        })
     }
 
     fn origin(&self, content_type: String, plan: Plan) -> Origin {

@@ -36,6 +36,13 @@ pub(crate) trait Media: fmt::Debug + Send + Sync + 'static {
     /// SHA-256 of the first and the last 64 KiB, in hexadecimal. Media with different fingerprints are different videos.
     fn fingerprint(&self) -> &str;
 
+    /// The `Content-Type` of the video, as its first bytes say.
+    ///
+    /// # Errors
+    ///
+    /// Where these bytes are no video that the service takes, or not a finished one.
+    fn content_type(&self) -> BoxFuture<'_, Result<&'static str, Error>>;
+
     /// What the row of a new upload keeps of it.
     fn origin(&self, content_type: String, plan: Plan) -> Origin;
 
