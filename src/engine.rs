@@ -269,7 +269,7 @@ struct Running {
     shared: Arc<Shared>,
     id: String,
     /// Once its row is this job's.
-    lease: Option<Lease>,
+    _held: Option<Held>,
 }
 
 impl Running {
@@ -278,7 +278,7 @@ impl Running {
         Self {
             shared: Arc::clone(shared),
             id: id.to_owned(),
-            lease: None,
+            _held: None,
         }
     }
 }
@@ -286,9 +286,29 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.running().remove(&self.id);
-        if let Some(lease) = self.lease {
-            self.shared.journal.release(&self.id, lease);
+    }
+}
+
+/// A row that is held under a lease: gives the lease back when it is dropped, so that no lease outlives the job that took it.
+struct Held {
+    journal: Arc<dyn ProgressStore>,
+    id: String,
+    lease: Lease,
+}
+
+impl Held {
+    fn new(shared: &Shared, id: &str, lease: Lease) -> Self {
+        Self {
+            journal: Arc::clone(&shared.journal),
+            id: id.to_owned(),
+            lease,
         }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.journal.release(&self.id, self.lease);
     }
 }
 

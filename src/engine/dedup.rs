@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
 
-use super::Shared;
 use super::open::Given;
 use super::record::{ledger, record};
+use super::{Held, Shared};
 use crate::error::Error;
 use crate::journal::{Found, Recall, Trait};
 use crate::source::{Media, prove};
@@ -221,10 +221,10 @@ async fn set_aside(shared: &Shared, media: &dyn Media, row: Upload) -> Result<()
         "its size".into()
     };
     let (mut row, lease) = shared.journal.claim(row.key, row.id).await?;
+    let _held = Held::new(shared, &row.id, lease);
     let (sent, posted) = (row.confirmed(), row.state.may_be_complete());
     let changed = Reply::Changed(what.clone());
     record(&*shared.journal, lease, &mut row, changed).await?;
-    shared.journal.release(&row.id, lease);
     if sent > 0 && !posted {
         Err(Error::changed(&media.name(), what))
     } else {

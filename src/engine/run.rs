@@ -16,7 +16,7 @@ use super::preflight::preflight;
 use super::record::record;
 use super::tokens::authorised;
 use super::transfer::{Alone, Transfer, draft, subject};
-use super::{Exclusive, Running, Shared};
+use super::{Exclusive, Held, Running, Shared};
 use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
@@ -128,7 +128,7 @@ pub(super) async fn run(
         shared.client.redactor().learn_url(&session.upload_url);
     }
     upload.run.limits = limits;
-    running.lease = Some(lease);
+    running._held = Some(Held::new(shared, &upload.id, lease));
     let (sending, remote) = match given {
         Given::Media(sending) => (Some(sending), None),
         Given::Url(remote) => (None, Some(remote)),
@@ -353,8 +353,8 @@ async fn ended(
         {
             let (key, id) = (row.key.clone(), row.id.clone());
             let (mut row, lease) = shared.journal.claim(key, id).await?;
+            let _held = Held::new(shared, &row.id, lease);
             record(&*shared.journal, lease, &mut row, Reply::Status(Ok(status))).await?;
-            shared.journal.release(&row.id, lease);
             Ok(draft(&row, Outcome::AlreadyDelivered))
         }
         _ => end,

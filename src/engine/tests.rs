@@ -197,3 +197,24 @@ async fn who_dies_before_a_record_is_durable_sends_no_more_than_two_chunks_again
     assert!(sent <= 6 * CHUNK, "{:?}", log.sessions[0].puts);
     assert_eq!((log.drafts, log.sessions.len()), (1, 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_is_stopped_leaves_its_video_and_its_row_to_the_next_process_at_once() {
+    let (emulator, dir) = (emulator(), tempfile::tempdir().expect("a directory"));
+    let path = video(dir.path(), 4 * CHUNK);
+    let store = MemoryStore::new(LEASE);
+    let other = Arc::new(store.another_owner());
+    let slow = options(&emulator).bandwidth(CHUNK);
+    let first = slow.open_on(Arc::new(store)).expect("opened");
+    let next = options(&emulator).open_on(other).expect("opened");
+    let stopped = first.submit(job(&path));
+    while stopped.progress().confirmed < CHUNK {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(stopped);
+    let draft = tokio::time::timeout(LEASE / 2, next.upload(job(&path))).await;
+    let draft = draft.expect("the leases were given back");
+    assert_eq!(draft.expect("a draft").outcome, Outcome::Delivered);
+    let log = emulator.log();
+    assert_eq!((log.drafts, log.sessions.len()), (1, 1));
+}
