@@ -104,8 +104,9 @@ impl InFlight {
                 return Ok(running.map(|running| running.entry()));
             }
         }
-        // The body has ended some other way; its answer says how.
-        Err((&mut self.put).await)
+        // The body has ended some other way; its answer says how. This future may be dropped before that, and made anew.
+        self.keeper = None;
+        Err(self.answered().await)
     }
 }
 
@@ -376,5 +377,30 @@ mod tests {
         assert_eq!(saved.await, "saved");
         let answer = flight.answered().await;
         assert!(matches!(answer, Err(Failure::Lost(why)) if why == "reset"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_given_up_while_a_row_is_saved_leaves_its_answer_to_be_heard() {
+        let (gate, keeper) = Gate::new(WITHHELD);
+        let put = async move {
+            // The service answers before it has the body, which is dropped.
+            drop(gate);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            Err(Failure::Lost("refused".into()))
+        };
+        let plan = Plan::new(1_000, &crate::Limits::default(), 10_000_000).expect("legal");
+        let mut flight = InFlight {
+            chunk: plan.chunk(0),
+            put: put.boxed(),
+            answer: None,
+            keeper: Some(keeper),
+            meter: Arc::new(Meter::new(1_000)),
+            started: Instant::now(),
+            first_attempt: true,
+        };
+        let saved = tokio::time::timeout(Duration::from_secs(1), flight.until_gate());
+        saved.await.expect_err("the save comes to its end first");
+        let answer = flight.until_gate().await.expect_err("no gate");
+        assert!(matches!(answer, Err(Failure::Lost(why)) if why == "refused"));
     }
 }

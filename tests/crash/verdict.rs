@@ -173,10 +173,11 @@ impl Verdict {
             let firsts: Vec<_> = session.puts.iter().map(|put| put.first).collect();
             let chunk = session.chunk_size.unwrap_or(1);
             // Back only to a chunk that somebody else acknowledged in the service's place, or to one whose record was lost
-            // with the chunk after it, which then had no answer.
+            // while the chunk after it was on its way, which then cannot have been taken.
             let steps = session.puts.windows(2).all(|pair| {
                 let (then, next) = (pair[0].first, pair[1].first);
-                let back = case.swallows_a_chunk() || pair[0].http_status.is_none();
+                let back = case.swallows_a_chunk()
+                    || !pair[0].http_status.is_some_and(|status| status < 300);
                 then == next
                     || then.map(|first| first + chunk) == next
                     || back && next.map(|first| first + chunk) == then
