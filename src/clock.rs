@@ -1,4 +1,4 @@
-//! Time as a value: the pure parts are told what time it is.
+//! Time as a value: the pure parts are given the time.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

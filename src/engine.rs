@@ -159,7 +159,7 @@ impl Engine {
     }
 
     /// Asks the service to end a pull that is under way. It does its best, and refuses for one that is nearly done. The
-    /// next run of the job then tells how the pull ended.
+    /// next run of the job then reports how the pull ended.
     ///
     /// # Errors
     ///

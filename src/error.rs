@@ -224,7 +224,7 @@ impl Error {
         .helped_by([Remedy::TrustCertificates, Remedy::RepeatAfterFix])
     }
 
-    /// Uploads of the same key have ended, and the file that told how is not what it was.
+    /// Uploads of the same key have ended, and the history that said how is not what it was.
     pub(crate) fn no_longer_told(name: &str, ids: &[String]) -> Self {
         let (first, more) = ids.split_at(ids.len().min(3));
         let more = match more.len() {

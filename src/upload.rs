@@ -237,7 +237,7 @@ impl Upload {
         self.state.is_final() || self.is_stranded()
     }
 
-    /// As it stands for whoever hears nothing more of it: whether there is a draft cannot be told any more.
+    /// As it stands for whoever hears nothing more of it: whether there is a draft is not known any more.
     pub(crate) fn as_unknown(&self, why: &str, at: Timestamp) -> Self {
         let mut unknown = self.clone();
         unknown.park(why, at);

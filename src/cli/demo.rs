@@ -152,7 +152,7 @@ fn lines(child: &mut Child) -> io::Result<Lines<BufReader<ChildStdout>>> {
 struct Run {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    /// Whether it draws a bar; elsewhere than on a terminal the demo tells what happens.
+    /// Whether it draws a bar; elsewhere than on a terminal the demo prints what happens.
     draws: bool,
     /// Why it ended without a draft, once it has.
     complaint: String,
@@ -194,7 +194,7 @@ impl Run {
         })
     }
 
-    /// Reads what it tells until enough bytes are accepted or it has ended; how many were.
+    /// Reads what it prints until enough bytes are accepted or it has ended; how many were.
     async fn until(&mut self, enough: impl Fn(u64) -> bool) -> io::Result<u64> {
         let mut confirmed = 0;
         while let Some(line) = self.lines.next_line().await? {

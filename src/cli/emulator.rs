@@ -19,7 +19,7 @@ use super::signals::Signals;
 use super::size::bytes;
 use hints::hints;
 
-/// Where it listens if nobody says otherwise and no command is given that would be told.
+/// Where it listens by default, if no command is given that gets the address.
 const USUAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8787);
 
@@ -179,7 +179,7 @@ fn read(file: &Path) -> Result<String, Failure> {
     text.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
 }
 
-/// Serves until it is told to stop.
+/// Serves until it is stopped.
 async fn serve(
     builder: EmulatorBuilder,
     ca_file: Option<&Path>,

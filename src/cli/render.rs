@@ -17,7 +17,7 @@ use super::words::{good_news, rfc3339, sum};
 #[derive(Debug)]
 pub(super) struct Screen {
     json: bool,
-    /// Whether anything is told in words.
+    /// Whether anything is shown in words.
     words: bool,
     board: Board,
 }
@@ -303,7 +303,7 @@ impl View<'_> {
         if !self.screen.json {
             let publish_id = publish_id.as_deref().unwrap_or("-");
             // A name with a tab or a line break in it must not make two fields or lines of one. With its own backslashes
-            // doubled, the name can be told from the field.
+            // doubled, the name is distinct from the field.
             let name = self.name.replace('\\', "\\\\");
             let (publish_id, name) = (Escaped::new(publish_id), Escaped::new(&name));
             println!("{publish_id}\t{outcome}\t{name}");

@@ -48,7 +48,7 @@ pub(super) struct Place<'a> {
     pub(super) screen: &'a Screen,
     pub(super) account: &'a Account,
     pub(super) state_dir: &'a Path,
-    /// Whether the journal is to be told of: that of an emulator inside this process ends with it.
+    /// Whether the journal is to be mentioned: that of an emulator inside this process ends with it.
     pub(super) lasting: bool,
 }
 

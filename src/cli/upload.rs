@@ -171,7 +171,7 @@ impl Upload {
     }
 }
 
-/// How long a drive may take to tell the sizes of files.
+/// How long a drive may take to answer with the sizes of files.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Bytes per second, times this, is what a rate carries within the hour of an upload with something to spare.

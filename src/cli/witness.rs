@@ -99,7 +99,7 @@ struct Session {
     puts: Vec<Put>,
 }
 
-/// One PUT, as its log tells it.
+/// One PUT, as its log has it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Put {
     first: Option<u64>,

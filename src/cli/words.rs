@@ -9,7 +9,7 @@ use super::gauge::clock;
 use super::pace::Pace;
 use super::size::humane;
 
-/// How far a file is, in ever fewer words: sent and accepted told apart first.
+/// How far a file is, in ever fewer words: sent and accepted apart first.
 pub(super) fn numbers(progress: &Progress, pace: &Pace) -> Vec<String> {
     if progress.total == 0 {
         return Vec::new();

@@ -8,10 +8,10 @@ use super::settings::Settings;
 use super::tokens::Unfit;
 use super::world::World;
 
-/// A field of an object that the service tells about a `T`.
+/// A field of an object in which the service describes a `T`.
 pub(crate) struct Field<T> {
     pub(crate) name: &'static str,
-    /// The scope without which it is not told.
+    /// The scope without which the field is left out.
     pub(crate) scope: &'static str,
     pub(crate) value: fn(&T) -> Value,
 }
@@ -41,7 +41,7 @@ pub(crate) fn chosen<'a, T>(
                 format!("{name} needs the scope {}", field.scope),
             ));
         }
-        // However often it is asked for, it is told once.
+        // However often a field is asked for, it is answered once.
         if !chosen.iter().any(|other| other.name == name) {
             chosen.push(field);
         }

@@ -24,7 +24,7 @@ impl World {
         owner: Option<&str>,
         verdict: Verdict,
     ) -> Result<(), String> {
-        // That it was delivered is told before what became of it.
+        // The event of the delivery comes before that of its end.
         self.gather_news();
         let now = self.now();
         let number = self.by_publish_id(publish_id);
@@ -39,7 +39,7 @@ impl World {
         Ok(())
     }
 
-    /// A public post disappears; only webhooks tell of it.
+    /// A public post disappears; only webhooks say so.
     pub(crate) fn unpublish(
         &mut self,
         publish_id: &str,

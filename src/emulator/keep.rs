@@ -18,7 +18,7 @@ pub(crate) enum Shelf {
     Passing { most: u64, dir: OnceLock<Passing> },
 }
 
-/// A directory that goes with its server. It is locked for as long as that lives: one that a killed server has left is told
+/// A directory that goes with its server. It is locked for as long as that lives: one that a killed server has left is known
 /// by that, and goes with the next server that keeps anything.
 #[derive(Debug)]
 pub(crate) struct Passing {

@@ -257,7 +257,7 @@ impl EmulatorBuilder {
     }
 
     /// Throws bodies away unseen, at the least cost that this machine allows: for measuring clients. Ranges are judged as
-    /// ever. Nothing is hashed or kept, no page is told of a chunk on its way, and faults and rates do not act on chunks.
+    /// ever. Nothing is hashed or kept, no page shows a chunk on its way, and faults and rates do not act on chunks.
     pub fn sink(mut self) -> Self {
         self.sink = true;
         self

@@ -65,7 +65,7 @@ impl Requests {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SessionLog {
-    /// The id the client was told.
+    /// The id in the answer to the init.
     pub publish_id: String,
     /// The init it came from: `inbox_init`, `direct_init` or `photo_init`.
     pub endpoint: String,
@@ -81,7 +81,7 @@ pub struct SessionLog {
     pub received: u64,
     /// SHA-256 of the received bytes in hex; null until they are whole.
     pub sha256: Option<String>,
-    /// What a status call would be told now.
+    /// What a status call would be answered now.
     pub status: String,
     /// Why it failed, if it did.
     pub fail_reason: Option<String>,
@@ -99,7 +99,7 @@ pub struct SessionLog {
     pub media: Vec<String>,
     /// Why there is nothing to show of an upload that is whole.
     pub not_kept: Option<String>,
-    /// True if no client was ever told of it: its init was lost or refused.
+    /// True if no client knows it: its init was lost or refused.
     pub orphan: bool,
     /// Unix seconds of the init, in the server's time.
     pub issued_at: u64,

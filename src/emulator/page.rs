@@ -1,6 +1,6 @@
 //! The page at `/`: what creators see of the uploads, and what the server sees, for people.
 //!
-//! It is made of the same values the JSON pages below `/_emulator` tell, so it knows no more than they
+//! It is made of the same values the JSON pages below `/_emulator` show, so it knows no more than they
 //! do: no token and no upload URL. Its buttons call those pages too.
 
 mod consent;

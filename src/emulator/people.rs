@@ -1,4 +1,4 @@
-//! The calls that tell who a creator is and what they may post.
+//! The calls that describe a creator and what the creator may post.
 
 use serde_json::{Value, json};
 use url::form_urlencoded;

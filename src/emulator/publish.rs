@@ -1,4 +1,4 @@
-//! The calls that start a post, stop it, and tell how it is doing.
+//! The calls that start a post, stop it, and report its status.
 
 use serde_json::{Value, json};
 
@@ -236,7 +236,7 @@ fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec
     }
 }
 
-/// Leaves behind what a refused init may have created (O-12): a task nobody was told of.
+/// Leaves behind what a refused init may have created (O-12): a task that no client knows.
 pub(crate) fn leave_orphan(world: &mut World, call: &Call, status: u16, settings: &Settings) {
     let created = status == 400 || status >= 500;
     let Some(token) = call.token.as_deref().filter(|_| created) else {

@@ -112,7 +112,7 @@ impl Review {
         self.findings.retain(|finding| finding.creator != creator);
     }
 
-    /// A PUT carried an Authorization header; told once an upload.
+    /// A PUT carried an Authorization header; reported once an upload.
     pub(crate) fn bearer_on_put(&mut self, number: u64, session: &Session) {
         if self.once.insert((BEARER_ON_PUT.name, number), ()) {
             let what = "Authorization was sent to the upload host".to_owned();
@@ -174,7 +174,7 @@ impl Review {
         self.add(&OVER_30, creator, None, what);
     }
 
-    /// All findings, with those that only a look at the uploads can tell. `over`: the client is done, so
+    /// All findings, with those that only a look at the uploads shows. `over`: the client is done, so
     /// what is unfinished stays so.
     pub(crate) fn findings<'a>(
         &self,
@@ -228,7 +228,7 @@ impl Session {
         if !unfinished || self.dropped || self.orphan || matches!(self.source, Source::Pull) {
             return false;
         }
-        // Who was told that the URL is dead could not have gone on.
+        // A client that was answered that the URL is dead could not have gone on.
         let told = self.puts.iter().next_back().and_then(|put| put.http_status);
         if matches!(told, Some(403..=405)) {
             return false;

@@ -1,4 +1,4 @@
-//! The server's thread: it accepts connections until it is told to stop.
+//! The server's thread: it accepts connections until it is stopped.
 
 use std::io;
 use std::net::TcpListener;

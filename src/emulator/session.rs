@@ -45,7 +45,7 @@ pub(crate) struct Session {
     pub(crate) expires: Moment,
     /// The upload host no longer knows it; status still does.
     pub(crate) dropped: bool,
-    /// Made by a refused or lost init: nobody was told of it.
+    /// Made by a refused or lost init: no client knows it.
     pub(crate) orphan: bool,
     pub(crate) received: u64,
     /// Over all that was received; `None` once bytes were thrown away unseen.
@@ -66,7 +66,7 @@ pub(crate) struct Session {
     pub(crate) direct: bool,
     /// What the creator did with the draft.
     pub(crate) verdict: Option<Verdict>,
-    /// The last state that webhooks told.
+    /// The last state that was sent to webhooks.
     pub(crate) announced: Option<State>,
     /// What is kept of the bytes.
     pub(crate) kept: Kept,

@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(crate) shelf: Option<Shelf>,
     /// The names under which requests may reach this server.
     pub(crate) hosts: Hosts,
-    /// The origin of upload URLs, where it cannot be told from the request.
+    /// The origin of upload URLs, where the request does not show it.
     pub(crate) upload_origin: Option<String>,
     /// Whether bodies are thrown away unseen.
     pub(crate) sink: bool,

@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     router: Router,
 ) {
     let stream = stream.into_std();
-    // Without a socket there is nobody to tell.
+    // Without a socket there is nobody to answer.
     let Ok((stream, end)) = stream.and_then(|stream| Ok((stream.try_clone()?, HangUp(stream))))
     else {
         return;

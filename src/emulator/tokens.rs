@@ -65,7 +65,7 @@ struct Refresh {
     uses: u64,
 }
 
-/// A pair of tokens as the token endpoint tells it.
+/// A pair of tokens as the token endpoint answers it.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) access: String,

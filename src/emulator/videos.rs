@@ -1,4 +1,4 @@
-//! The calls that tell which public videos a creator has: those that were posted here.
+//! The calls that list which public videos a creator has: those that were posted here.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::session::Session;
 use super::settings::Settings;
 use super::world::World;
 
-/// Videos that one call tells at most, and those that `video/list` tells if it is not said how many.
+/// Most videos in one answer, and how many `video/list` answers with by default.
 const MOST: u64 = 20;
 const USUAL: u64 = 10;
 

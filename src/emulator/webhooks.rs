@@ -1,7 +1,7 @@
 //! Tells registered receivers what became of uploads (D WHO, WHE, WHV).
 //!
 //! At least once, signed, and again with growing pauses until a 200 or for 72 hours of the server's
-//! time. What happens while nobody is registered is not told later.
+//! time. What happens while nobody is registered is not sent later.
 
 use std::net::IpAddr;
 use std::time::Duration;

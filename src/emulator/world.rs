@@ -271,7 +271,7 @@ impl World {
         self.next_session
     }
 
-    /// Uploads since `number` were made by a call whose client is never told of them.
+    /// Uploads since `number` were made by a call whose client never hears of them.
     pub(crate) fn orphan_since(&mut self, number: u64) {
         for session in self
             .sessions

@@ -57,7 +57,7 @@ pub(crate) enum What {
 /// Whether the bytes are hashed as they are sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ledger {
-    /// SHA-256 at each chunk border: a changed file is told from a touched one, and copies are recognised.
+    /// SHA-256 at each chunk border: a changed file is distinguished from a touched one, and copies are recognised.
     #[default]
     On,
     /// No digests: saves about 0.8 CPU seconds a GiB. A change is noticed by size and time of change alone, and a copy
@@ -157,8 +157,8 @@ impl Job {
         self
     }
 
-    /// What tells the video under a URL from others, instead of the URL without its query: for URLs that name the same
-    /// video by changing paths, or changing videos by the same one. Means nothing to a file, whose bytes tell.
+    /// What identifies the video under a URL, instead of the URL without its query: for URLs that name the same
+    /// video by changing paths, or changing videos by the same one. Means nothing to a file, which its bytes identify.
     pub fn key(mut self, text: &str) -> Self {
         if let What::Url { key, .. } = &mut self.what {
             *key = Some(text.to_owned());
@@ -210,7 +210,7 @@ impl Job {
     }
 
     /// For how long a file with an open end (a live WebM, fragmented MP4, a copy in progress) must not have changed, where
-    /// the system does not tell whether a program has it open for writing: files of other users, network file systems.
+    /// the system does not say whether a program has it open for writing: files of other users, network file systems.
     /// 10 seconds by default, 60 on network file systems; zero asks for nothing.
     pub const fn settle(mut self, unchanged: Duration) -> Self {
         self.finished.settle = Some(unchanged);

@@ -1,4 +1,4 @@
-//! A look at a URL before the service is asked to fetch it: what it would refuse an hour later is told at once.
+//! Checks a URL before the service is asked to fetch it: what the service would refuse an hour later is an error at once.
 
 use crate::answer::Failure;
 use crate::error::Error;
@@ -7,7 +7,7 @@ use crate::tiktok::preflight::{Judgement, Remote};
 use crate::upload::event::{Event, Notice};
 use crate::upload::plan::Limits;
 
-/// Makes sure, as far as that can be told from here, that the service can fetch this; its size, where the host tells.
+/// Makes sure, as far as that shows from here, that the service can fetch this; its size, where the host states it.
 pub(super) async fn preflight(
     client: &Client,
     remote: &Remote,

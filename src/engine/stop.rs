@@ -1,4 +1,4 @@
-//! What a run that stops tells its caller.
+//! The error with which a run stops.
 
 use std::sync::Arc;
 use std::time::Duration;

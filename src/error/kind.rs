@@ -16,7 +16,7 @@ pub enum ErrorKind {
     /// A person must act first: no or a refused token, a certificate that is not trusted, a missing scope, a ban, the
     /// creator's pending drafts.
     NeedsPerson,
-    /// Whether a draft exists cannot be told. Only the user can decide to send again.
+    /// Whether a draft exists is not known. Only the user can decide to send again.
     Unknown,
     /// Temporary: the same call later carries on where this one stopped.
     Temporary,

@@ -23,7 +23,7 @@ mod windows;
 struct Rig {
     store: Arc<dyn ProgressStore>,
     clock: StoreClock,
-    /// All that anybody may read of it: rows, and whatever is told of them elsewhere.
+    /// All that anybody may read of a store: rows, and whatever is written of them elsewhere.
     readable: Box<dyn Fn() -> String + Send + Sync>,
     /// How many secrets it keeps.
     secrets: Box<dyn Fn() -> usize + Send + Sync>,

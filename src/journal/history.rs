@@ -19,7 +19,7 @@ pub(super) struct History {
     path: PathBuf,
 }
 
-/// Where a line stands, and what it says: so that what was changed, or stands there instead, is told from it.
+/// Byte range of a line and a digest of its text: detects a line that was edited or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     at: u64,
@@ -136,7 +136,7 @@ impl History {
         Ok(place)
     }
 
-    /// The upload that the line at `place` tells of; `None` if that is not the line it was.
+    /// The upload in the line at `place`; `None` if the line was edited or replaced.
     pub(super) fn told(&self, place: Place) -> io::Result<Option<Upload>> {
         match self.at(place)? {
             Some(line) if Place::of(place.at, &line) == place => row(&line),
@@ -174,7 +174,7 @@ impl History {
         })
     }
 
-    /// What is told of one upload, ready to be blanked.
+    /// The lines of one upload, ready to be blanked.
     pub(super) fn about(&self, id: &str) -> io::Result<About> {
         let mut places = Vec::new();
         for line in self.lines(0)? {
@@ -223,7 +223,7 @@ const FORGOTTEN: &[u8] = b"{\"forgotten\":true}";
 /// What a forgotten line is filled with. A power cut may leave it at one end only, and no other line begins or ends with it.
 const BLANK: u8 = b' ';
 
-/// The uploads that lines tell of, and where these stand.
+/// The uploads in the history, and the places of their lines.
 #[derive(Debug)]
 pub(super) struct Lines {
     file: Option<BufReader<File>>,

@@ -85,7 +85,7 @@ impl Record {
         }
     }
 
-    /// An upload that has ended, and of which the history no longer tells.
+    /// An upload that has ended, and whose line in the history is lost.
     pub(super) fn no_longer_told(key: Key, id: String) -> Self {
         let (url, size) = match key.video {
             Video::Size(size) => (None, size),

@@ -21,7 +21,7 @@ use crate::upload::plan::Chunk;
 /// How many pieces lie ready at the most: enough to bridge the pause between two chunks.
 const MOST: usize = 8;
 
-/// How many must be there before a body that waits for one is told, unless a chunk ends: waking another processor for
+/// How many must be there before a body that waits for one is woken, unless a chunk ends: waking another processor for
 /// each piece would cost a good part of what hashing it takes.
 const ENOUGH: usize = 3;
 
@@ -182,7 +182,7 @@ impl Line {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One side is gone; the other is told.
+    /// One side is gone; the other is woken.
     fn end(&self) {
         let mut waiting = self.lock();
         waiting.ended = true;

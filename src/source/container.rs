@@ -20,7 +20,7 @@ mod headers;
 mod tests;
 
 /// Enough for every signature: the third packet of an M2TS stream starts at 384, longer brand lists
-/// tell no more.
+/// say no more.
 const PROBE: usize = 512;
 
 /// How long the headers of a file may take. From the page cache a million boxes take a second; only a slow disk or
@@ -216,7 +216,7 @@ pub(crate) fn recognise_with(
     }
 }
 
-/// Refuse by the first bytes alone, where the rest is not at hand: 512 of them tell all that can be told, of a file of
+/// Refuse by the first bytes alone, where the rest is not at hand: 512 of them show all that there is to see, of a file of
 /// `size` bytes.
 pub(crate) fn check_start(start: &[u8], size: u64) -> Result<(), Unfit> {
     let probe = &start[..start.len().min(PROBE)];

@@ -2,7 +2,7 @@
 //! cipher, without a copy of our own. The only place with `unsafe`.
 //!
 //! The price: whoever shortens the file under a mapping makes its next access fail, which kills a process by SIGBUS.
-//! Here a handler puts a page of zeros there instead and remembers it, so that the sender can tell it as an error before
+//! Here a handler puts a page of zeros there instead and remembers it, so that the sender can report it as an error before
 //! anything is completed with such a page in it.
 
 #![allow(unsafe_code)]

@@ -17,7 +17,7 @@ use crate::upload::plan::{Limits, PlanError};
 pub(crate) struct Remote(Url);
 
 impl Remote {
-    /// Checks what the URL itself tells: https, a host with a name, nobody's password. Where another server stands in for
+    /// Checks what the URL itself shows: https, a host with a name, nobody's password. Where another server stands in for
     /// the service, plain http to this machine will do.
     pub(crate) fn parse(text: &Secret, emulated: bool) -> Result<Self, Error> {
         let shown = without_query(text.expose());
@@ -118,7 +118,7 @@ pub(crate) struct Look {
     pub(crate) http_status: u16,
     pub(crate) location: Option<String>,
     pub(crate) content_type: Option<String>,
-    /// Bytes of the whole, where the host tells.
+    /// Bytes of the whole video, where the host states them.
     pub(crate) size: Option<u64>,
     /// The first bytes, if they were asked for.
     pub(crate) start: Option<Vec<u8>>,
@@ -139,7 +139,7 @@ impl Look {
 pub(crate) enum Judgement {
     /// The service may be asked to fetch it.
     Fit { size: Option<u64> },
-    /// Only the first bytes can tell.
+    /// Only the first bytes can show it.
     LookCloser,
 }
 

@@ -192,7 +192,7 @@ impl Upload {
         Applied::SAVED
     }
 
-    /// Whether there is a draft of it cannot be told any more.
+    /// Whether there is a draft of it is not known any more.
     pub(super) fn park(&mut self, why: &str, at: Timestamp) {
         self.end(State::Unknown {
             publish_id: self.state.publish_id().map(str::to_owned),

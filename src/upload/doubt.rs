@@ -16,7 +16,7 @@ use crate::upload::retry::{Failures, WINDOW, poll_interval};
 /// Questions about one doubt before it is decided with what is known.
 const QUESTIONS: u32 = 5;
 
-/// After sealing a session counts as lost only if status, or the header of each 416 where status tells no number, stood
+/// After sealing a session counts as lost only if status, or the header of each 416 where status gives no number, stood
 /// still below the end for this long.
 const STANDSTILL: Duration = Duration::from_secs(15);
 
@@ -123,7 +123,7 @@ impl Upload {
             {
                 self.lose_session(LossCause::LastChunkLost)
             }
-            // Status tells no number, a 416 does: the same bytes once more get its next word.
+            // Status gives no number, a 416 does: the same bytes once more get its next word.
             _ if uploaded.is_none() && !doubt.dead && self.header_spoke() => {
                 self.run.in_doubt = false;
                 self.run.not_before = Some(now.boot + STANDSTILL / 3);
@@ -160,7 +160,7 @@ impl Upload {
             .any(|reading| reading.by == Witness::Header)
     }
 
-    /// Whether what is told has not moved for so long that nothing more can be on its way. After an acknowledged last chunk
+    /// Whether the number has not moved for so long that nothing more can be on its way. After an acknowledged last chunk
     /// that takes longer: a status that lags would otherwise cost a second draft.
     fn stands_still(&self) -> bool {
         self.stood_still_for(if self.is_acknowledged() {
@@ -216,7 +216,7 @@ impl Upload {
         Applied::NOTHING
     }
 
-    /// The service works on the video, as far as anyone can tell.
+    /// The service works on the video, as far as is known.
     pub(super) fn poll_again(&mut self, now: Now) -> Applied {
         let since = *self.run.processing_since.get_or_insert(now.boot);
         let waited = now.boot.saturating_sub(since);

@@ -48,7 +48,7 @@ pub enum Event {
         /// The service's name of this upload.
         publish_id: String,
     },
-    /// The service has taken the URL and fetches it; how far it is, status tells.
+    /// The service has taken the URL and fetches it; how far it is, status says.
     Pulling {
         /// The service's name of this upload.
         publish_id: String,
@@ -100,7 +100,7 @@ pub enum Behind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Size of the video; 0 until it is known. Of a URL whose host does not tell its size: as `sent`.
+    /// Size of the video; 0 until it is known. Of a URL whose host does not state its size: as `sent`.
     pub total: u64,
     /// Handed to the socket, of the file from its start: acknowledged ones and those on their way. Of a URL, as
     /// `confirmed`.

@@ -83,7 +83,7 @@ pub(crate) enum Origin {
     Url {
         /// Without its query, which may be a secret and is not needed any more once the service has it.
         url: String,
-        /// In bytes, where its host has told.
+        /// In bytes, where its host has stated it.
         size: Option<u64>,
     },
 }

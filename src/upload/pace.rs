@@ -80,7 +80,7 @@ impl Upload {
         Shortfall::of(chunk.size(), left, rate).is_some()
     }
 
-    /// A new session may be told of again.
+    /// In a new session the forecast may be shown again.
     pub(super) fn forget_forecast(&mut self) {
         self.run.pace.told = false;
     }

@@ -247,7 +247,7 @@ impl Plan {
         self.video_size
     }
 
-    /// Bytes of every chunk but the last, as told to the service.
+    /// Bytes of every chunk but the last, as stated to the service.
     pub const fn chunk_size(&self) -> u64 {
         self.chunk_size
     }

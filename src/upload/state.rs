@@ -33,13 +33,13 @@ impl Session {
         self.booted?.age(now)
     }
 
-    /// How long the URL lives from now on, where that can be told. Where it cannot, the URL is tried, and the service
+    /// How long the URL lives from now on, where that is known. Where it is not, the URL is tried, and the service
     /// answers 403 once it is over.
     pub(super) fn left(&self, now: Now) -> Option<Duration> {
         Some(URL_LIFETIME.saturating_sub(self.age(now)?))
     }
 
-    /// Whether the hour of the URL is over, as far as any clock can tell.
+    /// Whether the hour of the URL is over, as far as any clock shows.
     pub(super) fn is_over(&self, now: Now) -> bool {
         let age = self.age(now);
         age.unwrap_or_else(|| now.wall.since(self.issued)) >= URL_LIFETIME
@@ -94,7 +94,7 @@ pub(crate) enum State {
         why: String,
         at: Timestamp,
     },
-    /// Whether there is a draft cannot be told.
+    /// Whether there is a draft is not known.
     Unknown {
         /// Not known either where the answer to an init was lost.
         publish_id: Option<String>,

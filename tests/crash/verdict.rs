@@ -177,7 +177,7 @@ impl Verdict {
             let steps = session.puts.windows(2).all(|pair| {
                 let (then, next) = (pair[0].first, pair[1].first);
                 let back = case.swallows_a_chunk()
-                    || !pair[0].http_status.is_some_and(|status| status < 300);
+                    || pair[0].http_status.is_none_or(|status| status >= 300);
                 then == next
                     || then.map(|first| first + chunk) == next
                     || back && next.map(|first| first + chunk) == then

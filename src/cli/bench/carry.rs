@@ -20,7 +20,7 @@ pub(crate) struct Setup {
     pub(crate) tls: bool,
     /// One upload each, all at once, each for a creator of its own.
     pub(crate) files: Vec<PathBuf>,
-    /// The name of the first creator; those of the others are told from it.
+    /// The name of the first creator; those of the others are made from it.
     pub(crate) creator: String,
     pub(crate) ca_file: Option<PathBuf>,
 }

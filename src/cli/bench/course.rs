@@ -37,7 +37,7 @@ pub(super) struct Course {
     globals: Vec<String>,
     plain: Sink,
     tls: Option<Sink>,
-    /// The input of each run, which ends when this does: with this process, or when it is told to stop.
+    /// The input of each run, which ends when this does: with this process, or when it is stopped.
     leash: PipeReader,
     /// Whether the sinks are ours.
     local: bool,

@@ -7,7 +7,7 @@ pub(super) struct Host {
     pub(super) system: String,
     pub(super) cpu: String,
     pub(super) cores: usize,
-    /// Bytes of memory, if that can be told.
+    /// Bytes of memory, if that is known.
     pub(super) memory: Option<u64>,
     pub(super) version: &'static str,
     pub(super) at: String,

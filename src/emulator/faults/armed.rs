@@ -11,7 +11,7 @@ const MOST: usize = 1_000;
 /// Characters of a script that the log shows.
 const LONGEST: usize = 200;
 
-/// A request, as far as faults can tell it from others.
+/// A request, as far as faults distinguish requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Occasion<'a> {
     pub(crate) endpoint: Endpoint,

@@ -35,7 +35,7 @@ impl Put {
         why: Option<String>,
         answer: impl FnOnce(&Self) -> Response,
     ) -> Reply {
-        // Who asks whether the body is wanted is told before it comes.
+        // A client that asks whether the body is wanted is answered before it sends the body.
         if self.settings.put_refusal == PutRefusal::Early || status == 417 {
             return self.answer(closing(answer(&self)), why);
         }

@@ -47,7 +47,7 @@ choice! {
         Accept = "accept" }
 }
 choice! {
-    /// How status tells `uploaded_bytes`.
+    /// How status counts `uploaded_bytes`.
     StatusBytes { /// Always the present number.
         Exact = "exact", /// The number of two seconds ago.
         Lagging = "lagging", /// Not at all.

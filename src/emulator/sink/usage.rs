@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::shared::Shared;
 
 /// The answer to `GET /_emulator/usage`: CPU time in microseconds, of all threads; peak memory in bytes, where the
-/// system tells; connections that calls or chunks came by; and the time on the clock of the log's PUTs.
+/// system shows; connections that calls or chunks came by; and the time on the clock of the log's PUTs.
 pub(crate) fn usage(shared: &Shared) -> Value {
     let connections = shared.world().connections;
     json!({

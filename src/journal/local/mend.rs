@@ -214,7 +214,7 @@ impl Inner {
         for line in &mut lines {
             let (place, row) = line.map_err(history)?;
             match self.stand(&row.key, &row.id)? {
-                // Each line tells of an end, which a row that is older has not taken in yet. Only a version that noted sealed
+                // Each line is an end, which a row that is older has not taken in yet. Only a version that noted sealed
                 // uploads in the history, too, can have left a row under way that is as new as its line.
                 Some(Stand::Here(stored))
                     if !stored.state.is_final() && stored.revision >= row.revision => {}

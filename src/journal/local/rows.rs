@@ -62,7 +62,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Tells the history of a row that has ended, durably, and leaves of it in the database where it is told.
+    /// Appends a row that has ended to history.jsonl (synced) and replaces it in the database by a pointer to that line.
     pub(super) fn end(&self, batch: &mut Batch, row: &Upload) -> Result<(), StoreError> {
         let place = self
             .history
@@ -78,7 +78,7 @@ impl Inner {
         self.mark_ended(batch, row, place)
     }
 
-    /// Leaves of a row in the database where it is told.
+    /// Replaces a row in the database by a pointer to its line in the history.
     pub(super) fn mark_ended(
         &self,
         batch: &mut Batch,
@@ -142,7 +142,7 @@ impl Inner {
         Ok(Found::of(rows, lost))
     }
 
-    /// The row that a mark stands for; `None` if the history no longer tells it.
+    /// The row that a mark points to; `None` if its line in the history is lost.
     pub(super) fn told_or_here(&self, id: &str, mark: &[u8]) -> Result<Option<Upload>, StoreError> {
         match self.marked(id, mark)? {
             Stand::Here(row) => Ok(Some(*row)),
@@ -203,7 +203,7 @@ impl Inner {
         Ok(rows)
     }
 
-    /// The uploads that have ended, and of which none of these lines tells any more.
+    /// The uploads that have ended, and that none of these lines holds any more.
     pub(super) fn lost(&self, lines: &HashSet<Digest>) -> Result<Vec<(Key, String)>, StoreError> {
         let mut lost = Vec::new();
         for found in self.marks() {

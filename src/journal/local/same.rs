@@ -111,7 +111,7 @@ impl Inner {
         Ok(self.same(key)?.alike(wanted))
     }
 
-    /// What the index of a key finds, and whether it told the truth.
+    /// What the index of a key finds, and whether the rows agree with it.
     fn indexed(&self, prefix: &[u8], wanted: &[Trait]) -> Result<(Found, bool), StoreError> {
         let mut indexes = self.indexes.lock();
         let index = indexes.entry(prefix.to_owned()).or_default();

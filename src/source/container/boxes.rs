@@ -48,7 +48,7 @@ pub(super) fn follow(headers: &mut Headers<'_>, probe: &[u8]) -> Result<Recognis
     film.judge()
 }
 
-/// What the boxes so far tell.
+/// What the boxes so far say.
 #[derive(Default)]
 struct Film {
     brand: Brand,

@@ -79,7 +79,7 @@ fn damaged(headers: &mut Headers<'_>, at: u64) -> Result<Unfit, Unfit> {
     }))
 }
 
-/// What the elements of a Segment tell.
+/// What the elements of a Segment say.
 #[derive(Default)]
 struct Film {
     video: bool,
@@ -282,7 +282,7 @@ impl Element {
     }
 }
 
-/// Read an integer, marker included: its leading zero bits tell its length (RFC 8794, 4).
+/// Read an integer, marker included: its leading zero bits give its length (RFC 8794, 4).
 fn vint(bytes: &[u8]) -> Option<(u64, usize)> {
     let length = bytes.first()?.leading_zeros() as usize + 1;
     let bytes = bytes.get(..length).filter(|_| length <= 8)?;

@@ -184,7 +184,7 @@ impl Format {
             _ if is(0, b"RIFF") && is(8, b"WEBP") => &WEBP,
             _ if is(0, b"FORM") && is(8, b"AIF") => &AIFF,
             _ if every(0, 188) || every(4, 192) => &TS,
-            // The reserved bytes tell a bitmap from a text that begins with these letters.
+            // The reserved bytes distinguish a bitmap from a text that begins with these letters.
             [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => &BMP,
             _ if is(257, b"ustar") => &TAR,
             _ if probe.len() < 8 => &SHORT,

@@ -23,7 +23,7 @@ const MOST_LOOKED_AT: usize = 20_000;
 /// A word of so many characters may be a credential.
 const LONG_WORD: usize = 16;
 
-/// What the calls of a client are about, as the wire log tells it.
+/// What the calls of a client are about, as the wire log shows it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subject {
     pub(crate) account: Option<String>,
@@ -51,7 +51,7 @@ impl Seen {
 }
 
 impl Client {
-    /// The same client, whose calls the wire log, if there is one, tells to be about this.
+    /// The same client; the wire log, if there is one, shows its calls as calls about this.
     pub(crate) fn about(&self, subject: impl FnOnce() -> Subject) -> Cow<'_, Self> {
         match self.wire_log {
             Some(_) => Cow::Owned(Self {

@@ -13,7 +13,7 @@ use super::{Client, text, unanswered};
 use crate::answer::{Call, Failure};
 use crate::tiktok::preflight::{Look, Remote};
 
-/// As many bytes of a URL as tell its format.
+/// How many bytes of a URL are read to recognise its format.
 const FIRST_BYTES: usize = 512;
 
 impl Client {

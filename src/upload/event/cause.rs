@@ -152,7 +152,7 @@ pub enum LossCause {
     BytesLostAgain,
     /// The service has part of a chunk.
     InsideChunk,
-    /// The service refuses the next chunk and does not tell where it stands.
+    /// The service refuses the next chunk and does not say how much it has.
     Silent,
     /// The last chunk did not arrive, and its URL takes no more.
     LastChunkLost,
@@ -201,7 +201,7 @@ impl fmt::Display for LossCause {
             Self::BytesLost => "the service has lost bytes it had acknowledged",
             Self::BytesLostAgain => "the service keeps losing bytes that it had acknowledged",
             Self::InsideChunk => "the service stands inside a chunk",
-            Self::Silent => "the service refuses the next chunk and does not tell where it stands",
+            Self::Silent => "the service refuses the next chunk and does not say how much it has",
             Self::LastChunkLost => "the last chunk did not arrive and its URL takes no more",
             Self::Forgotten => "the service no longer knows it",
             Self::Internal => "a part of the service was down (internal)",

@@ -21,7 +21,7 @@ pub enum Notice {
         /// What the documents promise to take, in bytes.
         limit: u64,
     },
-    /// The host of a URL does not tell the size of the video.
+    /// The host of a URL does not state the size of the video.
     SizeUnknown,
     /// An upload that goes on keeps the chunk size it was planned with, although the job asks for another.
     ChunkSizeKept {

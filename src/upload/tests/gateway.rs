@@ -133,7 +133,7 @@ fn fate(mut upload: Upload, code: u16) -> (u64, &'static str) {
 
 #[test]
 fn a_status_that_lags_behind_an_acknowledged_video_never_costs_a_second_draft() {
-    // The service has the whole video, so its URL takes nothing more and tells nothing.
+    // The service has the whole video, so its URL takes nothing more and says nothing.
     for later in [false, true] {
         let upload = || match later {
             true => read_back(&swallowed()),

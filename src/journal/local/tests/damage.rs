@@ -82,7 +82,7 @@ impl Life {
         names
     }
 
-    /// What an opened journal does not know, of what it must. What the history no longer tells it must say by its id.
+    /// What an opened journal does not know, of what it must. An upload that the history lost must be named by its id.
     async fn judge(&self, dir: &Path) -> Result<Option<String>, StoreError> {
         let store = reopen(dir).map_err(|error| StoreError::unavailable("opening it", error))?;
         let Found {

@@ -145,7 +145,7 @@ async fn what_a_cut_history_has_forgotten_is_not_sent_again_without_a_person() {
         }
         let store = open(dir.path());
         assert!(is_lost(&store, &row).await);
-        // What ends from now on is told again, also where the old lines stood.
+        // What ends from now on is written again, also where the old lines stood.
         let later = delivered(upload("lena", 11), 6);
         finish(&store, &later).await;
         assert_eq!(known(&store, &later.key).await.len(), 1);

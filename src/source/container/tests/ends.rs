@@ -79,7 +79,7 @@ fn an_open_end_of_zeros_was_never_written() {
     takes(Container::Mp4, &padded(10_240));
     let at = fragmented().len() as u64;
     lacks(&padded(PADDING as usize + 1), Gap::Zeros { at });
-    // With its end told, or something behind them, they are padding.
+    // With its end stated, or something behind them, they are padding.
     let closed = [fragmented(), boxed(b"mfra", &[0; 50]), vec![0; 1 << 20]].concat();
     takes(Container::Mp4, &closed);
     takes(
