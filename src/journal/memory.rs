@@ -67,6 +67,7 @@ impl MemoryStore {
     }
 
     /// Takes so many more saves, and lets the others wait.
+    #[cfg(feature = "emulator")]
     pub(crate) fn hold_saves_after(&self, saves: usize) {
         self.shared.saves.forget_permits(Semaphore::MAX_PERMITS);
         self.shared.saves.add_permits(saves);
