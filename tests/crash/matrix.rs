@@ -40,7 +40,9 @@ fn ends(row: &Row) -> Vec<i32> {
         .any(|end| row.get("fault").contains(end));
     let swallowed = row.is_whole() && row.get("fault").contains("status=206");
     let silent = row.get("progress_header") == "never" || dead || swallowed;
-    if row.get("status_bytes") == "absent" && silent {
+    // A filter that refuses the upload host would refuse the next session, too.
+    let barred = row.is_whole() && row.get("fault").contains("expire_url");
+    if row.get("status_bytes") == "absent" && silent || barred {
         ends.push(75);
     }
     ends

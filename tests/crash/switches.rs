@@ -188,6 +188,7 @@ impl Row {
     /// Why an upload may end with this exit code.
     pub(crate) fn reason(&self, code: i32) -> String {
         let keys: &[&str] = match code {
+            75 if self.get("fault").contains("expire_url") => &["fault", "file"],
             75 if self.get("progress_header") == "never" => &["status_bytes", "progress_header"],
             75 => &["status_bytes", "fault"],
             5 => &["publish_id_ttl"],
