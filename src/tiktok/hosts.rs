@@ -19,8 +19,8 @@ pub(crate) fn spelled(base: &str) -> String {
 
 fn parse(base: &str) -> Result<Url, url::ParseError> {
     let mut url = Url::parse(base)?;
-    let host = url.domain().and_then(|host| host.strip_suffix('.'));
-    if let Some(host) = host.map(str::to_owned) {
+    let host = url.domain().filter(|host| host.ends_with('.'));
+    if let Some(host) = host.map(|host| host.trim_end_matches('.').to_owned()) {
         url.set_host(Some(&host))?;
     }
     Ok(url)
@@ -171,6 +171,24 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spelling_is_the_spelling_of_itself() {
+        for base in [
+            "HTTP://Emulator.Test.:8787/",
+            "http://emulator.test..:11//",
+            "http://0x7f.1..:80",
+            "http://127.1:8787",
+            "no url",
+        ] {
+            let once = spelled(base);
+            assert_eq!(spelled(&once), once, "{base}");
+        }
+        assert_eq!(
+            spelled("http://emulator.test..:11"),
+            "http://emulator.test:11"
+        );
+    }
 
     #[test]
     fn bytes_go_nowhere_but_where_they_may() {
