@@ -106,7 +106,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// What the service's support asks for, to stand in a message.
+    /// The log_id in the form in which messages show it to people.
     pub(crate) fn support(&self) -> String {
         let log_id = self.log_id.as_ref();
         log_id.map_or(String::new(), |log_id| format!(" [log_id {log_id}]"))

@@ -194,7 +194,7 @@ impl Run {
         })
     }
 
-    /// Reads what it prints until enough bytes are accepted or it has ended; how many were.
+    /// Reads the upload's output until enough bytes are accepted or the upload has ended. Returns the accepted bytes.
     async fn until(&mut self, enough: impl Fn(u64) -> bool) -> io::Result<u64> {
         let mut confirmed = 0;
         while let Some(line) = self.lines.next_line().await? {

@@ -62,8 +62,8 @@ impl Transfer {
         }
     }
 
-    /// Records the intent of an init, of the video as it is now, as soon as the window has room. A reply, if the video is
-    /// not what was planned any more.
+    /// Records the intent of an init, of the video as it is now, as soon as the window has room. Returns the reply
+    /// `Changed` where the video has another size than the plan.
     async fn begin_init(&mut self) -> Result<Option<Reply>, Error> {
         loop {
             let as_of = match self.as_of().await? {

@@ -1,4 +1,4 @@
-//! How a row is saved, and what is known of a ledger whose last entry is not saved yet.
+//! Saves rows, and reads ledgers whose last entry is not saved yet.
 
 use std::sync::Arc;
 
@@ -123,7 +123,7 @@ pub(super) async fn record(
     Ok(())
 }
 
-/// The saved ledger of an upload up to what is confirmed.
+/// The ledger entries of all confirmed chunks of an upload, as far as they are saved.
 pub(super) async fn ledger(
     journal: &dyn ProgressStore,
     upload: &Upload,

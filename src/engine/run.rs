@@ -1,4 +1,4 @@
-//! One job from start to end: what is known of the video decides what happens to it.
+//! One job from start to end: whether the journal knows an upload of its video decides what happens to the job.
 
 use std::sync::Arc;
 use std::time::Duration;
