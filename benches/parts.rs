@@ -4,7 +4,7 @@
 mod parts {
     use std::hint::black_box;
 
-    use chunkferry::parts::{File, Journal, hash, header, machine};
+    use chunkferry::bench_internals::{File, Journal, hash, header, machine};
     use chunkferry::{Limits, Plan, ReadMode};
     use criterion::{Criterion, Throughput, criterion_group};
 

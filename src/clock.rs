@@ -99,8 +99,8 @@ impl Now {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            wall: Timestamp((wall * haste()).as_millis() as u64),
-            boot: since_boot() * haste(),
+            wall: Timestamp((wall * clock_scale()).as_millis() as u64),
+            boot: since_boot() * clock_scale(),
             boot_id: BootId::read(),
         }
     }
@@ -152,31 +152,31 @@ pub(crate) async fn sleep(wait: Duration) {
 
 /// Time since `start` by the clocks above, suspend left out.
 pub(crate) fn since(start: Instant) -> Duration {
-    start.elapsed() * haste()
+    start.elapsed() * clock_scale()
 }
 
 /// How long it really takes until so much time has passed.
 pub(crate) fn real(time: Duration) -> Duration {
-    time / haste()
+    time / clock_scale()
 }
 
 /// How many times faster than it does time passes: for tests of what takes hours, in builds with debug assertions alone.
 /// Waits for a socket stay as they are.
-fn haste() -> u32 {
+fn clock_scale() -> u32 {
     #[cfg(debug_assertions)]
     {
-        static HASTE: LazyLock<u32> = LazyLock::new(|| {
-            let set = std::env::var("CHUNKFERRY_HASTE").ok();
+        static SCALE: LazyLock<u32> = LazyLock::new(|| {
+            let set = std::env::var("CHUNKFERRY_CLOCK_SCALE").ok();
             set.and_then(|times| times.parse().ok()).unwrap_or(1).max(1)
         });
-        *HASTE
+        *SCALE
     }
     #[cfg(not(debug_assertions))]
     1
 }
 
 /// Time since the machine started, suspend included, where the system has such a clock. Of use for waits of the real world,
-/// which no haste makes shorter.
+/// which the clock scale does not shorten.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_vendor = "apple")]

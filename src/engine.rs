@@ -10,8 +10,8 @@ use tracing::{Instrument, Span};
 
 use crate::account::Account;
 use crate::engine::draft::Draft;
-use crate::engine::governor::{Governor, Place};
 use crate::engine::job::Job;
+use crate::engine::scheduler::{Place, Scheduler};
 use crate::error::Error;
 use crate::journal::{Lease, ProgressStore, Record};
 use crate::source::Pool;
@@ -24,7 +24,6 @@ mod barred;
 mod creator;
 mod dedup;
 pub(crate) mod draft;
-pub(crate) mod governor;
 mod handle;
 mod init;
 pub(crate) mod job;
@@ -34,6 +33,7 @@ mod preflight;
 mod record;
 mod rehash;
 mod run;
+pub(crate) mod scheduler;
 mod send;
 mod stop;
 mod tokens;
@@ -81,7 +81,7 @@ struct Shared {
     api_base: String,
     client: Client,
     journal: Arc<dyn ProgressStore>,
-    governor: Governor,
+    scheduler: Scheduler,
     throttle: Option<Throttle>,
     /// `None` where whose a token is does not matter.
     creators: Option<Creators>,
@@ -118,10 +118,10 @@ impl Engine {
         self.submit(job).await
     }
 
-    /// A job's place in the line of its account: it is taken at once, whenever the job comes to run.
+    /// A job's place in the queue of its account: it is taken at once, whenever the job comes to run.
     fn place(&self, job: &Job) -> Option<Place> {
         let account = job.account.as_ref()?;
-        Some(self.0.governor.line(account.name()).join())
+        Some(self.0.scheduler.queue(account.name()).join())
     }
 
     /// Starts an upload as a task of its own, to be watched and awaited through its [`Handle`]. Call it within a tokio
@@ -153,9 +153,9 @@ impl Engine {
     /// What the service answers, [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not or there is no
     /// token now, and [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) without a token.
     pub async fn status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
-        let line = self.0.governor.line(account.name());
+        let queue = self.0.scheduler.queue(account.name());
         let account = account.keeping(Arc::clone(&self.0));
-        tokens::ask(&self.0.client, &line, &account, publish_id).await
+        tokens::ask(&self.0.client, &queue, &account, publish_id).await
     }
 
     /// Asks the service to end a pull that is under way. It does its best, and refuses for one that is nearly done. The
@@ -166,8 +166,8 @@ impl Engine {
     /// As [`status`](Self::status).
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let account = account.keeping(Arc::clone(&self.0));
-        let line = self.0.governor.line(account.name());
-        tokens::cancel(&self.0.client, &line, &account, publish_id).await
+        let queue = self.0.scheduler.queue(account.name());
+        tokens::cancel(&self.0.client, &queue, &account, publish_id).await
     }
 
     /// All uploads of the journal as it is now: those that have ended, and then those that are under way, each oldest first.

@@ -57,19 +57,19 @@ mod answer;
 mod clock;
 mod engine;
 mod error;
+mod failpoint;
 mod journal;
-mod killpoint;
 mod secret;
 mod source;
 mod tiktok;
 mod upload;
 
+#[cfg(measuring)]
+#[doc(hidden)]
+pub mod bench_internals;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzz;
-#[cfg(measuring)]
-#[doc(hidden)]
-pub mod parts;
 
 pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};

@@ -171,7 +171,7 @@ pub(crate) fn watched(scene: &Scene, sink: &Sink, args: &[&str]) -> io::Result<(
 
 fn theirs(scene: &Scene, who: Who, tls: bool) -> Command {
     let sink = if tls { &scene.tls } else { &scene.plain };
-    let hole = format!("{}/_emulator/hole", sink.url);
+    let target = format!("{}/_emulator/sink", sink.url);
     let (file, ca_file) = (scene.file.display(), scene.ca_file.display());
     let lab = |words: &[&str]| {
         let mut command = Command::new(std::env::current_exe().unwrap_or_default());
@@ -184,7 +184,7 @@ fn theirs(scene: &Scene, who: Who, tls: bool) -> Command {
             command
                 .args(["-fsS", "-o", "/dev/null", "--cacert"])
                 .arg(&scene.ca_file);
-            command.arg("-T").arg(&scene.file).arg(hole);
+            command.arg("-T").arg(&scene.file).arg(target);
             command
         }
         Who::DdCurl => {
@@ -196,7 +196,7 @@ fn theirs(scene: &Scene, who: Who, tls: bool) -> Command {
                  [ $i = {last} ] && count=2 && end=$(({total} - 1)); \
                  dd if='{file}' bs={CHUNK} skip=$i count=$count status=none | \
                  curl -fsS -o /dev/null --cacert '{ca_file}' -X PUT --data-binary @- -H 'Content-Type: video/mp4' \
-                 -H \"Content-Range: bytes $first-$end/{total}\" '{hole}' || exit 1; done"
+                 -H \"Content-Range: bytes $first-$end/{total}\" '{target}' || exit 1; done"
             );
             let mut command = Command::new("sh");
             command.args(["-c", &script]);
@@ -215,7 +215,7 @@ fn theirs(scene: &Scene, who: Who, tls: bool) -> Command {
         }
         Who::Python => {
             let script = format!(
-                "import requests; requests.put('{hole}', data=open('{file}', 'rb'), verify='{ca_file}').raise_for_status()"
+                "import requests; requests.put('{target}', data=open('{file}', 'rb'), verify='{ca_file}').raise_for_status()"
             );
             let mut command = Command::new("python3");
             command.args(["-c", &script]);

@@ -57,7 +57,7 @@ fn send(mut stream: impl Read + Write, address: &str, file: &Path) -> io::Result
     let size = file.metadata()?.len();
     write!(
         stream,
-        "PUT /_emulator/hole HTTP/1.1\r\nHost: {address}\r\nContent-Length: {size}\r\n\r\n"
+        "PUT /_emulator/sink HTTP/1.1\r\nHost: {address}\r\nContent-Length: {size}\r\n\r\n"
     )?;
     let of = Arc::new(Mapped::default());
     let all = Window::open(&file, 0..size, &of)?.ok_or(io::ErrorKind::OutOfMemory)?;

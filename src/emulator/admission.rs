@@ -95,10 +95,10 @@ pub(crate) fn refuse(parts: &Parts, shared: &Shared) -> Option<Response> {
         Ok(()) => return None,
     };
     let (status, code, message) = refused;
-    let mut world = shared.world();
-    let settings = world.settings(None);
+    let mut service = shared.service();
+    let settings = service.settings(None);
     let refusal = Refusal::no_call(status, code, message);
-    Some(closing(api::refuse(&mut world, refusal, &settings)))
+    Some(closing(api::refuse(&mut service, refusal, &settings)))
 }
 
 /// Every host that the head names must be served. HTTP/1.1 must name one, once (RFC 9112, 3.2).

@@ -13,11 +13,11 @@ use super::creator::public_name;
 use super::endpoint::Endpoint;
 use super::faults::{Action, Strike};
 use super::reply::Reply;
+use super::service::Service;
 use super::settings::Settings;
 use super::shared::Shared;
 use super::tokens::Unfit;
-use super::world::World;
-use super::{canned, consent, oauth, people, publish, pull, videos};
+use super::{canned, consent, creator_info, oauth, publish, pull, videos};
 
 /// Handles one API call.
 pub(crate) async fn answer(
@@ -32,25 +32,25 @@ pub(crate) async fn answer(
         call.origin.clone_from(origin);
     }
     let entered = shared
-        .world()
+        .service()
         .enter(endpoint, call.token.as_deref(), &parts);
     let (strike, request) = entered;
     let reply = handle(Arc::clone(&shared), call, body, strike).await;
-    shared.world().traffic.end(request, reply.status());
+    shared.service().traffic.end(request, reply.status());
     reply
 }
 
 async fn handle(shared: Arc<Shared>, mut call: Call, body: Body, strike: Strike) -> Reply {
     let endpoint = call.endpoint;
-    let settings = shared.world().settings(call.token.as_deref());
+    let settings = shared.service().settings(call.token.as_deref());
     tokio::time::sleep(strike.delay).await;
     match &strike.action {
         Some(Action::Cut(_)) => return Reply::Reset,
         Some(Action::Stall(_)) => return Reply::Silence,
         Some(Action::Answer(canned)) => {
-            let mut world = shared.world();
-            publish::leave_orphan(&mut world, &call, canned.status, &settings);
-            let log_id = world.log_id();
+            let mut service = shared.service();
+            publish::leave_orphan(&mut service, &call, canned.status, &settings);
+            let log_id = service.log_id();
             return Reply::Answer(canned::api(canned, endpoint, &settings, &log_id));
         }
         _ => {}
@@ -59,72 +59,72 @@ async fn handle(shared: Arc<Shared>, mut call: Call, body: Body, strike: Strike)
 
     // Dropped after the lock is free: what gave way takes its files along.
     let _gone;
-    let mut world = shared.world();
-    if !world.performs(endpoint, &strike, &settings) {
+    let mut service = shared.service();
+    if !service.performs(endpoint, &strike, &settings) {
         return Reply::Reset;
     }
-    let before = world.newest();
+    let before = service.newest();
     let response = match read {
-        Ok(()) => perform(&mut world, &call, &settings),
-        Err(refusal) => refuse(&mut world, refusal, &settings),
+        Ok(()) => perform(&mut service, &call, &settings),
+        Err(refusal) => refuse(&mut service, refusal, &settings),
     };
-    _gone = world.forget_surplus();
-    for order in std::mem::take(&mut world.orders) {
+    _gone = service.forget_surplus();
+    for order in std::mem::take(&mut service.orders) {
         let fetched = pull::fetch(Arc::clone(&shared), order);
         tokio::spawn(Arc::clone(&shared).guard(fetched));
     }
     if matches!(strike.action, Some(Action::Lose | Action::Store(_))) {
-        world.orphan_since(before);
+        service.orphan_since(before);
     }
     match &strike.action {
         Some(Action::Lose) => Reply::Reset,
         Some(Action::Store(canned)) => {
-            let log_id = world.log_id();
+            let log_id = service.log_id();
             Reply::Answer(canned::api(canned, endpoint, &settings, &log_id))
         }
         _ => Reply::Answer(response),
     }
 }
 
-fn perform(world: &mut World, call: &Call, settings: &Settings) -> Response {
+fn perform(service: &mut Service, call: &Call, settings: &Settings) -> Response {
     match call.endpoint {
-        Endpoint::Token => oauth::token(world, call, settings),
-        Endpoint::Revoke => oauth::revoke(world, call, settings),
-        Endpoint::Authorize => consent::authorize(world, call, settings),
-        _ => perform_for_token(world, call, settings),
+        Endpoint::Token => oauth::token(service, call, settings),
+        Endpoint::Revoke => oauth::revoke(service, call, settings),
+        Endpoint::Authorize => consent::authorize(service, call, settings),
+        _ => perform_for_token(service, call, settings),
     }
 }
 
-fn perform_for_token(world: &mut World, call: &Call, settings: &Settings) -> Response {
-    let token = match admit(world, call, settings) {
+fn perform_for_token(service: &mut Service, call: &Call, settings: &Settings) -> Response {
+    let token = match admit(service, call, settings) {
         Ok(token) => token,
-        Err(refusal) => return refuse(world, refusal, settings),
+        Err(refusal) => return refuse(service, refusal, settings),
     };
-    if let Err((refusal, wait)) = world.pass_window(call.endpoint, &token, settings) {
-        let after = world.retry_after(wait, settings);
-        return with_retry_after(refuse(world, refusal, settings), after.as_deref());
+    if let Err((refusal, wait)) = service.pass_window(call.endpoint, &token, settings) {
+        let after = service.retry_after(wait, settings);
+        return with_retry_after(refuse(service, refusal, settings), after.as_deref());
     }
-    let outcome = dispatch(world, call, &token, settings);
+    let outcome = dispatch(service, call, &token, settings);
     if let Err(refusal) = &outcome
         && call.endpoint.is_init()
     {
         if refusal.status == 400 {
             let name = public_name(call.creator(), &token);
-            world.review.init_refused(&token, &name, &call.body);
+            service.review.init_refused(&token, &name, &call.body);
         }
-        publish::leave_orphan(world, call, refusal.status, settings);
+        publish::leave_orphan(service, call, refusal.status, settings);
     }
-    let log_id = world.log_id();
+    let log_id = service.log_id();
     envelope(outcome, settings, &log_id)
 }
 
 /// Refuses a call, or what is none, in the envelope.
-pub(crate) fn refuse(world: &mut World, refusal: Refusal, settings: &Settings) -> Response {
-    let log_id = world.log_id();
+pub(crate) fn refuse(service: &mut Service, refusal: Refusal, settings: &Settings) -> Response {
+    let log_id = service.log_id();
     envelope(Err(refusal), settings, &log_id)
 }
 
-fn admit(world: &World, call: &Call, settings: &Settings) -> Result<String, Refusal> {
+fn admit(service: &Service, call: &Call, settings: &Settings) -> Result<String, Refusal> {
     let invalid = || {
         Refusal::new(
             "access_token_invalid",
@@ -133,7 +133,7 @@ fn admit(world: &World, call: &Call, settings: &Settings) -> Result<String, Refu
     };
     let token = call.token.as_deref().ok_or_else(invalid)?;
     let scopes = call.endpoint.scopes();
-    match world.tokens.admit(token, scopes, world.now(), settings) {
+    match service.tokens.admit(token, scopes, service.now(), settings) {
         Ok(()) => Ok(token.to_owned()),
         Err(Unfit::Invalid) => Err(invalid()),
         Err(Unfit::Scope) => Err(Refusal::new(
@@ -143,17 +143,17 @@ fn admit(world: &World, call: &Call, settings: &Settings) -> Result<String, Refu
     }
 }
 
-fn dispatch(world: &mut World, call: &Call, token: &str, settings: &Settings) -> Outcome {
+fn dispatch(service: &mut Service, call: &Call, token: &str, settings: &Settings) -> Outcome {
     match call.endpoint {
-        Endpoint::InboxInit => publish::inbox_init(world, call, token, settings),
-        Endpoint::DirectInit => publish::direct_init(world, call, token, settings),
-        Endpoint::PhotoInit => publish::photo_init(world, call, token, settings),
-        Endpoint::Status => publish::status(world, call, settings),
-        Endpoint::Cancel => publish::cancel(world, call, settings),
-        Endpoint::CreatorInfo => people::creator_info(world, call, settings),
-        Endpoint::UserInfo => people::user_info(world, call, token, settings),
-        Endpoint::VideoList => videos::list(world, call, token, settings),
-        Endpoint::VideoQuery => videos::query(world, call, token, settings),
+        Endpoint::InboxInit => publish::inbox_init(service, call, token, settings),
+        Endpoint::DirectInit => publish::direct_init(service, call, token, settings),
+        Endpoint::PhotoInit => publish::photo_init(service, call, token, settings),
+        Endpoint::Status => publish::status(service, call, settings),
+        Endpoint::Cancel => publish::cancel(service, call, settings),
+        Endpoint::CreatorInfo => creator_info::creator_info(service, call, settings),
+        Endpoint::UserInfo => creator_info::user_info(service, call, token, settings),
+        Endpoint::VideoList => videos::list(service, call, token, settings),
+        Endpoint::VideoQuery => videos::query(service, call, token, settings),
         Endpoint::Put | Endpoint::Authorize | Endpoint::Token | Endpoint::Revoke => Err(
             Refusal::new("internal_error", "this is no call with a token"),
         ),

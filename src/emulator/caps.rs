@@ -4,22 +4,22 @@ use std::time::Duration;
 
 use super::answer::Refusal;
 use super::call::Call;
+use super::service::Service;
 use super::session::Session;
 use super::settings::Settings;
-use super::world::World;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// At most five un-posted shares within 24 hours (D UP).
 pub(crate) fn check_pending(
-    world: &mut World,
+    service: &mut Service,
     call: &Call,
     settings: &Settings,
 ) -> Result<(), Refusal> {
-    if !settings.limited() || world.pending(call.creator(), settings) < settings.pending_cap {
+    if !settings.limited() || service.pending(call.creator(), settings) < settings.pending_cap {
         return Ok(());
     }
-    world.note(
+    service.note(
         call.endpoint,
         &call.shown_creator(),
         format!(
@@ -35,19 +35,19 @@ pub(crate) fn check_pending(
 
 /// A creator's direct posts within 24 hours are capped (D DP; the number is O-22).
 pub(crate) fn check_daily_posts(
-    world: &mut World,
+    service: &mut Service,
     call: &Call,
     settings: &Settings,
 ) -> Result<(), Refusal> {
-    let now = world.now();
+    let now = service.now();
     let recent = |session: &&Session| {
         session.direct && session.creator == call.creator() && now.since(session.issued) < DAY
     };
-    let posts = world.sessions.values().filter(recent).count() as u64;
+    let posts = service.sessions.values().filter(recent).count() as u64;
     if !settings.limited() || posts < settings.daily_posts {
         return Ok(());
     }
-    world.note(
+    service.note(
         call.endpoint,
         &call.shown_creator(),
         format!("{posts} direct posts within a day: use a fresh token or limits=off"),

@@ -8,9 +8,9 @@ use super::answer::empty_answer;
 use super::call::{CREATOR_COOKIE, Call};
 use super::oauth::{Failure, Form, answer, fail, optional, pairs, required};
 use super::page;
+use super::service::Service;
 use super::settings::{Consent as Mode, Settings};
 use super::tokens::{ALL_SCOPES, Code, Consent};
-use super::world::World;
 
 /// What an app asks for.
 pub(crate) struct Wish<'a> {
@@ -29,38 +29,38 @@ enum Decision {
 
 /// `GET /v2/auth/authorize/`: a browser is asked as `consent` says; a program, which cannot press a
 /// button, is granted at once. `creator=NAME` chooses who, `deny=1` refuses; both are this server's own.
-pub(crate) fn authorize(world: &mut World, call: &Call, settings: &Settings) -> Response {
+pub(crate) fn authorize(service: &mut Service, call: &Call, settings: &Settings) -> Response {
     let form = pairs(call.query.as_bytes());
-    let decided = Wish::read(&form).and_then(|wish| match wish.decision(world, call, settings) {
+    let decided = Wish::read(&form).and_then(|wish| match wish.decision(service, call, settings) {
         Decision::Ask => Ok(page::ask(
             &wish,
             &call.query,
-            &world.known_creators(),
+            &service.known_creators(),
             call.creator_cookie.as_deref(),
         )),
         Decision::Refuse => Ok(see(302, &wish.refuse())),
-        Decision::Grant(creator) => wish.grant(world, &creator).map(|url| see(302, &url)),
+        Decision::Grant(creator) => wish.grant(service, &creator).map(|url| see(302, &url)),
     });
-    decided.unwrap_or_else(|failure| answer(world, Err(failure), settings))
+    decided.unwrap_or_else(|failure| answer(service, Err(failure), settings))
 }
 
 /// The buttons of the page that asked.
-pub(crate) fn decide(world: &mut World, query: &str, body: &[u8]) -> Response {
+pub(crate) fn decide(service: &mut Service, query: &str, body: &[u8]) -> Response {
     let (form, decision) = (pairs(query.as_bytes()), pairs(body));
-    let settings = world.settings(None);
+    let settings = service.settings(None);
     let decided = Wish::read(&form).and_then(|wish| {
         if required(&decision, "decision")? != "allow" {
             return Ok(see(303, &wish.refuse()));
         }
         let creator = required(&decision, "creator")?;
-        let mut response = see(303, &wish.grant(world, creator)?);
+        let mut response = see(303, &wish.grant(service, creator)?);
         let cookie = format!("{CREATOR_COOKIE}={creator}; Path=/; HttpOnly; SameSite=Lax");
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         Ok(response)
     });
-    decided.unwrap_or_else(|failure| answer(world, Err(failure), &settings))
+    decided.unwrap_or_else(|failure| answer(service, Err(failure), &settings))
 }
 
 /// Sends the browser on.
@@ -115,7 +115,7 @@ impl<'a> Wish<'a> {
         self.given("creator")
     }
 
-    fn decision(&self, world: &World, call: &Call, settings: &Settings) -> Decision {
+    fn decision(&self, service: &Service, call: &Call, settings: &Settings) -> Decision {
         if self.given("deny") == Some("1") {
             return Decision::Refuse;
         }
@@ -127,7 +127,7 @@ impl<'a> Wish<'a> {
                 let again = self.given("disable_auto_auth") == Some("1");
                 let before = call.creator_cookie.as_deref().filter(|creator| {
                     let same = named.is_none_or(|named| named == *creator);
-                    same && world
+                    same && service
                         .tokens
                         .has_consent(self.client_key, creator, self.scopes)
                 });
@@ -149,7 +149,7 @@ impl<'a> Wish<'a> {
         url
     }
 
-    fn grant(&self, world: &mut World, creator: &str) -> Result<Url, Failure> {
+    fn grant(&self, service: &mut Service, creator: &str) -> Result<Url, Failure> {
         // A dot would end the name within the token that will carry it.
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if creator.is_empty() || creator.len() > 40 || !creator.bytes().all(sound) {
@@ -162,8 +162,8 @@ impl<'a> Wish<'a> {
         // decode them fails here as it would there.
         let text = format!(
             "{creator}.{:016x}*1!{}",
-            world.random.u64(..),
-            world.random.u16(..)
+            service.random.u64(..),
+            service.random.u16(..)
         );
         let mut url = self.back.clone();
         url.query_pairs_mut()
@@ -175,13 +175,13 @@ impl<'a> Wish<'a> {
             scopes: self.scopes.to_owned(),
             client_key: self.client_key.to_owned(),
         };
-        world.tokens.keep_consent(consent.clone());
+        service.tokens.keep_consent(consent.clone());
         let code = Code {
             consent,
             redirect_uri: self.redirect_uri.to_owned(),
             challenge: self.given("code_challenge").map(str::to_owned),
         };
-        world.tokens.keep_code(text, code);
+        service.tokens.keep_code(text, code);
         Ok(url)
     }
 }

@@ -16,12 +16,12 @@ use super::answer::json_answer;
 use super::creator::{bearer, creator_of, public_name};
 use super::faults::Fault;
 use super::reach::Sender;
+use super::service::Service;
 use super::settings::value::{Codec, Scale, duration};
 use super::settings::{Settings, check_reach};
 use super::shared::Shared;
 use super::sink::usage;
 use super::webhooks::Hook;
-use super::world::World;
 
 /// The longest field of a webhook's registration, in bytes.
 const LONGEST_FIELD: usize = 2048;
@@ -37,21 +37,21 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
     };
     let text = String::from_utf8_lossy(body);
     let done = match (&parts.method, page) {
-        (&Method::GET, "log") => tell(&shared.world().log(desk.creator().as_deref())),
+        (&Method::GET, "log") => tell(&shared.service().log(desk.creator().as_deref())),
         (&Method::GET, "usage") => Ok(usage(shared)),
         (&Method::GET, "review") => desk.review(),
         (&Method::GET, "settings") => Ok(desk.settings()),
         (&Method::PUT, "settings") => desk.set(&text),
         (&Method::GET, "faults") => {
-            Ok(json!({"faults": shared.world().faults.scripts(desk.token)}))
+            Ok(json!({"faults": shared.service().faults.scripts(desk.token)}))
         }
         (&Method::POST, "faults") => desk.arm(&text),
         (&Method::DELETE, "faults") => Ok(desk.disarm()),
         (&Method::PUT, "webhooks") => desk.register(&text),
         (&Method::DELETE, "webhooks") => Ok(desk.unregister()),
-        (&Method::POST, "post") => desk.decide(&text, World::post),
-        (&Method::POST, "discard") => desk.decide(&text, World::discard),
-        (&Method::POST, "unpublish") => desk.decide(&text, World::unpublish),
+        (&Method::POST, "post") => desk.decide(&text, Service::post),
+        (&Method::POST, "discard") => desk.decide(&text, Service::discard),
+        (&Method::POST, "unpublish") => desk.decide(&text, Service::unpublish),
         (&Method::POST, "clock") => desk.clock(&text),
         (&Method::POST, "reset") => Ok(desk.reset()),
         _ => return None,
@@ -96,13 +96,13 @@ impl Desk<'_> {
         let over = query(self.query, "over").is_some_and(|over| over == "1");
         let findings = self
             .shared
-            .world()
+            .service()
             .findings(self.creator().as_deref(), over);
         Ok(json!({ "findings": tell(&findings)? }))
     }
 
     fn settings(&self) -> Value {
-        let settings = self.shared.world().settings(self.token);
+        let settings = self.shared.service().settings(self.token);
         let pair = |row: super::settings::Setting| {
             let value = settings.get(row.key).unwrap_or_default();
             (row.key.to_owned(), Value::String(value))
@@ -130,7 +130,7 @@ impl Desk<'_> {
             keys.try_for_each(|key| check_reach(key))
                 .map_err(|error| error.to_string())?;
         }
-        let set = self.shared.world().set(self.token, &pairs);
+        let set = self.shared.service().set(self.token, &pairs);
         set.map_err(|error| error.to_string())?;
         Ok(self.settings())
     }
@@ -145,16 +145,16 @@ impl Desk<'_> {
         let faults: Vec<Fault> = faults
             .collect::<Result<_, _>>()
             .map_err(|error| error.to_string())?;
-        let mut world = self.shared.world();
-        world.faults.check_room(faults.len())?;
+        let mut service = self.shared.service();
+        service.faults.check_room(faults.len())?;
         for fault in faults {
-            world.faults.arm(fault, self.token);
+            service.faults.arm(fault, self.token);
         }
-        Ok(json!({ "faults": world.faults.scripts(self.token) }))
+        Ok(json!({ "faults": service.faults.scripts(self.token) }))
     }
 
     fn disarm(&self) -> Value {
-        self.shared.world().faults.disarm(self.token);
+        self.shared.service().faults.disarm(self.token);
         json!({ "faults": [] })
     }
 
@@ -171,15 +171,15 @@ impl Desk<'_> {
                 other => return Err(format!("`{other}` is neither advance nor scale")),
             }
         }
-        let mut world = self.shared.world();
-        if advance > world.clock.left() {
+        let mut service = self.shared.service();
+        if advance > service.clock.left() {
             return Err("the clock ends with the year 9999; a reset does not turn it back, a new server does".to_owned());
         }
         if let Some(scale) = scale {
-            world.clock.set_scale(scale);
+            service.clock.set_scale(scale);
         }
-        world.clock.advance(advance);
-        Ok(json!({ "now": world.clock.unix(world.now()) }))
+        service.clock.advance(advance);
+        Ok(json!({ "now": service.clock.unix(service.now()) }))
     }
 
     /// `{"url", "client_secret"}` and perhaps `client_key`: where events are sent from now on.
@@ -221,23 +221,23 @@ impl Desk<'_> {
     fn decide(
         &self,
         text: &str,
-        deed: fn(&mut World, &str, Option<&str>) -> Result<(), String>,
+        deed: fn(&mut Service, &str, Option<&str>) -> Result<(), String>,
     ) -> Result<Value, String> {
         let wish: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let publish_id = wish.get("publish_id").and_then(Value::as_str);
         let publish_id = publish_id.ok_or("publish_id is required")?;
         let owner = self.creator();
-        deed(&mut self.shared.world(), publish_id, owner.as_deref())?;
+        deed(&mut self.shared.service(), publish_id, owner.as_deref())?;
         Ok(json!({}))
     }
 
     fn unregister(&self) -> Value {
-        self.shared.world().webhooks.forget(self.token);
+        self.shared.service().webhooks.forget(self.token);
         json!({})
     }
 
     fn reset(&self) -> Value {
-        let _gone = self.shared.world().reset(self.token);
+        let _gone = self.shared.service().reset(self.token);
         json!({})
     }
 }

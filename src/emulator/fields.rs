@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::answer::Refusal;
+use super::service::Service;
 use super::settings::Settings;
 use super::tokens::Unfit;
-use super::world::World;
 
 /// A field of an object in which the service describes a `T`.
 pub(crate) struct Field<T> {
@@ -21,7 +21,7 @@ pub(crate) fn chosen<'a, T>(
     known: &'a [Field<T>],
     query: &str,
     token: &str,
-    world: &World,
+    service: &Service,
     settings: &Settings,
 ) -> Result<Vec<&'a Field<T>>, Refusal> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -32,9 +32,9 @@ pub(crate) fn chosen<'a, T>(
     for name in asked.split(',') {
         let field = known.iter().find(|field| field.name == name);
         let field = field.ok_or_else(|| Refusal::param(format!("{name} is no field")))?;
-        let fit = world
+        let fit = service
             .tokens
-            .admit(token, &[field.scope], world.now(), settings);
+            .admit(token, &[field.scope], service.now(), settings);
         if fit == Err(Unfit::Scope) {
             return Err(Refusal::new(
                 "scope_permission_missed",

@@ -1,10 +1,10 @@
 //! What a creator does with a draft: post it, throw it away, take a post back.
 
+use super::service::Service;
 use super::session::{State, Verdict};
 use super::webhooks;
-use super::world::World;
 
-impl World {
+impl Service {
     /// The creator posts a draft that waits in the inbox (D ST: `PUBLISH_COMPLETE`).
     ///
     /// `owner`: only a draft of this creator.

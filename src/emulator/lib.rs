@@ -26,43 +26,43 @@ mod call;
 mod canned;
 mod caps;
 mod clock;
-mod connections;
+mod connection;
+mod connection_limit;
 mod consent;
 mod control;
 mod creator;
+mod creator_info;
 mod endpoint;
 mod faults;
 mod fields;
-mod herald;
+mod http_client;
 mod inbox;
-mod keep;
-mod keeper;
 mod log;
 mod media;
 mod oauth;
-mod outgoing;
 mod page;
-mod people;
 mod publish;
 mod pull;
 mod reach;
 mod receive;
 mod reply;
+mod retention;
 mod review;
 mod routes;
 mod rules;
 mod server;
+mod service;
 mod session;
 pub mod settings;
 mod shared;
 mod sink;
+mod storage;
 mod tls;
 mod tokens;
 mod traffic;
 mod videos;
+mod webhook_delivery;
 mod webhooks;
-mod wire;
-mod world;
 
 pub use endpoint::Endpoint;
 pub use faults::{Chaos, Fault, FaultError};
@@ -79,9 +79,9 @@ use std::thread;
 use std::time::Duration;
 
 use admission::Hosts;
-use keep::Shelf;
 use server::Server;
 use shared::Shared;
+use storage::Storage;
 
 /// A server that runs on its own thread until it is dropped.
 ///
@@ -139,14 +139,14 @@ impl Emulator {
     /// What it saw so far.
     #[must_use]
     pub fn log(&self) -> Log {
-        self.shared.world().log(None)
+        self.shared.service().log(None)
     }
 
     /// What clients did wrong though it got through; uploads they left unfinished count, so ask when
     /// they are done.
     #[must_use]
     pub fn review(&self) -> Vec<Finding> {
-        self.shared.world().findings(None, true)
+        self.shared.service().findings(None, true)
     }
 
     /// Changes one setting for every token, from now on.
@@ -155,23 +155,23 @@ impl Emulator {
     ///
     /// An unknown key, or a value that does not fit it.
     pub fn set(&self, key: &str, value: &str) -> Result<(), SettingError> {
-        let mut world = self.shared.world();
-        world.set(None, &[(key.to_owned(), value.to_owned())])
+        let mut service = self.shared.service();
+        service.set(None, &[(key.to_owned(), value.to_owned())])
     }
 
     /// Arms one more fault.
     pub fn arm(&self, fault: Fault) {
-        self.shared.world().faults.arm(fault, None);
+        self.shared.service().faults.arm(fault, None);
     }
 
     /// Pushes the server's clock forward, past a URL's hour or a window's minute. It stops at the end of the year 9999.
     pub fn advance(&self, by: Duration) {
-        self.shared.world().clock.advance(by);
+        self.shared.service().clock.advance(by);
     }
 
     /// Forgets all uploads, tokens, faults and settings chosen since the start.
     pub fn reset(&self) {
-        let _gone = self.shared.world().reset(None);
+        let _gone = self.shared.service().reset(None);
     }
 }
 
@@ -282,25 +282,25 @@ impl EmulatorBuilder {
         let listener = TcpListener::bind(self.listen.unwrap_or(loopback))?;
         let address = listener.local_addr()?;
         let http2 = self.settings.http2 == settings::Http2::On;
-        let shelf = match (self.dir, self.keep) {
-            (Some(dir), _) => Some(Shelf::Lasting(dir)),
+        let storage = match (self.dir, self.keep) {
+            (Some(dir), _) => Some(Storage::UserDir(dir)),
             (None, 0) => None,
-            (None, most) => Some(Shelf::passing(most)),
+            (None, most) => Some(Storage::temporary(most)),
         };
         let hosts = Hosts::new(&self.allow_hosts, self.upload_origin.as_deref())?;
         let shared = Arc::new(Shared::new(
             self.settings,
-            shelf,
+            storage,
             hosts,
             self.upload_origin,
             self.sink,
         ));
         {
-            let mut world = shared.world();
+            let mut service = shared.service();
             for fault in self.faults {
-                world.faults.arm(fault, None);
+                service.faults.arm(fault, None);
             }
-            world.faults.set_chaos(self.chaos);
+            service.faults.set_chaos(self.chaos);
         }
         let more = shared.hosts.named().iter().cloned();
         let more = more.chain([address.ip().to_string()]);

@@ -16,10 +16,10 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use super::answer::{empty_answer, text_answer};
 use super::control::concerned;
 use super::creator::bearer;
-use super::keep::Place;
+use super::service::Service;
 use super::session::Kept;
 use super::shared::Shared;
-use super::world::World;
+use super::storage::StoredFile;
 
 const PIECE: u64 = 64 << 10;
 
@@ -30,7 +30,7 @@ struct Medium {
     first: u64,
     end: u64,
     /// Lets the file live as long as it is shown.
-    _place: Place,
+    _place: StoredFile,
 }
 
 /// Answers with one file; `None`: there is none, or none any more.
@@ -39,8 +39,8 @@ pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts) -> Option<Respon
     let (publish_id, index) = path.split_once('/')?;
     let medium = {
         let owner = concerned(bearer(&parts.headers), "");
-        let world = shared.world();
-        world.medium(publish_id, index.parse().ok()?, owner.as_deref())?
+        let service = shared.service();
+        service.medium(publish_id, index.parse().ok()?, owner.as_deref())?
     };
     let mut file = File::open(&medium.path).await.ok()?;
     let size = medium.end - medium.first;
@@ -154,7 +154,7 @@ fn stream_of(file: File, medium: Medium, length: u64) -> Body {
     ))
 }
 
-impl World {
+impl Service {
     /// `owner`: only an upload of this creator.
     fn medium(&self, publish_id: &str, index: usize, owner: Option<&str>) -> Option<Medium> {
         let number = self.by_publish_id(publish_id)?;

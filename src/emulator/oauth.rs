@@ -13,9 +13,9 @@ use super::admission::LONGEST_TOKEN;
 use super::answer::json_answer;
 use super::call::Call;
 use super::creator::{creator_of, open_id};
+use super::service::Service;
 use super::settings::{Auth, OauthErrorStatus, Settings};
 use super::tokens::{ALL_SCOPES, Consent, Pair};
-use super::world::World;
 
 /// Why a call was refused: the code, and words for people.
 pub(crate) struct Failure(&'static str, String);
@@ -49,39 +49,39 @@ pub(crate) fn optional<'a>(form: &'a Form, key: &str) -> Result<Option<&'a str>,
 }
 
 /// `POST /v2/oauth/token/`: a code or a refresh token for a pair of tokens.
-pub(crate) fn token(world: &mut World, call: &Call, settings: &Settings) -> Response {
+pub(crate) fn token(service: &mut Service, call: &Call, settings: &Settings) -> Response {
     let given = call.form().and_then(|form| {
         required(&form, "client_key")?;
         required(&form, "client_secret")?;
         match required(&form, "grant_type")? {
-            "authorization_code" => by_code(world, &form, settings),
-            "refresh_token" => by_refresh(world, &form, settings),
+            "authorization_code" => by_code(service, &form, settings),
+            "refresh_token" => by_refresh(service, &form, settings),
             other => fail(
                 "unsupported_grant_type",
                 format!("{other} is not supported"),
             ),
         }
     });
-    answer(world, given.map(|pair| tell(&pair)), settings)
+    answer(service, given.map(|pair| tell(&pair)), settings)
 }
 
 /// `POST /v2/oauth/revoke/`: takes a creator's tokens back; what was on its way fails.
-pub(crate) fn revoke(world: &mut World, call: &Call, settings: &Settings) -> Response {
+pub(crate) fn revoke(service: &mut Service, call: &Call, settings: &Settings) -> Response {
     let revoked = call.form().and_then(|form| {
         required(&form, "client_key")?;
         required(&form, "client_secret")?;
         let token = required(&form, "token")?;
-        let creator = world.tokens.revoke(token, creator_of(token));
-        world.remove_auth(&creator, token);
+        let creator = service.tokens.revoke(token, creator_of(token));
+        service.remove_auth(&creator, token);
         Ok(json!({}))
     });
-    answer(world, revoked, settings)
+    answer(service, revoked, settings)
 }
 
-fn by_code(world: &mut World, form: &Form, settings: &Settings) -> Result<Pair, Failure> {
+fn by_code(service: &mut Service, form: &Form, settings: &Settings) -> Result<Pair, Failure> {
     let text = required(form, "code")?;
     let redirect_uri = required(form, "redirect_uri")?;
-    let consent = match (world.tokens.take_code(text), settings.auth) {
+    let consent = match (service.tokens.take_code(text), settings.auth) {
         (Some(code), _) => {
             if code.redirect_uri != redirect_uri {
                 return fail(
@@ -105,10 +105,10 @@ fn by_code(world: &mut World, form: &Form, settings: &Settings) -> Result<Pair, 
             client_key: form["client_key"].clone(),
         },
     };
-    let now = world.now();
-    Ok(world
+    let now = service.now();
+    Ok(service
         .tokens
-        .issue(consent, now, settings, &mut world.random))
+        .issue(consent, now, settings, &mut service.random))
 }
 
 /// The challenge is the hex of the verifier's SHA-256, not its base64 (D LKD).
@@ -126,10 +126,12 @@ fn check_verifier(challenge: Option<&str>, form: &Form) -> Result<(), Failure> {
     }
 }
 
-fn by_refresh(world: &mut World, form: &Form, settings: &Settings) -> Result<Pair, Failure> {
+fn by_refresh(service: &mut Service, form: &Form, settings: &Settings) -> Result<Pair, Failure> {
     let old = required(form, "refresh_token")?;
-    let now = world.now();
-    let renewed = world.tokens.renew(old, now, settings, &mut world.random);
+    let now = service.now();
+    let renewed = service
+        .tokens
+        .renew(old, now, settings, &mut service.random);
     match renewed {
         Some(pair) => Ok(pair),
         None => fail("invalid_grant", "Refresh token is invalid or expired"),
@@ -150,7 +152,7 @@ fn tell(pair: &Pair) -> Value {
 
 /// Answers flat, without an envelope.
 pub(crate) fn answer(
-    world: &mut World,
+    service: &mut Service,
     given: Result<Value, Failure>,
     settings: &Settings,
 ) -> Response {
@@ -162,7 +164,7 @@ pub(crate) fn answer(
                 (OauthErrorStatus::Fails, "invalid_client") => 401,
                 (OauthErrorStatus::Fails, _) => 400,
             };
-            let log_id = world.log_id();
+            let log_id = service.log_id();
             let body = json!({"error": error, "error_description": description, "log_id": log_id});
             json_answer(status, &body)
         }

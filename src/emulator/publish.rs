@@ -9,9 +9,9 @@ use super::caps::{check_daily_posts, check_pending};
 use super::creator::public_name;
 use super::endpoint::Endpoint;
 use super::rules::{judge_photo_post, judge_plan, judge_video_post, legal_under_both_readings};
+use super::service::{Order, Service};
 use super::session::{Session, Source, State};
 use super::settings::{InboxPostInfo, RefusedInit, Settings};
-use super::world::{Order, World};
 
 /// The longest URL that is pulled, in bytes.
 const LONGEST_URL: usize = 2048;
@@ -21,44 +21,44 @@ const MOST_PULLS: usize = 1_000;
 
 /// An inbox draft: `/v2/post/publish/inbox/video/init/` (D UP).
 pub(crate) fn inbox_init(
-    world: &mut World,
+    service: &mut Service,
     call: &Call,
     token: &str,
     settings: &Settings,
 ) -> Outcome {
     let body = call.json(settings)?;
-    let (source, urls) = source(world, &body, settings)?;
-    check_pending(world, call, settings)?;
-    let mut session = Session::new(call.endpoint, source, world.now(), settings);
+    let (source, urls) = source(service, &body, settings)?;
+    check_pending(service, call, settings)?;
+    let mut session = Session::new(call.endpoint, source, service.now(), settings);
     if settings.inbox_post_info == InboxPostInfo::ApplyTitle {
         let title = body.pointer("/post_info/title").and_then(Value::as_str);
         // A direct post may have no longer one.
         session.title = title.map(|title| short(title, 2200));
     }
-    Ok(open(world, call, token, session, urls))
+    Ok(open(service, call, token, session, urls))
 }
 
 /// A post without a stop in the inbox: `/v2/post/publish/video/init/` (D DP).
 pub(crate) fn direct_init(
-    world: &mut World,
+    service: &mut Service,
     call: &Call,
     token: &str,
     settings: &Settings,
 ) -> Outcome {
     let body = call.json(settings)?;
     let post = judge_video_post(&body, settings)?;
-    let (source, urls) = source(world, &body, settings)?;
-    check_daily_posts(world, call, settings)?;
-    let mut session = Session::new(call.endpoint, source, world.now(), settings);
+    let (source, urls) = source(service, &body, settings)?;
+    check_daily_posts(service, call, settings)?;
+    let mut session = Session::new(call.endpoint, source, service.now(), settings);
     session.title = post.title;
     session.public = post.public;
     session.direct = true;
-    Ok(open(world, call, token, session, urls))
+    Ok(open(service, call, token, session, urls))
 }
 
 /// Photos: `/v2/post/publish/content/init/` (D PH).
 pub(crate) fn photo_init(
-    world: &mut World,
+    service: &mut Service,
     call: &Call,
     token: &str,
     settings: &Settings,
@@ -68,38 +68,38 @@ pub(crate) fn photo_init(
     for url in &post.images {
         check_url(url, settings)?;
     }
-    check_pulls(world)?;
+    check_pulls(service)?;
     match post.direct {
-        true => check_daily_posts(world, call, settings)?,
-        false => check_pending(world, call, settings)?,
+        true => check_daily_posts(service, call, settings)?,
+        false => check_pending(service, call, settings)?,
     }
-    let mut session = Session::new(call.endpoint, Source::Pull, world.now(), settings);
+    let mut session = Session::new(call.endpoint, Source::Pull, service.now(), settings);
     session.title = post.title;
     session.description = post.description;
     session.public = post.public;
     session.direct = post.direct;
-    Ok(open(world, call, token, session, post.images))
+    Ok(open(service, call, token, session, post.images))
 }
 
 /// How an upload is doing: `/v2/post/publish/status/fetch/` (D ST).
-pub(crate) fn status(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
+pub(crate) fn status(service: &mut Service, call: &Call, settings: &Settings) -> Outcome {
     let body = call.json(settings)?;
-    let number = owned(world, call, &body, settings)?;
-    world.review.status_asked(number);
-    Ok(world.sessions[&number].status_data(world.now(), settings))
+    let number = owned(service, call, &body, settings)?;
+    service.review.status_asked(number);
+    Ok(service.sessions[&number].status_data(service.now(), settings))
 }
 
 /// Stops a pull that still runs: `/v2/post/publish/cancel/` (D MTG).
 ///
 /// Uploads by the client are refused as the documents speak of pulls only.
-pub(crate) fn cancel(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
+pub(crate) fn cancel(service: &mut Service, call: &Call, settings: &Settings) -> Outcome {
     let body = call.json(settings)?;
-    let number = owned(world, call, &body, settings)?;
-    let now = world.now();
+    let number = owned(service, call, &body, settings)?;
+    let now = service.now();
     let pulling = |session: &&mut Session| {
         matches!(session.source, Source::Pull) && session.state(now, settings) == State::Arriving
     };
-    match world.sessions.get_mut(&number).filter(pulling) {
+    match service.sessions.get_mut(&number).filter(pulling) {
         Some(session) => {
             session.failed = Some("publish_cancelled".to_owned());
             Ok(json!({}))
@@ -112,13 +112,18 @@ pub(crate) fn cancel(world: &mut World, call: &Call, settings: &Settings) -> Out
 }
 
 /// The upload a call names, if it is its creator's to name.
-fn owned(world: &World, call: &Call, body: &Value, settings: &Settings) -> Result<u64, Refusal> {
+fn owned(
+    service: &Service,
+    call: &Call,
+    body: &Value,
+    settings: &Settings,
+) -> Result<u64, Refusal> {
     let Some(publish_id) = body.get("publish_id").and_then(Value::as_str) else {
         return Err(Refusal::param("publish_id is required"));
     };
-    let found = world.by_publish_id(publish_id).and_then(|number| {
-        let session = world.sessions.get(&number)?;
-        let age = world.now().since(session.issued);
+    let found = service.by_publish_id(publish_id).and_then(|number| {
+        let session = service.sessions.get(&number)?;
+        let age = service.now().since(session.issued);
         let known = settings.publish_id_ttl.is_none_or(|ttl| age < ttl);
         known.then_some((number, session))
     });
@@ -139,7 +144,7 @@ fn owned(world: &World, call: &Call, body: &Value, settings: &Settings) -> Resul
 
 /// Where the video comes from, and the URLs to fetch it from.
 fn source(
-    world: &World,
+    service: &Service,
     body: &Value,
     settings: &Settings,
 ) -> Result<(Source, Vec<String>), Refusal> {
@@ -153,7 +158,7 @@ fn source(
         Some("PULL_FROM_URL") => match info.get("video_url").and_then(Value::as_str) {
             Some(url) => {
                 check_url(url, settings)?;
-                check_pulls(world)?;
+                check_pulls(service)?;
                 Ok((Source::Pull, vec![url.to_owned()]))
             }
             None => Err(Refusal::param("video_url is required")),
@@ -194,12 +199,12 @@ fn check_url(text: &str, settings: &Settings) -> Result<(), Refusal> {
 }
 
 /// More pulls than this at a time are refused: each holds its URLs, and in its turn a connection.
-fn check_pulls(world: &World) -> Result<(), Refusal> {
+fn check_pulls(service: &Service) -> Result<(), Refusal> {
     let runs = |session: &&Session| {
         let ended = session.completed.is_some() || session.failed.is_some();
         matches!(session.source, Source::Pull) && !session.orphan && !ended
     };
-    match world.sessions.values().filter(runs).count() < MOST_PULLS {
+    match service.sessions.values().filter(runs).count() < MOST_PULLS {
         true => Ok(()),
         false => Err(Refusal::new(
             "internal_error",
@@ -208,15 +213,21 @@ fn check_pulls(world: &World) -> Result<(), Refusal> {
     }
 }
 
-fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec<String>) -> Value {
+fn open(
+    service: &mut Service,
+    call: &Call,
+    token: &str,
+    session: Session,
+    urls: Vec<String>,
+) -> Value {
     if let Source::Upload(plan) = &session.source
         && let Err(remark) = legal_under_both_readings(plan)
     {
         let name = public_name(call.creator(), token);
-        world.review.one_reading_only(&name, remark);
+        service.review.one_reading_only(&name, remark);
     }
-    let number = world.open(token, session);
-    let session = &world.sessions[&number];
+    let number = service.open(token, session);
+    let session = &service.sessions[&number];
     let publish_id = session.publish_id.clone();
     match session.source {
         Source::Upload(_) => json!({
@@ -227,7 +238,7 @@ fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec
             ),
         }),
         Source::Pull => {
-            world.orders.push(Order {
+            service.orders.push(Order {
                 session: number,
                 urls,
             });
@@ -237,15 +248,15 @@ fn open(world: &mut World, call: &Call, token: &str, session: Session, urls: Vec
 }
 
 /// Leaves behind what a refused init may have created (O-12): a task that no client knows.
-pub(crate) fn leave_orphan(world: &mut World, call: &Call, status: u16, settings: &Settings) {
+pub(crate) fn leave_orphan(service: &mut Service, call: &Call, status: u16, settings: &Settings) {
     let created = status == 400 || status >= 500;
     let Some(token) = call.token.as_deref().filter(|_| created) else {
         return;
     };
     if call.endpoint.is_init() && settings.refused_init == RefusedInit::Task {
-        let mut session = Session::new(call.endpoint, Source::Pull, world.now(), settings);
+        let mut session = Session::new(call.endpoint, Source::Pull, service.now(), settings);
         session.orphan = true;
         session.direct = call.endpoint == Endpoint::DirectInit;
-        world.open(token, session);
+        service.open(token, session);
     }
 }

@@ -14,11 +14,11 @@ use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::endpoint::Endpoint;
-use super::keeper::Keeper;
-use super::outgoing::{self, PATIENCE};
+use super::http_client::{self, PATIENCE};
+use super::retention::UploadWriter;
+use super::service::Order;
 use super::settings::Settings;
 use super::shared::Shared;
-use super::world::Order;
 
 /// D MTG: the download task times out after one hour, of the server's time.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -51,22 +51,22 @@ struct Pull {
     settings: Arc<Settings>,
     hasher: Sha256,
     received: u64,
-    keeper: Option<Keeper>,
+    writer: Option<UploadWriter>,
 }
 
 impl Pull {
     fn start(shared: &Arc<Shared>, session: u64) -> Option<Self> {
-        let world = shared.world();
-        let found = world.sessions.get(&session)?;
+        let service = shared.service();
+        let found = service.sessions.get(&session)?;
         Some(Self {
             shared: Arc::clone(shared),
             session,
             endpoint: found.endpoint,
             creator: found.shown_creator.clone(),
-            settings: world.settings(Some(&found.token)),
+            settings: service.settings(Some(&found.token)),
             hasher: Sha256::new(),
             received: 0,
-            keeper: None,
+            writer: None,
         })
     }
 
@@ -75,7 +75,7 @@ impl Pull {
         let url = Url::parse(url).map_err(io::Error::other)?;
         let request = Request::new(Full::new(Bytes::new()));
         let ca = self.settings.pull_ca_file.as_deref();
-        let response = outgoing::send(&url, request, ca, None).await?;
+        let response = http_client::send(&url, request, ca, None).await?;
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!(
                 "the host answered {}",
@@ -92,7 +92,7 @@ impl Pull {
                 return self.fail("picture_size_check_failed", "a photo is larger than 20 MB");
             }
         }
-        if let Some(session) = self.shared.world().sessions.get_mut(&self.session) {
+        if let Some(session) = self.shared.service().sessions.get_mut(&self.session) {
             session.ends.push(self.received);
         }
         Ok(())
@@ -119,14 +119,15 @@ impl Pull {
             return Err(io::Error::other("the file is too large"));
         }
         self.tell()?;
-        if self.keeper.is_none() {
-            self.keeper = Some(Keeper::open(&self.shared, self.session, self.received, 0).await?);
+        if self.writer.is_none() {
+            self.writer =
+                Some(UploadWriter::open(&self.shared, self.session, self.received, 0).await?);
         }
-        if let Some(keeper) = &mut self.keeper {
-            keeper.grow(self.received);
-            keeper.write(data).await?;
+        if let Some(writer) = &mut self.writer {
+            writer.grow(self.received);
+            writer.write(data).await?;
         }
-        let rate = self.shared.world().settings(None).receive_rate;
+        let rate = self.shared.service().settings(None).receive_rate;
         if let Some(rate) = rate {
             self.shared.pace.pass(data.len() as u64, rate).await;
         }
@@ -135,9 +136,9 @@ impl Pull {
 
     /// Shows the progress; fails once nobody wants the rest.
     fn tell(&self) -> io::Result<()> {
-        let mut world = self.shared.world();
-        let now = world.now();
-        let session = world.sessions.get_mut(&self.session);
+        let mut service = self.shared.service();
+        let now = service.now();
+        let session = service.sessions.get_mut(&self.session);
         let Some(session) = session.filter(|session| session.failed.is_none()) else {
             return Err(io::Error::other("cancelled"));
         };
@@ -150,8 +151,8 @@ impl Pull {
 
     /// What was fetched breaks a rule of its own, whatever the host did.
     fn fail(&self, reason: &str, why: &str) -> io::Result<()> {
-        let mut world = self.shared.world();
-        if let Some(session) = world.sessions.get_mut(&self.session) {
+        let mut service = self.shared.service();
+        if let Some(session) = service.sessions.get_mut(&self.session) {
             session.failed = Some(reason.to_owned());
         }
         Err(io::Error::other(why))
@@ -159,11 +160,11 @@ impl Pull {
 
     async fn end(mut self, mut outcome: io::Result<()>) {
         let photos = self.endpoint == Endpoint::PhotoInit;
-        if let Some(mut keeper) = self.keeper.take()
+        if let Some(mut writer) = self.writer.take()
             && outcome.is_ok()
         {
-            outcome = match keeper.flush().await {
-                Ok(()) => keeper.complete(if photos { "photos" } else { "mp4" }).await,
+            outcome = match writer.flush().await {
+                Ok(()) => writer.complete(if photos { "photos" } else { "mp4" }).await,
                 Err(error) => Err(error),
             };
         }
@@ -172,16 +173,16 @@ impl Pull {
         } else {
             "video_pull_failed"
         };
-        let mut world = self.shared.world();
-        let now = world.now();
+        let mut service = self.shared.service();
+        let now = service.now();
         if let Err(error) = &outcome {
-            world.note(
+            service.note(
                 self.endpoint,
                 &self.creator,
                 format!("the pull failed: {error}"),
             );
         }
-        let Some(session) = world.sessions.get_mut(&self.session) else {
+        let Some(session) = service.sessions.get_mut(&self.session) else {
             return;
         };
         match outcome {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hyper::http::request::Parts;
 
-use super::wire::Line;
+use super::connection::Line;
 
 /// Where a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

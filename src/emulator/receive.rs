@@ -2,8 +2,8 @@
 
 mod body;
 mod cors;
-mod discard;
 mod refuse;
+mod sink;
 mod url;
 
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use hyper::http::request::Parts;
 use super::answer::{closing, put_answer};
 use super::canned;
 use super::faults::{Action, Strike};
-use super::keeper::Keeper;
 use super::log::PutLog;
 use super::reply::Reply;
+use super::retention::UploadWriter;
 use super::rules::{Head, Judgement, judge_put};
+use super::service::Service;
 use super::settings::{BadBodyStatus, CutChunk, LastStatus, MiddleStatus, Settings};
 use super::shared::Shared;
-use super::world::World;
 use body::{Ending, Wanted};
 pub(crate) use cors::other;
 use cors::readable;
-pub(crate) use discard::discard;
 use refuse::refuse_unknown;
+pub(crate) use sink::take_chunk;
 use url::{dead, find, gone, refuse_dead};
 
 /// One PUT to a known upload.
@@ -45,13 +45,13 @@ pub(crate) async fn put(shared: Arc<Shared>, parts: Parts, body: Body) -> Reply 
     let (put, request) = Put::enter(&shared, &parts);
     let settings = match &put {
         Some(put) => Arc::clone(&put.settings),
-        None => shared.world().settings(None),
+        None => shared.service().settings(None),
     };
     let reply = match put {
         Some(put) => put.handle(body).await,
         None => refuse_unknown(body, &settings).await,
     };
-    shared.world().traffic.end(request, reply.status());
+    shared.service().traffic.end(request, reply.status());
     match reply {
         Reply::Answer(response) => Reply::Answer(readable(response, &settings)),
         unanswered => unanswered,
@@ -62,22 +62,22 @@ impl Put {
     /// Finds the upload, counts the request and asks which fault hits it.
     fn enter(shared: &Arc<Shared>, parts: &Parts) -> (Option<Self>, u64) {
         let head = Head::read(&parts.headers);
-        let mut world = shared.world();
-        let found = find(&world, parts.uri.query().unwrap_or_default());
+        let mut service = shared.service();
+        let found = find(&service, parts.uri.query().unwrap_or_default());
         let range = head.range();
-        let plan = found.and_then(|number| world.sessions[&number].progress());
+        let plan = found.and_then(|number| service.sessions[&number].progress());
         let chunk = plan
             .zip(range)
             .map(|(progress, range)| progress.plan.index_of(range.first));
-        let (strike, request) = world.enter_put(found, chunk, parts);
+        let (strike, request) = service.enter_put(found, chunk, parts);
         let Some(number) = found else {
             return (None, request);
         };
-        let now = world.now();
-        let settings = world.settings(Some(&world.sessions[&number].token));
-        let World {
+        let now = service.now();
+        let settings = service.settings(Some(&service.sessions[&number].token));
+        let Service {
             review, sessions, ..
-        } = &mut *world;
+        } = &mut *service;
         if let Some(session) = sessions.get(&number) {
             if head.bearer {
                 review.bearer_on_put(number, session);
@@ -101,9 +101,9 @@ impl Put {
             });
             more = session.puts.len() - before;
         }
-        world.puts += more;
-        let gone = world.forget_surplus();
-        drop(world);
+        service.puts += more;
+        let gone = service.forget_surplus();
+        drop(service);
         drop(gone);
         let put = Self {
             shared: Arc::clone(shared),
@@ -147,11 +147,11 @@ impl Put {
 
     /// Judges the headers against the upload as it stands now.
     fn judge(&self) -> Judgement {
-        let world = self.shared.world();
-        let Some(session) = world.sessions.get(&self.session) else {
+        let service = self.shared.service();
+        let Some(session) = service.sessions.get(&self.session) else {
             return gone(&self.settings);
         };
-        match refuse_dead(session, &world, &self.settings) {
+        match refuse_dead(session, &service, &self.settings) {
             Some(refused) => refused,
             None => match session.progress() {
                 Some(progress) => judge_put(&self.head, &progress, &self.settings),
@@ -165,8 +165,8 @@ impl Put {
             let response = self.respond(dead(404, &self.settings));
             return self.answer(closing(response), Some("the upload is gone".to_owned()));
         };
-        match Keeper::open(&self.shared, self.session, wanted.size, first).await {
-            Ok(keeper) => wanted.keeper = Some(keeper),
+        match UploadWriter::open(&self.shared, self.session, wanted.size, first).await {
+            Ok(writer) => wanted.writer = Some(writer),
             Err(error) => return self.end_badly(Ending::NotKept(error.to_string()), None),
         }
         match self.read(body, &mut wanted).await {
@@ -175,18 +175,18 @@ impl Put {
         }
     }
 
-    /// Counts a chunk that arrived whole, unless the world has moved on.
+    /// Counts a chunk that arrived whole, unless the service has moved on.
     async fn commit(mut self, mut wanted: Wanted) -> Reply {
-        if let Some(keeper) = &mut wanted.keeper
-            && let Err(error) = keeper.flush().await
+        if let Some(writer) = &mut wanted.writer
+            && let Err(error) = writer.flush().await
         {
             return self.end_badly(Ending::NotKept(error.to_string()), None);
         }
         match self.count(&mut wanted) {
             Ok(complete) => {
-                if complete && let Some(mut keeper) = wanted.keeper.take() {
+                if complete && let Some(mut writer) = wanted.writer.take() {
                     let extension = self.head.extension();
-                    if let Err(error) = keeper.complete(extension).await {
+                    if let Err(error) = writer.complete(extension).await {
                         return self.end_badly(Ending::NotKept(error.to_string()), None);
                     }
                 }
@@ -200,16 +200,16 @@ impl Put {
         }
     }
 
-    /// Counts what arrived whole, unless the world has moved on; whether that completes the upload, or what to refuse it
+    /// Counts what arrived whole, unless the service has moved on; whether that completes the upload, or what to refuse it
     /// with.
     fn count(&self, wanted: &mut Wanted) -> Result<bool, (u16, String)> {
-        let mut world = self.shared.world();
-        let now = world.now();
-        let alive = world
+        let mut service = self.shared.service();
+        let now = service.now();
+        let alive = service
             .sessions
             .get(&self.session)
-            .map(|session| refuse_dead(session, &world, &self.settings));
-        match (alive, world.sessions.get_mut(&self.session)) {
+            .map(|session| refuse_dead(session, &service, &self.settings));
+        match (alive, service.sessions.get_mut(&self.session)) {
             (Some(None), Some(session)) => {
                 let mine = session.attempt == wanted.attempt;
                 if mine && session.received == wanted.first {
@@ -250,9 +250,9 @@ impl Put {
 
     /// Counts what arrived of a chunk before it was cut.
     fn keep_prefix(&self, wanted: Option<Wanted>) {
-        let mut world = self.shared.world();
-        let now = world.now();
-        let Some((wanted, session)) = wanted.zip(world.sessions.get_mut(&self.session)) else {
+        let mut service = self.shared.service();
+        let now = service.now();
+        let Some((wanted, session)) = wanted.zip(service.sessions.get_mut(&self.session)) else {
             return;
         };
         let in_turn = session.attempt == wanted.attempt && session.received == wanted.first;
@@ -263,15 +263,15 @@ impl Put {
 
     /// An answer with the upload's progress as it stands.
     fn respond(&self, status: u16) -> Response {
-        let world = self.shared.world();
-        let session = world.sessions.get(&self.session);
+        let service = self.shared.service();
+        let session = service.sessions.get(&self.session);
         let progress = session.and_then(|session| session.progress_header(status, &self.settings));
         put_answer(status, progress.as_deref(), &self.settings)
     }
 
     fn note(&self, change: impl FnOnce(&mut PutLog)) {
-        let mut world = self.shared.world();
-        let session = world.sessions.get_mut(&self.session);
+        let mut service = self.shared.service();
+        let session = service.sessions.get_mut(&self.session);
         if let Some(put) = session.and_then(|session| session.puts.get_mut(self.entry)) {
             change(put);
         }
@@ -298,7 +298,7 @@ impl Put {
         let range = self.head.range().map(|range| (range.first, range.last));
         let answered = self.shared.micros();
         self.shared
-            .world()
+            .service()
             .review
             .put_answered(self.session, status, range);
         self.note(|put| {
@@ -312,8 +312,8 @@ impl Put {
 
 impl Drop for Put {
     fn drop(&mut self) {
-        let mut world = self.shared.world();
-        if let Some(session) = world.sessions.get_mut(&self.session) {
+        let mut service = self.shared.service();
+        if let Some(session) = service.sessions.get_mut(&self.session) {
             session.open_puts = session.open_puts.saturating_sub(1);
             if let Some(put) = session.puts.get_mut(self.entry) {
                 put.open = false;

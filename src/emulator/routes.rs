@@ -13,12 +13,12 @@ use serde_json::json;
 
 use super::answer::{Refusal, closing, empty_answer, json_answer};
 use super::call::read;
+use super::connection::Line;
 use super::creator::bearer;
 use super::endpoint::Endpoint;
 use super::reply::{Reply, SILENCE};
 use super::settings::NoSlash;
 use super::shared::Shared;
-use super::wire::Line;
 use super::{admission, api, consent, control, media, page, receive};
 
 /// The calls that are POST, by path.
@@ -96,7 +96,7 @@ async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Resp
 
 /// Whether a path of the API is not known because its final slash is missing (O-27).
 fn lacks_slash(shared: &Shared, request: &Request) -> bool {
-    let settings = shared.world().settings(bearer(request.headers()));
+    let settings = shared.service().settings(bearer(request.headers()));
     settings.no_slash == NoSlash::NotFound && !request.uri().path().ends_with('/')
 }
 
@@ -106,7 +106,7 @@ async fn put(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     if parts.method != Method::PUT {
         let response = receive::other(&shared, &parts);
         let status = response.status().as_u16();
-        shared.world().enter_other(&parts, status);
+        shared.service().enter_other(&parts, status);
         return response;
     }
     let handled = receive::put(Arc::clone(&shared), parts, body);
@@ -144,7 +144,7 @@ fn line(shared: &Shared, request: &Request) -> Option<Arc<Line>> {
 /// The server's own pages: for people, for test suites, and what was received.
 async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let patience = shared.world().settings(None).body_timeout;
+    let patience = shared.service().settings(None).body_timeout;
     let body = match read(body, patience).await {
         Ok(body) => body,
         Err(why) => return closing(json_answer(400, &json!({ "error": why }))),
@@ -154,7 +154,7 @@ async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let answered = match parts.uri.path() {
         "/_emulator/consent" if parts.method == Method::POST => {
             let query = parts.uri.query().unwrap_or_default();
-            Some(consent::decide(&mut shared.world(), query, &body))
+            Some(consent::decide(&mut shared.service(), query, &body))
         }
         path if reads && path.starts_with("/_emulator/media/") => {
             media::answer(&shared, &parts).await
@@ -192,8 +192,8 @@ async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Re
 /// Refuses a request that is no call, unread.
 fn no_call(shared: &Shared, request: Request, refusal: Refusal) -> Response {
     let (parts, _) = request.into_parts();
-    let mut world = shared.world();
-    world.enter_other(&parts, refusal.status);
-    let settings = world.settings(bearer(&parts.headers));
-    closing(api::refuse(&mut world, refusal, &settings))
+    let mut service = shared.service();
+    service.enter_other(&parts, refusal.status);
+    let settings = service.settings(bearer(&parts.headers));
+    closing(api::refuse(&mut service, refusal, &settings))
 }

@@ -13,10 +13,10 @@ use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use super::connections::{BLOCKING_THREADS, Client, Connections};
+use super::connection_limit::{BLOCKING_THREADS, Client, Connections};
 use super::routes::router;
 use super::shared::Shared;
-use super::{herald, sink, wire};
+use super::{connection, sink, webhook_delivery};
 
 /// How long a connection that makes room is given before the next look.
 const ROOM: Duration = Duration::from_millis(10);
@@ -89,8 +89,8 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
         return;
     };
     let router = router(Arc::clone(&shared));
-    let mut connections = Connections::new(shared.sink, shared.sink || shared.shelf.is_some());
-    tokio::spawn(Arc::clone(&shared).guard(herald::announce(Arc::clone(&shared))));
+    let mut connections = Connections::new(shared.sink, shared.sink || shared.storage.is_some());
+    tokio::spawn(Arc::clone(&shared).guard(webhook_delivery::announce(Arc::clone(&shared))));
     loop {
         let full = connections.is_full();
         if full {
@@ -134,7 +134,7 @@ async fn serve(
         false => {
             let tls = tls.map(TlsAcceptor::from);
             guarded
-                .guard(wire::serve(stream, client, tls, shared, router))
+                .guard(connection::serve(stream, client, tls, shared, router))
                 .await
         }
     };

@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 use super::bounded::Last;
 use super::clock::Moment;
 use super::endpoint::Endpoint;
-use super::keep::Place;
 use super::log::PutLog;
 use super::rules::{Plan, Progress};
 use super::settings::{FinalStatus, OrphanCounts, Settings};
+use super::storage::StoredFile;
 
 mod shown;
 
@@ -90,11 +90,11 @@ pub(crate) enum Kept {
     Nothing,
     /// Nothing any more, for this reason.
     Not(String),
-    At(Place),
+    At(StoredFile),
 }
 
 impl Kept {
-    /// Bytes of the shelf it takes.
+    /// Bytes that its file takes in the storage.
     pub(crate) fn size(&self) -> u64 {
         match self {
             Self::At(place) => place.size,

@@ -11,20 +11,20 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::admission::Hosts;
-use super::keep::Shelf;
+use super::service::Service;
 use super::settings::Settings;
-use super::world::World;
+use super::storage::Storage;
 
 /// Pulls that run at a time, and webhooks that are delivered at a time.
 const AT_A_TIME: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    world: Mutex<World>,
+    service: Mutex<Service>,
     /// The pace of all PUT bodies together.
     pub(crate) pace: Pace,
     /// Where received files are kept; without it nothing is kept.
-    pub(crate) shelf: Option<Shelf>,
+    pub(crate) storage: Option<Storage>,
     /// The names under which requests may reach this server.
     pub(crate) hosts: Hosts,
     /// The origin of upload URLs, where the request does not show it.
@@ -44,15 +44,15 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         settings: Settings,
-        shelf: Option<Shelf>,
+        storage: Option<Storage>,
         hosts: Hosts,
         origin: Option<String>,
         sink: bool,
     ) -> Self {
         Self {
-            world: Mutex::new(World::new(settings)),
+            service: Mutex::new(Service::new(settings)),
             pace: Pace::default(),
-            shelf,
+            storage,
             hosts,
             upload_origin: origin,
             sink,
@@ -64,9 +64,9 @@ impl Shared {
         }
     }
 
-    /// Locks the world; never keep the guard across an await.
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the state of the service; never keep the guard across an await.
+    pub(crate) fn service(&self) -> MutexGuard<'_, Service> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Microseconds since the start, by a clock that nothing sets.

@@ -1,4 +1,4 @@
-//! Discard mode: a server that costs less than its clients, for measuring them.
+//! Sink mode: a server that costs less than its clients, for measuring them.
 //!
 //! Heads are judged by the same rules as ever; a body is counted and thrown away without being looked at, in most cases
 //! without being copied. Each connection has a thread of its own that blocks. What needs a look at the bytes or a say in
@@ -28,10 +28,10 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::answer::{empty_answer, text_answer};
 use super::call::MOST_BYTES;
-use super::connections::Client;
+use super::connection::{Line, is_event_stream};
+use super::connection_limit::Client;
 use super::routes::UPLOADS;
 use super::shared::Shared;
-use super::wire::{Line, is_event_stream};
 use super::{admission, receive};
 use pipe::Pipe;
 pub(crate) use usage::usage;
@@ -40,8 +40,8 @@ pub(crate) use usage::usage;
 const LONGEST_HEAD: usize = 64 << 10;
 const MOST_FIELDS: usize = 64;
 
-/// Takes a body of any length, for what a client is compared with: `curl -T FILE URL/_emulator/hole`.
-const HOLE: &str = "/_emulator/hole";
+/// Takes a body of any length, for what a client is compared with: `curl -T FILE URL/_emulator/sink`.
+const SINK: &str = "/_emulator/sink";
 
 /// An idle connection, or one that sends nothing of what it owes, is given up after this.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -157,14 +157,14 @@ impl Connection<'_> {
             self.pipe.write(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
         let last = closes(&parts.headers) || parts.version == Version::HTTP_10;
-        let response = if parts.method == Method::PUT && parts.uri.path() == HOLE {
+        let response = if parts.method == Method::PUT && parts.uri.path() == SINK {
             self.pipe.discard(unread)?;
             unread = 0;
             empty_answer(200)
         } else if parts.method == Method::PUT && UPLOADS.contains(&parts.uri.path()) {
             self.line.count(self.shared);
             let pipe = &mut self.pipe;
-            receive::discard(self.shared, &parts, |wanted| {
+            receive::take_chunk(self.shared, &parts, |wanted| {
                 unread = unread.saturating_sub(wanted);
                 pipe.discard(wanted)
             })?

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
+use super::creator_info::{avatar_url, page_url};
 use super::endpoint::Endpoint;
 use super::fields::{Field, chosen, object};
 use super::page;
-use super::people::{avatar_url, page_url};
+use super::service::Service;
 use super::session::Session;
 use super::settings::Settings;
-use super::world::World;
 
 /// Most videos in one answer, and how many `video/list` answers with by default.
 const MOST: u64 = 20;
@@ -56,8 +56,8 @@ const fn field(name: &'static str, value: fn(&Video) -> Value) -> Field<Video> {
 }
 
 /// A page of the creator's public videos, the newest first: `/v2/video/list/` (D).
-pub(crate) fn list(world: &World, call: &Call, token: &str, settings: &Settings) -> Outcome {
-    let fields = chosen(&FIELDS, &call.query, token, world, settings)?;
+pub(crate) fn list(service: &Service, call: &Call, token: &str, settings: &Settings) -> Outcome {
+    let fields = chosen(&FIELDS, &call.query, token, service, settings)?;
     let body = match call.body.is_empty() {
         true => json!({}),
         false => call.json(settings)?,
@@ -69,7 +69,7 @@ pub(crate) fn list(world: &World, call: &Call, token: &str, settings: &Settings)
     // Clients also ask for the first page with a cursor of 0 (F).
     let before = number(&body, "cursor")?.filter(|cursor| *cursor > 0);
     let older = |(posted, _): &(u64, &Session)| before.is_none_or(|before| *posted < before);
-    let mut found = posted(world, call.creator()).into_iter().filter(older);
+    let mut found = posted(service, call.creator()).into_iter().filter(older);
     let page: Vec<_> = found.by_ref().take(count as usize).collect();
     let last = page.last().map(|(posted, _)| *posted);
     let described = |(posted, session): &(u64, &Session)| {
@@ -83,8 +83,8 @@ pub(crate) fn list(world: &World, call: &Call, token: &str, settings: &Settings)
 }
 
 /// The creator's public videos among some ids: `/v2/video/query/` (D).
-pub(crate) fn query(world: &World, call: &Call, token: &str, settings: &Settings) -> Outcome {
-    let fields = chosen(&FIELDS, &call.query, token, world, settings)?;
+pub(crate) fn query(service: &Service, call: &Call, token: &str, settings: &Settings) -> Outcome {
+    let fields = chosen(&FIELDS, &call.query, token, service, settings)?;
     let body = call.json(settings)?;
     let ids = body.pointer("/filters/video_ids").and_then(Value::as_array);
     let ids: Option<Vec<&str>> = ids.and_then(|ids| ids.iter().map(Value::as_str).collect());
@@ -93,7 +93,7 @@ pub(crate) fn query(world: &World, call: &Call, token: &str, settings: &Settings
         let why = format!("filters.video_ids must be a list of 1 to {MOST} ids, as text");
         Refusal::param(why)
     })?;
-    let found = posted(world, call.creator()).into_iter();
+    let found = posted(service, call.creator()).into_iter();
     let asked = found.filter(|(_, session)| ids.contains(&&*session.post_id().to_string()));
     let described =
         asked.map(|(posted, session)| object(&fields, &Video::new(session, posted, &call.origin)));
@@ -133,14 +133,14 @@ impl Video {
 ///
 /// No two of them have the same time, since a cursor is such a time and must not skip or repeat a video: of those that
 /// were posted in one millisecond, each is a millisecond later than the one before.
-pub(super) fn posted<'a>(world: &'a World, creator: &str) -> Vec<(u64, &'a Session)> {
-    let now = world.now();
-    let theirs = world.sessions.values().filter(|session| {
+pub(super) fn posted<'a>(service: &'a Service, creator: &str) -> Vec<(u64, &'a Session)> {
+    let now = service.now();
+    let theirs = service.sessions.values().filter(|session| {
         session.public && session.creator == creator && session.endpoint != Endpoint::PhotoInit
     });
     let mut found: Vec<_> = theirs
         .filter_map(|session| {
-            let settings = world.settings(Some(&session.token));
+            let settings = service.settings(Some(&session.token));
             Some((session.posted_at(now, &settings)?, session))
         })
         .collect();
@@ -150,7 +150,7 @@ pub(super) fn posted<'a>(world: &'a World, creator: &str) -> Vec<(u64, &'a Sessi
     let mut timed: Vec<_> = found
         .into_iter()
         .map(|(at, session)| {
-            last = world.clock.unix_millis(at).max(last + 1);
+            last = service.clock.unix_millis(at).max(last + 1);
             (last, session)
         })
         .collect();

@@ -4,7 +4,7 @@ use super::Shared;
 use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
-use crate::engine::governor::Turn;
+use crate::engine::scheduler::Turn;
 use crate::error::{Error, Remedy};
 use crate::journal::PendingCap;
 use crate::upload::outage::Outages;
@@ -18,7 +18,7 @@ pub(super) async fn barred(
     turn: &Turn,
 ) -> Result<(), Error> {
     let now = Now::read();
-    if let Some(PendingCap { error, retry_at }) = turn.line().pending_cap().await? {
+    if let Some(PendingCap { error, retry_at }) = turn.queue().pending_cap().await? {
         return Err(Error::refused(Call::Init, account.name(), error).at(retry_at));
     }
     let lack = |lack: &str, outages: &Outages| {
@@ -29,7 +29,7 @@ pub(super) async fn barred(
         );
         Some(Error::temporary(text).helped_by([Remedy::RepeatLater]))
     };
-    let no_connection = lack("a connection", &shared.governor.outages);
+    let no_connection = lack("a connection", &shared.scheduler.outages);
     match no_connection.or_else(|| lack("an access token", account.tokenless())) {
         Some(error) => Err(error),
         None => Ok(()),

@@ -9,15 +9,15 @@ use super::transfer::Transfer;
 use crate::answer::{Call, Failure, Meaning, Opened, Refusal};
 use crate::clock::{self, Now};
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::journal::Grant;
-use crate::killpoint::reach;
 use crate::secret::Secret;
 use crate::secret::escaped::Escaped;
 use crate::upload::event::{Event, WaitCause};
 use crate::upload::{Identity, Reply};
 
 impl Transfer {
-    /// Asks for a session, or for a URL to be fetched, as the first in the line of its account and when the window of the
+    /// Asks for a session, or for a URL to be fetched, as the first in the queue of its account and when the window of the
     /// account has room.
     ///
     /// From the record of the intent to that of the answer the upload is not stopped: an answer that nobody records is a
@@ -26,7 +26,7 @@ impl Transfer {
         in_time(&self.upload)?;
         let events = self.events.clone();
         let tell = |behind| drop(events.send(Event::Queued { behind }));
-        self.turn.line_up(tell).await;
+        self.turn.queue_up(tell).await;
         let name = self.upload.name().into_owned();
         barred(&self.shared, &self.account, &name, &self.turn).await?;
         let (account, refused) = (self.account.clone(), self.refused.take());
@@ -34,9 +34,9 @@ impl Transfer {
             Ok(token) => token,
             Err(error) => return Ok(Reply::Init(Err(error))),
         };
-        let line = Arc::clone(self.turn.line());
+        let queue = Arc::clone(self.turn.queue());
         account.tokenless().end(false);
-        if let Some(error) = line.refusal(Call::Init, &token, Now::read()) {
+        if let Some(error) = queue.refusal(Call::Init, &token, Now::read()) {
             self.learn(&token, &error, refused.is_none());
             return Ok(Reply::Barred(error));
         }
@@ -55,8 +55,8 @@ impl Transfer {
 
     /// Remembers what a token was refused for; `first`: another token of the same source may help.
     fn learn(&mut self, token: &Secret, error: &Refusal, first: bool) {
-        let line = self.turn.line();
-        line.learn(Call::Init, token, error, Now::read());
+        let queue = self.turn.queue();
+        queue.learn(Call::Init, token, error, Now::read());
         if first && error.meaning == Meaning::InvalidToken {
             self.refused = Some(token.clone());
         }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::creator::Creators;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
-use crate::engine::governor::{Governor, Line};
+use crate::engine::scheduler::{AccountQueue, Scheduler};
 use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
 use crate::secret::without_query;
@@ -149,12 +149,12 @@ impl Options {
 
     /// An engine with its journal in this store.
     fn engine(&self, client: Client, journal: Arc<dyn ProgressStore>) -> Engine {
-        let governor = Governor::new(self.jobs).keeping(Arc::clone(&journal), &self.api_base);
+        let scheduler = Scheduler::new(self.jobs).keeping(Arc::clone(&journal), &self.api_base);
         Engine(Arc::new(Shared {
             api_base: self.api_base.clone(),
             client,
             journal,
-            governor,
+            scheduler,
             throttle: self.bandwidth.map(Throttle::new),
             creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
@@ -171,7 +171,7 @@ impl Options {
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn ask_status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
         let client = self.client()?;
-        tokens::ask(&client, &Line::default(), account, publish_id).await
+        tokens::ask(&client, &AccountQueue::default(), account, publish_id).await
     }
 
     /// As [`Engine::cancel`], while another process owns the state directory.
@@ -181,7 +181,7 @@ impl Options {
     /// What the service answers, or [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not.
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let client = self.client()?;
-        tokens::cancel(&client, &Line::default(), account, publish_id).await
+        tokens::cancel(&client, &AccountQueue::default(), account, publish_id).await
     }
 
     /// Whether every number is in its range.

@@ -8,12 +8,12 @@ use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use super::barred::barred;
 use super::dedup::{self, Placed};
 use super::draft::{Draft, Outcome};
-use super::governor::{Place, Turn};
 use super::handle::Door;
 use super::job::{Job, Ledger, What};
 use super::open::Given;
 use super::preflight::preflight;
 use super::record::record;
+use super::scheduler::{Place, Turn};
 use super::tokens::authorised;
 use super::transfer::{Alone, Transfer, draft, subject};
 use super::{Exclusive, Held, Running, Shared};
@@ -226,7 +226,7 @@ struct Begun {
 }
 
 /// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
-/// else is kept waiting for it, and no file is held open: the job leaves the line, and comes back to where it stood.
+/// else is kept waiting for it, and no file is held open: the job leaves the queue, and comes back to where it stood.
 async fn begin(
     shared: &Arc<Shared>,
     job: &Job,
@@ -249,8 +249,8 @@ async fn begin(
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
     loop {
         let place = place.take().unwrap_or_else(|| ticket.join());
-        let mut turn = shared.governor.enter(place, queued).await;
-        // Only the first in line takes it, so that jobs of one path keep their order.
+        let mut turn = shared.scheduler.enter(place, queued).await;
+        // Only the first in the queue takes it, so that jobs of one path keep their order.
         if let Some((lock, held @ None)) = &mut path {
             *held = Arc::clone(lock).try_lock_owned().ok();
             if held.is_none() {
@@ -337,13 +337,13 @@ async fn ended(
     let Some(publish_id) = row.state.publish_id() else {
         return end;
     };
-    let line = shared.governor.line(account.name());
-    if !line.can_ask_now().await || shared.governor.outages.now(Now::read()).is_some() {
+    let queue = shared.scheduler.queue(account.name());
+    if !queue.can_ask_now().await || shared.scheduler.outages.now(Now::read()).is_some() {
         return end;
     }
     let client = &shared.client.about(|| subject(row));
-    let glance = |token| line.ask(async move { client.status(&token, publish_id).await });
-    let glance = authorised(&line, account, Call::Status, glance);
+    let glance = |token| queue.ask(async move { client.status(&token, publish_id).await });
+    let glance = authorised(&queue, account, Call::Status, glance);
     match tokio::time::timeout(clock::real(GLANCE), glance).await {
         Ok(Err(error)) if error.means(Meaning::ForeignToken) => {
             Err(Error::foreign_token(account.name()))

@@ -15,7 +15,7 @@ use super::verify::Compared;
 use crate::answer::{Failure, Put, Said};
 use crate::clock;
 use crate::error::{Error, Remedy};
-use crate::killpoint::reach;
+use crate::failpoint::reach;
 use crate::source::{Ahead, LAST_PIECE, Media, Share, WITHHELD};
 use crate::tiktok::body::{Body, Gate, Keeper};
 use crate::tiktok::meter::Meter;

@@ -19,7 +19,7 @@ use crate::upload::{Lack, Stop};
 /// Where it is known that this is missing for all uploads.
 fn outages_of<'a>(shared: &'a Shared, account: &'a Account, lack: &Lack) -> &'a Outages {
     match lack {
-        Lack::Connection { .. } => &shared.governor.outages,
+        Lack::Connection { .. } => &shared.scheduler.outages,
         Lack::Token { .. } => account.tokenless(),
     }
 }
@@ -36,7 +36,7 @@ impl Transfer {
                     error: error.clone(),
                     retry_at,
                 };
-                self.turn.line().set_pending_cap(cap).await;
+                self.turn.queue().set_pending_cap(cap).await;
                 Error::refused(call, self.account.name(), error).at(retry_at)
             }
             Stop::Refused(Call::Init, error) if self.is_oversize(&error) => {
@@ -55,7 +55,7 @@ impl Transfer {
                 let now = Now::read();
                 match &self.upload.run.lack {
                     Some(Lack::Connection { of_chunks, why }) => {
-                        self.shared.governor.outages.begin(why, *of_chunks, now);
+                        self.shared.scheduler.outages.begin(why, *of_chunks, now);
                     }
                     Some(Lack::Token { why }) => self.account.tokenless().begin(why, false, now),
                     None => {}

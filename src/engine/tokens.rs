@@ -10,7 +10,7 @@ use crate::account::Account;
 use crate::account::TokenError;
 use crate::answer::{Call, Failure, Meaning, Stage};
 use crate::clock::{self, Now};
-use crate::engine::governor::Line;
+use crate::engine::scheduler::AccountQueue;
 use crate::error::{Error, Remedy};
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
@@ -21,13 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// One question outside any upload, within the account's window of questions.
 pub(super) async fn ask(
     client: &Client,
-    line: &Line,
+    queue: &AccountQueue,
     account: &Account,
     publish_id: &str,
 ) -> Result<Status, Error> {
     let client = &about(client, account);
-    let asked = |token| line.ask(async move { client.status(&token, publish_id).await });
-    let status = authorised(line, account, Call::Status, asked)
+    let asked = |token| queue.ask(async move { client.status(&token, publish_id).await });
+    let status = authorised(queue, account, Call::Status, asked)
         .await
         .map_err(|error| for_people(Call::Status, account, error))?;
     let is_final = status.stage != Stage::Working;
@@ -43,13 +43,13 @@ pub(super) async fn ask(
 /// Ends a pull, if it can still be ended.
 pub(super) async fn cancel(
     client: &Client,
-    line: &Line,
+    queue: &AccountQueue,
     account: &Account,
     publish_id: &str,
 ) -> Result<(), Error> {
     let client = &about(client, account);
     let asked = |token| async move { client.cancel(&token, publish_id).await };
-    authorised(line, account, Call::Cancel, asked)
+    authorised(queue, account, Call::Cancel, asked)
         .await
         .map_err(|error| for_people(Call::Cancel, account, error))
 }
@@ -98,7 +98,7 @@ pub(super) async fn token(account: &Account, refused: Option<&Secret>) -> Result
 /// Makes a call with the token of now; once more with a fresh one if that is refused and its source has another. No call
 /// is made with a token that the service has just refused.
 pub(super) async fn authorised<T, F>(
-    line: &Line,
+    queue: &AccountQueue,
     account: &Account,
     call: Call,
     make: impl Fn(Secret) -> F,
@@ -110,12 +110,12 @@ where
     loop {
         let token = token(account, refused.as_ref()).await?;
         account.tokenless().end(false);
-        let answer = match line.refusal(call, &token, Now::read()) {
+        let answer = match queue.refusal(call, &token, Now::read()) {
             Some(error) => Err(Failure::Refused(error)),
             None => make(token.clone()).await,
         };
         match &answer {
-            Err(Failure::Refused(error)) => line.learn(call, &token, error, Now::read()),
+            Err(Failure::Refused(error)) => queue.learn(call, &token, error, Now::read()),
             _ => return answer,
         }
         let may_help = answer

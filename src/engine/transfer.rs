@@ -7,9 +7,9 @@ use tokio::sync::{OwnedMutexGuard, mpsc};
 use tracing::Instrument;
 
 use super::draft::{Draft, Outcome};
-use super::governor::Turn;
 use super::handle::Door;
 use super::record::{Saving, apply};
+use super::scheduler::Turn;
 use super::send::{InFlight, Sending};
 use super::tokens::authorised;
 use super::{Running, Shared};
@@ -17,8 +17,8 @@ use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::journal::{Lease, Rate, Reservation};
-use crate::killpoint::reach;
 use crate::secret::Secret;
 use crate::tiktok::client::{Client, Subject};
 use crate::tiktok::preflight::Remote;
@@ -123,12 +123,12 @@ impl Transfer {
         }
     }
 
-    /// Leaves the first place of the line, and the room among those in flight, as soon as neither is needed.
+    /// Leaves the first place of the queue, and the room among those in flight, as soon as neither is needed.
     fn make_way(&mut self) {
         if self.upload.is_at_service() {
             self.turn.leave();
         } else if self.upload.state.publish_id().is_some() {
-            self.turn.leave_line();
+            self.turn.leave_queue();
         }
     }
 
@@ -149,7 +149,7 @@ impl Transfer {
     /// Applies a reply, and begins to save the row if that changed it. What depends on the row waits for the end of the save.
     async fn take_in(&mut self, reply: Reply) -> Result<(), Error> {
         if let Some(call) = reply.left() {
-            self.shared.governor.outages.end(call == Call::Put);
+            self.shared.scheduler.outages.end(call == Call::Put);
         }
         self.settle().await?;
         let (applied, entry) = apply(&mut self.upload, reply);
@@ -222,10 +222,10 @@ impl Transfer {
 
     async fn ask(&mut self) -> Reply {
         let publish_id = self.upload.state.publish_id().unwrap_or_default();
-        let (client, line) = (&self.client(), self.turn.line());
+        let (client, queue) = (&self.client(), self.turn.queue());
         reach("ask", "before");
-        let ask = |token| line.ask(async move { client.status(&token, publish_id).await });
-        let answer = authorised(line, &self.account, Call::Status, ask).await;
+        let ask = |token| queue.ask(async move { client.status(&token, publish_id).await });
+        let answer = authorised(queue, &self.account, Call::Status, ask).await;
         reach("ask", "answered");
         Reply::Status(answer)
     }

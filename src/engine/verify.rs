@@ -12,7 +12,7 @@ use super::rehash::Rehash;
 use super::send::Sending;
 use super::transfer::Transfer;
 use crate::error::Error;
-use crate::killpoint::reach;
+use crate::failpoint::reach;
 use crate::source::{Proof, Version, prove};
 use crate::upload::event::LossCause;
 use crate::upload::ledger::{Entry, Running};

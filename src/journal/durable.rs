@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::own;
-use crate::killpoint::reach;
+use crate::failpoint::reach;
 
 /// Replaces a file's content in one step: readers see the old text or the new one.
 pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {

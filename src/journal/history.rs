@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use super::durable::sync_names;
 use super::own;
-use crate::killpoint::reach;
+use crate::failpoint::reach;
 use crate::upload::{ROW_VERSION, Upload};
 
 #[derive(Debug)]

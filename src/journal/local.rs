@@ -26,7 +26,7 @@ use super::store_error::StoreError;
 use super::windows::Windows;
 use crate::clock::{StoreClock, Timestamp};
 use crate::error::Error;
-use crate::killpoint::reach;
+use crate::failpoint::reach;
 use crate::upload::ledger::Entry;
 use crate::upload::{Key, State, Upload};
 

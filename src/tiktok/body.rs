@@ -12,7 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-use crate::killpoint::reach;
+use crate::failpoint::reach;
 use crate::source::Piece;
 use crate::tiktok::meter::Meter;
 use crate::tiktok::throttle::Throttle;

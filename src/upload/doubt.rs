@@ -18,7 +18,7 @@ const QUESTIONS: u32 = 5;
 
 /// After sealing a session counts as lost only if status, or the header of each 416 where status gives no number, stood
 /// still below the end for this long.
-const STANDSTILL: Duration = Duration::from_secs(15);
+const UNCHANGED: Duration = Duration::from_secs(15);
 
 /// How long status is asked about a sealed upload whose hour is over, before the outcome counts as unknown.
 const LAST_WORD: Duration = Duration::from_secs(60);
@@ -126,7 +126,7 @@ impl Upload {
             // Status gives no number, a 416 does: the same bytes once more get its next word.
             _ if uploaded.is_none() && !doubt.dead && self.header_spoke() => {
                 self.run.in_doubt = false;
-                self.run.not_before = Some(now.boot + STANDSTILL / 3);
+                self.run.not_before = Some(now.boot + UNCHANGED / 3);
                 Applied::NOTHING
             }
             _ => self.poll_again(now),
@@ -166,7 +166,7 @@ impl Upload {
         self.stood_still_for(if self.is_acknowledged() {
             5 * SWALLOWED
         } else {
-            STANDSTILL
+            UNCHANGED
         })
     }
 

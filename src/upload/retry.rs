@@ -63,7 +63,7 @@ pub(crate) struct Waits {
     /// The socket takes a byte of the chunk, or the peer counts as dead.
     pub(crate) stall: Duration,
     /// A service may give a body up that came to a stop for this long. What it answers then is not about the request.
-    pub(crate) standstill: Duration,
+    pub(crate) body_stall: Duration,
     /// After the last byte: this, plus what the chunk needs at `answer_rate`.
     pub(crate) answer: Duration,
     /// Bytes a second, the slowest link honoured: a chunk can lie in kernels and proxies long after the socket took it.
@@ -77,7 +77,7 @@ impl Waits {
         connect: Duration::from_secs(10),
         call: Duration::from_secs(60),
         stall: Duration::from_secs(60),
-        standstill: Duration::from_secs(5),
+        body_stall: Duration::from_secs(5),
         answer: Duration::from_secs(60),
         answer_rate: 32_000,
         processing: Duration::from_secs(30 * 60),

@@ -225,7 +225,7 @@ fn run(
         .env("CHUNKFERRY_STATE_DIR", &dir)
         .env("CHUNKFERRY_LOG", "debug")
         // An hour of waiting for a pull passes in seconds.
-        .env("CHUNKFERRY_HASTE", "500")
+        .env("CHUNKFERRY_CLOCK_SCALE", "500")
         .env("TIKTOK_ACCESS_TOKEN", TOKEN);
     let ended = command.end();
     let mut list = scene.command(["list"]);

@@ -234,7 +234,7 @@ fn a_chunk_that_a_proxy_acknowledged_and_swallowed_is_sent_again_in_the_same_ses
             let file = scene.video("clip.mp4", 3 * CHUNK);
             let mut upload = scene.upload(&file, more);
             // A minute of standing still, in three seconds.
-            upload.env("CHUNKFERRY_HASTE", "20");
+            upload.env("CHUNKFERRY_CLOCK_SCALE", "20");
             let ended = upload
                 .env("CHUNKFERRY_API_BASE", proxy.url())
                 .end()
@@ -264,7 +264,7 @@ fn a_video_that_waits_for_its_swallowed_end_is_finished_by_a_later_run() {
     assert_eq!(upload.end().expect(0).outcome()["outcome"], "sent");
     let mut later = scene.upload(&file, &[]);
     later.env("CHUNKFERRY_API_BASE", proxy.url());
-    later.env("CHUNKFERRY_HASTE", "20").end().expect(0);
+    later.env("CHUNKFERRY_CLOCK_SCALE", "20").end().expect(0);
     scene.assert_one_draft_of(&file);
     assert_eq!(scene.log().inits, 1);
 }
@@ -286,7 +286,7 @@ fn an_outage_of_eighty_seconds_in_mid_upload_is_waited_out() {
     let line = outage(&scene, Duration::from_secs(4));
     let mut upload = scene.upload(&file, &[]);
     upload
-        .env("CHUNKFERRY_HASTE", "20")
+        .env("CHUNKFERRY_CLOCK_SCALE", "20")
         .env("CHUNKFERRY_API_BASE", line.url());
     upload.end().expect(0);
     scene.assert_one_draft_of(&file);
@@ -300,7 +300,7 @@ fn whoever_has_less_patience_is_told_how_long_it_was_and_carries_on_later() {
     let line = outage(&scene, Duration::from_secs(4));
     let mut upload = scene.upload(&file, &["--patience", "20"]);
     upload
-        .env("CHUNKFERRY_HASTE", "20")
+        .env("CHUNKFERRY_CLOCK_SCALE", "20")
         .env("CHUNKFERRY_API_BASE", line.url());
     let ended = upload.end().expect(75);
     assert!(
@@ -413,7 +413,7 @@ fn a_last_chunk_of_which_nobody_tells_anything_is_unknown_once_its_hour_is_over(
     // An hour in twelve seconds.
     let hasty = |wait: &str| {
         let mut upload = scene.upload(&file, &["--wait", wait]);
-        upload.env("CHUNKFERRY_HASTE", "300").end()
+        upload.env("CHUNKFERRY_CLOCK_SCALE", "300").end()
     };
     hasty("600").expect(75);
     let ended = hasty("7200").expect(5);

@@ -85,7 +85,10 @@ fn status_and_forget_of_a_path_are_about_the_account_that_is_named() {
         .expect(0);
     // "p3" alone may also be part of the random name of the folder.
     let list = scene.command(["list"]).end().expect(0).stdout;
-    assert!(list.contains(", lena,") && !list.contains(", p3,"), "{list}");
+    assert!(
+        list.contains(", lena,") && !list.contains(", p3,"),
+        "{list}"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::scene::{CHUNK, Ended, Running, Scene, Start, settings};
 
 /// Waits between attempts pass so many times faster.
-const HASTE: (&str, &str) = ("CHUNKFERRY_HASTE", "50");
+const SCALE: (&str, &str) = ("CHUNKFERRY_CLOCK_SCALE", "50");
 
 /// A line to the emulator that can be cut, so that nobody listens at its end, and mended.
 struct Line {
@@ -143,7 +143,7 @@ fn inits_that_never_left_take_no_slot_of_the_window_in_this_run_or_the_next() {
             let mut command = scene.upload(&file, &["--again"]);
             command
                 .env("CHUNKFERRY_API_BASE", line.url())
-                .env(HASTE.0, HASTE.1);
+                .env(SCALE.0, SCALE.1);
             command
         };
         let (mut first, mut second) = (upload(), upload());
@@ -174,7 +174,7 @@ fn an_init_of_which_a_killed_run_knows_no_more_takes_a_slot() {
         command
             .env("CHUNKFERRY_API_BASE", line.url())
             // Six starts must fit into the window on a busy machine, too.
-            .env(HASTE.0, "5");
+            .env(SCALE.0, "5");
         command
     };
     for _ in 0..6 {
@@ -197,7 +197,7 @@ fn after_one_file_has_found_the_network_out_the_others_do_not_wait_for_it() {
     let line = Line::cut(scene.emulator.address());
     let mut command = scene.command(["upload", "--json"]);
     command.args(&names).env("CHUNKFERRY_API_BASE", line.url());
-    let ended = command.env(HASTE.0, HASTE.1).end().expect(75);
+    let ended = command.env(SCALE.0, SCALE.1).end().expect(75);
     let mut tried = files(&ended, "retry");
     tried.dedup();
     assert_eq!(tried, ["0.mp4"], "only the first one has tried");
@@ -243,7 +243,7 @@ fn when_the_network_goes_out_in_mid_upload_all_files_end_with_the_first_one() {
     ];
     let mut command = scene.command(args);
     command.args(&names).env("CHUNKFERRY_API_BASE", line.url());
-    let mut run = command.env(HASTE.0, HASTE.1).start();
+    let mut run = command.env(SCALE.0, SCALE.1).start();
     run.until("a chunk is there", |line| line["event"] == "chunk");
     line.break_off();
     let ended = run.end().expect(75);
@@ -348,10 +348,10 @@ fn after_one_file_has_waited_for_a_token_in_vain_the_others_do_not() {
     for (more, name) in names.iter().enumerate() {
         scene.video(name, 100_000 + more as u64);
     }
-    // The haste makes its minute a second.
+    // The clock scale makes its minute a second.
     let args = ["upload", "--json", "--token-command", "sleep 60"];
     let mut command = scene.command(args);
-    let ended = command.args(&names).env(HASTE.0, "100").end().expect(75);
+    let ended = command.args(&names).env(SCALE.0, "100").end().expect(75);
     let mut tried = files(&ended, "retry");
     tried.dedup();
     assert_eq!(tried, ["0.mp4"], "only the first one has tried");

@@ -144,7 +144,7 @@ fn a_comparison_that_outlasts_the_patience_of_the_service_comes_before_the_last_
         let scene = Scene::new(&["limits=off"], &[]);
         let file = scene.video_in(disk.path(), "clip.mp4", 100_000_000);
         let mut command = scene.upload(&file, &["--bwlimit", "50MB"]);
-        let run = command.env("CHUNKFERRY_HASTE", "200").start();
+        let run = command.env("CHUNKFERRY_CLOCK_SCALE", "200").start();
         scene.sees("some of the last chunk", |log| {
             let mut puts = log.sessions.iter().flat_map(|session| &session.puts);
             puts.any(|put| put.first > Some(94_000_000) && put.bytes > 0)

@@ -10,7 +10,7 @@ mod case;
 mod covering;
 mod matrix;
 mod page;
-#[path = "../../src/killpoint/points.rs"]
+#[path = "../../src/failpoint/points.rs"]
 mod points;
 mod pulls;
 mod scene;

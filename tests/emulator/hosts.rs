@@ -41,7 +41,7 @@ fn a_page_whose_name_was_rebound_reads_nothing_and_changes_nothing() {
             ("GET /_emulator/media/x/0 HTTP/1.1", ""),
             ("GET /_emulator/usage HTTP/1.1", ""),
             ("PUT /_emulator/settings HTTP/1.1", "replay=206"),
-            ("PUT /_emulator/hole HTTP/1.1", "x"),
+            ("PUT /_emulator/sink HTTP/1.1", "x"),
             ("GET /v2/auth/authorize/?client_key=a HTTP/1.1", ""),
             ("POST /v2/oauth/revoke/ HTTP/1.1", "token=act.lena.1"),
             (&format!("POST {INBOX_INIT} HTTP/1.1"), &init),

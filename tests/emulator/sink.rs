@@ -201,7 +201,7 @@ fn a_head_that_is_endless_or_no_head_ends_its_connection_and_not_the_server() {
     for length in ["18446744073709551615", "-1", "x"] {
         let mut line = Line::to(emulator.address());
         let headers = [("content-length", length)];
-        line.head("PUT", "/_emulator/hole", &headers);
+        line.head("PUT", "/_emulator/sink", &headers);
         line.no_more();
         assert!(ends(&mut line), "{length}");
     }
@@ -225,7 +225,7 @@ fn a_body_whose_length_can_be_read_in_two_ways_is_refused() {
         "content-length: 99999999999999999999",
     ];
     for length in lengths {
-        for target in [upload.target(), "/_emulator/hole", "/_emulator/settings"] {
+        for target in [upload.target(), "/_emulator/sink", "/_emulator/settings"] {
             let mut line = Line::open(&emulator);
             let head = format!(
                 "PUT {target} HTTP/1.1\r\nhost: localhost\r\ncontent-range: bytes 0-9/10\r\n\
@@ -304,8 +304,11 @@ mod command {
         let (ca, file) = (ca.to_str().unwrap(), file.to_str().unwrap());
         let sink = Process::start(&["--sink", "--tls", ca]);
         let address = sink.url.strip_prefix("https://").unwrap();
-        let hole = |scheme: &str| format!("{scheme}://{address}/_emulator/hole");
-        for args in [["-T", file, &*hole("https")], ["-T", file, &*hole("http")]] {
+        let target = |scheme: &str| format!("{scheme}://{address}/_emulator/sink");
+        for args in [
+            ["-T", file, &*target("https")],
+            ["-T", file, &*target("http")],
+        ] {
             let args = [&["--cacert", ca][..], &args].concat();
             if let Some(status) = curl(&args) {
                 assert_eq!(status, "200");

@@ -15,7 +15,7 @@ use crate::process::Process;
 use crate::video;
 
 /// How many times faster an hour passes.
-const HASTE: u32 = 20;
+const SCALE: u32 = 20;
 
 /// More awaits than an upload of these files has.
 const AWAITS: usize = 64;
@@ -32,7 +32,7 @@ fn drops() -> usize {
 
 #[test]
 fn uploads_dropped_at_any_await_leave_no_session_behind_and_make_one_draft_each() {
-    crate::stage::in_haste("drops::dropped", HASTE);
+    crate::stage::with_scaled_clocks("drops::dropped", SCALE);
 }
 
 /// Drops `future` at its await number `polls`, counted from 0, after a pause; what it has come to, if it ended before.
@@ -61,7 +61,7 @@ async fn drop_at<F: Future>(polls: usize, pause: Duration, future: F) -> Option<
 #[ignore = "run by the test above, in a process of its own whose time passes faster"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped() {
-    let clock = format!("clock={HASTE}x");
+    let clock = format!("clock={SCALE}x");
     let lost = ["inbox_init nth=3 lose", "inbox_init nth=11 lose"];
     let server = Process::start(&["--set", &clock, "--fault", lost[0], "--fault", lost[1]]);
     let dir = tempfile::tempdir().unwrap();

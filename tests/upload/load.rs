@@ -13,7 +13,7 @@ use crate::process::Process;
 use crate::video;
 
 /// How many times faster an hour passes.
-const HASTE: u32 = 20;
+const SCALE: u32 = 20;
 
 /// Uploads, accounts, and uploads in flight.
 fn sizes() -> (usize, usize, usize) {
@@ -25,7 +25,7 @@ fn sizes() -> (usize, usize, usize) {
 
 #[test]
 fn queued_uploads_of_many_accounts_all_arrive_within_the_windows_and_none_starves() {
-    crate::stage::in_haste("load::fleet", HASTE);
+    crate::stage::with_scaled_clocks("load::fleet", SCALE);
 }
 
 /// The memory this process holds, in KiB.
@@ -40,7 +40,7 @@ fn memory() -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fleet() {
     let (uploads, accounts, in_flight) = sizes();
-    let clock = format!("clock={HASTE}x");
+    let clock = format!("clock={SCALE}x");
     let server = Process::start(&["--set", &clock, "--set", "pending_cap=10000"]);
     let dir = tempfile::tempdir().unwrap();
     let files = uploads / accounts;

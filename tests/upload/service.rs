@@ -10,7 +10,7 @@ use chunkferry::{
 };
 use futures::future::BoxFuture;
 
-use crate::stage::{CHUNK, Stage, TOKEN, cause, eventually, in_haste, job, run};
+use crate::stage::{CHUNK, Stage, TOKEN, cause, eventually, job, run, with_scaled_clocks};
 
 type Token = Result<Secret, TokenError>;
 
@@ -147,7 +147,7 @@ async fn a_source_that_panics_is_an_error() {
 
 #[test]
 fn the_cap_of_pending_drafts_ends_when_the_creator_posts_one() {
-    in_haste("service::the_cap_ends", 60);
+    with_scaled_clocks("service::the_cap_ends", 60);
 }
 
 #[ignore = "run by the test above, in a process of its own whose time passes faster"]
@@ -186,7 +186,7 @@ async fn the_cap_ends() {
 
 #[test]
 fn forty_questions_for_a_status_keep_within_the_window() {
-    in_haste("service::forty_questions", 20);
+    with_scaled_clocks("service::forty_questions", 20);
 }
 
 #[ignore = "run by the test above, in a process of its own whose time passes faster"]
@@ -223,7 +223,7 @@ fn failing(times: usize) -> impl TokenSource {
 
 #[test]
 fn a_token_that_is_late_is_waited_for_and_one_that_never_comes_is_temporary() {
-    in_haste("service::late_tokens", 60);
+    with_scaled_clocks("service::late_tokens", 60);
 }
 
 #[ignore = "run by the test above, in a process of its own whose time passes faster"]
@@ -384,7 +384,7 @@ async fn a_job_that_waits_for_its_turn_says_for_what() {
 #[test]
 fn what_an_upload_logs_carries_the_callers_span_its_id_account_chunk_and_attempt() {
     // What is logged at all is decided for a whole process.
-    in_haste("service::spans", 1);
+    with_scaled_clocks("service::spans", 1);
 }
 
 #[ignore = "run by the test above, in a process of its own"]

@@ -124,10 +124,10 @@ pub(crate) async fn until_confirmed(handle: &mut chunkferry::Handle, bytes: u64)
 
 /// Runs an ignored test of this binary in a process of its own whose time passes faster.
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
-pub(crate) fn in_haste(test: &str, times: u32) {
+pub(crate) fn with_scaled_clocks(test: &str, times: u32) {
     let child = std::process::Command::new(std::env::current_exe().unwrap())
         .args([test, "--exact", "--ignored", "--nocapture"])
-        .env("CHUNKFERRY_HASTE", times.to_string())
+        .env("CHUNKFERRY_CLOCK_SCALE", times.to_string())
         .status();
     assert!(child.unwrap().success());
 }

@@ -1,17 +1,17 @@
-//! What the page shows at one moment, taken from the world under its lock and rendered without it.
+//! A snapshot for the page: copied from the state of the service under its lock, rendered without the lock.
 
 use std::sync::Arc;
 
 use hyper::http::request::Parts;
 
 use crate::call::address;
+use crate::connection::Line;
 use crate::control::concerned;
 use crate::creator::bearer;
 use crate::log::Log;
 use crate::review::Finding;
 use crate::settings::Settings;
 use crate::shared::Shared;
-use crate::wire::Line;
 
 /// More uploads than anyone looks through; the log has them all.
 const MOST_UPLOADS: usize = 60;
@@ -54,15 +54,15 @@ impl View {
         token: Option<String>,
         creator: Option<String>,
     ) -> Self {
-        let world = shared.world();
+        let service = shared.service();
         let whose = creator.as_deref();
         Self {
             origin,
-            log: world.log_of_last(MOST_UPLOADS, whose),
-            findings: world.findings(whose, false),
-            faults: world.faults.scripts(token.as_deref()),
-            settings: world.settings(token.as_deref()),
-            own: world.scopes.chosen(token.as_deref()),
+            log: service.log_of_last(MOST_UPLOADS, whose),
+            findings: service.findings(whose, false),
+            faults: service.faults.scripts(token.as_deref()),
+            settings: service.settings(token.as_deref()),
+            own: service.scopes.chosen(token.as_deref()),
             token,
             creator,
         }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::Put;
 use crate::faults::Action;
-use crate::keeper::Keeper;
+use crate::retention::UploadWriter;
 use crate::shared::Pace;
 
 /// Bytes of a body between two notes of its progress; whoever looks on sees the chunk move.
@@ -23,7 +23,7 @@ pub(super) struct Wanted {
     pub(super) attempt: u64,
     pub(super) hasher: Option<Sha256>,
     /// Writes them down; a body that is only read away is not.
-    pub(super) keeper: Option<Keeper>,
+    pub(super) writer: Option<UploadWriter>,
 }
 
 /// How the body came to an end.
@@ -45,8 +45,8 @@ pub(super) enum Ending {
 impl Put {
     /// Takes the turn: an older PUT of the same upload that still runs will not count.
     pub(super) fn want(&self, first: u64, end: u64) -> Option<Wanted> {
-        let mut world = self.shared.world();
-        let session = world.sessions.get_mut(&self.session)?;
+        let mut service = self.shared.service();
+        let session = service.sessions.get_mut(&self.session)?;
         session.attempt += 1;
         Some(Wanted {
             size: session
@@ -57,7 +57,7 @@ impl Put {
             arrived: 0,
             attempt: session.attempt,
             hasher: session.hasher.clone(),
-            keeper: None,
+            writer: None,
         })
     }
 
@@ -69,7 +69,7 @@ impl Put {
             arrived: 0,
             attempt: 0,
             hasher: None,
-            keeper: None,
+            writer: None,
         };
         self.read(body, &mut nothing).await
     }
@@ -116,8 +116,8 @@ impl Put {
             if let Some(hasher) = &mut wanted.hasher {
                 hasher.update(&data);
             }
-            if let Some(keeper) = &mut wanted.keeper
-                && let Err(error) = keeper.write(&data).await
+            if let Some(writer) = &mut wanted.writer
+                && let Err(error) = writer.write(&data).await
             {
                 return Ending::NotKept(error.to_string());
             }
@@ -136,7 +136,7 @@ impl Put {
         if let Some((pace, rate)) = trickle {
             pace.pass(bytes, *rate).await;
         }
-        let rate = self.shared.world().settings(None).receive_rate;
+        let rate = self.shared.service().settings(None).receive_rate;
         if let Some(rate) = rate {
             self.shared.pace.pass(bytes, rate).await;
         }

@@ -19,10 +19,10 @@ const USUAL: HeaderValue = HeaderValue::from_static("content-type, content-range
 /// Answers a request to the upload host that is no PUT: a preflight, or what the host does not know.
 pub(crate) fn other(shared: &Shared, parts: &Parts) -> Response {
     let settings = {
-        let world = shared.world();
-        let upload = find(&world, parts.uri.query().unwrap_or_default());
-        let token = upload.map(|number| &*world.sessions[&number].token);
-        world.settings(token)
+        let service = shared.service();
+        let upload = find(&service, parts.uri.query().unwrap_or_default());
+        let token = upload.map(|number| &*service.sessions[&number].token);
+        service.settings(token)
     };
     if parts.method != Method::OPTIONS || settings.cors == Cors::None {
         return readable(closing(empty_answer(405)), &settings);

@@ -3,19 +3,19 @@
 use ::url::form_urlencoded;
 
 use crate::rules::Judgement;
+use crate::service::Service;
 use crate::session::Session;
 use crate::settings::{DeadUrlStatus, Settings};
-use crate::world::World;
 
 /// The upload a URL's query names, if its token is right.
-pub(super) fn find(world: &World, query: &str) -> Option<u64> {
+pub(super) fn find(service: &Service, query: &str) -> Option<u64> {
     let value = |wanted: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         pairs.find_map(|(key, value)| (key == wanted).then(|| value.into_owned()))
     };
-    let number = world.by_upload_id(&value("upload_id")?)?;
+    let number = service.by_upload_id(&value("upload_id")?)?;
     let token = value("upload_token")?;
-    let session = world.sessions.get(&number)?;
+    let session = service.sessions.get(&number)?;
     (session.upload_token == token).then_some(number)
 }
 
@@ -38,13 +38,13 @@ pub(super) fn gone(settings: &Settings) -> Judgement {
 /// Whether the URL still leads to an upload.
 pub(super) fn refuse_dead(
     session: &Session,
-    world: &World,
+    service: &Service,
     settings: &Settings,
 ) -> Option<Judgement> {
     if session.dropped || session.failed.is_some() {
         return Some(gone(settings));
     }
-    let expired = world.now() >= session.expires;
+    let expired = service.now() >= session.expires;
     expired.then(|| Judgement::Refuse {
         status: dead(403, settings),
         why: "the upload URL has expired".to_owned(),

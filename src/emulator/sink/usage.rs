@@ -7,7 +7,7 @@ use crate::shared::Shared;
 /// The answer to `GET /_emulator/usage`: CPU time in microseconds, of all threads; peak memory in bytes, where the
 /// system shows; connections that calls or chunks came by; and the time on the clock of the log's PUTs.
 pub(crate) fn usage(shared: &Shared) -> Value {
-    let connections = shared.world().connections;
+    let connections = shared.service().connections;
     json!({
         "now_us": shared.micros(),
         "cpu_us": cpu_us(),

@@ -6,9 +6,9 @@ use sled::Batch;
 
 use super::{Inner, cannot, keys, lock};
 use crate::clock::Timestamp;
+use crate::failpoint::reach;
 use crate::journal::StoreError;
 use crate::journal::store::{Grant, Lease};
-use crate::killpoint::reach;
 use crate::tiktok::limits::INITS_A_MINUTE;
 use crate::upload::Upload;
 use crate::upload::retry::WINDOW;

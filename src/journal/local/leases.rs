@@ -5,9 +5,9 @@ use std::sync::Weak;
 use sled::Batch;
 
 use super::{Inner, lock};
+use crate::failpoint::reach;
 use crate::journal::StoreError;
 use crate::journal::store::Lease;
-use crate::killpoint::reach;
 use crate::upload::{Key, Upload};
 
 impl Inner {

@@ -18,6 +18,7 @@ use super::syncs::Syncs;
 use super::{Inner, SledStore, cannot, keys};
 use crate::clock::StoreClock;
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::journal::StoreError;
 use crate::journal::durable::{sync_names, sync_way_to};
 use crate::journal::history::{History, Seen};
@@ -28,7 +29,6 @@ use crate::journal::sealed::Sealed;
 use crate::journal::status::{Status, StatusFile};
 use crate::journal::store::Owner;
 use crate::journal::windows::Windows;
-use crate::killpoint::reach;
 use crate::tiktok::hosts;
 use crate::upload::Upload;
 

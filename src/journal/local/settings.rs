@@ -4,9 +4,9 @@ use sled::Batch;
 
 use super::{Inner, cannot, keys, lock};
 use crate::clock::Timestamp;
+use crate::failpoint::reach;
 use crate::journal::StoreError;
 use crate::journal::store::Rate;
-use crate::killpoint::reach;
 use crate::upload::{Key, State};
 
 impl Inner {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::log::Seen;
 use super::{Client, drain, retry_after, text};
 use crate::answer::{Call, Failure, Put};
-use crate::killpoint::reach;
+use crate::failpoint::reach;
 use crate::secret::Secret;
 use crate::source::Piece;
 use crate::tiktok::body::Body;
@@ -82,7 +82,7 @@ impl Client {
             200..300 if !meter.is_all_taken() => Err(Failure::Lost(
                 "success was claimed before all bytes were sent".into(),
             )),
-            400 if meter.longest_gap() >= self.waits.standstill => Err(Failure::Lost(
+            400 if meter.longest_gap() >= self.waits.body_stall => Err(Failure::Lost(
                 "it was refused after the line had stood still".into(),
             )),
             _ => {

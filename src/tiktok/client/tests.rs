@@ -25,7 +25,7 @@ fn waits() -> Waits {
         connect,
         call,
         stall,
-        standstill,
+        body_stall,
         answer,
         answer_rate,
         processing,
@@ -34,7 +34,7 @@ fn waits() -> Waits {
         connect: connect / SCALE,
         call: call / SCALE,
         stall: stall / SCALE,
-        standstill: standstill / SCALE,
+        body_stall: body_stall / SCALE,
         answer: answer / SCALE,
         answer_rate: answer_rate * u64::from(SCALE),
         processing,
@@ -190,7 +190,7 @@ fn refuses_after(pause: Duration) -> String {
 
 #[tokio::test]
 async fn a_refusal_of_a_body_that_stood_still_is_the_lines_fault_and_no_end_of_the_upload() {
-    let error = put(&refuses_after(waits().standstill * 3)).await;
+    let error = put(&refuses_after(waits().body_stall * 3)).await;
     let error = error.expect_err("the service gave the body up");
     assert!(
         matches!(&error, Failure::Lost(reason) if reason.contains("stood still")),

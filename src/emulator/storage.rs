@@ -10,25 +10,28 @@ use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
 /// Where received files are kept.
 #[derive(Debug)]
-pub(crate) enum Shelf {
+pub(crate) enum Storage {
     /// Everything, in a directory of the user's; what cannot be kept is refused.
-    Lasting(PathBuf),
+    UserDir(PathBuf),
     /// The last `most` bytes, until the server ends; what cannot be kept is only not shown. The directory is
     /// made for the first upload.
-    Passing { most: u64, dir: OnceLock<Passing> },
+    Temporary {
+        most: u64,
+        dir: OnceLock<TempStorage>,
+    },
 }
 
 /// A directory that goes with its server. It is locked for as long as that lives: one that a killed server has left is known
 /// by that, and goes with the next server that keeps anything.
 #[derive(Debug)]
-pub(crate) struct Passing {
+pub(crate) struct TempStorage {
     dir: TempDir,
     _lock: std::fs::File,
 }
 
 const PREFIX: &str = "chunkferry-emulator-";
 
-impl Passing {
+impl TempStorage {
     fn new() -> io::Result<Self> {
         sweep(&std::env::temp_dir());
         loop {
@@ -74,9 +77,9 @@ fn sweep(temp: &Path) {
     }
 }
 
-impl Shelf {
-    pub(crate) fn passing(most: u64) -> Self {
-        Self::Passing {
+impl Storage {
+    pub(crate) fn temporary(most: u64) -> Self {
+        Self::Temporary {
             most,
             dir: OnceLock::new(),
         }
@@ -85,18 +88,18 @@ impl Shelf {
     /// Bytes at most, if there is a limit.
     pub(crate) fn most(&self) -> Option<u64> {
         match self {
-            Self::Lasting(_) => None,
-            Self::Passing { most, .. } => Some(*most),
+            Self::UserDir(_) => None,
+            Self::Temporary { most, .. } => Some(*most),
         }
     }
 
     /// The place of one upload; its file is not there yet.
-    pub(crate) fn place(&self, publish_id: &str, size: u64) -> io::Result<Place> {
-        let file = Kept {
+    pub(crate) fn place(&self, publish_id: &str, size: u64) -> io::Result<StoredFile> {
+        let file = Names {
             part: self.dir()?.join(format!("{publish_id}.part")),
-            passing: self.most().is_some(),
+            temporary: self.most().is_some(),
         };
-        Ok(Place {
+        Ok(StoredFile {
             file: Arc::new(file),
             ending: None,
             size,
@@ -105,12 +108,12 @@ impl Shelf {
 
     fn dir(&self) -> io::Result<&Path> {
         match self {
-            Self::Lasting(dir) => Ok(dir),
-            Self::Passing { dir, .. } => {
+            Self::UserDir(dir) => Ok(dir),
+            Self::Temporary { dir, .. } => {
                 if let Some(made) = dir.get() {
                     return Ok(made.dir.path());
                 }
-                let made = Passing::new()?;
+                let made = TempStorage::new()?;
                 Ok(dir.get_or_init(|| made).dir.path())
             }
         }
@@ -119,10 +122,10 @@ impl Shelf {
 
 /// The file of one upload, wherever it stands on its way.
 ///
-/// On a shelf that is not lasting, the file goes with the last of its places.
+/// In a temporary directory the file is removed with the last handle.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
-    file: Arc<Kept>,
+pub(crate) struct StoredFile {
+    file: Arc<Names>,
     /// What it is, once it is whole.
     ending: Option<&'static str>,
     /// Bytes it takes, or is going to take.
@@ -130,15 +133,15 @@ pub(crate) struct Place {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Names {
     part: PathBuf,
-    passing: bool,
+    temporary: bool,
 }
 
-impl Kept {
+impl Names {
     /// Only in a directory of the user's does a whole file get a name of its own.
     fn whole(&self, ending: &str) -> PathBuf {
-        if self.passing {
+        if self.temporary {
             return self.part.clone();
         }
         // The id itself ends in a dot and digits, so the new ending is added, not exchanged.
@@ -149,16 +152,16 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for Names {
     fn drop(&mut self) {
-        if self.passing {
+        if self.temporary {
             // It may never have been written; its directory is removed at the end in any case.
             let _ = std::fs::remove_file(&self.part);
         }
     }
 }
 
-impl Place {
+impl StoredFile {
     /// The same place with room for so much.
     pub(crate) fn grown(self, size: u64) -> Self {
         Self {
@@ -174,18 +177,18 @@ impl Place {
     }
 }
 
-/// A file of the shelf, open at the start of a chunk.
+/// A received file, open for writing at the start of a chunk.
 ///
 /// A chunk that is sent again is written over what its first attempt left; the rename at the end makes
 /// a whole file out of the `.part`.
-pub(crate) struct Keep {
+pub(crate) struct PartFile {
     file: File,
-    place: Place,
+    place: StoredFile,
     end: u64,
 }
 
-impl Keep {
-    pub(crate) async fn open(place: Place, first: u64) -> io::Result<Self> {
+impl PartFile {
+    pub(crate) async fn open(place: StoredFile, first: u64) -> io::Result<Self> {
         let path = &place.file.part;
         let mut dir = DirBuilder::new();
         let mut options = OpenOptions::new();
@@ -217,11 +220,11 @@ impl Keep {
     }
 
     /// Gives the whole file its name.
-    pub(crate) async fn complete(self, ending: &'static str) -> io::Result<Place> {
+    pub(crate) async fn complete(self, ending: &'static str) -> io::Result<StoredFile> {
         self.file.set_len(self.end).await?;
         let kept = &self.place.file;
         fs::rename(&kept.part, kept.whole(ending)).await?;
-        Ok(Place {
+        Ok(StoredFile {
             ending: Some(ending),
             ..self.place
         })

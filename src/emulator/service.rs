@@ -1,7 +1,7 @@
-//! All the server knows, behind one lock that is only ever held for bookkeeping.
+//! The state of the emulated service, behind one lock that is only held for bookkeeping.
 //!
-//! Nothing waits, reads or hashes while it is held: bodies are received with a copy of the hasher
-//! and handed in when they are whole.
+//! Nothing waits, reads or hashes under the lock: a body is received with a copy of the hasher, and handed in when it is
+//! whole.
 
 mod entry;
 mod forget;
@@ -35,8 +35,9 @@ pub(crate) struct Order {
     pub(crate) urls: Vec<String>,
 }
 
+/// Sessions, tokens, settings, faults and counts: all that changes while the emulator runs.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct Service {
     pub(crate) clock: Clock,
     pub(crate) scopes: Scopes,
     pub(crate) faults: Faults,
@@ -57,7 +58,7 @@ pub(crate) struct World {
     /// Pulls that were accepted and wait to be started.
     pub(crate) orders: Vec<Order>,
     pub(crate) random: fastrand::Rng,
-    /// By creator; what names none is under the empty name.
+    /// By creator. Requests without a creator are stored under "".
     requests: BTreeMap<String, Requests>,
     pub(crate) traffic: Traffic,
     inits: u64,
@@ -67,7 +68,7 @@ pub(crate) struct World {
     notes: Last<NoteLog>,
 }
 
-impl World {
+impl Service {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             clock: Clock::new(settings.clock),

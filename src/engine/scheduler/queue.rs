@@ -1,24 +1,24 @@
-//! The line of one account: the order in which its jobs were handed over is the order of their inits.
+//! The queue of one account: the order in which its jobs were handed over is the order of their inits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::quota::Quota;
 use super::refused::RefusedTokens;
-use super::windows::Windows;
 
-/// The jobs of one account that wait, its windows, and what the service has refused to it.
+/// The jobs of one account that wait, its windows, and the tokens that the service has refused.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
-    queue: Mutex<Queue>,
+pub(crate) struct AccountQueue {
+    order: Mutex<Order>,
     /// `None` for a single question beside another process that has the store.
-    pub(super) windows: Option<Windows>,
+    pub(super) quota: Option<Quota>,
     pub(super) refused: RefusedTokens,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct Order {
     /// The number of the next job.
     next: u64,
     /// The job that is first, and has been called.
@@ -27,31 +27,31 @@ struct Queue {
     waiting: BTreeMap<u64, Arc<Notify>>,
 }
 
-impl Line {
-    pub(super) fn with(windows: Option<Windows>) -> Self {
+impl AccountQueue {
+    pub(super) fn with(quota: Option<Quota>) -> Self {
         Self {
-            windows,
+            quota,
             ..Self::default()
         }
     }
 
-    /// Puts a job at the end of the line. That takes no waiting, so jobs that are handed over one after another stand in
+    /// Puts a job at the end of the queue. That takes no waiting, so jobs that are handed over one after another stand in
     /// that order, whenever their tasks come to run.
     pub(crate) fn join(self: &Arc<Self>) -> Place {
-        let mut queue = self.queue();
-        let number = queue.next;
-        queue.next += 1;
-        drop(queue);
-        let line = Arc::clone(self);
-        Ticket { line, number }.join()
+        let mut order = self.order();
+        let number = order.next;
+        order.next += 1;
+        drop(order);
+        let queue = Arc::clone(self);
+        Ticket { queue, number }.join()
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn order(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl Order {
     /// Calls the job with the lowest number, unless another one is first.
     fn call(&mut self) {
         if self.first.is_none()
@@ -63,25 +63,25 @@ impl Queue {
     }
 }
 
-/// A job's number in the line of its account, with which it can leave the line and come back to where it stood.
+/// A job's number in the queue of its account, with which it can leave the queue and come back to where it stood.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
-    line: Arc<Line>,
+    queue: Arc<AccountQueue>,
     number: u64,
 }
 
 impl Ticket {
-    pub(crate) const fn line(&self) -> &Arc<Line> {
-        &self.line
+    pub(crate) const fn queue(&self) -> &Arc<AccountQueue> {
+        &self.queue
     }
 
-    /// Stands in line before all jobs with higher numbers that are not first already. A ticket has one place at a time.
+    /// Queues before all jobs with higher numbers that are not first already. A ticket has one place at a time.
     pub(crate) fn join(&self) -> Place {
         let called = Arc::new(Notify::new());
-        let mut queue = self.line.queue();
-        queue.waiting.insert(self.number, Arc::clone(&called));
-        queue.call();
-        drop(queue);
+        let mut order = self.queue.order();
+        order.waiting.insert(self.number, Arc::clone(&called));
+        order.call();
+        drop(order);
         Place {
             ticket: self.clone(),
             called,
@@ -89,7 +89,7 @@ impl Ticket {
     }
 }
 
-/// A place in the line, until it is dropped.
+/// A place in the queue, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     ticket: Ticket,
@@ -102,7 +102,7 @@ impl Place {
     }
 
     pub(super) fn is_first(&self) -> bool {
-        self.ticket.line.queue().first == Some(self.ticket.number)
+        self.ticket.queue.order().first == Some(self.ticket.number)
     }
 
     /// Waits until this job is the first.
@@ -116,12 +116,12 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let number = self.ticket.number;
-        let mut queue = self.ticket.line.queue();
-        queue.waiting.remove(&number);
-        if queue.first == Some(number) {
-            queue.first = None;
+        let mut order = self.ticket.queue.order();
+        order.waiting.remove(&number);
+        if order.first == Some(number) {
+            order.first = None;
         }
-        queue.call();
+        order.call();
     }
 }
 
@@ -131,8 +131,8 @@ mod tests {
 
     #[tokio::test]
     async fn jobs_go_in_the_order_of_their_numbers_whoever_comes_first() {
-        let line = Arc::new(Line::default());
-        let mut places: Vec<Place> = (0..4).map(|_| line.join()).collect();
+        let queue = Arc::new(AccountQueue::default());
+        let mut places: Vec<Place> = (0..4).map(|_| queue.join()).collect();
         let is_first = |places: &[Place]| places.iter().position(Place::is_first);
         assert_eq!(is_first(&places), Some(0));
         // The second one waits for something else, and comes back while the third one is first.
@@ -147,7 +147,7 @@ mod tests {
         second.first().await;
         assert!(!places[0].is_first());
         // Whoever goes while it waits holds nobody up.
-        let last = line.join();
+        let last = queue.join();
         drop(places.remove(0));
         drop(second);
         assert!(last.is_first());

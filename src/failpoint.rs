@@ -23,7 +23,7 @@ pub(crate) fn reach(step: &str, what: &str) {
     static FREEZE: LazyLock<Armed> = LazyLock::new(|| armed("CHUNKFERRY_FREEZE_POINT"));
     assert!(
         points::POINTS.contains(&(step, what)) || points::OF_A_PULL.contains(&(step, what)),
-        "the kill point `{step} {what}` is on no list"
+        "the failpoint `{step} {what}` is on no list"
     );
     for (armed, signal) in [(&KILL, Signal::KILL), (&FREEZE, Signal::STOP)] {
         if let Some((point, left)) = &**armed

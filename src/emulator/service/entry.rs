@@ -2,7 +2,7 @@
 
 use hyper::http::request::Parts;
 
-use super::World;
+use super::Service;
 use crate::bounded::MOST_KEYS;
 use crate::creator::{creator_of, public_name};
 use crate::endpoint::Endpoint;
@@ -10,7 +10,7 @@ use crate::faults::{Action, Occasion, Strike};
 use crate::log::{FaultLog, RequestLog};
 use crate::traffic;
 
-impl World {
+impl Service {
     /// An API call: says which fault hits it, and under which number it is remembered.
     pub(crate) fn enter(
         &mut self,

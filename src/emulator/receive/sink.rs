@@ -1,4 +1,4 @@
-//! Chunks in discard mode: judged and counted like any other, and never looked at.
+//! Chunks in sink mode: judged and counted like any other, and never looked at.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::settings::PutRefusal;
 use crate::shared::Shared;
 
 /// Handles a PUT; `swallow` throws so many bytes of its body away.
-pub(crate) fn discard(
+pub(crate) fn take_chunk(
     shared: &Arc<Shared>,
     parts: &Parts,
     swallow: impl FnOnce(u64) -> io::Result<()>,
@@ -22,7 +22,7 @@ pub(crate) fn discard(
     let (put, request) = Put::enter(shared, parts);
     let settings = match &put {
         Some(put) => Arc::clone(&put.settings),
-        None => shared.world().settings(None),
+        None => shared.service().settings(None),
     };
     let answered = match put {
         Some(put) => put.swallow(swallow),
@@ -41,7 +41,7 @@ pub(crate) fn discard(
         .as_ref()
         .ok()
         .map(|answer| answer.status().as_u16());
-    shared.world().traffic.end(request, status);
+    shared.service().traffic.end(request, status);
     answered.map(|response| readable(response, &settings))
 }
 

@@ -1,11 +1,11 @@
-//! What the world looks like from outside: the log and the review, for all or for one creator.
+//! The log and the review, for all or for one creator.
 
-use super::World;
+use super::Service;
 use crate::log::{Log, Requests};
 use crate::review::Finding;
 use crate::session::{Session, State};
 
-impl World {
+impl Service {
     /// What clients did wrong though it got through; `over`: they are done.
     pub(crate) fn findings(&self, creator: Option<&str>, over: bool) -> Vec<Finding> {
         let sessions = self.of(creator);

@@ -1,6 +1,6 @@
 //! Uploads that give way: only the last ones are known, so that memory stays bounded.
 
-use super::World;
+use super::Service;
 use crate::session::Session;
 
 /// Uploads that are known at a time.
@@ -16,7 +16,7 @@ pub(crate) struct Forgotten {
     pub(crate) drafts: u64,
 }
 
-impl World {
+impl Service {
     /// Forgets the oldest uploads while there are too many, or too many PUTs. Returns them, for what they leave behind to
     /// be dropped without the lock.
     #[must_use]

@@ -13,12 +13,12 @@ use crate::journal::{ApiAccount, ProgressStore};
 use crate::upload::event::Behind;
 use crate::upload::outage::Outages;
 
-mod line;
+mod queue;
+mod quota;
 mod refused;
-mod windows;
 
-pub(crate) use line::{Line, Place, Ticket};
-use windows::Windows;
+pub(crate) use queue::{AccountQueue, Place, Ticket};
+use quota::Quota;
 
 /// After the service has refused a token, it is asked again at most this often: a service may err.
 const ASK_AGAIN: Duration = Duration::from_secs(5 * 60);
@@ -28,16 +28,16 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// The accounts of one engine, how many of its jobs are in flight, and whether the network is out for all of them.
 #[derive(Debug)]
-pub(crate) struct Governor {
-    accounts: Mutex<HashMap<String, Arc<Line>>>,
+pub(crate) struct Scheduler {
+    accounts: Mutex<HashMap<String, Arc<AccountQueue>>>,
     in_flight: Arc<Semaphore>,
     pub(crate) outages: Outages,
-    /// Where the windows of its accounts are kept, and for which API base.
+    /// The store that keeps the windows of each account, and the API base they belong to.
     kept: Option<(Arc<dyn ProgressStore>, String)>,
 }
 
-impl Governor {
-    /// With windows that this store keeps.
+impl Scheduler {
+    /// Counts the windows of each account in this store.
     pub(crate) fn keeping(mut self, store: Arc<dyn ProgressStore>, api_base: &str) -> Self {
         self.kept = Some((store, api_base.to_owned()));
         self
@@ -52,9 +52,9 @@ impl Governor {
         }
     }
 
-    /// Waits until a job is the first in the line of its account, and then until there is room for it.
+    /// Waits until a job is the first in the queue of its account, and then until there is room for it.
     ///
-    /// Only the first of each line waits for room, so an account with a thousand jobs waits no less than one with two.
+    /// Only the first of each queue waits for room, so an account with a thousand jobs waits no less than one with two.
     /// `tell` is called once for each thing that the job has to wait for.
     pub(crate) async fn enter(&self, place: Place, tell: impl Fn(Behind)) -> Turn {
         let mut turn = Turn {
@@ -63,16 +63,16 @@ impl Governor {
             first: None,
             room: None,
         };
-        turn.line_up_at(place, tell).await;
+        turn.queue_at(place, tell).await;
         turn
     }
 
-    /// The line of an account, and its windows.
-    pub(crate) fn line(&self, account: &str) -> Arc<Line> {
+    /// The queue of an account, and its quota.
+    pub(crate) fn queue(&self, account: &str) -> Arc<AccountQueue> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = accounts.entry(account.to_owned()).or_insert_with(|| {
+        let queue = accounts.entry(account.to_owned()).or_insert_with(|| {
             let kept = self.kept.as_ref();
-            let windows = kept.map(|(store, api_base)| Windows {
+            let quota = kept.map(|(store, api_base)| Quota {
                 store: Arc::clone(store),
                 of: ApiAccount {
                     account: account.to_owned(),
@@ -80,13 +80,13 @@ impl Governor {
                 },
                 asking: FairMutex::default(),
             });
-            Arc::new(Line::with(windows))
+            Arc::new(AccountQueue::with(quota))
         });
-        Arc::clone(line)
+        Arc::clone(queue)
     }
 }
 
-/// A job's place in the line of its account and among those in flight; given back when it is dropped.
+/// A job's place in the queue of its account and among those in flight; given back when it is dropped.
 pub(crate) struct Turn {
     ticket: Ticket,
     in_flight: Arc<Semaphore>,
@@ -104,24 +104,24 @@ impl fmt::Debug for Turn {
 }
 
 impl Turn {
-    pub(crate) fn line(&self) -> &Arc<Line> {
-        self.ticket.line()
+    pub(crate) fn queue(&self) -> &Arc<AccountQueue> {
+        self.ticket.queue()
     }
 
-    /// Makes sure that it is the first in line: nobody else of this account asks for an init meanwhile. A job that has left
-    /// the line goes to its end.
-    pub(crate) async fn line_up(&mut self, tell: impl Fn(Behind)) {
+    /// Makes sure that it is the first in the queue: nobody else of this account asks for an init meanwhile. A job that has left
+    /// the queue goes to its end.
+    pub(crate) async fn queue_up(&mut self, tell: impl Fn(Behind)) {
         if self.first.is_none() {
-            let place = self.line().join();
-            self.line_up_at(place, tell).await;
+            let place = self.queue().join();
+            self.queue_at(place, tell).await;
         } else {
             self.make_room_telling(tell).await;
         }
     }
 
-    /// Who comes back to the line gives its room up first. Waiting for one while holding the other could go round in a
+    /// Who comes back to the queue gives its room up first. Waiting for one while holding the other could go round in a
     /// circle.
-    async fn line_up_at(&mut self, mut place: Place, tell: impl Fn(Behind)) {
+    async fn queue_at(&mut self, mut place: Place, tell: impl Fn(Behind)) {
         self.room = None;
         if !place.is_first() {
             tell(Behind::Account);
@@ -146,7 +146,7 @@ impl Turn {
     }
 
     /// Lets the next one of the account be first.
-    pub(crate) fn leave_line(&mut self) {
+    pub(crate) fn leave_queue(&mut self) {
         self.first = None;
     }
 
@@ -178,15 +178,17 @@ impl Turn {
 mod tests {
     use super::*;
 
-    async fn enter(governor: &Governor, account: &str) -> Turn {
-        governor.enter(governor.line(account).join(), |_| {}).await
+    async fn enter(scheduler: &Scheduler, account: &str) -> Turn {
+        scheduler
+            .enter(scheduler.queue(account).join(), |_| {})
+            .await
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_long_leaves_its_room_and_who_waits_for_a_moment_keeps_it() {
-        let governor = Governor::new(1);
-        let mut turn = enter(&governor, "lena").await;
-        let free = || governor.in_flight.available_permits();
+        let scheduler = Scheduler::new(1);
+        let mut turn = enter(&scheduler, "lena").await;
+        let free = || scheduler.in_flight.available_permits();
         turn.aside(async {
             tokio::time::sleep(Duration::from_millis(900)).await;
             assert_eq!(free(), 0);
@@ -202,15 +204,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_account_with_many_jobs_takes_no_room_from_one_with_few() {
-        let governor = Arc::new(Governor::new(2));
+        let scheduler = Arc::new(Scheduler::new(2));
         let order = Arc::new(Mutex::new(Vec::new()));
         let mut jobs = Vec::new();
         for account in ["many"; 50].into_iter().chain(["few"; 2]) {
-            let (governor, order) = (Arc::clone(&governor), Arc::clone(&order));
+            let (scheduler, order) = (Arc::clone(&scheduler), Arc::clone(&order));
             jobs.push(tokio::spawn(async move {
-                let mut turn = enter(&governor, account).await;
+                let mut turn = enter(&scheduler, account).await;
                 turn.aside(clock::sleep(Duration::from_secs(10))).await;
-                turn.leave_line();
+                turn.leave_queue();
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 order.lock().unwrap().push(account);
             }));
@@ -225,16 +227,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn jobs_that_come_back_to_the_line_never_wait_for_each_other() {
-        let governor = Arc::new(Governor::new(1));
+        let scheduler = Arc::new(Scheduler::new(1));
         let mut jobs = Vec::new();
         for _ in 0..20 {
-            let governor = Arc::clone(&governor);
+            let scheduler = Arc::clone(&scheduler);
             jobs.push(tokio::spawn(async move {
-                let mut turn = enter(&governor, "lena").await;
+                let mut turn = enter(&scheduler, "lena").await;
                 for _ in 0..3 {
-                    turn.leave_line();
+                    turn.leave_queue();
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    turn.line_up(|_| {}).await;
+                    turn.queue_up(|_| {}).await;
                 }
             }));
         }

@@ -24,7 +24,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
-use super::connections::Client;
+use super::connection_limit::Client;
 use super::settings::Http2;
 use super::shared::Shared;
 
@@ -59,7 +59,7 @@ impl Line {
     /// A call or a chunk came by it; each connection counts once.
     pub(crate) fn count(&self, shared: &Shared) {
         if !self.used.swap(true, Ordering::Relaxed) {
-            shared.world().connections += 1;
+            shared.service().connections += 1;
         }
     }
 
@@ -102,7 +102,7 @@ pub(crate) async fn serve(
         line: Arc::clone(&line),
     };
     let spoken = async {
-        let two = shared.world().settings(None).http2 == Http2::On;
+        let two = shared.service().settings(None).http2 == Http2::On;
         match tls {
             None => {
                 let two = two && wire.starts_http2().await;

@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use super::keep::{Keep, Place, Shelf};
+use super::service::Service;
 use super::session::Kept;
 use super::shared::Shared;
-use super::world::World;
+use super::storage::{PartFile, Storage, StoredFile};
 
 const TOO_LARGE: &str =
     "It is larger than all this server keeps. --keep SIZE or --dir DIR keeps more.";
@@ -15,13 +15,13 @@ const GAVE_WAY: &str = "It gave way to newer videos. --keep SIZE or --dir DIR ke
 /// Writes one upload down, if it is to be kept.
 ///
 /// In a directory of the user's, what cannot be kept is an error. Elsewhere it is only not shown.
-pub(crate) struct Keeper {
+pub(crate) struct UploadWriter {
     shared: Arc<Shared>,
     session: u64,
-    keep: Option<Keep>,
+    keep: Option<PartFile>,
 }
 
-impl Keeper {
+impl UploadWriter {
     /// Opens the file at `first`; the upload is going to take `size` bytes.
     pub(crate) async fn open(
         shared: &Arc<Shared>,
@@ -29,16 +29,16 @@ impl Keeper {
         size: u64,
         first: u64,
     ) -> io::Result<Self> {
-        let mut keeper = Self {
+        let mut writer = Self {
             shared: Arc::clone(shared),
             session,
             keep: None,
         };
-        if let Some(place) = keeper.set_aside(size) {
-            let opened = Keep::open(place, first).await;
-            keeper.keep = keeper.forgive(opened)?;
+        if let Some(place) = writer.set_aside(size) {
+            let opened = PartFile::open(place, first).await;
+            writer.keep = writer.forgive(opened)?;
         }
-        Ok(keeper)
+        Ok(writer)
     }
 
     /// The upload is going to take more than was thought.
@@ -71,26 +71,26 @@ impl Keeper {
         };
         let completed = keep.complete(ending).await;
         if let Some(place) = self.forgive(completed)? {
-            self.shared.world().show(self.session, place);
+            self.shared.service().show(self.session, place);
         }
         Ok(())
     }
 
-    fn set_aside(&self, size: u64) -> Option<Place> {
-        let shelf = self.shared.shelf.as_ref()?;
+    fn set_aside(&self, size: u64) -> Option<StoredFile> {
+        let storage = self.shared.storage.as_ref()?;
         // What gives way is dropped, and with it its file, when the lock is free again.
-        let (place, _gone) = self.shared.world().set_aside(self.session, size, shelf);
+        let (place, _gone) = self.shared.service().set_aside(self.session, size, storage);
         place
     }
 
     fn forgive<T>(&mut self, outcome: io::Result<T>) -> io::Result<Option<T>> {
-        let shelf = self.shared.shelf.as_ref();
+        let storage = self.shared.storage.as_ref();
         match outcome {
             Ok(value) => Ok(Some(value)),
-            Err(error) if shelf.is_some_and(|shelf| shelf.most().is_some()) => {
+            Err(error) if storage.is_some_and(|storage| storage.most().is_some()) => {
                 self.keep = None;
                 let why = format!("It could not be kept: {error}.");
-                let _gone = self.shared.world().give_up(self.session, why);
+                let _gone = self.shared.service().give_up(self.session, why);
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -98,17 +98,22 @@ impl Keeper {
     }
 }
 
-impl World {
+impl Service {
     /// Sets room aside for an upload, unless it is not to be kept; the oldest give way, and are returned.
-    fn set_aside(&mut self, number: u64, size: u64, shelf: &Shelf) -> (Option<Place>, Vec<Kept>) {
+    fn set_aside(
+        &mut self,
+        number: u64,
+        size: u64,
+        storage: &Storage,
+    ) -> (Option<StoredFile>, Vec<Kept>) {
         let mut gone = Vec::new();
         let Some(session) = self.sessions.get_mut(&number) else {
             return (None, gone);
         };
-        let most = shelf.most().unwrap_or(u64::MAX);
+        let most = storage.most().unwrap_or(u64::MAX);
         let place = match &session.kept {
             Kept::Not(_) => return (None, gone),
-            Kept::Nothing => match shelf.place(&session.publish_id, size) {
+            Kept::Nothing => match storage.place(&session.publish_id, size) {
                 Ok(place) => place,
                 Err(error) => {
                     gone.push(session.keep_not(format!("It could not be kept: {error}.")));
@@ -145,7 +150,7 @@ impl World {
     }
 
     /// An upload is whole and kept, unless it gave way meanwhile.
-    fn show(&mut self, number: u64, place: Place) {
+    fn show(&mut self, number: u64, place: StoredFile) {
         let session = self.sessions.get_mut(&number);
         if let Some(session) = session.filter(|session| matches!(session.kept, Kept::At(_))) {
             session.kept = Kept::At(place);

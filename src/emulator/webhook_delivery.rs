@@ -8,10 +8,10 @@ use http_body_util::Full;
 use hyper::Request;
 use hyper::header::CONTENT_TYPE;
 
-use super::outgoing;
+use super::http_client;
+use super::service::Service;
 use super::shared::Shared;
 use super::webhooks::{Hook, Message, News, events, sign};
-use super::world::World;
 
 /// How often the server looks for news, in real time.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -19,15 +19,15 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// Looks for news and delivers what is due, for as long as the server runs; rests while nobody listens.
 pub(crate) async fn announce(shared: Arc<Shared>) {
     loop {
-        if shared.world().webhooks.is_unheard() {
+        if shared.service().webhooks.is_unheard() {
             shared.registered.notified().await;
         }
         tokio::time::sleep(GLANCE).await;
         let due = {
-            let mut world = shared.world();
-            world.gather_news();
-            let now = world.now();
-            world.webhooks.take_due(now)
+            let mut service = shared.service();
+            service.gather_news();
+            let now = service.now();
+            service.webhooks.take_due(now)
         };
         for batch in due {
             let delivered = deliver(Arc::clone(&shared), batch);
@@ -47,8 +47,8 @@ async fn deliver_one(shared: &Shared, message: Message) {
     // Before the time is taken that the signature carries.
     let _turn = shared.deliveries.acquire().await;
     let (unix, settings) = {
-        let world = shared.world();
-        (world.clock.unix(world.now()), world.settings(None))
+        let service = shared.service();
+        (service.clock.unix(service.now()), service.settings(None))
     };
     let signature = sign(&message.hook.client_secret, unix, message.body.as_bytes());
     let request = Request::post("/")
@@ -58,29 +58,29 @@ async fn deliver_one(shared: &Shared, message: Message) {
     let answered = match request {
         Ok(request) => {
             let (hook, ca) = (&message.hook, settings.pull_ca_file.as_deref());
-            let answered = outgoing::send(&hook.url, request, ca, hook.only).await;
+            let answered = http_client::send(&hook.url, request, ca, hook.only).await;
             answered.map_err(|error| error.to_string())
         }
         Err(error) => Err(error.to_string()),
     };
     let status = answered.map(|answer| answer.status().as_u16());
-    let mut world = shared.world();
-    let now = world.now();
-    world.webhooks.tried(message, status, now, unix);
+    let mut service = shared.service();
+    let now = service.now();
+    service.webhooks.tried(message, status, now, unix);
 }
 
 impl Shared {
     /// Sends events there from now on. What has happened before is news to nobody.
     pub(crate) fn register(&self, hook: Hook) -> Result<(), String> {
-        let mut world = self.world();
-        world.gather_news();
-        world.webhooks.register(hook)?;
+        let mut service = self.service();
+        service.gather_news();
+        service.webhooks.register(hook)?;
         self.registered.notify_one();
         Ok(())
     }
 }
 
-impl World {
+impl Service {
     /// Queues the events of uploads that came to their end since the last look.
     pub(crate) fn gather_news(&mut self) {
         let now = self.now();

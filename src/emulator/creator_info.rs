@@ -9,13 +9,13 @@ use super::caps::check_daily_posts;
 use super::creator::open_id;
 use super::fields::{Field, chosen, object};
 use super::rules::PRIVACY_LEVELS;
+use super::service::Service;
 use super::settings::Settings;
 use super::videos::posted;
-use super::world::World;
 
 /// What a creator may post now: `/v2/post/publish/creator_info/query/` (D CI).
-pub(crate) fn creator_info(world: &mut World, call: &Call, settings: &Settings) -> Outcome {
-    check_daily_posts(world, call, settings).map_err(Refusal::under_200)?;
+pub(crate) fn creator_info(service: &mut Service, call: &Call, settings: &Settings) -> Outcome {
+    check_daily_posts(service, call, settings).map_err(Refusal::under_200)?;
     let name = call.shown_creator();
     Ok(json!({
         "creator_avatar_url": avatar_url(&call.origin, &name),
@@ -78,15 +78,20 @@ const fn stats(name: &'static str, value: fn(&Person) -> Value) -> Field<Person>
 }
 
 /// Who the creator is: `GET /v2/user/info/?fields=…` (D).
-pub(crate) fn user_info(world: &World, call: &Call, token: &str, settings: &Settings) -> Outcome {
-    let fields = chosen(&FIELDS, &call.query, token, world, settings)?;
+pub(crate) fn user_info(
+    service: &Service,
+    call: &Call,
+    token: &str,
+    settings: &Settings,
+) -> Outcome {
+    let fields = chosen(&FIELDS, &call.query, token, service, settings)?;
     let name = call.shown_creator();
     let person = Person {
         creator: call.creator().to_owned(),
         avatar_url: avatar_url(&call.origin, &name),
         page_url: page_url(&call.origin, &name),
         name,
-        videos: posted(world, call.creator()).len(),
+        videos: posted(service, call.creator()).len(),
     };
     Ok(json!({ "user": object(&fields, &person) }))
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{ASK_AGAIN, Line};
+use super::{ASK_AGAIN, AccountQueue};
 use crate::answer::{Call, Meaning, Refusal};
 use crate::clock::Now;
 use crate::secret::Secret;
@@ -24,7 +24,7 @@ pub(super) struct Known {
     until: Duration,
 }
 
-impl Line {
+impl AccountQueue {
     /// The service has refused a call with this token. What is known already stays as old as it is.
     pub(crate) fn learn(&self, call: Call, token: &Secret, error: &Refusal, now: Now) {
         if self.refusal(call, token, now).is_some() {
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_of_one_token_and_a_missing_scope_of_one_call_and_both_are_asked_for_again() {
-        let (line, now) = (Line::default(), Now::read());
+        let (queue, now) = (AccountQueue::default(), Now::read());
         let [old, new] = ["act.old", "act.new"].map(Secret::new);
         let error = |meaning| Refusal {
             meaning,
@@ -79,20 +79,20 @@ mod tests {
             log_id: None,
             retry_after: None,
         };
-        line.learn(Call::Init, &old, &error(Meaning::InvalidToken), now);
-        line.learn(Call::Init, &new, &error(Meaning::MissingScope), now);
-        line.learn(Call::Status, &new, &error(Meaning::Other), now);
+        queue.learn(Call::Init, &old, &error(Meaning::InvalidToken), now);
+        queue.learn(Call::Init, &new, &error(Meaning::MissingScope), now);
+        queue.learn(Call::Status, &new, &error(Meaning::Other), now);
         let knows = |call, token, after: u64| {
             let boot = now.boot + Duration::from_secs(after);
-            line.refusal(call, token, Now { boot, ..now }).is_some()
+            queue.refusal(call, token, Now { boot, ..now }).is_some()
         };
         assert!(knows(Call::Init, &old, 299) && knows(Call::Status, &old, 299));
         assert!(knows(Call::Init, &new, 299) && !knows(Call::Status, &new, 0));
         assert!(!knows(Call::Init, &old, 300) && !knows(Call::Init, &new, 300));
         for number in 0..100 {
             let token = Secret::new(&format!("act.{number}"));
-            line.learn(Call::Init, &token, &error(Meaning::InvalidToken), now);
+            queue.learn(Call::Init, &token, &error(Meaning::InvalidToken), now);
         }
-        assert_eq!(line.refusals().len(), MOST);
+        assert_eq!(queue.refusals().len(), MOST);
     }
 }
