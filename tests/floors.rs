@@ -118,7 +118,8 @@ fn a_file_uses_only_files_on_floors_below_its_own() {
         let name = path.strip_prefix(root.join("src")).unwrap();
         let module = modules(name.to_str().unwrap());
         // Hooks of benchmarks and fuzzing reach everywhere; the emulator and the command are crates of their own.
-        let aside = ["lib", "fuzz", "bench_internals", "cli", "emulator"].contains(&module[0].as_str());
+        let aside =
+            ["lib", "fuzz", "bench_internals", "cli", "emulator"].contains(&module[0].as_str());
         let test = module.iter().any(|name| name == "tests" || name == "model");
         let text = fs::read_to_string(&path).unwrap();
         if !aside && !test {

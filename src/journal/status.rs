@@ -80,13 +80,12 @@ impl Status {
         })
     }
 
-    fn write(&self, dir: &Path) -> io::Result<()> {
-        let file = File {
+    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec(&File {
             v: VERSION,
             uploads: self.unfinished.values().map(Row::from).collect(),
             lost: self.lost.clone(),
-        };
-        replace(&dir.join("status.json"), &serde_json::to_vec(&file)?)
+        })
     }
 }
 
@@ -94,7 +93,10 @@ impl Status {
 #[derive(Debug)]
 pub(super) struct StatusFile {
     dir: PathBuf,
+    /// Not held while the file is written: rows are taken in meanwhile.
     shown: Mutex<Shown>,
+    /// Held while the file is written.
+    writing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +122,7 @@ impl StatusFile {
                 },
                 ..Shown::default()
             }),
+            writing: Mutex::default(),
         }
     }
 
@@ -130,10 +133,12 @@ impl StatusFile {
         shown.status.unfinished = records(unfinished);
         shown.stale = Status::read(&self.dir).as_ref() != Some(&shown.status);
         shown.urgent = shown.stale;
-        self.write_due(&mut shown);
+        drop(shown);
+        self.write_if_due();
     }
 
-    /// The last word before the journal is closed, unless it never came to be open.
+    /// Writes the file for the last time before the journal is closed, unless the journal never came to be open. From then on
+    /// the file may belong to another process.
     pub(super) fn close(&self, unfinished: &[Upload]) {
         let mut shown = lock(&self.shown);
         if !shown.opened {
@@ -143,10 +148,12 @@ impl StatusFile {
         shown.stale |= shown.status.unfinished != last;
         shown.status.unfinished = last;
         shown.urgent = shown.stale;
-        self.write_due(&mut shown);
+        drop(shown);
+        self.write_if_due();
+        lock(&self.shown).opened = false;
     }
 
-    /// Takes a row in, to be written by the next [`Self::write`].
+    /// Takes a row in, to be written by the next [`Self::write_if_due`].
     pub(super) fn note(&self, row: &Upload) {
         let mut shown = lock(&self.shown);
         let record = Record::from(row);
@@ -183,23 +190,42 @@ impl StatusFile {
         }
     }
 
-    /// A new state is written at once, as minutes can pass before the next one; progress at most once a second.
-    pub(super) fn write(&self) {
-        self.write_due(&mut lock(&self.shown));
+    /// A new state is due at once, as minutes can pass before the next one; progress once a second.
+    pub(super) fn is_due(&self) -> bool {
+        lock(&self.shown).is_due()
     }
 
-    fn write_due(&self, shown: &mut Shown) {
-        let long_ago = shown.written.is_none_or(|at| at.elapsed() >= EVERY);
-        if !(shown.urgent || shown.stale && long_ago) {
+    /// Writes the file, durably, if there is something to write.
+    pub(super) fn write_if_due(&self) {
+        let _one_at_a_time = lock(&self.writing);
+        let mut shown = lock(&self.shown);
+        if !shown.is_due() {
             return;
         }
-        match shown.status.write(&self.dir) {
-            Ok(()) => {
-                (shown.stale, shown.urgent) = (false, false);
-                shown.written = Some(Instant::now());
+        let text = shown.status.to_json();
+        let was_urgent = shown.urgent;
+        (shown.stale, shown.urgent) = (false, false);
+        drop(shown);
+        let path = self.dir.join("status.json");
+        let written = text
+            .map_err(io::Error::from)
+            .and_then(|text| replace(&path, &text));
+        let mut shown = lock(&self.shown);
+        match written {
+            Ok(()) => shown.written = Some(Instant::now()),
+            Err(error) => {
+                shown.stale = true;
+                shown.urgent |= was_urgent;
+                tracing::debug!(%error, "status.json was not written");
             }
-            Err(error) => tracing::debug!(%error, "status.json was not written"),
         }
+    }
+}
+
+impl Shown {
+    fn is_due(&self) -> bool {
+        let long_ago = self.written.is_none_or(|at| at.elapsed() >= EVERY);
+        self.opened && (self.urgent || self.stale && long_ago)
     }
 }
 
@@ -208,6 +234,6 @@ fn records(rows: &[Upload]) -> BTreeMap<String, Record> {
     records.collect()
 }
 
-fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
-    shown.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -46,7 +46,6 @@ impl Inner {
         self.status.note(&row);
         drop(writing);
         self.sync()?;
-        self.status.write();
         reach("begin", "after");
         Ok(Grant::Granted)
     }

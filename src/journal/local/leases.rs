@@ -48,7 +48,6 @@ impl Inner {
         drop(writing);
         self.sync()?;
         reach("submit", "after");
-        self.status.write();
         Ok(self.lease(row))
     }
 
