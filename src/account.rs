@@ -8,6 +8,8 @@ use futures::future::BoxFuture;
 use crate::secret::Secret;
 use crate::upload::outage::Outages;
 
+pub(crate) mod store;
+
 /// Where an access token comes from; asked before each call of the API.
 ///
 /// Tokens rotate every few hours, so a long upload outlives its first one. The engine never stores a token and derives

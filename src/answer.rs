@@ -16,6 +16,10 @@ pub(crate) enum Call {
     Cancel,
     /// Whose the token is.
     Creator,
+    /// Of the token endpoint: a code or a refresh token for a pair of tokens.
+    Token,
+    /// Of the token endpoint: the app's access to a creator is taken back.
+    Revoke,
     /// Not of the API: a look at the URL that it is to fetch.
     Look,
 }
@@ -28,6 +32,8 @@ impl Call {
             Self::Status => "status",
             Self::Cancel => "cancel",
             Self::Creator => "user info",
+            Self::Token => "token request",
+            Self::Revoke => "revocation",
             Self::Look => "preflight",
         }
     }
@@ -39,6 +45,21 @@ pub(crate) struct Opened {
     pub(crate) publish_id: String,
     /// Where the chunks go; none follow a pull.
     pub(crate) upload_url: Option<Secret>,
+}
+
+/// A pair of tokens, as the service gives it out.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) access: Secret,
+    /// From when it was given out.
+    pub(crate) access_lives: Duration,
+    pub(crate) refresh: Secret,
+    /// From when it was given out.
+    pub(crate) refresh_lives: Duration,
+    /// The creator, as this app knows it.
+    pub(crate) open_id: String,
+    /// What the creator granted, separated by commas.
+    pub(crate) scopes: String,
 }
 
 /// What became of a chunk.
@@ -118,6 +139,8 @@ impl Refusal {
 pub(crate) enum Meaning {
     /// Another token may help.
     InvalidToken,
+    /// The refresh token or the code is not valid, or not any more.
+    InvalidGrant,
     /// The creator did not grant the app what the call needs.
     MissingScope,
     /// The token is another creator's than the one this upload belongs to.

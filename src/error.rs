@@ -11,6 +11,7 @@ use crate::tiktok::hosts::BadHost;
 
 mod file;
 pub(crate) mod kind;
+mod login;
 pub(crate) mod remedy;
 
 pub use kind::{ErrorKind, Who};
@@ -157,7 +158,12 @@ impl Error {
         .helped_by([Remedy::GiveWholeUrl])
     }
 
+    /// Its source has no token; an error of ours says why by itself.
     pub(crate) fn no_token(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let source = match source.downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(source) => source,
+        };
         Self::new(ErrorKind::NeedsPerson, Who::You, "No access token")
             .with_source(source)
             .helped_by([Remedy::GiveToken])

@@ -22,7 +22,9 @@ pub(crate) fn reach(step: &str, what: &str) {
     static KILL: LazyLock<Armed> = LazyLock::new(|| armed("CHUNKFERRY_KILL_POINT"));
     static FREEZE: LazyLock<Armed> = LazyLock::new(|| armed("CHUNKFERRY_FREEZE_POINT"));
     assert!(
-        points::POINTS.contains(&(step, what)) || points::OF_A_PULL.contains(&(step, what)),
+        [points::POINTS, points::OF_A_PULL, points::OF_A_RENEWAL]
+            .concat()
+            .contains(&(step, what)),
         "the failpoint `{step} {what}` is on no list"
     );
     for (armed, signal) in [(&KILL, Signal::KILL), (&FREEZE, Signal::STOP)] {

@@ -8,13 +8,13 @@ use crate::upload::Upload;
 
 #[cfg(test)]
 mod conformance;
-mod durable;
+pub(crate) mod durable;
 mod history;
 mod local;
 mod lock;
 #[cfg(test)]
 mod memory;
-mod own;
+pub(crate) mod own;
 mod record;
 mod sealed;
 mod state_dir;

@@ -71,6 +71,7 @@ pub mod bench_internals;
 #[doc(hidden)]
 pub mod fuzz;
 
+pub use account::store::{Accounts, App, LogIn, LoggedIn, Login};
 pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
@@ -80,6 +81,7 @@ pub use journal::{Record, StateDir};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;
 pub use source::ReadMode;
+pub use tiktok::oauth::Pkce;
 pub use upload::event::{
     Behind, Event, LossCause, Notice, Progress, RetryCause, Shortfall, WaitCause,
 };

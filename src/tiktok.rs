@@ -8,6 +8,7 @@ pub(crate) mod hosts;
 pub(crate) mod json;
 pub(crate) mod limits;
 pub(crate) mod meter;
+pub(crate) mod oauth;
 pub(crate) mod preflight;
 pub(crate) mod throttle;
 pub(crate) mod wire_log;

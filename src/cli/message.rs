@@ -73,6 +73,17 @@ fn sentence(error: &Error, remedy: &Remedy) -> String {
             "Set TIKTOK_ACCESS_TOKEN or --token-file. To try without an account: chunkferry demo"
         }
         Remedy::RenewToken => "Get a fresh access token and run the same command: it carries on.",
+        Remedy::LogIn { account } => {
+            return format!("Log in: chunkferry login {account}");
+        }
+        Remedy::ReplaceAccount { account } => {
+            return format!(
+                "Choose another name, or give this one away: chunkferry login {account} --replace"
+            );
+        }
+        Remedy::NameApp => {
+            "Put the app's client_key and client_secret into [app] of the configuration, or set CHUNKFERRY_CLIENT_KEY and CHUNKFERRY_CLIENT_SECRET_FILE."
+        }
         Remedy::Authorise => "Have the creator authorise the app again, then run the same command.",
         Remedy::PostDrafts => {
             let then = match error.retry_at() {

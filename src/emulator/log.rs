@@ -46,6 +46,9 @@ pub struct Requests {
     pub put: u64,
     /// Status calls.
     pub status: u64,
+    /// Calls of the token endpoint: codes and refresh tokens for tokens.
+    #[serde(default)]
+    pub token: u64,
     /// Everything else, unknown paths included; the server's own `/_emulator` is left out.
     pub other: u64,
 }
@@ -56,6 +59,7 @@ impl Requests {
             init: self.init + more.init,
             put: self.put + more.put,
             status: self.status + more.status,
+            token: self.token + more.token,
             other: self.other + more.other,
         }
     }

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
@@ -14,7 +16,7 @@ use super::answer::json_answer;
 use super::call::Call;
 use super::creator::{creator_of, open_id};
 use super::service::Service;
-use super::settings::{Auth, OauthErrorStatus, Settings};
+use super::settings::{Auth, OauthErrorStatus, Pkce, Settings};
 use super::tokens::{ALL_SCOPES, Consent, Pair};
 
 /// Why a call was refused: the code, and words for people.
@@ -92,7 +94,7 @@ fn by_code(service: &mut Service, form: &Form, settings: &Settings) -> Result<Pa
             if code.consent.client_key != form["client_key"] {
                 return fail("invalid_grant", "the code was given to another client");
             }
-            check_verifier(code.challenge.as_deref(), form)?;
+            check_verifier(code.challenge.as_deref(), form, settings.pkce)?;
             code.consent
         }
         (None, Auth::Issued) => {
@@ -111,13 +113,21 @@ fn by_code(service: &mut Service, form: &Form, settings: &Settings) -> Result<Pa
         .issue(consent, now, settings, &mut service.random))
 }
 
-/// The challenge is the hex of the verifier's SHA-256, not its base64 (D LKD).
-fn check_verifier(challenge: Option<&str>, form: &Form) -> Result<(), Failure> {
+/// The challenge is the hex of the verifier's SHA-256, not its base64 (D LKD), unless the settings have it otherwise.
+fn check_verifier(challenge: Option<&str>, form: &Form, pkce: Pkce) -> Result<(), Failure> {
     let Some(challenge) = challenge else {
         return Ok(());
     };
     let verifier = required(form, "code_verifier")?;
-    match hex::encode(Sha256::digest(verifier)) == challenge {
+    let digest = Sha256::digest(verifier);
+    let is_hex = hex::encode(digest) == challenge;
+    let is_base64 = BASE64_URL_SAFE_NO_PAD.encode(digest) == challenge;
+    let is_right = match pkce {
+        Pkce::Hex => is_hex,
+        Pkce::Base64Url => is_base64,
+        Pkce::Either => is_hex || is_base64,
+    };
+    match is_right {
         true => Ok(()),
         false => fail(
             "invalid_grant",

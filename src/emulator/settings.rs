@@ -148,6 +148,10 @@ settings! {
         "Whether connections may speak HTTP/2. Whole server.";
     token_lifetimes: TokenLifetimes as Choice("") = TokenLifetimes::Short, "O-18",
         "How long issued access and refresh tokens live.";
+    access_lifetime: Option<Duration> as TimeOrNone("none, or a duration from 0s to 3650d") = None, "dial",
+        "How long issued access tokens live, in place of what token_lifetimes says.";
+    pkce: Pkce as Choice("") = Pkce::Hex, "D LKD",
+        "Which form of the SHA-256 of the verifier a code_challenge must have.";
     refresh_rotation: RefreshRotation as Choice("") = RefreshRotation::Always, "O-19",
         "Whether each refresh replaces the refresh token, or every second one.";
     refresh_grace: Option<Duration> as TimeOrNone("none, or a duration from 0s to 3650d") = None, "O-19",

@@ -254,10 +254,11 @@ impl Tokens {
 
 /// Of the access and of the refresh token (D OA-new; D OA; which is in force is O-18).
 fn lifetimes(settings: &Settings) -> (Duration, Duration) {
-    match settings.token_lifetimes {
+    let (access, refresh) = match settings.token_lifetimes {
         TokenLifetimes::Short => (2 * HOUR, 180 * DAY),
         TokenLifetimes::Long => (24 * HOUR, 365 * DAY),
-    }
+    };
+    (settings.access_lifetime.unwrap_or(access), refresh)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::creator::Creators;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
+use crate::account::store::{Accounts, App};
 use crate::engine::scheduler::{AccountQueue, Scheduler};
 use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
@@ -161,6 +162,22 @@ impl Options {
             locks: Mutex::default(),
             running: Mutex::default(),
         }))
+    }
+
+    /// The accounts that log in, with their files in `dir`, or in `accounts` in the state directory. Needs no engine, and takes
+    /// no lock: any number of processes can use one directory. Without an app, tokens are used and not renewed.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used.
+    pub fn open_accounts(&self, dir: Option<PathBuf>, app: Option<App>) -> Result<Accounts, Error> {
+        let dir = dir.unwrap_or_else(|| self.state_dir.join("accounts"));
+        Ok(Accounts::new(
+            dir,
+            self.client()?,
+            self.api_base.clone(),
+            app,
+        ))
     }
 
     /// As [`Engine::status`], while another process owns the state directory. Each call has a connection and a window of

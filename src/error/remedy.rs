@@ -37,6 +37,18 @@ pub enum Remedy {
     GiveToken,
     /// A fresh access token from the [`TokenSource`](crate::TokenSource), and the same call once more.
     RenewToken,
+    /// The creator logs in: [`Accounts::begin_login`](crate::Accounts::begin_login). Then the same call once more.
+    LogIn {
+        /// The account's name.
+        account: String,
+    },
+    /// [`Accounts::finish_login`](crate::Accounts::finish_login) with `replace`, or another name.
+    ReplaceAccount {
+        /// The account's name.
+        account: String,
+    },
+    /// An [`App`](crate::App) for the [`Accounts`](crate::Accounts).
+    NameApp,
     /// The creator authorises the app again, with the scopes that it needs; then the same call once more.
     Authorise,
     /// The creator posts or deletes a draft. Without that, the same job after
@@ -93,6 +105,9 @@ impl Remedy {
             Self::RestoreHistory => "restore_history",
             Self::GiveToken => "give_token",
             Self::RenewToken => "renew_token",
+            Self::LogIn { .. } => "log_in",
+            Self::ReplaceAccount { .. } => "replace_account",
+            Self::NameApp => "name_app",
             Self::Authorise => "authorise",
             Self::PostDrafts => "post_drafts",
             Self::NameAccount => "name_account",
@@ -131,6 +146,13 @@ impl Remedy {
             Self::RestoreHistory,
             Self::GiveToken,
             Self::RenewToken,
+            Self::LogIn {
+                account: account.clone(),
+            },
+            Self::ReplaceAccount {
+                account: account.clone(),
+            },
+            Self::NameApp,
             Self::Authorise,
             Self::PostDrafts,
             Self::NameAccount,

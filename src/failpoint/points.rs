@@ -65,6 +65,14 @@ pub(crate) const POINTS: &[(&str, &str)] = &[
     ("adopt", "read"),
 ];
 
+/// Those of a token's renewal, which only an account that logs in comes to.
+pub(crate) const OF_A_RENEWAL: &[(&str, &str)] = &[
+    ("renew", "noted"),
+    ("renew", "answered"),
+    ("renew", "kept"),
+    ("renew", "stored"),
+];
+
 /// Those that only a pull comes to; it has a matrix of its own.
 pub(crate) const OF_A_PULL: &[(&str, &str)] = &[
     ("saving", "pulling"),

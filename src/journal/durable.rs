@@ -9,7 +9,7 @@ use super::own;
 use crate::failpoint::reach;
 
 /// Replaces a file's content in one step: readers see the old text or the new one.
-pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
     let make = || own::open(&new, OpenOptions::new().write(true).create_new(true));
     let mut file = match make() {
@@ -32,7 +32,7 @@ pub(super) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// Makes the names in `dir` durable, as far as its file system lets a program do so.
-pub(super) fn sync_names(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_names(dir: &Path) -> io::Result<()> {
     match File::open(dir).and_then(|dir| dir.sync_all()) {
         // Some file systems know no sync of a directory.
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
@@ -41,7 +41,7 @@ pub(super) fn sync_names(dir: &Path) -> io::Result<()> {
 }
 
 /// Makes `dir` itself durable, with every directory that was made for it. One that may not be read was not made by us.
-pub(super) fn sync_way_to(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_way_to(dir: &Path) -> io::Result<()> {
     for above in std::path::absolute(dir)?.ancestors().skip(1) {
         match sync_names(above) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}

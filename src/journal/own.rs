@@ -57,7 +57,7 @@ fn stranger(metadata: &Metadata) -> Option<u32> {
 
 /// Opens a file of the state directory, private to its owner where it is made. A link is not followed, a pipe not waited
 /// for.
-pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     match options.mode(0o600).custom_flags(flags).open(path) {
         Ok(file) if file.metadata()?.is_file() => Ok(file),
@@ -76,14 +76,14 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
 }
 
 /// All that a file of the state directory holds.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     open_to_read(path)?.read_to_end(&mut text)?;
     Ok(text)
 }
 
 /// Makes a directory within the state directory if need be, and keeps it to its owner.
-pub(super) fn dir(path: &Path) -> io::Result<()> {
+pub(crate) fn dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}

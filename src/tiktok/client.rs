@@ -23,6 +23,7 @@ use crate::upload::retry::Waits;
 
 mod answer;
 mod log;
+pub(crate) mod oauth;
 mod preflight;
 mod proxy;
 mod put;

@@ -1,5 +1,5 @@
 //! The service's codes: what each means, who must act, and what helps. Sources: the error tables of Upload Video, Get Video
-//! Status and TikTok API v2 Error Handling.
+//! Status, TikTok API v2 Error Handling and OAuth Error Handling.
 
 use crate::answer::Meaning;
 use crate::error::kind::ErrorKind::{self, NeedsPerson, Refused, Temporary};
@@ -50,6 +50,15 @@ const CODES: &[Row] = &[
      "TikTok does not know this publish_id (any more)", NOTHING),
     ("invalid_params", Meaning::InvalidRequest, Refused, Who::Developer, REPORT, NOTHING),
     ("invalid_param", Meaning::InvalidRequest, Refused, Who::Developer, REPORT, NOTHING),
+    ("invalid_grant", Meaning::InvalidGrant, NeedsPerson, Who::Creator,
+     "The refresh token or the code is spent, expired or revoked", AUTHORISE),
+    ("access_denied", Meaning::Other, NeedsPerson, Who::Creator, "The creator did not consent", AUTHORISE),
+    ("invalid_client", Meaning::Other, NeedsPerson, Who::Developer,
+     "TikTok does not know the app by this client_key and client_secret", AFTER_FIX),
+    ("unauthorized_client", Meaning::Other, NeedsPerson, Who::Developer,
+     "The app may not do this: look at its settings on TikTok's developer portal", AFTER_FIX),
+    ("invalid_scope", Meaning::Other, NeedsPerson, Who::Developer,
+     "The app has no such scope: add it on TikTok's developer portal, or ask for less", AFTER_FIX),
     ("rate_limit_exceeded", Meaning::Other, Temporary, Who::Service, BUSY, LATER),
     ("http_429", Meaning::Other, Temporary, Who::Service, BUSY, LATER),
 ];

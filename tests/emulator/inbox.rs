@@ -53,7 +53,7 @@ fn the_log_tells_everything_but_the_secret() {
     let log = answer.json();
     assert_eq!(
         log["requests"],
-        json!({"init": 1, "put": 1, "status": 1, "other": 1})
+        json!({"init": 1, "put": 1, "status": 1, "token": 0, "other": 1})
     );
     assert_eq!((&log["inits"], &log["drafts"]), (&json!(1), &json!(1)));
     let session = &log["sessions"][0];

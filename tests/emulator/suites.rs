@@ -113,7 +113,7 @@ fn two_suites_at_once_see_nothing_of_each_other() {
     olga.control("POST", "reset", "");
     assert_eq!(
         olga.log()["requests"],
-        json!({"init": 0, "put": 0, "status": 0, "other": 0})
+        json!({"init": 0, "put": 0, "status": 0, "token": 0, "other": 0})
     );
     assert_eq!(lena.log()["drafts"], 20);
 }

@@ -18,7 +18,10 @@ pub(super) fn summary(view: &View) -> Html {
         (view.log.drafts, "draft"),
         (requests.put, "PUT"),
         (requests.status, "status call"),
-        (requests.init + requests.other, "other request"),
+        (
+            requests.init + requests.token + requests.other,
+            "other request",
+        ),
     ];
     let count =
         |(count, what): (u64, &str)| html!(COUNT, count, what, if count == 1 { "" } else { "s" });

@@ -114,6 +114,7 @@ impl Service {
             Some(endpoint) if endpoint.is_init() => requests.init += 1,
             Some(Endpoint::Put) => requests.put += 1,
             Some(Endpoint::Status) => requests.status += 1,
+            Some(Endpoint::Token) => requests.token += 1,
             _ => requests.other += 1,
         }
     }

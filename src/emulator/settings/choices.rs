@@ -9,6 +9,13 @@ choice! {
         Off = "off" }
 }
 choice! {
+    /// The form of a PKCE challenge.
+    Pkce { /// Lower-case hexadecimal, as documented for desktop apps.
+        Hex = "hex", /// base64url without padding, as in RFC 7636.
+        Base64Url = "base64url", /// Both.
+        Either = "either" }
+}
+choice! {
     /// The meaning of UPLOADED_BYTES in a PUT's answer.
     ProgressUnit { /// The number of bytes received.
         Count = "count", /// The index of the last byte received.

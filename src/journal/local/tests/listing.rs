@@ -116,7 +116,7 @@ fn until_listed(dir: &Path, states: &[&str]) {
             return;
         }
         assert!(started.elapsed().as_secs() < 30, "{listed:?}");
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
 

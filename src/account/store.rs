@@ -1,0 +1,299 @@
+//! Accounts that stay logged in: their tokens in files, renewed before they end.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+
+use crate::account::{Account, TokenError, TokenSource};
+use crate::clock::Now;
+use crate::error::{Error, Remedy};
+use crate::secret::Secret;
+use crate::tiktok::client::Client;
+use crate::tiktok::client::oauth::AppKeys;
+use crate::tiktok::oauth::Pkce;
+
+mod dir;
+mod login;
+mod renew;
+mod stored;
+
+use dir::Dir;
+pub use login::{LoggedIn, Login};
+use stored::Stored;
+
+/// The app of TikTok's developer portal that creators log in to.
+#[derive(Clone)]
+pub struct App {
+    client_key: String,
+    client_secret: Secret,
+    pkce: Pkce,
+}
+
+impl App {
+    /// Takes the key and the secret that the portal shows.
+    pub fn new(client_key: impl Into<String>, client_secret: impl Into<Secret>) -> Self {
+        Self {
+            client_key: client_key.into(),
+            client_secret: client_secret.into(),
+            pkce: Pkce::default(),
+        }
+    }
+
+    /// Another form of the PKCE challenge than the documented one.
+    #[must_use]
+    pub fn pkce(mut self, pkce: Pkce) -> Self {
+        self.pkce = pkce;
+        self
+    }
+
+    fn keys(&self) -> AppKeys<'_> {
+        AppKeys {
+            client_key: &self.client_key,
+            client_secret: &self.client_secret,
+        }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("client_key", &self.client_key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The accounts that are logged in, one file each, and the app that renews their tokens. Cheap to clone.
+///
+/// Any number of processes can use one directory at once, also while an engine owns the state directory: a renewal is made by
+/// one of them, and the others take its result. The files hold tokens in the clear, readable by their owner alone. A refresh
+/// token has one owner: whatever else renews the same token takes it away from this directory, and the other way round.
+#[derive(Clone)]
+pub struct Accounts(Arc<Inner>);
+
+struct Inner {
+    dir: Dir,
+    client: Client,
+    api_base: String,
+    app: Option<App>,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts")
+            .field("dir", &self.0.dir.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is known of an account that is logged in. Holds no token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogIn {
+    /// The user's name for the account.
+    pub account: String,
+    /// The API base at which the creator logged in.
+    pub api_base: String,
+    /// The creator, as this app knows it.
+    pub open_id: String,
+    /// What the creator granted.
+    pub scopes: BTreeSet<String>,
+    /// When the access token ends. It is renewed before that.
+    pub access_ends: SystemTime,
+    /// When the refresh token ends, unless it is replaced before that. The creator must then log in again.
+    pub refresh_ends: SystemTime,
+    /// When the creator logged in.
+    pub logged_in: SystemTime,
+    /// Why the creator must log in again.
+    pub needs_login: Option<String>,
+}
+
+impl Accounts {
+    /// Uses the directory `dir`, which is made when an account is first stored. Without an app, accounts can be listed and
+    /// their tokens used, but not renewed.
+    pub(crate) fn new(dir: PathBuf, client: Client, api_base: String, app: Option<App>) -> Self {
+        Self(Arc::new(Inner {
+            dir: Dir::new(dir),
+            client,
+            api_base,
+            app,
+        }))
+    }
+
+    /// Where the files are.
+    pub fn path(&self) -> &Path {
+        self.0.dir.path()
+    }
+
+    /// The account of this name, for a [`Job`](crate::Job). Its token is read from the directory at each call, and renewed
+    /// once half of its life is over or the service has refused it.
+    pub fn account(&self, name: &str) -> Account {
+        let accounts = self.clone();
+        let name = name.to_owned();
+        Account::new(&name.clone(), LoggedInAccount { accounts, name })
+    }
+
+    /// All accounts in the directory, by their names.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the directory or a file cannot be read.
+    pub async fn list(&self) -> Result<Vec<LogIn>, Error> {
+        let stored = self.0.dir.run(Dir::all).await?;
+        Ok(stored.into_iter().map(LogIn::from).collect())
+    }
+
+    /// The access token of an account, renewed if it is due or if the service has `refused` it.
+    ///
+    /// A renewal that has begun is finished even if this future is dropped half way: its answer is durable before it is used,
+    /// and the next call takes it up.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) if nobody is logged in under that name, or must log in again,
+    /// and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the service cannot be reached and the token has ended.
+    pub async fn token(&self, name: &str, refused: Option<&Secret>) -> Result<Secret, Error> {
+        renew::token(&self.0, name, refused).await
+    }
+
+    /// Renews the refresh tokens whose life is over by a third, so that accounts which are not used stay logged in. Returns
+    /// the name of each account that was due, and whether it was renewed.
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn renew_idle(&self) -> Result<Vec<(String, Result<(), Error>)>, Error> {
+        self.renew_where(|stored, now| stored.is_idle(now)).await
+    }
+
+    /// Renews every account, as a cron job may do. Otherwise as [`renew_idle`](Self::renew_idle).
+    ///
+    /// # Errors
+    ///
+    /// As [`list`](Self::list).
+    pub async fn renew_all(&self) -> Result<Vec<(String, Result<(), Error>)>, Error> {
+        self.renew_where(|_, _| true).await
+    }
+
+    async fn renew_where(
+        &self,
+        is_due: impl Fn(&Stored, Now) -> bool,
+    ) -> Result<Vec<(String, Result<(), Error>)>, Error> {
+        let mut renewed = Vec::new();
+        for stored in self.0.dir.run(Dir::all).await? {
+            if stored.needs_login.is_none() && is_due(&stored, Now::read()) {
+                let name = stored.name;
+                let outcome = renew::token(&self.0, &name, Some(&stored.access)).await;
+                renewed.push((name, outcome.map(drop)));
+            }
+        }
+        Ok(renewed)
+    }
+
+    /// Takes the app's access to the creator back at the service, and forgets the account. Returns whether the service has
+    /// confirmed that; the account is forgotten in any case.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) if there is no such account, and
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if its file cannot be removed.
+    pub async fn log_out(&self, name: &str) -> Result<bool, Error> {
+        let inner = &self.0;
+        let _lock = inner.dir.lock(name).await?;
+        let stored = inner.stored(name).await?;
+        let revoked = match inner.app(&stored) {
+            Ok(app) => inner
+                .client
+                .revoke(app.keys(), &stored.access)
+                .await
+                .is_ok(),
+            Err(_) => false,
+        };
+        let name = name.to_owned();
+        inner.dir.run(move |dir| dir.forget(&name)).await?;
+        Ok(revoked)
+    }
+}
+
+impl Inner {
+    /// The account of this name, which must be logged in at this API base.
+    async fn stored(&self, name: &str) -> Result<Stored, Error> {
+        let of = name.to_owned();
+        let stored = self.dir.run(move |dir| dir.read(&of)).await?;
+        let stored = stored.ok_or_else(|| Error::not_logged_in(name))?;
+        match stored.api_base == self.api_base {
+            true => Ok(stored),
+            false => Err(Error::logged_in_elsewhere(name, &stored.api_base)),
+        }
+    }
+
+    /// The app that this account is logged in to.
+    fn app(&self, stored: &Stored) -> Result<&App, Error> {
+        let app = self
+            .app
+            .as_ref()
+            .ok_or_else(|| Error::no_app(&stored.name))?;
+        match app.client_key == stored.client_key {
+            true => Ok(app),
+            false => Err(Error::other_app(&stored.name)),
+        }
+    }
+}
+
+impl From<Stored> for LogIn {
+    fn from(stored: Stored) -> Self {
+        Self {
+            access_ends: stored.access_ends().into(),
+            refresh_ends: stored.refresh_ends().into(),
+            scopes: scopes(&stored.scopes),
+            account: stored.name,
+            api_base: stored.api_base,
+            open_id: stored.open_id,
+            logged_in: stored.logged_in.into(),
+            needs_login: stored.needs_login,
+        }
+    }
+}
+
+/// The scopes in a list with commas.
+fn scopes(list: &str) -> BTreeSet<String> {
+    let scopes = list.split(',').map(str::trim);
+    let scopes = scopes.filter(|scope| !scope.is_empty());
+    scopes.map(str::to_owned).collect()
+}
+
+/// The tokens of one account.
+struct LoggedInAccount {
+    accounts: Accounts,
+    name: String,
+}
+
+impl TokenSource for LoggedInAccount {
+    fn token<'a>(
+        &'a self,
+        refused: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Secret, TokenError>> {
+        Box::pin(async move {
+            let token = self.accounts.token(&self.name, refused).await;
+            token.map_err(|error| match error.is_retryable() {
+                true => TokenError::temporary(error),
+                false => TokenError::from(error),
+            })
+        })
+    }
+}
+
+/// How long a process waits for another one that renews the same account.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+fn log_in(account: &str) -> Remedy {
+    Remedy::LogIn {
+        account: account.to_owned(),
+    }
+}
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests;

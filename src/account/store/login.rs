@@ -1,0 +1,198 @@
+//! A creator logs in: the address to open, and what the browser brings back from there.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::stored::Stored;
+use super::{Accounts, renew, scopes};
+use crate::clock::{Now, Timestamp};
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::tiktok::oauth::{Redirected, Wish};
+
+/// A login that has begun: open [`url`](Self::url) in the creator's browser, and pass the address to which the browser is
+/// sent to [`Accounts::finish_login`].
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Login {
+    account: String,
+    redirect_uri: String,
+    scopes: String,
+    #[serde(with = "crate::secret::stored")]
+    state: Secret,
+    #[serde(with = "crate::secret::stored")]
+    verifier: Secret,
+    url: String,
+    began: Timestamp,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("account", &self.account)
+            .field("redirect_uri", &self.redirect_uri)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Login {
+    /// The address at which the creator consents. It may be shown and sent: without the verifier, which never leaves this
+    /// machine but to the service, nobody can use the code that comes of it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The account that is logged in.
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+}
+
+/// A login that was finished.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoggedIn {
+    /// The creator, as this app knows it.
+    pub open_id: String,
+    /// What the creator granted.
+    pub scopes: BTreeSet<String>,
+    /// What was asked for and not granted.
+    pub missing: BTreeSet<String>,
+    /// Other accounts of the directory that are the same creator.
+    pub aliases: Vec<String>,
+}
+
+impl Accounts {
+    /// Begins a login. `redirect_uri` is an address of this machine on which the caller listens
+    /// (`http://127.0.0.1:PORT/`), or one that is registered for the app; `asked` are the scopes, such as `video.upload`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) without an app.
+    pub fn begin_login(
+        &self,
+        account: &str,
+        redirect_uri: &str,
+        asked: &[&str],
+    ) -> Result<Login, Error> {
+        let inner = &self.0;
+        let app = inner.app.as_ref().ok_or_else(|| Error::no_app(account))?;
+        let (state, verifier) = (random()?, random()?);
+        let asked = asked.join(",");
+        let wish = Wish {
+            client_key: &app.client_key,
+            scopes: &asked,
+            redirect_uri,
+            state: &state,
+            verifier: &verifier,
+            pkce: app.pkce,
+        };
+        Ok(Login {
+            account: account.to_owned(),
+            redirect_uri: redirect_uri.to_owned(),
+            url: inner.client.consent_url(&wish).into(),
+            scopes: asked,
+            state,
+            verifier,
+            began: Now::read().wall,
+        })
+    }
+
+    /// Ends a login with the address to which the browser was sent, and stores the tokens durably.
+    ///
+    /// An account that is another creator's already is refused unless `replace` is set.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the address holds neither a code nor an error,
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) if it belongs to another login, if the creator has not
+    /// consented, or for another creator, and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the service did not
+    /// answer: the code may be spent then, and the login begins anew.
+    pub async fn finish_login(
+        &self,
+        login: &Login,
+        address: &str,
+        replace: bool,
+    ) -> Result<LoggedIn, Error> {
+        let (inner, account) = (&self.0, &*login.account);
+        let app = inner.app.as_ref().ok_or_else(|| Error::no_app(account))?;
+        let redirected = Redirected::read(address).ok_or_else(Error::no_code)?;
+        if Now::read().wall.since(login.began) > renew::LOGIN_LIVES {
+            return Err(Error::login_expired(account));
+        }
+        if !equal(&redirected.state, &login.state) {
+            return Err(Error::other_login(account));
+        }
+        let code = match redirected.code {
+            Ok(code) => code,
+            Err((error, description)) => {
+                return Err(Error::no_consent(account, &error, &description));
+            }
+        };
+        let asked = Now::read().wall;
+        let raw = inner
+            .client
+            .grant_by_code(app.keys(), &code, &login.redirect_uri, &login.verifier)
+            .await;
+        let granted = raw.and_then(|raw| inner.client.granted(&raw));
+        let granted = granted.map_err(|failure| renew::error(account, failure))?;
+        let _lock = inner.dir.lock(account).await?;
+        let of = account.to_owned();
+        let before = inner.dir.run(move |dir| dir.read(&of)).await?;
+        let is_other = before
+            .as_ref()
+            .is_some_and(|before| before.open_id != granted.open_id);
+        if is_other && !replace {
+            return Err(Error::account_taken(account));
+        }
+        let generation = before.map_or(0, |before| before.generation + 1);
+        let (base, key) = (&inner.api_base, &app.client_key);
+        let stored = Stored::new(account, base, key, granted, asked, generation);
+        let (wanted, given) = (scopes(&login.scopes), scopes(&stored.scopes));
+        let logged_in = LoggedIn {
+            open_id: stored.open_id.clone(),
+            missing: wanted.difference(&given).cloned().collect(),
+            scopes: given,
+            aliases: self.aliases(&stored).await?,
+        };
+        inner
+            .dir
+            .run(move |dir| {
+                dir.write(&stored)?;
+                dir.drop_kept(&stored.name)
+            })
+            .await?;
+        Ok(logged_in)
+    }
+
+    /// Other names of the same creator.
+    async fn aliases(&self, of: &Stored) -> Result<Vec<String>, Error> {
+        let all = self.0.dir.run(super::Dir::all).await?;
+        let same = all.into_iter().filter(|stored| {
+            stored.name != of.name
+                && stored.open_id == of.open_id
+                && stored.client_key == of.client_key
+                && stored.api_base == of.api_base
+        });
+        Ok(same.map(|stored| stored.name).collect())
+    }
+}
+
+/// 256 random bits of the kernel, in hexadecimal.
+fn random() -> Result<Secret, Error> {
+    let mut bytes = [0; 32];
+    let read = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    match read {
+        Ok(read) if read == bytes.len() => Ok(Secret::new(&hex::encode(bytes))),
+        read => Err(Error::temporary(format!(
+            "The kernel gives no random bytes ({read:?})."
+        ))),
+    }
+}
+
+/// Whether two secrets are the same, in a time that says nothing about where they differ.
+fn equal(one: &Secret, other: &Secret) -> bool {
+    Sha256::digest(one.expose()) == Sha256::digest(other.expose())
+}

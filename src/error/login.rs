@@ -1,0 +1,124 @@
+//! Errors of accounts that log in.
+
+use std::io;
+use std::path::Path;
+
+use super::{Error, ErrorKind, Remedy, Who};
+use crate::answer::{Call, Failure};
+
+impl Error {
+    fn log_in(account: &str, message: String) -> Self {
+        Self::new(ErrorKind::NeedsPerson, Who::Creator, message).helped_by([Remedy::LogIn {
+            account: account.to_owned(),
+        }])
+    }
+
+    /// The directory of accounts has no account of this name.
+    pub(crate) fn not_logged_in(account: &str) -> Self {
+        Self::log_in(account, format!("Nobody is logged in as \"{account}\"."))
+    }
+
+    /// The account's refresh token is of no use any more.
+    pub(crate) fn needs_login(account: &str, reason: &str) -> Self {
+        Self::log_in(
+            account,
+            format!("The creator of the account \"{account}\" must log in again: {reason}."),
+        )
+    }
+
+    /// The account's tokens belong to another API. Sending them to this one would give them away.
+    pub(crate) fn logged_in_elsewhere(account: &str, api_base: &str) -> Self {
+        Self::log_in(
+            account,
+            format!(
+                "The account \"{account}\" is logged in at {api_base}, so its tokens are sent nowhere else."
+            ),
+        )
+    }
+
+    /// The account's tokens belong to another app of the developer portal.
+    pub(crate) fn other_app(account: &str) -> Self {
+        Self::log_in(
+            account,
+            format!(
+                "The account \"{account}\" is logged in to another app than the one whose client_key is set."
+            ),
+        )
+    }
+
+    /// A token cannot be renewed, and nobody can log in, without the keys of an app.
+    pub(crate) fn no_app(account: &str) -> Self {
+        Self::usage(format!(
+            "Without the client_key and client_secret of an app, \"{account}\" cannot log in, and its tokens cannot be renewed."
+        ))
+        .helped_by([Remedy::NameApp])
+    }
+
+    /// The directory of accounts, or a file in it, cannot be used.
+    pub(crate) fn accounts(dir: &Path, error: io::Error) -> Self {
+        Self::temporary(format!(
+            "The directory of accounts {} cannot be used",
+            dir.display()
+        ))
+        .with_source(error)
+        .helped_by([Remedy::RepeatAfterFix])
+    }
+
+    /// Another process has renewed this account for longer than anybody waits.
+    pub(crate) fn account_busy(account: &str) -> Self {
+        Self::temporary(format!(
+            "Another process is renewing the tokens of the account \"{account}\"."
+        ))
+        .helped_by([Remedy::RepeatLater])
+    }
+
+    /// A call was not answered, or not in a way that can be read.
+    pub(crate) fn not_answered(call: Call, failure: &Failure) -> Self {
+        Self::temporary(format!("The {} was not answered ({failure}).", call.name()))
+            .helped_by([Remedy::RepeatLater])
+    }
+
+    /// What was given as the end of a login is no address of one.
+    pub(crate) fn no_code() -> Self {
+        Self::usage(
+            "This address holds no code: it must be the whole address to which the browser was sent, from http to the end.",
+        )
+    }
+
+    /// The creator took too long.
+    pub(crate) fn login_expired(account: &str) -> Self {
+        Self::log_in(account, "This login began more than a day ago.".into())
+    }
+
+    /// What the browser brought back was not asked for by this login. Using it could log a stranger in.
+    pub(crate) fn other_login(account: &str) -> Self {
+        Self::log_in(
+            account,
+            "The address belongs to another login (its state is a different one), so it was not used.".into(),
+        )
+    }
+
+    /// The consent page came back with an error.
+    pub(crate) fn no_consent(account: &str, error: &str, description: &str) -> Self {
+        let described = match description.is_empty() {
+            true => String::new(),
+            false => format!(": {description}"),
+        };
+        Self::log_in(
+            account,
+            format!("Nobody was logged in as \"{account}\": {error}{described}."),
+        )
+    }
+
+    /// The name stands for another creator.
+    pub(crate) fn account_taken(account: &str) -> Self {
+        Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!("\"{account}\" is another creator's account already, and stays what it is."),
+        )
+        .helped_by([Remedy::ReplaceAccount {
+            account: account.to_owned(),
+        }])
+    }
+}
