@@ -1,4 +1,4 @@
-//! Who uploads: a name of the user's own and the source of its access tokens.
+//! The account of an upload: a name that the user chose, and the source of its access tokens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,15 +10,14 @@ use crate::upload::outage::Outages;
 
 pub(crate) mod store;
 
-/// Where an access token comes from; asked before each call of the API.
+/// A source of access tokens; asked before each call of the API.
 ///
 /// Tokens rotate every few hours, so a long upload outlives its first one. The engine never stores a token and derives
-/// nothing from it. A plain [`Secret`], `String` or `&str` is a source that always gives the same token.
+/// nothing from it. A plain [`Secret`], `String` or `&str` is a source that always returns the same token.
 ///
-/// Each call runs in a task of its own, to its end: the engine stops waiting for it after 60 seconds (after 10, where a
-/// delivered draft is only checked), or when the upload is dropped, and never interrupts it. A refresh token that was spent
-/// is therefore never lost half way. Calls for several uploads can overlap, so a source that refreshes keeps a lock while
-/// it does:
+/// Each call runs to its end, in a task of its own: the engine stops waiting after 60 seconds (10, when it only checks a
+/// delivered draft) or when the upload is dropped, but never interrupts the call. So a spent refresh token is never lost
+/// half way. Calls for several uploads can overlap; a source that refreshes keeps a lock meanwhile:
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -79,17 +78,17 @@ pub(crate) mod store;
 pub trait TokenSource: Send + Sync + 'static {
     /// The token to use now, without `Bearer`.
     ///
-    /// `refused` is a token that this source gave and that the service has just refused (`access_token_invalid`): a source
-    /// that keeps tokens drops that one and gets another. If it returns the same token again, the upload stops and a
-    /// person must act.
+    /// `refused` is a token of this source that the service has just refused (`access_token_invalid`): a source that
+    /// keeps tokens drops that one and gets another. If it returns the same token again, the upload stops and a person
+    /// must act.
     ///
     /// # Errors
     ///
     /// [`TokenError::temporary`] if the same call can succeed later: it is repeated up to 6 times with waits of up to 20
-    /// seconds, and then the upload ends as [`ErrorKind::Temporary`](crate::ErrorKind::Temporary). A call that takes
-    /// longer than 60 seconds counts as one of these. Any other error says to a person why there is no token and what to
-    /// do; the upload ends at once as [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson). Either way the same job
-    /// carries on later.
+    /// seconds, and then the upload ends as [`ErrorKind::Temporary`](crate::ErrorKind::Temporary). So does a call that
+    /// takes longer than 60 seconds. The text of any other error explains to a person why there is no token and what to
+    /// do; the upload ends at once as [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson). In both cases the same
+    /// job can be continued later.
     fn token<'a>(
         &'a self,
         refused: Option<&'a Secret>,
@@ -123,10 +122,10 @@ impl<T: TokenSource> TokenSource for Arc<T> {
     }
 }
 
-/// Why a [`TokenSource`] has no token now.
+/// Why a [`TokenSource`] has no token.
 ///
-/// Any error, and any text, turns into one that a person must see to; [`temporary`](Self::temporary) marks those that
-/// pass by themselves. What it says is shown, so it must hold no secret.
+/// Any error, and any text, converts into an error that a person must handle; [`temporary`](Self::temporary) marks
+/// errors that pass by themselves. The text is shown, so it must hold no secret.
 #[derive(Debug)]
 pub struct TokenError {
     cause: Box<dyn std::error::Error + Send + Sync>,
@@ -134,7 +133,7 @@ pub struct TokenError {
 }
 
 impl TokenError {
-    /// The same call can succeed later, without anybody doing anything: a timeout, a 503, a lost connection.
+    /// An error that passes by itself: a timeout, a 503, a lost connection.
     pub fn temporary(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             cause: cause.into(),
@@ -166,23 +165,23 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TokenError {
     }
 }
 
-/// One creator's account, under a name the user gives it.
+/// One creator's account, under a name that the user chooses.
 ///
-/// The name, not the token, is what keeps one account's uploads apart from another's: no two drafts of the same bytes
-/// for one name. Cheap to clone.
+/// The name, not the token, keeps the uploads of accounts apart: no two drafts of the same bytes for one name. Cheap to
+/// clone.
 #[derive(Clone)]
 pub struct Account {
     name: Arc<str>,
     tokens: Arc<dyn TokenSource>,
-    /// The source has had no token for as long as an upload may wait for one.
+    /// Outages of the token source.
     tokenless: Arc<Outages>,
 }
 
 impl Account {
-    /// Name used where none is given.
+    /// The name of an account without a given one.
     pub const DEFAULT: &'static str = "default";
 
-    /// Pairs a name with a source of tokens.
+    /// Makes an account of a name and a token source.
     pub fn new(name: &str, tokens: impl TokenSource) -> Self {
         Self {
             name: name.into(),
@@ -191,12 +190,12 @@ impl Account {
         }
     }
 
-    /// The user's name for it.
+    /// The name that the user chose.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The same account, whose calls for a token keep something alive until they have ended.
+    /// The same account; its calls for a token keep `alive` until they end.
     pub(crate) fn keeping(&self, alive: impl Send + Sync + 'static) -> Self {
         struct Keeping<K>(Arc<dyn TokenSource>, K);
         impl<K: Send + Sync + 'static> TokenSource for Keeping<K> {

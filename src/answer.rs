@@ -1,4 +1,4 @@
-//! What the service says, in words. `tiktok` makes them out of HTTP and JSON; nothing else of the library knows either.
+//! The service's answers as values. `tiktok` makes them from HTTP and JSON, which the rest of the library never sees.
 
 use std::io;
 use std::time::Duration;
@@ -14,13 +14,13 @@ pub(crate) enum Call {
     Put,
     Status,
     Cancel,
-    /// Whose the token is.
+    /// The question which creator a token belongs to.
     Creator,
     /// Of the token endpoint: a code or a refresh token for a pair of tokens.
     Token,
     /// Of the token endpoint: the app's access to a creator is taken back.
     Revoke,
-    /// Not of the API: a look at the URL that it is to fetch.
+    /// Not a call of the API: the preflight of a URL that the service is to fetch.
     Look,
 }
 
@@ -39,11 +39,11 @@ impl Call {
     }
 }
 
-/// An init was accepted.
+/// The answer to an accepted init.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) publish_id: String,
-    /// Where the chunks go; none follow a pull.
+    /// The URL for the chunks; `None` for a pull.
     pub(crate) upload_url: Option<Secret>,
 }
 
@@ -62,13 +62,13 @@ pub(crate) struct Granted {
     pub(crate) scopes: String,
 }
 
-/// What became of a chunk.
+/// The answer to a chunk, with what its headers add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Put {
     pub(crate) said: Said,
-    /// How many bytes of the video the service says it has: a count or a last index, it does not say which.
+    /// Bytes of the video that the service has, by its own report: a count or a last index, which of them is unknown.
     pub(crate) progress: Option<u64>,
-    /// How long the service asks to wait before the next request.
+    /// The wait that the service asks for before the next request.
     pub(crate) wait: Option<Duration>,
 }
 
@@ -77,35 +77,35 @@ pub(crate) struct Put {
 pub(crate) enum Said {
     /// The service has the chunk.
     Accepted,
-    /// A success that no document lists; in words. Status decides whether the chunk arrived.
+    /// A success that no document lists, as text. Status decides whether the chunk arrived.
     Unclear(String),
-    /// The service expects other bytes.
+    /// The service expects another range.
     OtherRange,
     /// The upload URL has expired.
     Expired,
-    /// No upload waits at this URL any more.
+    /// There is no upload at this URL any more.
     Gone,
     /// Too many requests.
     Busy,
-    /// A fault of the service or of a gateway, in words: the chunk may have arrived.
+    /// An error of the service or of a gateway, as text: the chunk may have arrived.
     Faulty(String),
 }
 
-/// What status says of an upload.
+/// The answer to a status call.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) stage: Stage,
-    /// The stage in the service's own word.
+    /// The service's word for the stage.
     pub(crate) word: String,
-    /// Why the upload failed or, beside a video in work, may fail.
+    /// Why the upload failed, or why a video still in processing may fail.
     pub(crate) fail_reason: Option<String>,
-    /// A count by the documents; only ever one witness of several.
+    /// A count of bytes by the documents; one of several sources.
     pub(crate) uploaded_bytes: Option<u64>,
-    /// Of a pull.
+    /// Bytes that a pull has fetched.
     pub(crate) downloaded_bytes: Option<u64>,
 }
 
-/// Where the service says an upload stands.
+/// The stage of an upload, by the service's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
     Working,
@@ -118,7 +118,7 @@ pub(crate) enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) meaning: Meaning,
-    /// The service's own word; a status of HTTP, as `http_403`, where it had none.
+    /// The service's code; the HTTP status, as in `http_403`, if it sent none.
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) log_id: Option<String>,
@@ -127,29 +127,29 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// The log_id in the form in which messages show it to people.
+    /// The log_id in the form that messages use.
     pub(crate) fn support(&self) -> String {
         let log_id = self.log_id.as_ref();
         log_id.map_or(String::new(), |log_id| format!(" [log_id {log_id}]"))
     }
 }
 
-/// What a refusal means, as far as anything here depends on it.
+/// The meaning of a refusal, as far as this library acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     /// Another token may help.
     InvalidToken,
     /// The refresh token or the code is not valid, or not any more.
     InvalidGrant,
-    /// The creator did not grant the app what the call needs.
+    /// The creator did not grant the app the scope that the call needs.
     MissingScope,
-    /// The token is another creator's than the one this upload belongs to.
+    /// The token belongs to another creator than this upload.
     ForeignToken,
-    /// No such upload is known (any more).
+    /// The service does not know the upload, or no longer.
     UnknownUpload,
-    /// As many drafts of the creator wait as may.
+    /// The creator has the most drafts that may wait.
     PendingCap,
-    /// As many posts of the creator, or of the app, as go into a day.
+    /// The creator, or the app, has made the most posts of a day.
     DailyLimit,
     /// The creator may not post.
     Banned,
@@ -159,7 +159,7 @@ pub(crate) enum Meaning {
     Other,
 }
 
-/// How a call can come to nothing; decides whether it may be repeated.
+/// Why a call failed; decides whether it may be repeated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// No connection was made: nothing reached the service.
@@ -171,33 +171,33 @@ pub(crate) enum Failure {
     /// The request may have arrived; its answer did not, or cannot be read.
     #[error("no answer: {0}")]
     Lost(String),
-    /// A fault of the service or of a gateway: what became of the request is open.
+    /// An error of the service or of a gateway: the request may have had its effect.
     #[error("{} ({})", .0.code, .0.http_status)]
     Faulty(Refusal),
-    /// Too many requests within a minute: nothing came of this one.
+    /// Too many requests within a minute: this one had no effect.
     #[error("{} ({})", .0.code, .0.http_status)]
     Busy(Refusal),
-    /// The service said no.
+    /// The service refused the request.
     #[error("refused")]
     Refused(Refusal),
-    /// Our own file could not be read on.
+    /// A read of the local file failed.
     #[error("cannot read the file on")]
     Source(#[source] io::Error),
-    /// There was no token to send.
+    /// There was no token.
     #[error("no access token: {0}")]
     Token(TokenError),
-    /// The URL the service gave for the chunks is not one we send bytes to.
+    /// The service's URL for the chunks has a host that gets no bytes.
     #[error("upload host refused: {0}")]
     Host(BadHost),
 }
 
 impl Failure {
-    /// Whether the service refused the call, and meant this.
+    /// Whether the service refused the call with this meaning.
     pub(crate) fn means(&self, meaning: Meaning) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.meaning == meaning)
     }
 
-    /// Whether nothing of the request can have reached the service.
+    /// Whether the request certainly did not reach the service.
     pub(crate) const fn never_left(&self) -> bool {
         matches!(self, Self::NotSent(_) | Self::Untrusted(_) | Self::Token(_))
     }

@@ -1,11 +1,11 @@
-//! Time as a value: the pure parts are given the time.
+//! Time as a value: pure code gets the time as an argument.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// A point in wall-clock time, in milliseconds since 1970, as it stands in the journal.
+/// Wall-clock time in milliseconds since 1970, as the journal stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Timestamp(pub(crate) u64);
@@ -15,7 +15,7 @@ impl Timestamp {
         Self(self.0.saturating_add(duration.as_millis() as u64))
     }
 
-    /// Time from `earlier` to here; zero if `earlier` is later.
+    /// Time from `earlier` to this time; zero if `earlier` is later.
     pub(crate) const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -27,11 +27,11 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// A time as RFC 3339 writes it, in UTC and to the microsecond: `2026-11-26T16:17:14.000250Z`.
+/// A time by RFC 3339, in UTC and to the microsecond: `2026-11-26T16:17:14.000250Z`.
 pub(crate) fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Years begin in March here, so that a leap day is the last one of its year; 400 of them have 146,097 days.
+    // Years begin in March here, so that a leap day is the last day of its year; 400 years have 146,097 days.
     let day = days + 719_468;
     let (era, day) = (day / 146_097, day % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -48,18 +48,18 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     )
 }
 
-/// What time it is, by both clocks.
+/// The time by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
-    /// Holds across restarts, and may be set by hand, or by the network soon after a start.
+    /// Valid across restarts; may be set by hand, or by the network soon after a start.
     pub(crate) wall: Timestamp,
-    /// Counts on through suspend, and means nothing to another boot.
+    /// Goes on through suspend; valid only for this boot.
     pub(crate) boot: Duration,
-    /// Which boot that is.
+    /// The boot of `boot`.
     pub(crate) boot_id: BootId,
 }
 
-/// Tells one boot of one machine from all others. Where the system has no name for it, each process counts as one.
+/// Identifies one boot of one machine. On systems without an id for it, each process counts as a boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct BootId(pub(crate) u64);
@@ -78,7 +78,7 @@ impl BootId {
     }
 }
 
-/// A moment on the clock that counts from boot, as it stands in the journal.
+/// A moment on the clock that counts from boot, as the journal stores it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Booted {
     of: BootId,
@@ -86,7 +86,8 @@ pub(crate) struct Booted {
 }
 
 impl Booted {
-    /// Time from here to `now`; `None` if that is another boot, or its clock was set back (a container may have its own).
+    /// Time from this moment to `now`; `None` in another boot, or if the clock was set back (a container may have its
+    /// own).
     pub(crate) fn age(self, now: Now) -> Option<Duration> {
         let age = now.boot.checked_sub(self.at)?;
         (self.of == now.boot_id).then_some(age)
@@ -129,7 +130,7 @@ impl StoreClock {
         Now::read()
     }
 
-    /// Stops the clock at this time of the wall, or moves it there, back or on.
+    /// Stops the clock at this wall-clock time, or moves it there.
     #[cfg(test)]
     pub(crate) fn set(&self, wall: Timestamp) {
         let mut set = self.set.lock().expect("no test panicked here");
@@ -138,30 +139,30 @@ impl StoreClock {
         *set = Some(Now { wall, boot, ..now });
     }
 
-    /// Stops the clock, if it goes, and moves it on.
+    /// Stops the clock, if it runs, and moves it forward.
     #[cfg(test)]
     pub(crate) fn advance(&self, by: Duration) {
         self.set(self.now().wall.plus(by));
     }
 }
 
-/// Waits for so long by the clocks above.
+/// Waits on the scaled clock.
 pub(crate) async fn sleep(wait: Duration) {
     tokio::time::sleep(real(wait)).await;
 }
 
-/// Time since `start` by the clocks above, suspend left out.
+/// Time since `start` on the scaled clock, without suspend.
 pub(crate) fn since(start: Instant) -> Duration {
     start.elapsed() * clock_scale()
 }
 
-/// How long it really takes until so much time has passed.
+/// The real duration of a time on the scaled clock.
 pub(crate) fn real(time: Duration) -> Duration {
     time / clock_scale()
 }
 
-/// How many times faster than it does time passes: for tests of what takes hours, in builds with debug assertions alone.
-/// Waits for a socket stay as they are.
+/// How many times faster than real the clock runs: for tests of long waits, only in builds with debug assertions. Waits
+/// for a socket are not scaled.
 fn clock_scale() -> u32 {
     #[cfg(debug_assertions)]
     {
@@ -175,8 +176,8 @@ fn clock_scale() -> u32 {
     1
 }
 
-/// Time since the machine started, suspend included, where the system has such a clock. Of use for waits of the real world,
-/// which the clock scale does not shorten.
+/// Time since the machine started, with suspend, where the system has such a clock. For waits that the clock scale must
+/// not shorten.
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 pub(crate) fn since_boot() -> Duration {
     #[cfg(target_vendor = "apple")]

@@ -17,12 +17,12 @@ pub(crate) mod remedy;
 pub use kind::{ErrorKind, Who};
 pub use remedy::Remedy;
 
-/// The outcome of an upload that did not end in a draft.
+/// The result of an upload that did not end in a draft.
 ///
-/// Its `Display` is one line for a person that says what happened: to which file or call, and what the service said, in
-/// which names and text from outside are [`Escaped`]. It never holds a token or an upload URL. What the operating system or
-/// a [`TokenSource`](crate::TokenSource) said is its `source`; what helps are its [`remedies`](Self::remedies), as values,
-/// since an embedder says them in other words than the command:
+/// Its `Display` is one line that says what happened, to which file or call, and what the service answered; names and
+/// text from outside are [`Escaped`]. It never holds a token or an upload URL. The error of the operating system or of a
+/// [`TokenSource`](crate::TokenSource) is its `source`. What helps is in its [`remedies`](Self::remedies), as values,
+/// since an embedder needs other words than the command:
 ///
 /// ```
 /// use chunkferry::{Error, Remedy};
@@ -52,12 +52,12 @@ struct Inner {
 }
 
 impl Error {
-    /// What it means for the caller.
+    /// The kind of error, for decisions of the caller.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether the same call again can end in a draft without anything else having changed.
+    /// Whether the same call can end in a draft without any other change.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.0.kind,
@@ -68,18 +68,18 @@ impl Error {
         )
     }
 
-    /// When another try makes sense at the earliest, where that is known. While too many drafts wait, it is when the
-    /// oldest of them no longer counts; a try before that makes sense once the creator has posted one.
+    /// The earliest time at which another try makes sense, if known. While too many drafts wait, it is the time when the
+    /// oldest of them stops counting; a try before that makes sense once the creator has posted one.
     pub fn retry_at(&self) -> Option<SystemTime> {
         self.0.retry_at
     }
 
-    /// Who can make the next step.
+    /// The one who can take the next step.
     pub fn who_must_act(&self) -> Who {
         self.0.who
     }
 
-    /// The service's `error.code` or `fail_reason`, where the service stated one.
+    /// The service's `error.code` or `fail_reason`, if the service stated one.
     pub fn code(&self) -> Option<&str> {
         self.0.service.as_ref().map(|service| service.code.as_str())
     }
@@ -89,7 +89,7 @@ impl Error {
         self.0.service.as_ref()?.log_id.as_deref()
     }
 
-    /// What helps, in the order in which it makes sense. Empty where only another video would do, or nothing.
+    /// What helps, in the order in which it makes sense. Empty if only another video would help, or nothing.
     pub fn remedies(&self) -> &[Remedy] {
         &self.0.remedies
     }
@@ -138,19 +138,19 @@ impl Error {
         .helped_by([Remedy::RepeatLater])
     }
 
-    /// The error of a job that its caller stopped, for callers that stop one before an engine has it.
+    /// The error of a job that its caller stopped, for callers that stop a job before an engine has it.
     pub fn cancelled() -> Self {
         Self::new(ErrorKind::Cancelled, Who::You, "Stopped.").helped_by([Remedy::CarryOn])
     }
 
-    /// The journal has no upload of that id for this account and API.
+    /// The journal has no upload with this id for this account and API.
     pub(crate) fn not_recorded(id: &str, account: &str) -> Self {
         Self::usage(format!(
             "There is no upload \"{id}\" of the account \"{account}\" in the journal."
         ))
     }
 
-    /// A pull has not reached the service, and only its caller has the whole URL.
+    /// A pull that has not reached the service; only its caller has the whole URL.
     pub(crate) fn needs_its_url(id: &str) -> Self {
         Self::usage(format!(
             "The upload {id} has not reached TikTok. The journal keeps no query of a URL."
@@ -169,7 +169,7 @@ impl Error {
             .helped_by([Remedy::GiveToken])
     }
 
-    /// The service named an upload host that bytes are not sent to.
+    /// The service named an upload host that gets no bytes.
     pub(crate) fn host(host: &BadHost) -> Self {
         let message = format!(
             "The service named an upload host that bytes are not sent to: {host}. Nothing was sent."
@@ -177,7 +177,7 @@ impl Error {
         Self::new(ErrorKind::Refused, Who::You, message).helped_by(allowing(host))
     }
 
-    /// The API base cannot be used; given without what may be a secret in it.
+    /// An API base that cannot be used; shown without parts that may be secret.
     pub(crate) fn api_base(base: &str, host: &BadHost) -> Self {
         Self::usage(format!("{base} is not usable: {host}.")).helped_by(allowing(host))
     }
@@ -193,7 +193,7 @@ impl Error {
         .helped_by([Remedy::NameAccount])
     }
 
-    /// The token is of another creator than the one that the account's name has stood for so far.
+    /// The token belongs to another creator than the account's first one.
     pub(crate) fn other_creator(account: &str) -> Self {
         let forget = Remedy::ForgetCreator {
             account: account.to_owned(),
@@ -230,7 +230,7 @@ impl Error {
         .helped_by([Remedy::TrustCertificates, Remedy::RepeatAfterFix])
     }
 
-    /// Uploads of the same key have ended, and the history that said how is not what it was.
+    /// Uploads with the same key have ended, and their lines in the history have changed or are missing.
     pub(crate) fn no_longer_told(name: &str, ids: &[String]) -> Self {
         let (first, more) = ids.split_at(ids.len().min(3));
         let more = match more.len() {
@@ -253,12 +253,12 @@ impl Error {
         ])
     }
 
-    /// The URL is not one that the service fetches; its rules are known without asking anybody.
+    /// The URL breaks a rule for pulls, which is known without a request.
     pub(crate) fn not_pulled(name: &str, rule: impl fmt::Display) -> Self {
         Self::usage(format!("{name} cannot be pulled: {rule}."))
     }
 
-    /// What lies under the URL is not what the service fetches.
+    /// The URL's content is not a video that the service fetches.
     pub(crate) fn not_a_video(name: &str, what: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::Source,
@@ -268,7 +268,7 @@ impl Error {
         .helped_by([Remedy::SkipPreflight])
     }
 
-    /// The host of the URL cannot be reached now, at least not from here.
+    /// The URL's host cannot be reached now, at least not from this machine.
     pub(crate) fn unreachable(name: &str, what: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::Temporary,
@@ -278,7 +278,7 @@ impl Error {
         .helped_by([Remedy::RepeatLater, Remedy::SkipPreflight])
     }
 
-    /// The certificate of the host of a URL is not trusted, at least not here.
+    /// The certificate of a URL's host is not trusted, at least not on this machine.
     pub(crate) fn untrusted_look(name: &str, reason: &str) -> Self {
         Self::new(
             ErrorKind::NeedsPerson,
@@ -290,7 +290,7 @@ impl Error {
         .helped_by([Remedy::NameCaFile, Remedy::SkipPreflight])
     }
 
-    /// The state directory cannot be one.
+    /// The path cannot be a state directory.
     pub(crate) fn no_directory(path: &Path) -> Self {
         Self::usage(format!(
             "{} cannot be the state directory: it, or a part of its path, is a file.",
@@ -332,7 +332,7 @@ impl Error {
         error
     }
 
-    /// The service took the bytes and then gave the video up for `reason`.
+    /// The service accepted the bytes and then rejected the video for `reason`.
     pub(crate) fn failed(name: &str, reason: &str, publish_id: &str) -> Self {
         let verdict = FailReason::of(reason).verdict();
         let mut error = Self::new(
@@ -375,7 +375,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// What makes the host one that is used.
+/// The remedies that allow this host.
 fn allowing(host: &BadHost) -> Vec<Remedy> {
     match host {
         BadHost::Plain => vec![Remedy::AllowHttp],
@@ -384,7 +384,7 @@ fn allowing(host: &BadHost) -> Vec<Remedy> {
     }
 }
 
-/// A file as messages call it: its name alone.
+/// The name of a file in messages, without its directories.
 pub(crate) fn name(file: &Path) -> std::borrow::Cow<'_, str> {
     file.file_name()
         .unwrap_or(file.as_os_str())

@@ -1,11 +1,10 @@
-//! Labelled moments at which tests kill or freeze this process. Builds without debug
-//! assertions hold none of it.
+//! Named points at which tests kill or freeze this process. Only in builds with debug assertions.
 
 #[cfg(debug_assertions)]
 mod points;
 
-/// Dies here by SIGKILL if `CHUNKFERRY_KILL_POINT` says "STEP WHAT NTH" and this is the NTH time; stops by SIGSTOP if
-/// `CHUNKFERRY_FREEZE_POINT` does.
+/// Kills this process by SIGKILL if `CHUNKFERRY_KILL_POINT` is "STEP WHAT NTH" and this is the NTH pass; stops it by
+/// SIGSTOP if `CHUNKFERRY_FREEZE_POINT` is.
 #[cfg(debug_assertions)]
 pub(crate) fn reach(step: &str, what: &str) {
     use std::sync::LazyLock;

@@ -1,4 +1,4 @@
-//! Text that must not be seen: access tokens and upload URLs.
+//! Secret text: access tokens and upload URLs.
 
 use std::fmt;
 
@@ -11,18 +11,18 @@ pub(crate) use redact::Redactor;
 
 /// A text that neither `Debug` nor any error, event or log shows.
 ///
-/// It has no `Display` and no `Serialize`; who needs the text must call [`expose`](Self::expose), so every such place
-/// can be found.
+/// It has no `Display` and no `Serialize`; code that needs the text must call [`expose`](Self::expose), so every such
+/// place can be found.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// Takes the text in, without the white space around it (a token file ends in a newline).
+    /// Makes a secret of a text, without the white space around it (a token file ends in a newline).
     pub fn new(text: &str) -> Self {
         Self(text.trim().into())
     }
 
-    /// No secret, where one is to follow.
+    /// An empty placeholder for a secret that is set later.
     pub(crate) fn none() -> Self {
         Self(Box::default())
     }
@@ -32,7 +32,7 @@ impl Secret {
         &self.0
     }
 
-    /// Whether there is no text.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -56,7 +56,7 @@ impl From<String> for Secret {
     }
 }
 
-/// Secrets in what is written and read: in the request that carries one, and in the rows of the journal's first version.
+/// Serialises secrets: in the request that carries one, and in rows of version 1.
 pub(crate) mod stored {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -76,16 +76,16 @@ pub(crate) mod stored {
     }
 }
 
-/// A URL as it may be shown: what stands before its query, and no password.
+/// A URL without its query and password, fit to be shown.
 pub(crate) fn without_query(url: &str) -> String {
     let shown = match Url::parse(url) {
         Ok(mut url) => {
-            // Fails only where there is nobody to name.
+            // Fails only for URLs that cannot have a user.
             let _ = url.set_username("").and_then(|()| url.set_password(None));
             url.to_string()
         }
         Err(_) => match url.split_once("://") {
-            // What stands before an `@` may be a password.
+            // The part before an `@` may be a password.
             Some((scheme, rest)) => {
                 let host = rest.find('/').unwrap_or(rest.len());
                 let from = rest[..host].rfind('@').map_or(0, |at| at + 1);

@@ -1,4 +1,4 @@
-//! The bytes of a video: what they are, ranges of them as pieces, and proof that what was sent is unchanged.
+//! The bytes of a video: its identity, reading ranges in pieces, and proof that the bytes sent are unchanged.
 
 mod ahead;
 mod container;

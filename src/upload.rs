@@ -1,7 +1,7 @@
-//! One upload: the domain object, the state machine and the journal's row in one.
+//! One upload: the domain object, the state machine and the row of the journal in one type.
 //!
-//! [`Upload::step`] says what to do next and [`Upload::apply`] takes in what came of it. Both are pure: no I/O, no
-//! clock but the one passed in, no randomness but the number passed in.
+//! [`Upload::step`] returns the next step, and [`Upload::apply`] changes the row by its result. Both are pure: the clock
+//! and the random number are arguments.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,79 +46,80 @@ pub(crate) const ROW_VERSION: u32 = 2;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Upload {
-    /// As the row was read; it is written as of today.
+    /// The version as it was read; the row is written in today's version.
     #[serde(serialize_with = "receipt::version")]
     pub(crate) version: u32,
     pub(crate) id: String,
     #[serde(flatten)]
     pub(crate) key: Key,
     pub(crate) origin: Origin,
-    /// The state of the hash at the confirmed border; `None` without the ledger.
+    /// The state of the running hash at the confirmed border; `None` without a ledger.
     #[serde(rename = "running")]
     pub(crate) hash_state: Option<String>,
-    /// SHA-256 of the whole file, known from the moment it is sealed.
+    /// SHA-256 of the whole file, known once the upload is sealed.
     pub(crate) sha256: Option<String>,
     pub(crate) state: State,
-    /// Chunks of a file that were acknowledged when the upload ended as failed or unknown; rows of earlier versions lack it.
+    /// Acknowledged chunks of a file when the upload ended as failed or unknown; rows of earlier versions lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) confirmed_at_end: Option<u32>,
-    /// Raised by each claim. Only the store reads and writes it: what may be written is decided by the caller's lease.
+    /// Raised by each claim. Only the store reads and writes it; the caller's lease decides whether a row may be
+    /// written.
     pub(crate) epoch: u64,
-    /// Raised by each save; a save that comes late, because its caller was dropped, changes nothing.
+    /// Raised by each save. A late save, whose caller was dropped, has an older number and changes nothing.
     pub(crate) revision: u64,
     pub(crate) created: Timestamp,
     pub(crate) updated: Timestamp,
     pub(crate) totals: Totals,
-    /// Whether the token of the last init was of the creator that the account's name has stood for since its first use.
+    /// Whether the token of the last init belonged to the creator of the account's first upload.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) creator_known: bool,
-    /// The service's names of its last refusals, the newest last: what its support asks for.
+    /// The `log_id`s of the service's last refusals, the newest last; its support asks for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) log_ids: Vec<String>,
-    /// How long the last accepted chunks took, in milliseconds, the newest last.
+    /// Milliseconds that the last accepted chunks took, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) chunk_times: Vec<u32>,
-    /// The caller's own words about the upload. Nothing sets them yet.
+    /// Notes of the caller. Nothing sets them yet.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(skip)]
     pub(crate) run: Run,
 }
 
-/// Counted over all runs, for people.
+/// Totals over all runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Totals {
-    /// Inits asked for, without those that never left.
+    /// Inits that may have left this machine.
     pub(crate) inits: u32,
     /// Inits whose answer was lost.
     pub(crate) lost_inits: u32,
-    /// Sessions that could not be carried on.
+    /// Sessions that could not be continued.
     pub(crate) lost_sessions: u32,
-    /// Attempts that were made again after a wait, of calls and chunks; rows of version 1 lack it.
+    /// Calls and chunks that were sent again after a wait; rows of version 1 lack it.
     pub(crate) retries: u32,
 }
 
-/// What to do next.
+/// The next step of an upload.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// Nothing, for this long.
     Wait(Duration),
-    /// Record the intent and take a slot of the window, then init.
+    /// Record the intent, take a slot of the account's window, and send the init.
     Init,
-    /// Send this chunk; of the last one, all but the last bytes.
+    /// Send this chunk; of the last chunk, all but the withheld bytes.
     Put(Chunk),
-    /// Let the last bytes of the chunk in flight leave: the row is sealed.
+    /// Send the withheld bytes of the chunk in flight: the row is sealed.
     Release,
-    /// Count this chunk, which the service already has, from the file.
+    /// Count this chunk, which the service has, by hashing it from the file.
     Adopt(Chunk),
-    /// The service has lost all but this many chunks that it had acknowledged: the running hash is needed as it was there.
+    /// The service has only this many of the chunks that it acknowledged: hash the file up to there.
     Rewind(u32),
     /// Ask for the status.
     Ask,
-    /// The hour of the URL is over, or as good as over.
+    /// End the session: the hour of its URL is over, or too short for the next chunk.
     Expire(LossCause),
-    /// The run ends here.
+    /// End this run.
     Stop(Stop),
     /// The upload has ended, or is handed over.
     Done,
@@ -190,8 +191,8 @@ impl Upload {
         }
     }
 
-    /// Sends a chunk, unless its URL dies before that can end. Once sealed it is sent all the same: the service's word on
-    /// it is worth more than ours.
+    /// Sends a chunk, unless its URL expires before the chunk can arrive. A sealed upload tries even then: only the
+    /// service knows whether it has the video.
     fn put(&self, chunk: Chunk, now: Now) -> Step {
         match &self.state {
             State::Uploading { session, .. } if self.comes_too_late(&chunk, session, now) => {
@@ -201,29 +202,29 @@ impl Upload {
         }
     }
 
-    /// Whether the init is the post: nothing is sent after it, so an init without an answer may have made a draft.
+    /// Whether the init itself is the post: no bytes follow it, so an init without an answer may have made a draft.
     pub(crate) const fn is_posted_by_init(&self) -> bool {
         matches!(self.origin, Origin::Url { .. })
     }
 
-    /// Whether an earlier process was stopped between such an init and the record of its answer. Only a person can tell
-    /// what came of it.
+    /// Whether an earlier process stopped between such an init and the record of its answer. Only the creator can see
+    /// whether there is a draft.
     pub(crate) fn is_stranded(&self) -> bool {
         matches!(self.state, State::InitIntent) && self.run.in_doubt && self.is_posted_by_init()
     }
 
-    /// Whether there may be a draft of it, so that no other init may follow without an answer.
+    /// Whether a draft of this upload may exist, so that another init needs the service's answer first.
     pub(crate) const fn may_be_posted(&self) -> bool {
         self.state.may_be_complete()
             || matches!(self.state, State::InitIntent) && self.is_posted_by_init()
     }
 
-    /// Whether nothing is left to be sent, as far as is known: the service fetches the video or works on it.
+    /// Whether nothing is left to send: the service fetches the video or processes it.
     pub(crate) const fn is_at_service(&self) -> bool {
         matches!(self.state, State::Pulling { .. } | State::Processing { .. })
     }
 
-    /// Whether its bytes are needed here to bring it to an end.
+    /// Whether the upload needs more bytes from this machine.
     pub(crate) fn misses_bytes(&self) -> bool {
         let open = matches!(
             self.state,
@@ -232,27 +233,28 @@ impl Upload {
         open && !self.has_ended() || matches!(self.state, State::GivenUp { .. })
     }
 
-    /// Whether nothing more is done for it unless its user says so.
+    /// Whether nothing more happens to this upload unless its user asks for it.
     pub(crate) fn has_ended(&self) -> bool {
         self.state.is_final() || self.is_stranded()
     }
 
-    /// As it stands for whoever hears nothing more of it: whether there is a draft is not known any more.
+    /// The row with the outcome "unknown", for a caller that stops following the upload.
     pub(crate) fn as_unknown(&self, why: &str, at: Timestamp) -> Self {
         let mut unknown = self.clone();
         unknown.park(why, at);
         unknown
     }
 
-    /// As its owner saves it next, without anything having happened.
+    /// The row as its owner would save it next, without a change.
     #[cfg(any(test, measuring))]
     pub(crate) fn saved_next(&mut self) -> Self {
         self.revise();
         self.clone()
     }
 
-    /// Whether this row says all that `told` says: it is as new, or has ended too, or `told` was noted when bytes that
-    /// may complete this very session were about to leave. An init that is the post belongs to no session yet.
+    /// Whether this row includes all that the note `told` says: this row is as new, or has ended, or the note was made
+    /// when bytes that may complete this same session were about to leave. An init that is itself the post has no
+    /// session yet.
     pub(crate) fn knows(&self, told: &Self) -> bool {
         let session = self.state.publish_id();
         let same_session = session.is_some() && session == told.state.publish_id();
@@ -261,14 +263,14 @@ impl Upload {
             || same_session && matches!(told.state, State::Unknown { .. })
     }
 
-    /// The chunk that is sent next; `None` once all are acknowledged or the upload has ended.
+    /// The next chunk to send; `None` once all are acknowledged or the upload has ended.
     pub(crate) fn due(&self) -> Option<Chunk> {
         let (plan, confirmed) = (self.plan()?, self.confirmed());
         let missing = confirmed < plan.chunk_count() && !self.state.is_final();
         missing.then(|| plan.chunk(confirmed))
     }
 
-    /// Number of the attempt at the init or the chunk that is due, from 1.
+    /// Number of the current attempt at the next init or chunk, from 1.
     pub(crate) const fn attempt(&self) -> u32 {
         match self.state {
             State::Queued | State::InitIntent => self.run.failed.count + self.run.lost_inits + 1,
@@ -284,14 +286,14 @@ impl Upload {
             State::Queued | State::InitIntent | State::GivenUp { .. } => 0,
             State::Uploading { confirmed, .. } => *confirmed,
             State::Sealed { .. } => all_but_last,
-            // In a row of an earlier version the last chunk of an unknown upload may not have been acknowledged.
+            // Rows of earlier versions do not say whether the last chunk of an unknown upload was acknowledged.
             State::Unknown { .. } => self.confirmed_at_end.unwrap_or(all_but_last),
             State::Failed { .. } => self.confirmed_at_end.unwrap_or(all),
             _ => all,
         }
     }
 
-    /// Bytes acknowledged and recorded; of a pull, those the service says it has fetched.
+    /// Bytes acknowledged and recorded; of a pull, the bytes that the service has fetched by its own count.
     pub(crate) fn confirmed_bytes(&self) -> u64 {
         match (&self.origin, &self.state) {
             (Origin::File { plan, .. }, _) => plan.border(self.confirmed()),
@@ -302,7 +304,7 @@ impl Upload {
         }
     }
 
-    /// Whether its bytes were sent without being hashed, or none were sent.
+    /// Whether no digest of the bytes exists: they were sent without a ledger, or none were sent.
     pub(crate) fn has_no_digest(&self) -> bool {
         self.sha256.is_none() && (self.hash_state.is_none() || self.confirmed() == 0)
     }
@@ -319,7 +321,7 @@ impl Upload {
         self.hash_state.as_deref().and_then(Running::load)
     }
 
-    /// The error that the end of an upload stands for, if it stands for one.
+    /// The error for an upload that ended without a draft.
     pub(crate) fn final_error(&self) -> Option<Error> {
         let name = &self.name();
         match &self.state {
@@ -335,7 +337,7 @@ impl Upload {
         }
     }
 
-    /// Why an upload ended without a draft, where it did.
+    /// Why the upload ended without a draft.
     pub(crate) fn reason(&self) -> Option<&str> {
         match &self.state {
             State::Failed { reason, .. } => Some(reason),
@@ -345,7 +347,7 @@ impl Upload {
         }
     }
 
-    /// The state in a word, as people read it.
+    /// The state as messages name it.
     pub(crate) fn state_name(&self) -> &'static str {
         if self.is_stranded() {
             State::UNKNOWN
@@ -355,7 +357,7 @@ impl Upload {
     }
 }
 
-/// Why the outcome of a stranded upload is not known.
+/// The reason for the unknown outcome of a stranded upload.
 pub(crate) const STRANDED: &str =
     "the run that asked the service to fetch it was stopped before the answer came";
 

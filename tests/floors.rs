@@ -1,7 +1,9 @@
+//! Tables in the documents hold for the files they speak of.
+//!
 //! The house in docs/design.md is the house in `src`: each file uses only files of its own entry in that table, and of floors
-//! below its own.
+//! below its own. The sources in docs/emulator.md are those that comments and tests cite.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -181,4 +183,89 @@ fn the_service_is_named_in_its_room_alone() {
         }
     }
     assert!(named.is_empty(), "{}", named.join("\n"));
+}
+
+/// The marks cited in a text, one for each page or repository: `D MTG, UP; F eliza #1` cites `D MTG`, `D UP` and `F eliza`.
+fn cited(text: &str) -> BTreeSet<String> {
+    let mut cited = BTreeSet::new();
+    for (at, _) in text.match_indices(['D', 'F']) {
+        let (letter, list) = (&text[at..=at], &text[at + 1..]);
+        let starts = !text[..at].ends_with(|before: char| before.is_alphanumeric());
+        let Some(list) = list.strip_prefix(' ').filter(|_| starts) else {
+            continue;
+        };
+        for key in list.split(", ") {
+            let end = key.find(|c: char| !(c.is_alphanumeric() || c == '-'));
+            let (name, rest) = key.split_at(end.unwrap_or(key.len()));
+            let page = name.trim_end_matches("-new");
+            if letter == "D" && (page.len() < 2 || !page.chars().all(|c| c.is_ascii_uppercase())) {
+                break;
+            }
+            if !name.is_empty() {
+                cited.insert(format!("{letter} {name}"));
+            } else if !key.starts_with('#') {
+                break;
+            }
+            let number = |c: char| c == ' ' || c == '#' || c.is_ascii_digit();
+            if !rest.trim_start_matches(number).is_empty() {
+                break;
+            }
+        }
+    }
+    cited
+}
+
+/// The open points named in a text: `O-12`.
+fn open_points(text: &str) -> BTreeSet<String> {
+    let points = text.match_indices("O-").map(|(at, _)| {
+        let number = text[at + 2..].chars().take_while(char::is_ascii_digit);
+        number.collect::<String>()
+    });
+    points.filter(|number| !number.is_empty()).collect()
+}
+
+#[test]
+fn every_mark_of_a_source_is_in_the_guide_and_cited_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let guide = read("docs/emulator.md");
+    let (before, sources) = guide.split_once("## Sources").unwrap();
+    let (table, after) = sources.split_once("\n## ").unwrap();
+    let mut known = BTreeSet::new();
+    for row in table.lines().filter(|row| row.starts_with("| `")) {
+        known.extend(cited(row.split('`').nth(1).unwrap()));
+    }
+
+    // Comments, the marks of the conformance cases, and the documents.
+    let mut texts = vec![before.to_owned(), after.to_owned()];
+    let mut paths = Vec::new();
+    files(&root.join("src"), &mut paths);
+    files(&root.join("tests/emulator"), &mut paths);
+    for path in paths {
+        let text = fs::read_to_string(path).unwrap();
+        let comments = text.lines().filter_map(|line| line.split_once("//"));
+        texts.extend(comments.map(|(_, comment)| comment.to_owned()));
+    }
+    let cases = read("tests/emulator/conformance.json");
+    let marks = cases.split("\"mark\": \"").skip(1);
+    texts.extend(marks.map(|mark| mark.split('"').next().unwrap().to_owned()));
+    let found: BTreeSet<String> = texts.iter().flat_map(|text| cited(text)).collect();
+    assert_eq!(
+        found, known,
+        "left: cited; right: in the table of docs/emulator.md"
+    );
+
+    let settings = open_points(&read("src/emulator/settings.rs"));
+    let points: BTreeSet<String> = texts.iter().flat_map(|text| open_points(text)).collect();
+    let strangers: Vec<_> = points.difference(&settings).collect();
+    assert!(strangers.is_empty(), "no setting plays {strangers:?}");
+}
+
+#[test]
+fn a_list_of_marks_is_read_to_its_end() {
+    let marks = |text| cited(text).into_iter().collect::<Vec<_>>().join("; ");
+    assert_eq!(marks("(D MTG, OA-new: see there)"), "D MTG; D OA-new");
+    assert_eq!(marks("F eliza #1, #2; D ST `ok`"), "D ST; F eliza");
+    assert_eq!(marks("`D` documented, 3D MTG, D is a letter"), "");
+    assert_eq!(open_points("as O-12 has it (O-3)").len(), 2);
 }

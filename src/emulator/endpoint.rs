@@ -80,7 +80,7 @@ impl Endpoint {
         matches!(self, Self::Authorize | Self::Token | Self::Revoke)
     }
 
-    /// Calls a token may make in a minute (protocol 2.5); `None`: no window is documented.
+    /// Calls a token may make in a minute (D UP, DP, PH, ST, CI, RL); `None`: no window is documented.
     pub(crate) fn per_minute(self, settings: &Settings) -> Option<u64> {
         match self {
             Self::InboxInit | Self::DirectInit | Self::PhotoInit => Some(settings.init_per_minute),

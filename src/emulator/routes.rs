@@ -46,7 +46,7 @@ const GETS: [(&str, Endpoint); 2] = [
 
 const NOT_FOUND: &str = "not_found";
 
-/// The paths upload URLs were seen with (D MTG, F protocol 7.3).
+/// The paths upload URLs were seen with (D MTG; F AutoPromote, aitiktokz).
 pub(crate) const UPLOADS: [&str; 4] = ["/video/", "/video", "/upload/", "/upload"];
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// The service's own hosts, documented (D MTG, UP, DP, GSU, LKW) or seen (F protocol 7.3): for clients whose hosts cannot
+/// The service's own hosts, documented (D MTG, UP, DP, GSU, LKW) or seen (F AutoPromote, aitiktokz): for clients whose hosts cannot
 /// be changed and that are sent here by a hosts entry.
 pub(crate) const SERVICE: [&str; 8] = [
     "open.tiktokapis.com",

@@ -1,4 +1,4 @@
-//! Errors about a file that is to be sent.
+//! Errors about a local file.
 
 use std::fmt;
 use std::io;
@@ -46,7 +46,7 @@ impl Error {
         .helped_by([Remedy::StartOver])
     }
 
-    /// At the rate that is allowed, an upload of the file outlives its URL.
+    /// At the allowed rate an upload of the file takes longer than its URL lives.
     pub(crate) fn too_slow(name: &str, size: u64, rate: u64, needed: u64) -> Self {
         let raise = Remedy::RaiseBandwidth {
             bytes_per_second: needed,
@@ -58,7 +58,7 @@ impl Error {
         .helped_by([raise, Remedy::IgnoreForecast])
     }
 
-    /// The service refused the init of a file that is larger than what its documents promise to take.
+    /// The service refused the init of a file above the size that its documents allow for sure.
     pub(crate) fn too_large(name: &str, size: u64, service: Refusal) -> Self {
         let mut error = Self::new(
             ErrorKind::Refused,
@@ -72,7 +72,7 @@ impl Error {
         error
     }
 
-    /// Whether it says that there is no file of that name.
+    /// Whether no file has that name.
     pub(crate) fn is_missing_file(&self) -> bool {
         let source = self.0.source.as_deref();
         let cause = source.and_then(|source| source.downcast_ref::<io::Error>());
@@ -90,7 +90,7 @@ impl Error {
         .helped_by([Remedy::FinishFile, Remedy::AllowWriter])
     }
 
-    /// A file whose end is open has changed a short while ago, and nothing shows whether a program still writes to it.
+    /// A file without a recorded end has changed recently, and nothing shows whether a program still writes to it.
     pub(crate) fn unsettled(name: &str, why: impl fmt::Display) -> Self {
         Self::still_written(name, why).helped_by([
             Remedy::FinishFile,
@@ -99,7 +99,7 @@ impl Error {
         ])
     }
 
-    /// Something that passes keeps the file from being read: no thread or descriptor is left, memory is short, or its file
+    /// The file cannot be read for a reason that passes: no thread or descriptor is left, memory is short, or the file
     /// system does not answer.
     pub(crate) fn not_now(name: &str, source: io::Error) -> Self {
         Self::new(
@@ -112,7 +112,7 @@ impl Error {
     }
 }
 
-/// Whether the same file may be readable later, though nobody changes anything about it.
+/// Whether the file may be readable later without any change to it.
 fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind::{
         HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, OutOfMemory,

@@ -1,41 +1,41 @@
-//! What helps against an error, as values: the texts of the library describe, and whoever shows them says what to do.
+//! What helps against an error, as values. Texts of the library describe the error; programs that show it say what to
+//! do.
 
 /// Something that helps against an [`Error`](crate::Error), in terms of the library.
 ///
-/// [`Error::remedies`](crate::Error::remedies) lists those of an error in the order in which they make sense. A program
-/// that embeds the library acts on them or says them in its own words, as the command does with its options.
+/// [`Error::remedies`](crate::Error::remedies) lists the remedies of an error in the order in which they make sense. A
+/// program that embeds the library acts on them, or shows them in its own words, as the command does with its options.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// The same job once more, at any time: [`Engine::upload`](crate::Engine::upload) carries on where it stopped.
+    /// The same job again, at any time: [`Engine::upload`](crate::Engine::upload) continues where it stopped.
     CarryOn,
-    /// The same job once more: [`Engine::upload`](crate::Engine::upload) sends the file from its first byte, as it is now.
+    /// The same job again: [`Engine::upload`](crate::Engine::upload) sends the file from its first byte, as it is now.
     StartOver,
-    /// The same call after a while, without anything else: after [`Error::retry_at`](crate::Error::retry_at), where that is
-    /// known.
+    /// The same call later, with no other change; after [`Error::retry_at`](crate::Error::retry_at), if known.
     RepeatLater,
-    /// The same call on the next day: a limit of the service for a day is reached.
+    /// The same call on the next day: a daily limit of the service is reached.
     RepeatTomorrow,
-    /// The same call once somebody has put right what the message names;
-    /// [`Error::who_must_act`](crate::Error::who_must_act) says who.
+    /// The same call once the fault in the message is mended; [`Error::who_must_act`](crate::Error::who_must_act) says
+    /// by whom.
     RepeatAfterFix,
     /// The same job once the program that writes the file has ended.
     FinishFile,
     /// [`Job::allow_writer`](crate::Job::allow_writer): send the file although a program may still write it.
     AllowWriter,
-    /// [`Job::settle`](crate::Job::settle): a shorter time without a change after which a file counts as finished.
+    /// [`Job::settle`](crate::Job::settle): a shorter time without changes after which a file counts as finished.
     Settle,
-    /// Look into the creator's inbox: only that shows whether there is a draft.
+    /// A look into the creator's inbox: only the inbox shows whether there is a draft.
     CheckInbox,
-    /// [`Job::again`](crate::Job::again): send the video on purpose, although that may make a second draft.
+    /// [`Job::again`](crate::Job::again): send the video on purpose, although this may make a second draft.
     SendAgain,
     /// [`Engine::forget`](crate::Engine::forget): drop the record of the upload.
     Forget,
-    /// Put `history.jsonl` in the state directory back as it was, from a backup.
+    /// Restore `history.jsonl` in the state directory from a backup.
     RestoreHistory,
-    /// A [`TokenSource`](crate::TokenSource) that has a token; then the same call once more.
+    /// A [`TokenSource`](crate::TokenSource) that has a token; then the same call again.
     GiveToken,
-    /// A fresh access token from the [`TokenSource`](crate::TokenSource), and the same call once more.
+    /// A fresh access token from the [`TokenSource`](crate::TokenSource), and the same call again.
     RenewToken,
     /// The creator logs in: [`Accounts::begin_login`](crate::Accounts::begin_login). Then the same call once more.
     LogIn {
@@ -49,35 +49,34 @@ pub enum Remedy {
     },
     /// An [`App`](crate::App) for the [`Accounts`](crate::Accounts).
     NameApp,
-    /// The creator authorises the app again, with the scopes that it needs; then the same call once more.
+    /// The creator authorises the app again, with the scopes that it needs; then the same call again.
     Authorise,
     /// The creator posts or deletes a draft. Without that, the same job after
     /// [`Error::retry_at`](crate::Error::retry_at).
     PostDrafts,
-    /// A name of its own for each creator; see [`Job::account`](crate::Job::account).
+    /// A separate account name for each creator; see [`Job::account`](crate::Job::account).
     NameAccount,
-    /// [`Engine::forget_creator`](crate::Engine::forget_creator): the account's name stands for the creator of the next
-    /// token.
+    /// [`Engine::forget_creator`](crate::Engine::forget_creator): the next token decides which creator the account
+    /// belongs to.
     ForgetCreator {
         /// The account's name.
         account: String,
     },
-    /// Certificates of this system, or [`Options::ca_file`](crate::Options::ca_file) with those of the server or of a proxy,
-    /// and a clock that is right.
+    /// Certificates of this system, or [`Options::ca_file`](crate::Options::ca_file) with those of the server or of a
+    /// proxy, and a correct clock.
     TrustCertificates,
     /// [`Options::ca_file`](crate::Options::ca_file) with a file of certificates in PEM.
     NameCaFile,
     /// [`Options::upload_host`](crate::Options::upload_host), if the host that the service named is the user's own.
     NameUploadHost,
-    /// [`Options::allow_http`](crate::Options::allow_http): tokens and videos then travel in the clear.
+    /// [`Options::allow_http`](crate::Options::allow_http): tokens and videos are then sent unencrypted.
     AllowHttp,
-    /// A higher [`Options::bandwidth`](crate::Options::bandwidth), which carries the file within the hour that its upload
-    /// URL lives.
+    /// A higher [`Options::bandwidth`](crate::Options::bandwidth), so that the file fits in the hour of its upload URL.
     RaiseBandwidth {
-        /// A rate that would do.
+        /// A sufficient rate.
         bytes_per_second: u64,
     },
-    /// [`Job::ignore_forecast`](crate::Job::ignore_forecast): begin although the file cannot be there in time.
+    /// [`Job::ignore_forecast`](crate::Job::ignore_forecast): begin although the file cannot arrive in time.
     IgnoreForecast,
     /// [`Job::preflight`](crate::Job::preflight) with `false`: leave the check of the URL to the service.
     SkipPreflight,
@@ -126,7 +125,7 @@ impl Remedy {
 }
 
 impl Remedy {
-    /// Each remedy once, for tests of whoever says them in words.
+    /// All remedies, for tests of programs that show them.
     #[doc(hidden)]
     pub fn one_of_each() -> Vec<Self> {
         let account = "lena".to_owned();

@@ -1,15 +1,15 @@
-//! Text from outside as people may see it.
+//! Text from outside, made safe to show.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
 
-/// Text that somebody else has chosen (a file name, an account, what a service says), made safe to show: its `Display` is
-/// one line and cannot draw on a terminal.
+/// Text from outside (a file name, an account, a service's message), made safe to show: its `Display` is one line and
+/// cannot draw on a terminal.
 ///
 /// Control characters, line and paragraph separators, marks that change the direction of text and characters without a
-/// width are shown as escapes, such as `\n` and `\u{1b}`; bytes that are no UTF-8 as `\xff`. A text that begins with `::`,
-/// which a build server may take for a command, begins with `\u{3a}`. Text that was escaped before stays as it is. JSON
-/// needs none of this: it has escapes of its own.
+/// width are shown as escapes, such as `\n` and `\u{1b}`; bytes that are not UTF-8 as `\xff`. A leading `::`, which a
+/// build server may take for a command, becomes `\u{3a}:`. Escaped text stays as it is. JSON does not need this: it has
+/// escapes of its own.
 ///
 /// ```
 /// use chunkferry::Escaped;
@@ -20,7 +20,7 @@ use std::fmt::{self, Write};
 pub struct Escaped<'a>(&'a OsStr);
 
 impl<'a> Escaped<'a> {
-    /// Of a text, a file name or a path.
+    /// Escapes a text, a file name or a path.
     pub fn new(text: &'a (impl AsRef<OsStr> + ?Sized)) -> Self {
         Self(text.as_ref())
     }
@@ -49,11 +49,11 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// Whether a character can act on a terminal or a line, or is not seen.
+/// Whether a character can act on a terminal or a line, or is invisible.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            // Soft hyphen, direction, separators, no width, annotations, tags.
+            // Soft hyphen, direction marks, separators, zero width, annotations, tags.
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

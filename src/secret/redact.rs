@@ -1,4 +1,4 @@
-//! Takes secrets out of what a server answers: it may repeat what it was sent, raw or encoded.
+//! Removes secrets from a server's answers, which may repeat a request's secrets raw or encoded.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,34 +7,35 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Secret;
 
-/// What stands in a text instead of a secret.
+/// The text in place of a secret.
 const MARK: &str = "REDACTED";
 
-/// How many secrets are remembered: those of the last calls.
+/// Most secrets that are remembered: those of the last calls.
 const REMEMBERED: usize = 1024;
 
-/// Shorter parts say nothing, and hiding them would make other text unreadable. A whole query is hidden all the same.
+/// Parts shorter than this are not hidden: they reveal nothing, and other text would become unreadable. A whole query is
+/// always hidden.
 const SHORTEST: usize = 6;
 
-/// As long as this, part of a URL is taken for a credential.
+/// A part of a URL with this many characters counts as a credential.
 const CREDENTIAL: usize = 16;
 
-/// Layers of encoding that are seen through, such as a percent-encoded URL in a JSON text in a JSON text.
+/// Most layers of encoding that are decoded, such as a percent-encoded URL in a JSON text in a JSON text.
 const LAYERS: usize = 4;
 
-/// The secrets that the calls of one client have carried.
+/// The secrets that one client's calls have carried.
 #[derive(Default)]
 pub(crate) struct Redactor(Mutex<VecDeque<Known>>);
 
 struct Known {
     secret: Secret,
-    /// What is hidden of it, decoded and in lower case.
+    /// The parts to hide, decoded and in lower case.
     parts: Vec<Part>,
 }
 
 struct Part {
     text: Vec<u8>,
-    /// Whether it is a credential by itself, and not a number or word that may stand in other texts.
+    /// Whether this part is a credential by itself, and not a number or word that may occur in other texts.
     is_credential: bool,
 }
 
@@ -44,7 +45,7 @@ impl Redactor {
         self.learn(token, |text| vec![text.to_owned()]);
     }
 
-    /// Hides an upload URL: all of it, its path and query, and each longer part of these.
+    /// Hides an upload URL: the whole, its path and query, and each longer part of these.
     pub(crate) fn learn_url(&self, url: &Secret) {
         self.learn(url, |text| {
             let mut parts = query_parts(text);
@@ -64,7 +65,7 @@ impl Redactor {
         });
     }
 
-    /// Hides the query of a URL that the service is to fetch. What stands before it is no secret.
+    /// Hides the query of a URL that the service is to fetch. The part before the query is no secret.
     pub(crate) fn learn_query(&self, url: &Secret) {
         self.learn(url, query_parts);
     }
@@ -86,7 +87,7 @@ impl Redactor {
         }
     }
 
-    /// `text` without any secret.
+    /// `text` without secrets.
     pub(crate) fn redact(&self, text: &str) -> String {
         let decoded = decode(text);
         let mut hidden: Vec<Range<usize>> = Vec::new();
@@ -106,8 +107,8 @@ impl Redactor {
         redacted
     }
 
-    /// Whether `text` holds a credential: a token, a whole query or a long value. Numbers do not count, as the upload_id of
-    /// a URL may stand in a publish_id, too.
+    /// Whether `text` holds a credential: a token, a whole query or a long value. Numbers do not count, as a publish_id
+    /// may repeat the upload_id of a URL.
     pub(crate) fn has_credential(&self, text: &str) -> bool {
         let (decoded, known) = (decode(text), self.known());
         let mut parts = known.iter().flat_map(|known| &known.parts);
@@ -134,7 +135,7 @@ impl Part {
         }
     }
 
-    /// Where it stands in a decoded text, as ranges of the text before decoding.
+    /// Where this part occurs in a decoded text, as ranges of the text before decoding.
     fn places(&self, decoded: &[Byte]) -> impl Iterator<Item = Range<usize>> {
         let windows = decoded.windows(self.text.len().max(1));
         let equal = windows.filter(|window| {
@@ -160,14 +161,14 @@ fn query_parts(url: &str) -> Vec<String> {
     parts
 }
 
-/// A byte of a decoded text, in lower case, and the range of the text that stands for it.
+/// A byte of a decoded text, in lower case, and its range in the original text.
 #[derive(Clone)]
 struct Byte {
     value: u8,
     from: Range<usize>,
 }
 
-/// Decodes `text`, however often it was encoded for a URL, for JSON or for HTML.
+/// Removes all layers of URL, JSON and HTML encoding from `text`.
 fn decode(text: &str) -> Vec<Byte> {
     let mut decoded: Vec<Byte> = Vec::with_capacity(text.len());
     for (start, c) in text.char_indices() {
@@ -207,7 +208,7 @@ fn without_a_layer(text: &[Byte]) -> Vec<Byte> {
     decoded
 }
 
-/// Decodes the first character of `text`: its bytes, and how many bytes of `text` it takes. `text` is not empty.
+/// Decodes the first character of `text`, which is not empty: its bytes, and the bytes of `text` that it took.
 fn one(text: &[u8]) -> (Vec<u8>, usize) {
     let number = |digits: &[u8]| u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
     match text {

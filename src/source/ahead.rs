@@ -1,8 +1,9 @@
-//! The pieces of a chunk as its body takes them: read, and hashed where there is a ledger, ahead of that.
+//! Reads the pieces of a chunk, and hashes them where there is a ledger, before the body asks for them.
 //!
-//! Hashing costs more than reading and sending together. Done ahead, by a thread of its own, it overlaps with them, and
-//! goes on through the pause between two chunks. A file system that does not answer stops that thread and nothing else. A task would not do: a runtime likes to run the one that is woken on the
-//! thread of the one that woke it, which makes the two take turns.
+//! Hashing costs more CPU time than reading and sending together. A thread of its own does it while earlier pieces are
+//! sent, and goes on through the pause between two chunks. A file system that does not answer blocks only that thread. A
+//! tokio task would not help: the runtime tends to run a woken task on the thread that woke it, so reader and sender
+//! would take turns.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,27 +19,27 @@ use super::read::PIECE;
 use crate::upload::ledger::Running;
 use crate::upload::plan::Chunk;
 
-/// How many pieces lie ready at the most: enough to bridge the pause between two chunks.
+/// Most pieces that wait to be sent: enough to bridge the pause between two chunks.
 const MOST: usize = 8;
 
-/// How many must be there before a body that waits for one is woken, unless a chunk ends: waking another processor for
-/// each piece would cost a good part of what hashing it takes.
+/// A waiting body is woken once so many pieces are ready, or the chunk ends. Waking another processor for each piece
+/// would cost a good part of what hashing that piece takes.
 const ENOUGH: usize = 3;
 
-/// Bytes of stack that a reader has; it needs few.
+/// Stack of a reader thread, in bytes.
 const STACK: usize = 256 * 1024;
 
-/// The last bytes of a video that are kept back until everything sent is known to be one version of the file.
+/// The last bytes of a video. They are held back until all bytes sent are known to be one version of the file.
 pub(crate) const WITHHELD: u64 = 64 * 1024;
 
-/// The last bytes of any other chunk that are kept back until the chunk before is recorded: its last piece has no more.
+/// The last bytes of any other chunk, at most one piece. They are held back until the chunk before is recorded.
 pub(crate) const LAST_PIECE: u64 = PIECE as u64;
 
 /// Some bytes of a file.
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) bytes: Bytes,
-    /// The running hash over the file up to the end of them, where one is kept.
+    /// The running hash of the file up to the end of this piece; `None` without a ledger.
     pub(crate) hashed: Option<Running>,
 }
 
@@ -52,11 +53,12 @@ impl Piece {
     }
 }
 
-/// A video that is read from one chunk's start to its end, and hashed if there is a ledger. Dropping it ends the reading.
+/// Reads a video from the start of one chunk to its end, and hashes it if there is a ledger. Dropping it ends the
+/// reading.
 #[derive(Debug)]
 pub(crate) struct Ahead(Arc<Line>);
 
-/// Where pieces wait between the reader and the bodies.
+/// The queue of pieces between the reader and the bodies.
 #[derive(Debug)]
 struct Line {
     waiting: Mutex<Waiting>,
@@ -66,18 +68,17 @@ struct Line {
 #[derive(Debug)]
 struct Waiting {
     ready: VecDeque<io::Result<Piece>>,
-    /// Whether the reader has ended, or shall end.
+    /// The reader has ended, or must end.
     ended: bool,
     /// Offset of the next piece.
     at: u64,
-    /// The body that may take it. An earlier one can outlive its request for a moment.
+    /// Number of the body that may take the next piece. An earlier body can outlive its request for a moment.
     turn: u64,
     body: Option<Waker>,
 }
 
 impl Ahead {
-    /// Starts `read` in a thread of its own, which gives pieces from the offset `from` on. Fails where no more threads are
-    /// to be had.
+    /// Starts `read` on a new thread; its first piece begins at the offset `from`. Fails if no thread can be made.
     pub(super) fn start(
         from: u64,
         read: impl FnOnce(Reader) + Send + 'static,
@@ -104,7 +105,7 @@ impl Ahead {
         Ok((Self(line), first))
     }
 
-    /// The pieces from the start of `chunk` on, if those come next. Nobody who asked before gets any more of them.
+    /// The pieces from the start of `chunk` on; `None` if other pieces come next. Earlier shares get no more pieces.
     pub(crate) fn share(&self, chunk: Chunk) -> Option<Share> {
         let mut waiting = self.0.lock();
         (waiting.at == chunk.range().start).then(|| {
@@ -123,11 +124,12 @@ impl Drop for Ahead {
     }
 }
 
-/// The end of the line at which pieces come in.
+/// The reader's end of the queue.
 pub(super) struct Reader(Arc<Line>);
 
 impl Reader {
-    /// Adds a piece as soon as there is room, unless nobody wants it any more; `last`: the body needs no more than this.
+    /// Adds a piece as soon as there is room; `last`: the body needs no more pieces. `false` if nobody reads them any
+    /// more.
     pub(super) fn add(&self, piece: io::Result<Piece>, last: bool) -> bool {
         let full = |waiting: &mut Waiting| waiting.ready.len() >= MOST && !waiting.ended;
         let room = self.0.room.wait_while(self.0.lock(), full);
@@ -146,7 +148,7 @@ impl Drop for Reader {
     }
 }
 
-/// What one body gets of an [`Ahead`].
+/// The pieces that one body takes of an [`Ahead`].
 pub(crate) struct Share {
     line: Arc<Line>,
     turn: u64,
@@ -182,7 +184,7 @@ impl Line {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One side is gone; the other is woken.
+    /// Marks the queue as ended and wakes the other side.
     fn end(&self) {
         let mut waiting = self.lock();
         waiting.ended = true;
@@ -199,7 +201,7 @@ impl Waiting {
     }
 }
 
-/// Where the last piece but the withheld ones must end.
+/// Offset at which the last piece before the withheld bytes ends.
 pub(super) const fn cut(chunk: &Chunk) -> u64 {
     let end = chunk.range().end;
     if chunk.is_last() {

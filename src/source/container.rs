@@ -1,8 +1,8 @@
-//! Recognises the container of a file from its headers, and whether it is complete, before any request is made.
+//! Recognises the container of a file from its headers, and whether the file is complete, before any request is made.
 //!
-//! MP4 and QuickTime are a row of boxes (ISO/IEC 14496-12, 4.2). WebM is Matroska with a DocType of
-//! its own in the EBML header (RFC 8794, 11.2.6). Other formats are recognised by their first bytes, only to
-//! name them in the refusal together with what helps.
+//! MP4 and QuickTime are a row of boxes (ISO/IEC 14496-12, 4.2). WebM is Matroska with a DocType of its own in the EBML
+//! header (RFC 8794, 11.2.6). Other formats are recognised by their first bytes, so that the refusal can name them and
+//! what helps.
 
 use std::fmt;
 use std::fs::File;
@@ -19,16 +19,15 @@ mod headers;
 #[cfg(test)]
 mod tests;
 
-/// Enough for every signature: the third packet of an M2TS stream starts at 384, longer brand lists
-/// say no more.
+/// Bytes read for the signatures: the third packet of an M2TS stream starts at 384, and longer brand lists add nothing.
 const PROBE: usize = 512;
 
-/// How long the headers of a file may take. From the page cache a million boxes take a second; only a slow disk or
-/// network, or a file made of nothing but headers, comes near this.
+/// Longest time to read the headers of a file. From the page cache a million boxes take a second; only a slow disk or
+/// network, or a file of nothing but headers, comes near this limit.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The most zeros that pass for padding (a disk's cluster, the record of a tar archive) at the end of a file that does not
-/// record its own length. More zeros are space that was set aside and never written.
+/// The most zeros that count as padding (a disk's cluster, the record of a tar archive) at the end of a file that does
+/// not record its own length. More zeros are space that was reserved and never written.
 const PADDING: u64 = 64 * 1024;
 
 const FINISH: &str = "Let the export or copy finish, then run this again.";
@@ -73,16 +72,16 @@ impl fmt::Display for Container {
     }
 }
 
-/// Why a file is not sent. What helps is apart, in [`advice`](Self::advice), as it names the file.
+/// Why a file is not sent. [`advice`](Self::advice) says what helps; it is separate because it names the file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfit {
-    /// Another format, or none.
+    /// Another format, or an unknown one.
     #[error("this is {}; the service takes MP4, MOV and WebM", .0.name)]
     Foreign(&'static Format),
-    /// The right container with a part missing: still being written or copied, or broken off.
+    /// The right container with a part missing: still being written or copied, or cut off.
     #[error("this {container} is {}: {gap}", .gap.state())]
     Unfinished { container: Container, gap: Gap },
-    /// The headers of its boxes could not all be read in time.
+    /// The headers of the boxes could not be read in time.
     #[error(
         "it has more parts than could be checked in {} s: {at} of its {size} bytes were reached",
         .patience.as_secs()
@@ -98,9 +97,9 @@ pub(crate) enum Unfit {
 }
 
 impl Unfit {
-    /// Say what the person with this file can do, the ffmpeg command included where one helps.
+    /// What the user can do with this file, with the ffmpeg command if one helps.
     ///
-    /// `None` where the error itself says it all.
+    /// `None` if the error itself says it all.
     pub(crate) fn advice(&self, file_name: &str) -> Option<String> {
         match self {
             Self::Foreign(format) => Some(format.remedy.advice(file_name)),
@@ -132,8 +131,8 @@ impl Unfit {
 /// What an unfinished file lacks.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Gap {
-    /// The part named `part` reaches `missing` bytes past the end of the file. With `index`, a
-    /// player could still show what comes before.
+    /// The part named `part` reaches `missing` bytes past the end of the file. With `index`, a player can still show the
+    /// part before.
     Cut {
         part: String,
         missing: u64,
@@ -141,13 +140,13 @@ pub(crate) enum Gap {
     },
     /// No `moov` box: most renderers write it last.
     NoMoov,
-    /// The index `part` is there and lists no video track.
+    /// The index `part` lists no video track.
     NoTrack { part: &'static str },
-    /// A good start and no media: all that came through of a fragmented file or a live recording.
+    /// A good start without media: a fragmented file or live recording of which nothing else arrived.
     NoMedia,
-    /// From here on there are zeros in place of the video: space that was set aside and never written.
+    /// From here on there are zeros in place of the video: space that was reserved and never written.
     Zeros { at: u64 },
-    /// What is at this place belongs to no video.
+    /// The bytes at this offset are not part of a video.
     Garbled { at: u64 },
 }
 
@@ -188,14 +187,14 @@ impl fmt::Display for Gap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recognised {
     pub(crate) container: Container,
-    /// Whether the file would look complete while a program still adds to its end: a live WebM, fragments without the
-    /// index (`mfra`) that closes them, or media that reach to the end of the file by definition.
+    /// The file would look complete while a program still appends to it: a live WebM, fragments without the index
+    /// (`mfra`) that closes them, or media that by definition reach to the end of the file.
     pub(crate) open_ended: bool,
 }
 
-/// Decide what the first `size` bytes of `file` are.
+/// Recognises the format of the first `size` bytes of `file`.
 ///
-/// Reads the headers of boxes and what lies in the same page, never the media, and moves no file position.
+/// Reads box headers and what shares their pages, never the media, and moves no file position.
 pub(crate) fn recognise(file: &File, size: u64) -> Result<Recognised, Unfit> {
     recognise_with(&|buf, at| read_exact_at(file, buf, at), size, PATIENCE)
 }
@@ -216,8 +215,7 @@ pub(crate) fn recognise_with(
     }
 }
 
-/// Refuse by the first bytes alone, where the rest is not at hand: 512 of them show all that there is to see, of a file of
-/// `size` bytes.
+/// Refuses a file of `size` bytes by its first 512 bytes alone, for callers that cannot read the rest.
 pub(crate) fn check_start(start: &[u8], size: u64) -> Result<(), Unfit> {
     let probe = &start[..start.len().min(PROBE)];
     match ebml::head(probe) {

@@ -25,16 +25,16 @@ use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
 use crate::upload::{Identity, Origin};
 
-/// How many bytes at each end of a file make up its fingerprint.
+/// Bytes at each end of a file that its fingerprint covers.
 const FINGERPRINT: u64 = 64 * 1024;
 
 /// How a local file is opened and read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Opening {
     pub(crate) read: ReadMode,
-    /// When the file counts as finished by its writer.
+    /// When a file counts as finished.
     pub(crate) finished: Finished,
-    /// Where the buffers come from.
+    /// The pool of read buffers.
     pub(crate) pool: Pool,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Opening {
 pub(crate) struct LocalFile {
     file: Arc<File>,
     path: Arc<Path>,
-    /// As of opening.
+    /// The identity at opening.
     identity: Identity,
     fingerprint: Arc<str>,
     pub(super) opening: Opening,
@@ -51,7 +51,7 @@ pub(crate) struct LocalFile {
 }
 
 impl LocalFile {
-    /// Opens a regular file for reading. Anything else (a directory, a pipe) is refused before it could block.
+    /// Opens a regular file for reading. A directory, pipe or device is refused before it could block.
     pub(crate) fn open(path: &Path, opening: Opening) -> Result<Self, Error> {
         let unreadable = |error| Error::unreadable(path, error);
         let path = std::path::absolute(path).map_err(unreadable)?;
@@ -78,7 +78,7 @@ impl LocalFile {
         })
     }
 
-    /// Refuses a file that a program has open for writing.
+    /// Refuses the file if a program has it open for writing.
     pub(crate) fn check_writers(&self) -> Result<(), Error> {
         match self.opening.finished.is_open(&self.file, &self.identity) {
             Some(why) => Err(Error::still_written(&self.name(), why)),
@@ -86,7 +86,7 @@ impl LocalFile {
         }
     }
 
-    /// The `Content-Type` of the video, read off its boxes. Refuses a file that is not finished.
+    /// The `Content-Type` of the video, from its headers. Refuses a file that is not finished.
     pub(super) fn recognise(&self) -> Result<&'static str, Error> {
         let recognised = container::recognise(&self.file, self.identity.size);
         let open_ended = match &recognised {
@@ -109,7 +109,8 @@ impl LocalFile {
         }
     }
 
-    /// The bytes of `chunk` in pieces, the last ones of a video apart. Reads happen as pieces are taken.
+    /// The bytes of `chunk` in pieces; the withheld bytes of a video are pieces of their own. Each piece is read when it
+    /// is taken.
     pub(crate) fn reading(&self, chunk: Chunk) -> Reading {
         let Range { start, end } = chunk.range();
         Reading {
@@ -123,7 +124,7 @@ impl LocalFile {
         }
     }
 
-    /// Runs something that blocks where that does no harm.
+    /// Runs a blocking function on a thread where it may block.
     fn blocking<T: Send + 'static>(
         &self,
         run: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
@@ -133,7 +134,7 @@ impl LocalFile {
         Box::pin(async { running.await.map_err(io::Error::other)? })
     }
 
-    /// Hashes on from `from` and sends the hash at each offset in `at`. Ends early when nobody receives any more.
+    /// Continues the hash `from` and sends the hash at each offset in `at`. Ends early once the receiver is dropped.
     fn hash(
         &self,
         mut running: Running,
@@ -224,12 +225,12 @@ impl Media for LocalFile {
         let file = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
             if let Err(error) = file.hash(running, from, at, &found) {
-                // Nobody may wait for the digests any more.
+                // The receiver may be gone.
                 let _ = found.blocking_send(Err(error));
             }
         });
         let found = stream::poll_fn(move |cx| digests.poll_recv(cx));
-        // A reader that panicked must not look like one that has come to its end.
+        // A reader that panicked must not look like one that reached the end.
         let end = stream::once(reading).try_filter_map(|()| future::ready(Ok(None)));
         Box::pin(found.chain(end.map_err(io::Error::other)))
     }
@@ -250,7 +251,7 @@ impl Media for LocalFile {
         })
     }
 
-    /// The file was cut off under a mapping.
+    /// Whether the file was truncated under a mapping.
     fn is_torn(&self) -> bool {
         self.mapped.is_torn()
     }

@@ -1,15 +1,15 @@
-//! The kind of file system that a file lies on: whether its change times prove anything.
+//! The kind of file system that holds a file, and whether its change times prove anything.
 
 use std::fs::File;
 
-/// Where a file lies.
+/// A kind of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FileSystem {
-    /// On a file system whose change times prove that bytes are the same.
+    /// Its change times prove that bytes are the same.
     Timed,
-    /// On another machine, or behind a program.
+    /// On another machine, or served by a program.
     Remote,
-    /// In memory, or on a file system that nobody has measured.
+    /// In memory, or a file system that was never measured.
     Other,
 }
 
@@ -42,14 +42,13 @@ impl FileSystem {
     }
 }
 
-/// Only on Linux is the number of a kind the same everywhere.
+/// The numbers of file system kinds are the same on every architecture only under Linux.
 fn kind(stat: rustix::io::Result<rustix::fs::StatFs>) -> Option<u32> {
     let stat = stat.ok()?;
     cfg!(target_os = "linux").then_some(stat.f_type as u32)
 }
 
-/// Whether every upper directory of an overlay that can be seen from here lies on a timed file system. A container does
-/// not see its own.
+/// Whether every visible upper directory of an overlay lies on a timed file system. A container does not see its own.
 fn overlays_are_timed() -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let overlays = mounts.lines().filter(|line| line.contains(" - overlay "));

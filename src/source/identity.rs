@@ -1,8 +1,8 @@
-//! What the file system says of a file, and when that proves something about its bytes.
+//! The identity of a file as the file system states it, and when it proves something about the bytes.
 //!
-//! On the file systems listed here each write moves the change time (ctime), also a write through a shared mapping, if
-//! the page was clean before. `fdatasync` makes all pages clean, on a descriptor that is open for reading only, too
-//! (measured on ext4, ext3 and overlayfs; untrue on tmpfs).
+//! On the file systems listed here each write moves the change time (ctime), and so does a write through a shared
+//! mapping if the page was clean before. `fdatasync` cleans all pages, even through a read-only descriptor (measured on
+//! ext4, ext3 and overlayfs; untrue on tmpfs).
 
 use std::fs::File;
 use std::io;
@@ -12,16 +12,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::file_system::FileSystem;
 use crate::upload::Identity;
 
-/// A change within this time of an earlier one may leave the same change time: one tick of the kernel's clock.
+/// Two changes within this time may have the same change time: one tick of the kernel's clock.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The same where times are kept in whole seconds, or by another machine's clock.
+/// The same for file systems that keep whole seconds or use another machine's clock.
 const COARSE_TICK: Duration = Duration::from_secs(2);
 
-/// What the file system says of an open file now, whatever its name points to meanwhile.
+/// The identity of an open file now, even if its name has come to mean another file.
 pub(super) fn now(file: &File) -> io::Result<Identity> {
     let ns = |seconds: i64, ns: i64| seconds.saturating_mul(1_000_000_000).saturating_add(ns);
-    // A network file system would otherwise answer from its cache. Where statx is unknown or forbidden, fstat will do.
+    // A network file system would otherwise answer from its cache. Without statx (unknown or forbidden), fstat will do.
     #[cfg(target_os = "linux")]
     if let Ok(stat) = rustix::fs::statx(
         file,
@@ -50,8 +50,8 @@ pub(super) fn now(file: &File) -> io::Result<Identity> {
     })
 }
 
-/// The same after every write so far is on its disk, so that each later one moves the change time. Blocks for as long as
-/// the disk needs.
+/// The identity once all writes so far are on disk, so that each later write moves the change time. Blocks for as long
+/// as the disk needs.
 pub(super) fn synced(file: &File) -> io::Result<Identity> {
     let synced = file.sync_data();
     let mut identity = now(file)?;
@@ -59,8 +59,8 @@ pub(super) fn synced(file: &File) -> io::Result<Identity> {
     Ok(identity)
 }
 
-/// The same once the change time is old enough that the next change cannot leave the same one. Waits for that, two
-/// seconds at most: the identity of a file that is changed all the time proves nothing.
+/// The identity once the change time is so old that the next change must move it. Waits two seconds at most: the
+/// identity of a file that changes all the time proves nothing.
 pub(super) fn settled(file: &File) -> io::Result<Identity> {
     let mut patience = COARSE_TICK;
     loop {
@@ -77,8 +77,9 @@ pub(super) fn settled(file: &File) -> io::Result<Identity> {
     }
 }
 
-/// For how much longer the next change may leave the same change time, if it may. Only the change time matters: the
-/// kernel moves it whenever a program sets the time of modification. A time in the future stays young.
+/// For how much longer a further change could leave the same change time; `None` if it could not. Only the change time
+/// matters: the kernel moves it even when a program sets the modification time. A change time in the future counts as
+/// now.
 fn young(identity: &Identity, on: FileSystem, now: SystemTime) -> Option<Duration> {
     const SECOND: i64 = 1_000_000_000;
     let ctime = identity.ctime_ns?;

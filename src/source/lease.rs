@@ -1,5 +1,5 @@
-//! Whether a program has a file open for writing, asked by a read lease: the kernel refuses the lease for as long as
-//! there is a writer on this machine. One of the two places with `unsafe`.
+//! Whether a program has a file open for writing: the kernel refuses a read lease while a program of this machine does.
+//! One of the two files with `unsafe`.
 
 #![allow(unsafe_code)]
 
@@ -19,10 +19,10 @@ struct Owner {
     id: libc::pid_t,
 }
 
-/// Asks, and gives the lease back at once. Blocks for less than a millisecond.
+/// Takes the lease and gives it back at once. Blocks for less than a millisecond.
 ///
-/// A program that opens the file for writing between the two makes the kernel send SIGIO to the owner of the lease,
-/// which kills a process by default. So the owner is a thread of its own that blocks the signal and ends.
+/// If a program opens the file for writing in between, the kernel sends SIGIO to the lease's owner, which kills a
+/// process by default. So the owner is a short-lived thread that blocks the signal.
 pub(super) fn writers(file: &File) -> Writers {
     std::thread::scope(|scope| {
         let asked = std::thread::Builder::new()

@@ -1,9 +1,9 @@
-//! Windows of a file that are mapped instead of read: the bytes go from the page cache to the socket, or into the
-//! cipher, without a copy of our own. The only place with `unsafe`.
+//! Maps windows of a file instead of reading it: the bytes go from the page cache to the socket, or into the cipher,
+//! without another copy. One of the two files with `unsafe`.
 //!
-//! The price: whoever shortens the file under a mapping makes its next access fail, which kills a process by SIGBUS.
-//! Here a handler puts a page of zeros there instead and remembers it, so that the sender can report it as an error before
-//! anything is completed with such a page in it.
+//! A file that is truncated under a mapping makes the next access fail with SIGBUS, which kills a process. The handler
+//! here maps a page of zeros in its place and marks the window as torn, so that the sender reports an error before such
+//! a page can complete a video.
 
 #![allow(unsafe_code)]
 
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use memmap2::{Mmap, MmapOptions};
 
-/// What became of the windows of one file.
+/// The state of the windows of one file.
 #[derive(Debug, Default)]
 pub(crate) struct Mapped {
     alive: AtomicUsize,
@@ -30,13 +30,13 @@ impl Mapped {
         self.alive.load(Ordering::Acquire) > 0
     }
 
-    /// Whether the file was shorter, at some time, than a window that is gone by now.
+    /// Whether the file was ever shorter than a window that has been dropped since.
     pub(crate) fn is_torn(&self) -> bool {
         self.torn.load(Ordering::Acquire)
     }
 }
 
-/// Some bytes of a file, mapped.
+/// A mapped range of a file.
 #[derive(Debug)]
 pub(crate) struct Window {
     map: Mmap,
@@ -45,7 +45,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Maps `range`, which must not be empty. `None` where so many windows are open that it could not be guarded.
+    /// Maps `range`, which must not be empty. `None` if all slots are taken, so the handler could not guard the window.
     pub(crate) fn open(
         file: &File,
         range: Range<u64>,
@@ -59,10 +59,9 @@ impl Window {
         let length = (range.end - range.start) as usize;
         let mut options = MmapOptions::new();
         options.offset(range.start).len(length).populate();
-        // SAFETY: what lies under the mapping can change while it is read. A change of its bytes is what the ledger and
-        // the proof before the last bytes are for; nothing here relies on them to stay the same. A file that becomes
-        // shorter raises SIGBUS, which `on_bus_error` mends for every window whose slot is set, as this one's is before
-        // anyone can look at it.
+        // SAFETY: the bytes under the mapping can change while they are read; nothing here relies on them to stay the
+        // same, and the ledger and the proof before the last bytes find such a change. A truncated file raises SIGBUS,
+        // which `on_bus_error` handles for every window in a slot; this window is in one before anyone can read it.
         let mapped = unsafe { options.map(file) };
         match mapped {
             Ok(map) => {
@@ -97,16 +96,16 @@ impl Drop for Window {
     }
 }
 
-/// Where a window lies, for the handler, which may neither wait nor allocate.
+/// The address range of a window, for the handler, which may neither wait nor allocate.
 #[derive(Debug)]
 struct Slot {
     taken: AtomicBool,
-    /// The pages of the window, as [`Pages`]; 0 while there is none. One value, so that no half of it is ever seen.
+    /// Number of the first page and of pages; 0 while free. One value, so that the handler never sees half of it.
     pages: AtomicU64,
     torn: AtomicBool,
 }
 
-/// More windows than this at once are read instead.
+/// One slot for each window; without a free slot the file is read instead.
 static SLOTS: [Slot; 512] = [const { Slot::free() }; 512];
 
 impl Slot {
@@ -137,7 +136,7 @@ impl Slot {
         (first..first + count).contains(&page)
     }
 
-    /// Whether it was torn.
+    /// Frees the slot; returns whether its window was torn.
     fn give_back(&self) -> bool {
         self.pages.store(0, Ordering::Release);
         let torn = self.torn.swap(false, Ordering::AcqRel);
@@ -146,30 +145,30 @@ impl Slot {
     }
 }
 
-/// Bits for the number of a window's pages, below the number of its first page: addresses have 57 bits at most, pages 4 KiB
-/// at least, and a window 2 MiB.
+/// Bits for the number of pages of a window. Above it is the number of its first page: addresses have at most 57 bits,
+/// pages at least 4 KiB, and a window 2 MiB.
 const COUNT_BITS: u32 = 16;
 
-/// Bytes of a page, once the handler is set up.
+/// Bytes of a page; exact once the handler is set up.
 static PAGE: AtomicUsize = AtomicUsize::new(4096);
 
 fn page() -> usize {
     PAGE.load(Ordering::Acquire)
 }
 
-/// Who was registered for the signal before us: at first, and the last time that somebody had replaced us. Nobody is the
-/// default.
+/// The handlers registered before ours: at first, and when another library last replaced ours. Null means the default.
 static FIRST: OnceLock<libc::sigaction> = OnceLock::new();
 static BEFORE: AtomicPtr<libc::sigaction> = AtomicPtr::new(null_mut());
 
-/// Makes sure that the handler is registered, also where another library has registered its own meanwhile.
+/// Registers the handler, again if another library has registered its own since.
 fn guard() -> io::Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let ours = on_bus_error as *const () as usize;
-    // SAFETY: all zeros is a valid `sigaction`; the pointers are null or to values that live through the calls. The handler
-    // only touches atomics and makes system calls that are safe in a handler. What `BEFORE` points to is never freed, as a
-    // handler on another thread may be reading it; that leaks some bytes each time that somebody replaces us.
+    // SAFETY: all zeros is a valid `sigaction`; the pointers are null or to values that live through the calls. The
+    // handler only touches atomics and makes system calls that are safe in a handler. The value behind `BEFORE` is never
+    // freed, as a handler on another thread may be reading it; that leaks some bytes each time another library replaces
+    // our handler.
     unsafe {
         let mut before: libc::sigaction = std::mem::zeroed();
         if libc::sigaction(libc::SIGBUS, null(), &raw mut before) != 0 {
@@ -190,7 +189,7 @@ fn guard() -> io::Result<()> {
     }
 }
 
-/// As `sigaction` returns.
+/// Registers the handler and returns the result of `sigaction`.
 fn register() -> libc::c_int {
     // SAFETY: all zeros is a valid `sigaction`, which lives through the call.
     unsafe {
@@ -201,7 +200,7 @@ fn register() -> libc::c_int {
     }
 }
 
-/// Registers the handler again if whoever was passed a signal has put the default back, as Rust's own does.
+/// Registers the handler again if the handler that got the signal has restored the default, as Rust's own does.
 fn stay() {
     // SAFETY: as above.
     let now = unsafe {
@@ -226,7 +225,7 @@ extern "C" fn on_bus_error(
     let before = unsafe { *errno };
     // SAFETY: the kernel passes a valid `siginfo_t` to a handler with `SA_SIGINFO`.
     if !unsafe { mend(&*info) } {
-        // SAFETY: what was passed to this handler is passed on.
+        // SAFETY: these are the arguments of this handler, unchanged.
         unsafe { pass_on(signal, info, context) };
     }
     // SAFETY: as above.
@@ -244,8 +243,8 @@ use libc::__errno_location as errno_location;
 ))]
 use libc::__error as errno_location;
 
-/// Puts a page of zeros where a window has lost its own. `false` for whatever else the signal stands for: only of a fault
-/// the kernel says an address, and a signal that somebody sends has something else in its place.
+/// Maps a page of zeros where a window has lost its own. Returns `false` for any other signal: the kernel gives an
+/// address only for a fault, and a signal that a process sends has another value there.
 ///
 /// # Safety
 ///
@@ -260,8 +259,8 @@ unsafe fn mend(info: &libc::siginfo_t) -> bool {
         return false;
     };
     let page = page();
-    // SAFETY: the page belongs to a window of ours, is replaced in place, and stays readable. Whoever reads it sees zeros,
-    // and the window says that it was torn.
+    // SAFETY: the page belongs to one of our windows, is replaced in place, and stays readable. Readers see zeros, and
+    // the window is marked as torn.
     let put = unsafe {
         libc::mmap(
             (address & !(page - 1)) as *mut libc::c_void,
@@ -280,19 +279,19 @@ unsafe fn mend(info: &libc::siginfo_t) -> bool {
 }
 
 thread_local! {
-    /// Whether this thread is passing a signal on. Needs no set-up, and so is safe in a handler.
+    /// Whether this thread is passing a signal on. Needs no set-up, so it is safe in a handler.
     static PASSING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does what would have been done without us.
+/// Does what would have happened without our handler.
 ///
 /// # Safety
 ///
 /// For a handler only: the arguments are what the kernel passed.
 unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // A handler that replaced this one may pass signals back to this one. They go to the handler from before both.
+    // A handler that replaced ours may pass signals back to it. They go to the handler registered before both.
     let back = PASSING.replace(true);
-    // SAFETY: `BEFORE` points to what is never freed, or to nothing.
+    // SAFETY: `BEFORE` is null or points to a value that is never freed.
     let before = match back {
         false => unsafe { BEFORE.load(Ordering::Acquire).as_ref() },
         true => FIRST.get(),
@@ -300,11 +299,11 @@ unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut
     let (action, flags) = before.map_or((libc::SIG_DFL, 0), |before| {
         (before.sa_sigaction, before.sa_flags)
     });
-    // SAFETY: a handler is called as it was registered. The default is put back and the signal raised, which ends the process
-    // as soon as this handler returns.
+    // SAFETY: the handler is called in the way it was registered for. Otherwise the default is restored and the signal
+    // raised, which ends the process as soon as this handler returns.
     unsafe {
         match action {
-            // A fault cannot be ignored: the access would be made again for ever.
+            // A fault cannot be ignored: the access would fail again for ever.
             libc::SIG_IGN if (*info).si_code <= 0 => {}
             libc::SIG_DFL | libc::SIG_IGN => {
                 libc::signal(signal, libc::SIG_DFL);

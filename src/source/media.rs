@@ -1,4 +1,4 @@
-//! What can be sent: bytes that are read by ranges, and that say which version of them was read.
+//! The trait of a video that can be sent: read by ranges, with an identity for the version that was read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,47 +14,47 @@ use crate::upload::ledger::{Entry, Running};
 use crate::upload::plan::{Chunk, Plan};
 use crate::upload::{Identity, Origin};
 
-/// Digests of everything up to some offsets, with these offsets. Dropping the stream ends the reading.
+/// The running hash at ascending offsets, each with its offset. Dropping the stream ends the reading.
 pub(crate) type Digests = BoxStream<'static, io::Result<(u64, Running)>>;
 
-/// A video that is sent from here, opened as one version of it.
+/// A video that this process sends, opened as one version of it.
 ///
-/// The engine never asks where the bytes lie. A [`LocalFile`](super::LocalFile) is the first implementation; an object
-/// behind https that is read by ranges and known by its validator is another.
+/// The engine does not know where the bytes are stored. [`LocalFile`](super::LocalFile) is the first implementation; an
+/// object behind https, read by ranges and identified by its validator, could be another.
 ///
-/// Every method may be called while another one runs. Dropping a future or a stream ends what it reads.
+/// Methods may be called while others run. Dropping a future or a stream ends its reading.
 pub(crate) trait Media: fmt::Debug + Send + Sync + 'static {
-    /// What messages call the video: of a file, its name without the directories.
+    /// The name in messages: of a file, its name without the directories.
     fn name(&self) -> Cow<'_, str>;
 
-    /// Where the file lies, if it is a file of this machine.
+    /// The path, if the video is a file of this machine.
     fn path(&self) -> Option<&Path>;
 
-    /// The version that was opened, the size of the video in bytes included.
+    /// The identity of the version that was opened, with the video's size in bytes.
     fn identity(&self) -> Identity;
 
     /// SHA-256 of the first and the last 64 KiB, in hexadecimal. Media with different fingerprints are different videos.
     fn fingerprint(&self) -> &str;
 
-    /// The `Content-Type` of the video, as its first bytes say.
+    /// The `Content-Type` of the video, from its first bytes.
     ///
     /// # Errors
     ///
-    /// Where these bytes are no video that the service takes, or not a finished one.
+    /// If the bytes are not a video that the service takes, or not a finished one.
     fn content_type(&self) -> BoxFuture<'_, Result<&'static str, Error>>;
 
-    /// What the row of a new upload keeps of it.
+    /// The source of the video as the row of a new upload keeps it.
     fn origin(&self, content_type: String, plan: Plan) -> Origin;
 
-    /// The error that ends an upload whose media could not be read.
+    /// The error that ends the upload after a read failed.
     fn unreadable(&self, error: io::Error) -> Error;
 
-    /// Reads from the start of `chunk` to the end of the video, ahead of the body that takes the pieces. Hashes on from
-    /// `running`, the hash of all that comes before, where there is a ledger.
+    /// Starts to read from `chunk` to the end of the video, ahead of the body that takes the pieces. With a ledger,
+    /// continues the hash `running` of all bytes before `chunk`.
     ///
     /// # Errors
     ///
-    /// Where nothing can be read at the moment: no more threads, no connection.
+    /// If nothing can be read at the moment: no more threads, no connection.
     fn read(
         &self,
         plan: Plan,
@@ -62,43 +62,41 @@ pub(crate) trait Media: fmt::Debug + Send + Sync + 'static {
         running: Option<Running>,
     ) -> io::Result<(Ahead, Share)>;
 
-    /// Hashes on from `running`, the hash of all bytes before `from`, and gives the hash at each offset in `at`, which
-    /// ascend. A video that became shorter ends the stream with [`io::ErrorKind::UnexpectedEof`].
+    /// Continues `running`, the hash of all bytes before `from`, and gives the hash at each of the ascending offsets in
+    /// `at`. A video that became shorter ends the stream with [`io::ErrorKind::UnexpectedEof`].
     fn digests(&self, running: Running, from: u64, at: Vec<u64>) -> Digests;
 
-    /// The version there is now.
+    /// The identity now.
     fn version(&self) -> BoxFuture<'_, io::Result<Identity>>;
 
-    /// The version there is now, such that it proves the bytes which are read from now on, where that can be had. May take
-    /// some seconds.
+    /// The identity now, if possible one that proves the bytes read from now on. May take some seconds.
     fn settled(&self) -> BoxFuture<'_, io::Result<Identity>>;
 
-    /// Returns when no byte that was handed over waits in this process any more.
+    /// Returns once none of the bytes handed to a body waits in this process any more.
     fn drained(&self) -> BoxFuture<'_, ()>;
 
-    /// Whether something else than the bytes of this version may have been sent. Known for certain once
-    /// [`drained`](Self::drained) has returned.
+    /// Whether bytes of another version may have been sent. Final once [`drained`](Self::drained) has returned.
     fn is_torn(&self) -> bool;
 
-    /// The version there is at the moment before the last bytes leave.
+    /// The identity right before the last bytes leave.
     ///
     /// # Errors
     ///
-    /// Where the video must not be completed now, for instance because a program has the file open for writing.
+    /// If the video must not be completed now, for instance because a program has the file open for writing.
     fn still_the_same(&self) -> BoxFuture<'_, Result<Version, Error>>;
 }
 
-/// What is known of a video right before its last bytes leave.
+/// The state of a video right before its last bytes leave.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Version {
-    /// This version; whether it is the one that was sent is for the caller to compare.
+    /// The identity now; the caller compares it with the one that was sent.
     Now(Identity),
-    /// Something else than the bytes of the version that was opened may have been sent.
+    /// Bytes of another version than the opened one may have been sent.
     Torn,
 }
 
-/// Compares what was sent, `ledger` entry by entry, with the bytes of the media. `as_of` is their version before this call:
-/// equal bytes are the media's for as long as that holds.
+/// Compares the media with the digests of the bytes sent, entry by entry of `ledger`. `as_of` is their identity before
+/// this call: equal bytes belong to the media for as long as that holds.
 pub(crate) async fn prove(
     media: &dyn Media,
     as_of: Identity,
@@ -120,21 +118,21 @@ pub(crate) async fn prove(
     Ok(Proof::Same(as_of))
 }
 
-/// Whether media still hold what was sent of them.
+/// The result of [`prove`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// They do, and did as of this version.
+    /// The media hold the bytes sent, and have this identity.
     Same(Identity),
-    /// This chunk differs.
+    /// The bytes of this chunk differ.
     Differs(u32),
-    /// They are shorter than what was sent.
+    /// The media are shorter than the bytes sent.
     Shorter,
-    /// This moved, and no bytes can be compared.
+    /// This property changed, so no bytes can be compared.
     Moved(&'static str),
 }
 
 impl Proof {
-    /// The media have another size than was planned, so no byte needs to be compared.
+    /// The media's size differs from the plan's, so no byte needs to be compared.
     pub(crate) const fn resized(planned: u64, now: u64) -> Self {
         if now < planned {
             Self::Shorter
@@ -143,7 +141,7 @@ impl Proof {
         }
     }
 
-    /// What changed, in words, if anything did.
+    /// The identity, or a text that says what changed.
     pub(crate) fn same(self) -> Result<Identity, String> {
         match self {
             Self::Same(as_of) => Ok(as_of),

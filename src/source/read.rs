@@ -1,4 +1,4 @@
-//! A range of a file in pieces, read or mapped as they are asked for.
+//! Reads or maps a range of a file, piece by piece.
 
 use std::fs::File;
 use std::io;
@@ -14,33 +14,33 @@ use super::map::{Mapped, Window};
 /// Most bytes of a piece: one read, one write.
 pub(super) const PIECE: usize = 256 * 1024;
 
-/// Most bytes of a window: what is mapped counts as memory of the process for as long as it is.
+/// Most bytes of a window: mapped bytes count as memory of the process.
 const WINDOW: u64 = 2 * 1024 * 1024;
 
-/// How the bytes of a file come into this process.
+/// How the bytes of a file are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ReadMode {
-    /// Read into buffers that go round: right for every file, and the memory is the same for any size.
+    /// Read into buffers that are used again: right for every file, with the same memory for any size.
     #[default]
     Read,
-    /// Mapped, 2 MiB at a time: saves a copy, which shows under TLS (about a tenth of the CPU time) and not over plain
-    /// HTTP. For files that nobody shortens meanwhile. On Unix one that is shortened all the same ends in
-    /// [`ErrorKind::Source`](crate::ErrorKind::Source) here, by a handler for SIGBUS that the first use sets up for the
-    /// process; it passes on what is not its own. What is mapped counts as memory of the process.
+    /// Mapped, 2 MiB at a time. Saves a copy, which shows under TLS (about a tenth of the CPU time) and not over plain
+    /// HTTP. For files that no program truncates meanwhile; on Unix a truncated file ends in
+    /// [`ErrorKind::Source`](crate::ErrorKind::Source), by a handler for SIGBUS that the first use registers for the
+    /// process and that passes other signals on. Mapped bytes count as memory of the process.
     Map,
 }
 
-/// An iterator over the pieces of a range; see [`LocalFile::reading`](super::LocalFile::reading).
+/// The pieces of a range; see [`LocalFile::reading`](super::LocalFile::reading).
 #[derive(Debug)]
 pub(crate) struct Reading {
     pub(super) file: Arc<File>,
     pub(super) at: u64,
     pub(super) end: u64,
-    /// A piece ends here, and what follows is never mapped.
+    /// Offset at which a piece ends; bytes behind it are never mapped.
     pub(super) cut: u64,
     pub(super) pool: Pool,
     pub(super) mapped: Option<Arc<Mapped>>,
-    /// What is left of the window that was mapped last.
+    /// The rest of the window that was mapped last.
     pub(super) window: Bytes,
 }
 
@@ -65,7 +65,7 @@ impl Iterator for Reading {
 }
 
 impl Reading {
-    /// The range in which the next piece must end.
+    /// The range that must hold the end of the next piece.
     fn stretch(&self) -> Range<u64> {
         let end = if self.at < self.cut {
             self.cut.min(self.end)
@@ -75,7 +75,7 @@ impl Reading {
         self.at..end
     }
 
-    /// Whether a window with the next piece is open.
+    /// Opens a window for the next piece; `false` if the piece must be read.
     fn map(&mut self) -> io::Result<bool> {
         if !self.window.is_empty() {
             return Ok(true);
@@ -83,7 +83,7 @@ impl Reading {
         let Range { start, end } = self.stretch();
         match &self.mapped {
             Some(mapped) if start < self.cut => {
-                // A mapping past the end of the file would be one of nothing.
+                // A mapping past the end of the file would be empty.
                 if self.file.metadata()?.len() < end {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
@@ -108,18 +108,18 @@ impl Reading {
     }
 }
 
-/// Most buffers that are kept while nothing is on its way: what a few uploads need, 8 MiB.
+/// Most unused buffers that are kept: enough for a few uploads, 8 MiB.
 pub(super) const SPARE: usize = 32;
 
-/// Buffers that go round between the file and the socket: as many as are on their way at once. They are pages of their own,
-/// because an allocator seldom gives back what it is given back, and 64 uploads have more than 100 MiB on their way.
+/// Buffers that go back and forth between file and socket. Each is a mapping of its own, because an allocator seldom
+/// returns freed memory to the system, and 64 uploads have more than 100 MiB on their way.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pool(Arc<Mutex<Buffers>>);
 
 #[derive(Debug, Default)]
 struct Buffers {
     spare: Vec<MmapMut>,
-    /// How many are on their way.
+    /// Buffers in use.
     out: usize,
 }
 
@@ -151,7 +151,7 @@ impl Pool {
 
 #[derive(Debug)]
 struct Buffer {
-    /// There until it is dropped.
+    /// `None` only while dropping.
     bytes: Option<MmapMut>,
     len: usize,
     pool: Pool,

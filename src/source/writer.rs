@@ -1,4 +1,4 @@
-//! Is a file still being written? Then half of a video would be sent.
+//! Whether a program still writes a file; half a video must not be sent.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -9,26 +9,26 @@ use super::file_system::FileSystem;
 use super::lease::writers;
 use crate::upload::Identity;
 
-/// How long a file must not have changed, where leases do not say whether a program has the file open for writing.
+/// How long a file must be unchanged if leases do not show whether a program has it open for writing.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// The same where changes come from another machine, or through its cache.
+/// The same for file systems where changes come from another machine, or through its cache.
 const SETTLE_REMOTE: Duration = Duration::from_secs(60);
 
-/// Who may write to an open file.
+/// Whether programs have a file open for writing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Writers {
     /// No program of this machine has the file open for writing.
     None,
-    /// At least one has.
+    /// At least one program has.
     Some,
-    /// Leases do not exist there: the file belongs to another user, or lies on a file system without them.
+    /// The kernel grants no leases for this file: it belongs to another user, or its file system has none.
     Unknown,
 }
 
 impl Writers {
-    /// Asks for a lease. A network file system refuses one for reasons of its own (NFSv4 without a delegation, SMB without
-    /// an oplock), and does not know the writers of other machines.
+    /// Asks for a lease. A network file system may refuse one for reasons of its own (NFSv4 without a delegation, SMB
+    /// without an oplock), and does not know writers on other machines.
     fn of(file: &File) -> Self {
         match FileSystem::of(file) {
             FileSystem::Remote => Self::Unknown,
@@ -46,14 +46,14 @@ const fn writers(_: &File) -> Writers {
 /// When a file counts as finished.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Finished {
-    /// Always: the caller answers for that.
+    /// Always; the caller takes the responsibility.
     pub(crate) always: bool,
-    /// Once the file has not changed for so long, where there are no leases. `None`: 10 s, on remote file systems 60 s.
+    /// After being unchanged for so long, if there are no leases. `None`: 10 s, on remote file systems 60 s.
     pub(crate) settle: Option<Duration>,
 }
 
 impl Finished {
-    /// Why the file is not finished, if a program has it open for writing.
+    /// A text that names the program with the file open for writing, if there is one.
     pub(super) fn is_open(self, file: &File, identity: &Identity) -> Option<String> {
         if self.always || Writers::of(file) != Writers::Some {
             return None;
@@ -64,7 +64,7 @@ impl Finished {
         })
     }
 
-    /// Why a file whose end is open may not be finished, where there are no leases.
+    /// Why a file without a recorded end may be unfinished, if there are no leases.
     pub(super) fn is_young(self, file: &File, identity: &Identity) -> Option<String> {
         if self.always || Writers::of(file) != Writers::Unknown {
             return None;
@@ -88,7 +88,7 @@ impl Finished {
     }
 }
 
-/// The program that has the file open for writing, where `/proc` shows it to us.
+/// The program that has the file open for writing, if `/proc` shows it.
 fn holder(identity: &Identity) -> Option<String> {
     let processes = std::fs::read_dir("/proc").ok()?.flatten();
     let numbered = processes.filter_map(|process| {
@@ -96,7 +96,7 @@ fn holder(identity: &Identity) -> Option<String> {
         Some((pid, process.path()))
     });
     for (pid, process) in numbered {
-        // Processes of other users, and those that have ended meanwhile, show nothing.
+        // Processes of other users, and processes that have ended, list no descriptors.
         let Ok(descriptors) = std::fs::read_dir(process.join("fd")) else {
             continue;
         };
@@ -115,7 +115,7 @@ fn holder(identity: &Identity) -> Option<String> {
     None
 }
 
-/// Reads the access mode off a descriptor's line of flags, which are octal.
+/// Reads the access mode from the octal flags of a descriptor's fdinfo.
 fn is_writable(info: &str) -> bool {
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());

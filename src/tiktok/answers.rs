@@ -1,7 +1,7 @@
-//! From HTTP and codes to words.
+//! Turns HTTP answers and the service's codes into values.
 //!
-//! What is tried again, and why. Each repeat waits (half of it at random) 0.5 s, then twice as long each time, 20 s at most, and
-//! ends with the run's patience.
+//! What is repeated, and why. The waits between repeats are 0.5 s, then twice as long each time, at most 20 s, half of
+//! each random; they end with the run's patience.
 //!
 //! | answer | word | then |
 //! |---|---|---|
@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::codes::Code;
 use crate::answer::{Failure, Put, Refusal, Said};
 
-/// Whether a refusal is one, or only a matter of time.
+/// The failure that a refusal stands for: some refusals are only a matter of time.
 pub(crate) fn failure(refusal: Refusal) -> Failure {
     match (refusal.http_status, refusal.code.as_str()) {
         (429, _) | (_, "rate_limit_exceeded") => Failure::Busy(refusal),
@@ -31,7 +31,7 @@ pub(crate) fn failure(refusal: Refusal) -> Failure {
     }
 }
 
-/// A refusal that is a status of HTTP and nothing else.
+/// A refusal of which only the HTTP status is known.
 pub(crate) fn without_words(http_status: u16) -> Refusal {
     let code = format!("http_{http_status}");
     Refusal {
@@ -44,8 +44,8 @@ pub(crate) fn without_words(http_status: u16) -> Refusal {
     }
 }
 
-/// What the answer to a chunk says. A 201 belongs to the last chunk and a 206 to all others, and a 200 to either; field
-/// reports have them the other way round.
+/// The answer to a chunk. By the documents a 201 belongs to the last chunk and a 206 to all others, but field reports
+/// also have the reverse, and a 200 for either.
 pub(crate) fn put(
     http_status: u16,
     progress: Option<u64>,

@@ -1,4 +1,4 @@
-//! The body of a chunk on the wire: counts, throttles, and withholds the last bytes until they may go.
+//! The body of a chunk: counts and throttles its bytes, and withholds the last ones until they may leave.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,27 +19,26 @@ use crate::tiktok::throttle::Throttle;
 use crate::upload::event::Tally;
 use crate::upload::ledger::Running;
 
-/// Held by a body: everything but the last bytes is handed over, and they follow when the keeper says so, or never if it is
-/// dropped.
+/// Held by a body: the last bytes wait until the keeper releases them, and never leave if the keeper is dropped.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// How many bytes at least are kept back, if the body has as many.
+    /// Least number of bytes to withhold, if the body has as many.
     withheld: u64,
     reached: Option<oneshot::Sender<Option<Running>>>,
     open: oneshot::Receiver<()>,
 }
 
-/// The other side of a [`Gate`].
+/// Releases the last bytes of a [`Gate`].
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    /// Gets the running hash over the whole body, its last bytes included, when those are all that is left.
+    /// Receives the running hash over the whole body, once only the withheld bytes are left.
     pub(crate) reached: oneshot::Receiver<Option<Running>>,
-    /// Lets the last bytes go.
+    /// Releases the withheld bytes.
     pub(crate) open: oneshot::Sender<()>,
 }
 
 impl Gate {
-    /// Keeps back at least so many bytes.
+    /// Withholds at least so many bytes.
     pub(crate) fn new(withheld: u64) -> (Self, Keeper) {
         let (at_gate, reached) = oneshot::channel();
         let (open, opened) = oneshot::channel();
@@ -60,10 +59,10 @@ pub(crate) struct Body<S> {
     tally: Arc<Tally>,
     meter: Arc<Meter>,
     throttle: Option<Throttle>,
-    /// A piece that waits for its time to leave.
+    /// A piece that waits for the throttle.
     paused: Option<(Pin<Box<Sleep>>, Piece)>,
     gate: Option<Gate>,
-    /// Read and not yet handed over.
+    /// Pieces that were read and not yet sent.
     held: VecDeque<Piece>,
 }
 
@@ -96,14 +95,14 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         Arc::clone(&self.meter)
     }
 
-    /// The next piece of the file.
+    /// Reads the next piece of the file.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Piece>> {
         let piece = ready!(Pin::new(&mut self.pieces).poll_next(cx));
         reach("body", "piece");
         Poll::Ready(piece.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())))
     }
 
-    /// Hands `piece` over.
+    /// Passes `piece` to the connection.
     fn give(&mut self, piece: Piece) -> Frame<Bytes> {
         let len = piece.bytes.len() as u64;
         self.left -= len;
@@ -142,7 +141,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         Poll::Ready(Ok(Some(self.give(piece))))
     }
 
-    /// As much of `piece` as may leave at once, and until when it has to wait; the rest comes next.
+    /// The part of `piece` that may leave next, and the wait before it; the rest follows.
     fn slow_down(&mut self, mut piece: Piece) -> (Option<Pin<Box<Sleep>>>, Piece) {
         let Some(throttle) = &self.throttle else {
             return (None, piece);
@@ -161,7 +160,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         (sleep, piece)
     }
 
-    /// Before the last bytes: reads them, says so, and waits until they may go.
+    /// Before the last bytes: reads them, reports to the keeper, and waits for the release.
     fn poll_gate(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(gate) = &self.gate else {
             return Poll::Ready(Ok(()));
@@ -180,7 +179,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         };
         if let Some(reached) = gate.reached.take() {
             let hashed = self.held.back().and_then(|piece| piece.hashed.clone());
-            // A receiver that is gone shows when the gate is polled.
+            // If the receiver is gone, polling the gate shows it.
             let _ = reached.send(hashed);
         }
         let opened = ready!(self.meter.pause(Pin::new(&mut gate.open).poll(cx)));

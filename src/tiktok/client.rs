@@ -1,4 +1,5 @@
-//! The calls of the API, one method each; chunks in `put`, a look at a URL in `preflight`. No retries and no offsets: what an answer means is decided elsewhere.
+//! The calls of the API, one method for each; chunks are in `put`, the preflight of a URL in `preflight`. No retries and
+//! no offsets: other modules decide what follows an answer.
 
 use std::fs::File;
 use std::io::Read;
@@ -32,10 +33,10 @@ use answer::{Arrived, drain, unanswered};
 pub(crate) use log::Subject;
 use log::{Seen, shown_request};
 
-/// Header lines of an answer that are read. Gateways add some of their own.
+/// Most header lines of an answer; gateways add some of their own.
 const MOST_HEADERS: usize = 200;
 
-/// Longest file of certificates that is read, in bytes; a system's has a quarter of a MiB.
+/// Largest file of certificates in bytes; a system's has a quarter of a MiB.
 const MOST_PEM: u64 = 4 << 20;
 
 const INBOX_INIT: &str = "/v2/post/publish/inbox/video/init/";
@@ -49,15 +50,15 @@ pub(crate) struct Client {
     hosts: HostPolicy,
     waits: Waits,
     wire_log: Option<Arc<WireLog>>,
-    /// What the wire log says of each call.
+    /// The upload that the calls belong to, for the wire log.
     subject: Arc<Subject>,
     redactor: Arc<Redactor>,
-    /// The variable that names a proxy.
+    /// The environment variable that names the proxy, if there is one.
     proxy: Option<&'static str>,
 }
 
 impl Client {
-    /// Bytes go over HTTP/1.1 with an exact length, along no redirect, and never twice by the transport's own decision.
+    /// Requests use HTTP/1.1 with an exact length, follow no redirect, and are never repeated by the transport.
     pub(crate) fn new(
         hosts: HostPolicy,
         waits: Waits,
@@ -79,7 +80,7 @@ impl Client {
             {
                 builder = builder.tcp_user_timeout(waits.stall);
             }
-            // A proxy has another idea of this machine, and would see the token in the clear.
+            // A proxy would resolve loopback to itself, and would see the token unencrypted.
             if is_loopback(hosts.base()) {
                 builder = builder.no_proxy();
             }
@@ -90,7 +91,7 @@ impl Client {
             .build()
         };
         let http = match build(Roots::System) {
-            // A system without certificates: an emulator over http needs none, and what is named suffices.
+            // A system without certificates: an emulator over http needs none, and a CA file suffices.
             Err(_) if ca_file.is_some() || hosts.base().scheme() == "http" => build(Roots::Named),
             built => built,
         };
@@ -109,18 +110,18 @@ impl Client {
         })
     }
 
-    /// The secrets that no answer may bring back. The client adds those of its own calls; secrets that an earlier process
-    /// has used are for its caller to add.
+    /// The secrets that no answer may repeat. The client adds the secrets of its own calls; the caller adds those of
+    /// earlier processes.
     pub(crate) fn redactor(&self) -> &Redactor {
         &self.redactor
     }
 
-    /// Whether another server stands in for the live service.
+    /// Whether the API base is another than the live service's.
     pub(crate) const fn is_emulated(&self) -> bool {
         self.hosts.is_overridden()
     }
 
-    /// Asks for a place for the chunks of a file. Not idempotent: the service has no key to recognise a repeat by.
+    /// Sends the init of a file. Not idempotent: the service cannot recognise a repeat.
     pub(crate) async fn init(&self, token: &Secret, plan: &Plan) -> Result<Opened, Failure> {
         let opened = self.ask_for_init(token, plan.into()).await?;
         let Some(upload_url) = &opened.upload_url else {
@@ -130,7 +131,7 @@ impl Client {
         Ok(opened)
     }
 
-    /// Asks for a URL to be fetched. Not idempotent, and the post itself.
+    /// Sends the init of a pull. Not idempotent, and itself the post.
     pub(crate) async fn init_pull(&self, token: &Secret, url: &Secret) -> Result<Opened, Failure> {
         self.redactor.learn_query(url);
         let video_url = url.clone();
@@ -149,29 +150,29 @@ impl Client {
             .await
     }
 
-    /// The URL for the chunks, if bytes may go there.
+    /// The URL for the chunks, if its host may get bytes.
     fn check_host(&self, upload_url: &Secret) -> Result<Url, Failure> {
         self.redactor.learn_url(upload_url);
         let checked = self.hosts.check(upload_url.expose());
         checked.map_err(|host| Failure::Host(host.redacted(|text| self.redactor.redact(text))))
     }
 
-    /// Asks how far an upload is.
+    /// Asks for the status of an upload.
     pub(crate) async fn status(&self, token: &Secret, publish_id: &str) -> Result<Report, Failure> {
         let request = PublishId { publish_id };
         self.call(Call::Status, STATUS_FETCH, token, &request, json::report)
             .await
     }
 
-    /// Asks for the end of a pull that is under way.
+    /// Asks the service to cancel a pull.
     pub(crate) async fn cancel(&self, token: &Secret, publish_id: &str) -> Result<(), Failure> {
         let request = PublishId { publish_id };
         self.call(Call::Cancel, CANCEL, token, &request, json::done)
             .await
     }
 
-    /// Asks for the open_id of the token's creator, which is the same in each of the app's tokens of that creator. Needs the
-    /// scope user.info.basic. Source: Get User Info.
+    /// Asks for the open_id of the token's creator, which all tokens of that creator for this app share. Needs the scope
+    /// user.info.basic. Source: Get User Info.
     pub(crate) async fn creator(&self, token: &Secret) -> Result<String, Failure> {
         let open_id = self
             .call(Call::Creator, USER_INFO, token, &(), json::open_id)
@@ -230,12 +231,12 @@ impl Client {
                     bytes: &body,
                     redactor: &self.redactor,
                 });
-                // An answer that is whole is used, however its connection ended.
+                // A complete answer counts, however its connection ended.
                 let read = read.map_err(|error| match (error, broke_off) {
                     (Failure::Lost(_), Some(broke_off)) => broke_off,
                     (error, _) => error,
                 });
-                // Who a creator is concerns no open question.
+                // The creator's profile settles no open point of the protocol, so it is not logged.
                 let logged = match call {
                     Call::Creator => Vec::new(),
                     _ => body,
@@ -249,7 +250,7 @@ impl Client {
         result
     }
 
-    /// Why a request got no answer. A connection that is not made may be the fault of a proxy.
+    /// Why a request got no answer. A proxy may be the reason for a missing connection.
     fn unanswered(&self, error: reqwest::Error) -> Failure {
         match (unanswered(error), self.proxy) {
             (Failure::NotSent(text), Some(name)) => {
@@ -268,12 +269,12 @@ fn innermost(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// Whose certificates are trusted.
+/// The trusted certificates.
 #[derive(Clone, Copy)]
 enum Roots {
-    /// The system's, and those that the user names.
+    /// The system's, and those of the CA file.
     System,
-    /// Those that the user names, and no other.
+    /// Only those of the CA file.
     Named,
 }
 
@@ -307,7 +308,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     json::retry_after(&text(headers, &RETRY_AFTER)?, SystemTime::now())
 }
 
-/// The header of a call that `token` allows. Tokens are made of printable ASCII, without spaces (RFC 6750).
+/// The `Authorization` header for `token`. Tokens are printable ASCII without spaces (RFC 6750).
 fn bearer(token: &Secret) -> Result<HeaderValue, Failure> {
     let is_token = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
     let header = is_token.then(|| HeaderValue::from_str(&format!("Bearer {}", token.expose())));

@@ -1,23 +1,23 @@
-//! The service's codes: what each means, who must act, and what helps. Sources: the error tables of Upload Video, Get Video
-//! Status, TikTok API v2 Error Handling and OAuth Error Handling.
+//! The service's codes: their meaning, who must act, and what helps. Sources: the error tables of Upload Video, Get
+//! Video Status, TikTok API v2 Error Handling and OAuth Error Handling.
 
 use crate::answer::Meaning;
 use crate::error::kind::ErrorKind::{self, NeedsPerson, Refused, Temporary};
 use crate::error::kind::Who;
 use crate::error::remedy::Remedy;
 
-/// What is known of an error code.
+/// The properties of an error code.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Code {
     pub(crate) meaning: Meaning,
     pub(crate) kind: ErrorKind,
     pub(crate) who: Who,
-    /// What it means in words, without a full stop; empty where the message of the error says it.
+    /// The meaning as text, without a full stop; empty if the error's message says it.
     pub(crate) advice: &'static str,
     pub(crate) remedies: &'static [Remedy],
 }
 
-/// A row of the table below.
+/// A row of the table of codes.
 type Row = (
     &'static str,
     Meaning,
@@ -77,7 +77,7 @@ const AFTER_FIX: &[Remedy] = &[Remedy::RepeatAfterFix];
 const AGAIN: &[Remedy] = &[Remedy::SendAgain];
 
 impl Code {
-    /// What is known of `code`, which came with this status of HTTP.
+    /// The properties of `code` under this HTTP status.
     pub(crate) fn of(code: &str, http_status: u16) -> Self {
         let known = CODES.iter().find(|row| row.0 == code);
         let (meaning, kind, who, advice, remedies) = match known {
@@ -116,7 +116,7 @@ impl Code {
     }
 }
 
-/// Whether the documents list `word` as an error code or as a reason to fail.
+/// Whether `word` is a documented error code or fail reason.
 pub(crate) fn is_documented(word: &str) -> bool {
     let internal = "internal_error";
     word == internal
@@ -124,12 +124,12 @@ pub(crate) fn is_documented(word: &str) -> bool {
         || REASONS.iter().any(|row| row.0 == word)
 }
 
-/// Why the service gave a video up after taking it, and what helps. Source: Get Video Status.
+/// Why the service rejected a video after accepting it, and what helps. Source: Get Video Status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailReason {
-    /// Part of the service was down: documented as worth another try from the start.
+    /// The service failed internally: documented as worth another try from the start.
     Internal,
-    /// Not now: something outside the file has to change first.
+    /// Not now: something other than the file has to change first.
     NotNow(Who, &'static str, &'static [Remedy]),
     /// Never with this file or this request.
     Never(Who, &'static str),
@@ -159,12 +159,12 @@ const REASONS: &[(&str, FailReason)] = &[
 
 const REMOVED: &str = "The creator took the app's permission back";
 
-/// What a [`FailReason`] means for the one who reads of it.
+/// The kind, remedies and text for a [`FailReason`].
 #[derive(Debug)]
 pub(crate) struct Verdict {
     pub(crate) kind: ErrorKind,
     pub(crate) who: Who,
-    /// In whole sentences.
+    /// Whole sentences.
     pub(crate) advice: String,
     pub(crate) remedies: &'static [Remedy],
 }

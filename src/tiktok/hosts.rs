@@ -1,4 +1,4 @@
-//! Where requests may go: the API base, and the hosts that bytes may be sent to.
+//! The hosts that requests may go to: the API base, and the upload hosts.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use url::{Host, Url};
 /// The API of the live service.
 pub(crate) const API_BASE: &str = "https://open.tiktokapis.com";
 
-/// The one spelling of an API base: no capitals in scheme and host, no default port, an address in its usual form, no slash
-/// at the end. What is no URL stays as it is.
+/// The normal form of an API base: scheme and host in lower case, no default port, addresses in their usual form, no
+/// slash at the end. A text that is not a URL stays as it is.
 pub(crate) fn spelled(base: &str) -> String {
     match parse(base) {
         Ok(url) => url.as_str().trim_end_matches('/').to_owned(),
@@ -26,17 +26,17 @@ fn parse(base: &str) -> Result<Url, url::ParseError> {
     Ok(url)
 }
 
-/// Longest upload URL that is believed, in bytes; the documents say 256.
+/// Longest accepted upload URL in bytes; the documents say 256.
 const LONGEST_URL: usize = 4096;
 
-/// Why no request goes to a host.
+/// Why a host gets no request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BadHost {
-    /// It would be http to another machine, which is not allowed.
+    /// The URL is http to another machine, which is not allowed.
     Plain,
-    /// It is neither one of the service's upload hosts nor one that the caller has named.
+    /// The host is neither an upload host of the service nor named by the caller.
     Foreign(String),
-    /// The URL breaks another rule; in words.
+    /// The URL breaks another rule, as text.
     Broken(String),
 }
 
@@ -45,7 +45,7 @@ impl BadHost {
         Self::Broken(rule.to_owned())
     }
 
-    /// The same without what `redact` takes out.
+    /// The same error with its text redacted.
     pub(crate) fn redacted(self, redact: impl Fn(&str) -> String) -> Self {
         match self {
             Self::Plain => Self::Plain,
@@ -65,10 +65,10 @@ impl fmt::Display for BadHost {
     }
 }
 
-/// Which upload hosts are trusted with the bytes.
+/// The upload hosts that may get bytes.
 ///
-/// The live service's hosts end in `.tiktokapis.com`; the documented list is not complete, so the rule is the domain.
-/// An overridden API base adds its own host, and the caller may name one more.
+/// The live service's hosts end in `.tiktokapis.com`; the documented list is incomplete, so the rule is the domain. An
+/// overridden API base adds its own host, and the caller may name one more.
 #[derive(Debug, Clone)]
 pub(crate) struct HostPolicy {
     base: Url,
@@ -78,7 +78,7 @@ pub(crate) struct HostPolicy {
 }
 
 impl HostPolicy {
-    /// Checks the API base itself: https, or http to this machine, or http if `allow_http`.
+    /// Checks the API base: https, or http to this machine, or any http if `allow_http`.
     pub(crate) fn new(
         base: &str,
         upload_host: Option<String>,
@@ -98,7 +98,7 @@ impl HostPolicy {
         let policy = Self {
             base: base_url,
             overridden,
-            // As URLs have it.
+            // In the form that URLs have.
             upload_host: upload_host
                 .map(|host| Host::parse(&host).map_or(host, |host| host.to_string())),
             allow_http,
@@ -111,7 +111,7 @@ impl HostPolicy {
         &self.base
     }
 
-    /// Whether another server stands in for the live service.
+    /// Whether the API base is another than the live service's.
     pub(crate) const fn is_overridden(&self) -> bool {
         self.overridden
     }
@@ -158,7 +158,7 @@ impl HostPolicy {
     }
 }
 
-/// Whether a URL leads to this machine.
+/// Whether the URL's host is this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),

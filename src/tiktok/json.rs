@@ -1,4 +1,4 @@
-//! The service's JSON and headers, seen nowhere else.
+//! The service's JSON and headers, which no other module sees.
 
 use std::time::{Duration, SystemTime};
 
@@ -65,7 +65,7 @@ fn optional_secret<'de, D: serde::Deserializer<'de>>(
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::from))
 }
 
-/// Longest publish_id that is taken, in bytes; the documents say 64. It stands in rows, names and output lines.
+/// Longest accepted publish_id in bytes; the documents say 64. It appears in rows, names and output lines.
 const LONGEST_ID: usize = 256;
 
 fn publish_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -114,7 +114,7 @@ const STATES: [&str; 5] = [
     "SEND_TO_USER_INBOX",
 ];
 
-/// A status nobody has listed means "still working". Source: Get Video Status.
+/// The stage for a status word; an unlisted word means "still working". Source: Get Video Status.
 pub(crate) fn stage(word: &str) -> Stage {
     match word {
         "SEND_TO_USER_INBOX" => Stage::Inbox,
@@ -129,12 +129,12 @@ pub(crate) fn opened(body: &Body<'_>) -> Result<Opened, Failure> {
     body.read::<InitData>().map(Opened::from)
 }
 
-/// Reads the answer to a question for the status.
+/// Reads the answer to a status call.
 pub(crate) fn report(body: &Body<'_>) -> Result<Report, Failure> {
     body.read::<StatusData>().map(Report::from)
 }
 
-/// Who the creator is. Source: Get User Info.
+/// The creator's profile. Source: Get User Info.
 #[derive(Deserialize)]
 struct UserData {
     user: User,
@@ -151,7 +151,7 @@ pub(crate) fn open_id(body: &Body<'_>) -> Result<String, Failure> {
     body.read::<UserData>().map(|data| data.user.open_id)
 }
 
-/// Reads the answer to a call that has nothing to say but yes.
+/// Reads the answer to a call that returns no data.
 pub(crate) fn done(body: &Body<'_>) -> Result<(), Failure> {
     body.read::<IgnoredAny>().map(drop)
 }
@@ -161,7 +161,7 @@ fn lenient_u64<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Opti
     Ok(value.as_u64().or_else(|| value.as_str()?.parse().ok()))
 }
 
-/// Text that decides nothing here, or a number in its place; whatever else stands there is taken for nothing.
+/// Reads a text or a number that decides nothing here; any other value counts as absent.
 fn lenient_text<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<String>, D::Error> {
@@ -188,7 +188,7 @@ struct ErrorBody {
     log_id: Option<String>,
 }
 
-/// An answer of the API as it came.
+/// An answer of the API as it arrived.
 pub(crate) struct Body<'a> {
     pub(crate) http_status: u16,
     pub(crate) retry_after: Option<Duration>,
@@ -197,11 +197,11 @@ pub(crate) struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// The value or the failure that the answer stands for. The code decides; the HTTP status is only a second signal, because
-    /// some errors come under HTTP 200 (Query Creator Info).
+    /// The answer's value or failure. The code decides; the HTTP status is only a second signal, because some errors
+    /// come with HTTP 200 (Query Creator Info).
     ///
-    /// The only place where text of the service comes in, so secrets go out of it here. What serde says of an answer that it
-    /// cannot read repeats that answer, and is not shown.
+    /// Text of the service enters only here, so secrets are removed here. An error of serde repeats the answer that it
+    /// could not read, and is not shown.
     fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         let (http_status, redactor) = (self.http_status, self.redactor);
         let unreadable = |what| Failure::Lost(format!("HTTP {http_status} with {what}"));
@@ -233,8 +233,8 @@ impl Body<'_> {
     }
 }
 
-/// Cleans each text of an answer but the upload URL. A publish_id is kept as it is, as later calls need it, unless it is
-/// a secret.
+/// Cleans each text of an answer but the upload URL. A publish_id is kept, as later calls need it, unless it is a
+/// secret.
 fn clean_data(data: &mut Value, redactor: &Redactor) {
     for (name, value) in data.as_object_mut().into_iter().flatten() {
         match (name.as_str(), &mut *value) {
@@ -249,11 +249,11 @@ fn clean_data(data: &mut Value, redactor: &Redactor) {
     }
 }
 
-/// Text from outside as it may be kept and shown: at most 300 characters, no control characters, no secret. A word of the
-/// documents is no secret, even where a URL has the same word in its query.
+/// Text from outside that may be kept and shown: at most 300 characters, no control characters, no secret. A documented
+/// word is no secret, even if a URL's query has the same word.
 fn clean(text: &str, redactor: &Redactor) -> String {
     let text = text.chars().filter(|c| !c.is_control());
-    // What is looked at is bounded, too, and so long that no secret is cut at its end and shown.
+    // The searched text is bounded, too, but long enough that no secret is cut at its end and shown.
     let text: String = text.take(20_000).collect();
     if STATES.contains(&text.as_str()) || codes::is_documented(&text) {
         return text;
@@ -261,9 +261,9 @@ fn clean(text: &str, redactor: &Redactor) -> String {
     redactor.redact(&text).chars().take(300).collect()
 }
 
-/// N of a progress header `bytes 0-N/TOTAL`, if it speaks of a file of `video_size` bytes.
+/// N of a progress header `bytes 0-N/TOTAL`, if TOTAL is `video_size`.
 ///
-/// The documents call N a number of bytes and write it where a last index stands; who reads it must allow for both.
+/// The documents call N a number of bytes, but write it in the place of a last index; callers must allow for both.
 pub(crate) fn progress(header: &str, video_size: u64) -> Option<u64> {
     let (range, total) = header
         .trim()

@@ -1,4 +1,4 @@
-//! What can be seen of a body while the socket takes it.
+//! Measures a body while the socket takes its bytes.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use crate::clock;
 use crate::upload::ledger::Running;
 
-/// What the sender of a body can see of it while the socket takes it.
+/// The state of a body that its sender can observe.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    /// Bytes of this body handed over.
+    /// Bytes handed to the socket.
     taken: AtomicU64,
-    /// Milliseconds after `start` when the socket last took a byte, or when waiting was last our own doing.
+    /// Milliseconds after `start` when the socket last took a byte, or when a pause of our own last ended.
     moved: AtomicU64,
-    /// Whether waiting is our own doing now.
+    /// Whether the body pauses by itself now, such as for the throttle.
     pausing: AtomicBool,
     start: Instant,
     gaps: Mutex<Gaps>,
@@ -28,7 +28,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Of a body of so many bytes.
+    /// A meter for a body of `len` bytes.
     pub(crate) fn new(len: u64) -> Self {
         Self {
             taken: AtomicU64::new(0),
@@ -42,7 +42,7 @@ impl Meter {
         }
     }
 
-    /// The body is asked for its first byte.
+    /// The connection has asked for the first byte.
     pub(super) fn begin(&self) {
         lock(&self.gaps).begin(clock::since_boot());
     }
@@ -67,7 +67,7 @@ impl Meter {
         self.moved.store(now, Ordering::Relaxed);
     }
 
-    /// Waits for something of our own: the socket is not to blame.
+    /// Notes a wait of our own, which is not the socket's fault.
     pub(super) fn pause<T>(&self, waited: Poll<T>) -> Poll<T> {
         self.touch();
         self.pausing.store(waited.is_pending(), Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl Meter {
         self.start.elapsed().saturating_sub(moved)
     }
 
-    /// The longest time without a byte for the service so far, whoever made it wait: the line, our own pauses, or a
+    /// The longest time so far in which the service got no byte, for any reason: the network, our own pauses, or a
     /// machine that was asleep.
     pub(crate) fn longest_gap(&self) -> Duration {
         lock(&self.gaps).longest(clock::since_boot())
@@ -93,27 +93,27 @@ impl Meter {
         self.taken.load(Ordering::Relaxed) == self.len
     }
 
-    /// Why the body broke off on our side, if it did.
+    /// The error that broke the body off on this side, if any.
     pub(crate) fn take_fault(&self) -> Option<io::Error> {
         lock(&self.fault).take()
     }
 
-    /// The running hash over everything handed over, once that is the whole body.
+    /// The running hash over the body, once all of it was handed over.
     pub(crate) fn take_running(&self) -> Option<Running> {
         lock(&self.running).take()
     }
 }
 
-/// Times without a byte for the service, by the clock that counts through suspend.
+/// Times in which the service got no byte, on the clock that counts through suspend.
 #[derive(Debug, Default)]
 struct Gaps {
-    /// When the last byte left, or the body was first asked for one.
+    /// When the last byte left, or the connection asked for the first one.
     last: Option<Duration>,
     longest: Duration,
 }
 
 impl Gaps {
-    /// The body is asked for its first byte.
+    /// The connection has asked for the first byte.
     fn begin(&mut self, now: Duration) {
         self.last.get_or_insert(now);
     }

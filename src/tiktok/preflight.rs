@@ -1,6 +1,6 @@
-//! A video that lies under a URL: what must hold of it before the service is asked to fetch it.
+//! A video under a URL, and the checks before the service is asked to fetch it.
 //!
-//! Source of the rules: Media Transfer Guide. Whether the URL is one that the app has verified only the service knows.
+//! Source of the rules: Media Transfer Guide. Only the service knows whether the app has verified the URL.
 
 use std::fmt;
 
@@ -17,8 +17,7 @@ use crate::upload::plan::{Limits, PlanError};
 pub(crate) struct Remote(Url);
 
 impl Remote {
-    /// Checks what the URL itself shows: https, a host with a name, nobody's password. Where another server stands in for
-    /// the service, plain http to this machine will do.
+    /// Checks the URL itself: https, a host name, no password. For an emulator, plain http to this machine is allowed.
     pub(crate) fn parse(text: &Secret, emulated: bool) -> Result<Self, Error> {
         let shown = without_query(text.expose());
         let mut url = Url::parse(text.expose())
@@ -46,14 +45,14 @@ impl Remote {
         Secret::new(self.0.as_str())
     }
 
-    /// As it may be shown and kept: without its query.
+    /// The URL without its query, fit to be shown and stored.
     pub(crate) fn shown(&self) -> String {
         without_query(self.0.as_str())
     }
 
-    /// What a look at it has found, once that is enough to decide.
+    /// Decides by the host's answer, if it suffices.
     ///
-    /// A host may refuse HEAD, or call every file a stream of octets; then the first bytes decide.
+    /// A host may refuse HEAD, or serve every file as a stream of octets; then the first bytes decide.
     pub(crate) fn judge(&self, look: &Look) -> Result<Judgement, Error> {
         let refuse = |what: String| Err(Error::not_a_video(&self.shown(), what));
         match look.http_status {
@@ -71,13 +70,13 @@ impl Remote {
                 let what = format_args!("its host answers {}", look.http_status);
                 return Err(Error::unreachable(&self.shown(), what));
             }
-            // No byte of it can be asked for.
+            // The content has no byte.
             416 => return refuse(PlanError::Empty.to_string()),
             status => return refuse(format!("its host answers {status}")),
         }
         let by_header = look.is_video_by_header();
         match (look.size, &look.start) {
-            // A host that makes its answers as they are asked for may call a HEAD empty.
+            // A host that generates its answers may report no length for HEAD.
             (Some(0), None) => Ok(Judgement::LookCloser),
             (Some(0), Some(start)) if start.is_empty() => refuse(PlanError::Empty.to_string()),
             (Some(0), Some(_)) => self.judge(&Look {
@@ -112,15 +111,15 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// What a host answered when its URL was looked at.
+/// A host's answer to the preflight.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Look {
     pub(crate) http_status: u16,
     pub(crate) location: Option<String>,
     pub(crate) content_type: Option<String>,
-    /// Bytes of the whole video, where the host states them.
+    /// Size of the video in bytes, if the host states it.
     pub(crate) size: Option<u64>,
-    /// The first bytes, if they were asked for.
+    /// The first bytes, if they were requested.
     pub(crate) start: Option<Vec<u8>>,
 }
 
@@ -134,12 +133,12 @@ impl Look {
     }
 }
 
-/// What follows from a look.
+/// The result of the preflight.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// The service may be asked to fetch it.
+    /// The service may be asked to fetch the URL.
     Fit { size: Option<u64> },
-    /// Only the first bytes can show it.
+    /// Only the first bytes can decide.
     LookCloser,
 }
 

@@ -1,4 +1,4 @@
-//! A rate that is held: bytes wait for their time, and what late timers cost is made up for.
+//! A limit on the rate: bytes wait for their time, and late timers are compensated.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,12 +9,11 @@ use tokio::time::Instant;
 #[derive(Debug, Clone)]
 pub(crate) struct Throttle {
     rate: u64,
-    /// When the bytes promised so far will have left.
+    /// When the bytes reserved so far will have left.
     free: Arc<Mutex<Instant>>,
 }
 
-/// Time that was not used is made up for as long as it is no longer than this: timers are late, and chunks have pauses
-/// between them.
+/// Unused time is made up for up to this length: timers are late, and there are pauses between chunks.
 const CREDIT: Duration = Duration::from_millis(200);
 
 impl Throttle {
@@ -25,17 +24,18 @@ impl Throttle {
         }
     }
 
-    /// In bytes per second.
+    /// Bytes per second.
     pub(crate) const fn rate(&self) -> u64 {
         self.rate
     }
 
-    /// Bytes that may leave together: a twentieth of a second's, so that the line sees a stream and not bursts.
+    /// Most bytes that leave together: the bytes of a twentieth of a second, so that the network gets a stream and not
+    /// bursts.
     pub(crate) fn at_once(&self) -> usize {
         usize::try_from(self.rate / 20).map_or(usize::MAX, |most| most.max(1024))
     }
 
-    /// Takes `bytes` out of the rate; the wait until they may leave.
+    /// Reserves `bytes`; returns the wait until they may leave.
     pub(crate) fn reserve(&self, bytes: u64) -> Duration {
         let now = Instant::now();
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);

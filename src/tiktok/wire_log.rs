@@ -15,12 +15,12 @@ use tokio::sync::watch;
 use crate::clock::rfc3339;
 use crate::error::Error;
 
-/// Lines that may wait for the disk. More are left out, and a later line says how many.
+/// Most lines that wait for the disk. Further lines are dropped, and a later line has their number.
 const MOST_WAITING: usize = 4096;
 
-/// What a user of the live service can send to others: it answers what no document does.
+/// A log that a user of the live service can share: it can settle points that no document answers.
 ///
-/// A thread of its own writes to the file, so that a disk that is slow, or stands still, holds up no request.
+/// A thread of its own writes the file, so that a slow or hanging disk delays no request.
 #[derive(Debug)]
 pub(crate) struct WireLog {
     lines: SyncSender<String>,
@@ -28,19 +28,19 @@ pub(crate) struct WireLog {
     written: Written,
 }
 
-/// The end of a log's writing.
+/// Waits for the log's last line.
 #[derive(Debug, Clone)]
 pub(crate) struct Written(watch::Receiver<()>);
 
 impl Written {
-    /// Returns once all lines are in the file, which they are some time after the log was dropped.
+    /// Returns once all lines are in the file, some time after the log was dropped.
     pub(crate) async fn wait(mut self) {
         while self.0.changed().await.is_ok() {}
     }
 }
 
 impl WireLog {
-    /// Appends to `path`, which only its owner may read.
+    /// Opens `path` for appending; only its owner may read it.
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
         let cannot = |error: io::Error| {
             Error::usage(format!(
@@ -78,14 +78,14 @@ impl WireLog {
         })
     }
 
-    /// Appends a line, later, and without waiting for anything.
+    /// Queues a line; never waits.
     pub(crate) fn write(&self, line: &serde_json::Value) {
         if self.lines.try_send(line.to_string()).is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// To wait with until all lines are in the file.
+    /// A handle to wait until all lines are in the file.
     pub(crate) fn written(&self) -> Written {
         self.written.clone()
     }
@@ -95,7 +95,7 @@ struct Writer {
     file: File,
     path: PathBuf,
     left_out: Arc<AtomicU64>,
-    /// Whether a line could not be written. That is said once.
+    /// Whether a line could not be written; reported once.
     failed: bool,
 }
 
@@ -112,7 +112,7 @@ impl Writer {
     }
 
     fn write(&mut self, line: &str) {
-        // A line that a full disk has torn must not spoil the next one.
+        // A line that a full disk has cut must not spoil the next one.
         let start = if self.failed { "\n" } else { "" };
         match self.file.write_all(format!("{start}{line}\n").as_bytes()) {
             Ok(()) => {}

@@ -1,4 +1,4 @@
-//! The transitions: what an answer, or its absence, makes of an upload.
+//! The transitions: how the answer to a request, or its absence, changes an upload.
 
 use std::time::Duration;
 
@@ -12,39 +12,40 @@ use crate::upload::event::{Event, LossCause, RetryCause};
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::retry::Failures;
 
-/// What came of a step, or is about to. A row changes by these and in no other way.
+/// The result of a step, or what the step is about to do. Nothing else changes a row.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// An init is about to be asked for, of a file as it is now.
+    /// An init is about to leave, for a file with this identity.
     Intended(Option<Identity>),
-    /// The last bytes of the video wait to leave, and all that was sent is one version of it; with the digest of all.
+    /// The withheld bytes may leave: all bytes sent belong to one version of the file. With the digest of the whole
+    /// file.
     AtGate(Option<Entry>),
-    /// The file is not what it was when its first byte was sent; what has changed, in words.
+    /// The file has changed since its first byte was sent; the text says what changed.
     Changed(String),
-    /// Everything acknowledged is the file's as of this.
+    /// All acknowledged bytes are in the file of this identity.
     Touched(Identity),
-    /// The service has taken a chunk of so many bytes, after so long.
+    /// The service has accepted a chunk: its bytes and the time that it took.
     Paced(u64, Duration),
-    /// Whether the token is known to be of the creator that its account stands for.
+    /// Whether the token is known to belong to the account's creator.
     Creator(bool),
     Init(Result<Opened, Failure>),
-    /// No init is asked for: the service has just refused this token to another upload.
+    /// The init stays unsent: the service has just refused this token to another upload.
     Barred(Refusal),
-    /// The token that the init was refused for is not the only one.
+    /// The token source has another token than the refused one.
     TokenReplaced,
-    /// With the running hash at the chunk's end.
+    /// The answer to a chunk, with the running hash at the chunk's end.
     Put(Result<Put, Failure>, Option<Running>),
     Status(Result<Report, Failure>),
-    /// The chunk in flight was read from the file; with the running hash at its end.
+    /// The chunk in flight was hashed from the file; with the running hash at its end.
     Adopted(Option<Running>),
     /// The file still begins with the chunks that the service has; with the running hash at their end.
     Rewound(Option<Running>),
-    /// The hour of the URL is over, or the bytes can't be vouched for any more.
+    /// The session ends: its hour is over, or the bytes sent can no longer be proven.
     SessionOver(LossCause),
 }
 
 impl Reply {
-    /// The call that was made, and how it went wrong, if it did.
+    /// The call that was made, and its failure.
     fn call(&self) -> Option<(Call, Option<&Failure>)> {
         match self {
             Self::Init(answer) => Some((Call::Init, answer.as_ref().err())),
@@ -54,14 +55,14 @@ impl Reply {
         }
     }
 
-    /// The call whose request has left, if one has.
+    /// The call, if its request has left.
     pub(crate) fn left(&self) -> Option<Call> {
         let (call, error) = self.call()?;
         (!error.is_some_and(Failure::never_left)).then_some(call)
     }
 }
 
-/// What a reply changed.
+/// The effect of a reply.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     /// The row must be durable before the next step.
@@ -95,8 +96,8 @@ impl Applied {
     }
 }
 
-/// Lost inits, and lost sessions, that one run makes up for. Never refilled: a service that keeps refusing must not make
-/// us open session after session.
+/// Lost inits, and lost sessions, that one run replaces. Progress does not refill this number: a service that keeps
+/// refusing must not get session after session.
 pub(super) const LOSSES: u32 = 2;
 
 impl Upload {
@@ -147,7 +148,7 @@ impl Upload {
         applied
     }
 
-    /// A save that is not newer changes nothing in the journal.
+    /// Raises the revision: the journal ignores a save that is not newer.
     pub(super) const fn revise(&mut self) {
         self.revision += 1;
     }
@@ -178,7 +179,7 @@ impl Upload {
         Applied::SAVED
     }
 
-    /// Nothing can have been posted unless it was sealed.
+    /// Gives the upload up. If it was sealed there may be a draft, so its outcome is unknown.
     fn set_aside(&mut self, what: &str, now: Now) -> Applied {
         if self.state.may_be_complete() {
             let why = format!("the file changed ({what}) before its last chunk was confirmed");
@@ -192,7 +193,7 @@ impl Upload {
         Applied::SAVED
     }
 
-    /// Whether there is a draft of it is not known any more.
+    /// Ends the upload as unknown: there may be a draft.
     pub(super) fn park(&mut self, why: &str, at: Timestamp) {
         self.end(State::Unknown {
             publish_id: self.state.publish_id().map(str::to_owned),
@@ -267,7 +268,7 @@ impl Upload {
         Applied::saved(Event::SessionLost { cause })
     }
 
-    /// One more attempt after a while, or the end of this run where nothing has come through for as long as its patience.
+    /// Tries again after a wait, or ends this run if nothing has succeeded for as long as its patience.
     pub(super) fn try_again(
         &mut self,
         call: Call,
@@ -295,7 +296,7 @@ impl Upload {
         }
     }
 
-    /// Another attempt after this wait.
+    /// Tries again after this wait.
     pub(super) fn pause(&mut self, wait: Duration, cause: RetryCause, now: Now) -> Applied {
         self.run.not_before = Some(now.boot + wait);
         self.totals.retries += 1;
@@ -308,7 +309,7 @@ impl Upload {
     }
 }
 
-/// Why a call that failed like this is made again. What others have said in it is escaped.
+/// The cause of a retry after this failure. Texts from outside are escaped.
 pub(super) fn cause_of(failure: &Failure) -> RetryCause {
     let escaped = |text: &dyn std::fmt::Display| Escaped::new(&text.to_string()).to_string();
     match failure {

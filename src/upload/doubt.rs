@@ -1,4 +1,4 @@
-//! What status says, or its silence, and what follows where journal and service may disagree.
+//! How an answer to a status call, or its absence, changes an upload whose journal and service may disagree.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::upload::event::{LossCause, RetryCause};
 use crate::upload::reconcile::{Reading, Verdict, Witness, reconcile};
 use crate::upload::retry::{Failures, WINDOW, poll_interval};
 
-/// Questions about one doubt before it is decided with what is known.
+/// Status calls in one doubt before it is decided by what is known.
 const QUESTIONS: u32 = 5;
 
-/// After sealing a session counts as lost only if status, or the header of each 416 where status gives no number, stood
-/// still below the end for this long.
+/// A sealed session counts as lost only after its progress (by status, or by the header of each 416 if status gives no
+/// number) has stayed below the end for this long.
 const UNCHANGED: Duration = Duration::from_secs(15);
 
-/// How long status is asked about a sealed upload whose hour is over, before the outcome counts as unknown.
+/// How long status is asked about a sealed upload after its hour, before the outcome counts as unknown.
 const LAST_WORD: Duration = Duration::from_secs(60);
 
 impl Upload {
@@ -62,7 +62,7 @@ impl Upload {
         }
     }
 
-    /// In doubt while uploading: nothing was sealed, so whatever is decided, no draft can exist yet.
+    /// Decides a doubt while uploading: nothing is sealed, so no draft can exist yet.
     fn weigh(&mut self, uploaded: Option<u64>, now: Now) -> Applied {
         let verdict = self.reading(uploaded, now);
         let doubt = &self.run.doubt;
@@ -78,7 +78,7 @@ impl Upload {
             }
             Verdict::Unsure if may_ask && uploaded.is_some() => self.ask_again(now),
             Verdict::Unknown if doubt.refused && doubt.asked < 3 => self.ask_again(now),
-            // The header's word alone: the same chunk once more gets a second one, or is taken.
+            // Only the header has given a number: sending the chunk again gets a second one, or the chunk is accepted.
             Verdict::Unknown | Verdict::Unsure
                 if !doubt.refused || self.header_spoke() && self.run.failed.count < 3 =>
             {
@@ -86,7 +86,7 @@ impl Upload {
                 Applied::NOTHING
             }
             Verdict::Beyond => self.lose_session(LossCause::MoreThanSent),
-            // Status may lag for longer than two questions take. The next chunk settles it: taken, or answered 416.
+            // Status may lag for longer than two calls. The next chunk decides: it is accepted, or answered 416.
             Verdict::Back(_) | Verdict::Behind | Verdict::MidChunk if !doubt.refused => {
                 self.run.in_doubt = false;
                 Applied::NOTHING
@@ -101,7 +101,7 @@ impl Upload {
         }
     }
 
-    /// In doubt after sealing: the video may be complete, so only an answered status can allow another init.
+    /// Decides a doubt after sealing: the video may be complete, so only an answer to status can allow another init.
     fn weigh_sealed(&mut self, uploaded: Option<u64>, now: Now) -> Applied {
         let verdict = self.reading(uploaded, now);
         let doubt = &self.run.doubt;
@@ -123,7 +123,7 @@ impl Upload {
             {
                 self.lose_session(LossCause::LastChunkLost)
             }
-            // Status gives no number, a 416 does: the same bytes once more get its next word.
+            // Status gives no number but a 416 does: sending the same bytes again gets the next number.
             _ if uploaded.is_none() && !doubt.dead && self.header_spoke() => {
                 self.run.in_doubt = false;
                 self.run.not_before = Some(now.boot + UNCHANGED / 3);
@@ -160,8 +160,8 @@ impl Upload {
             .any(|reading| reading.by == Witness::Header)
     }
 
-    /// Whether the number has not moved for so long that nothing more can be on its way. After an acknowledged last chunk
-    /// that takes longer: a status that lags would otherwise cost a second draft.
+    /// Whether the service's number has not changed for so long that no bytes can be on their way. After an acknowledged
+    /// last chunk this takes longer: a lagging status would otherwise cause a second draft.
     fn stands_still(&self) -> bool {
         self.stood_still_for(if self.is_acknowledged() {
             5 * SWALLOWED
@@ -180,8 +180,8 @@ impl Upload {
         )
     }
 
-    /// Whether another session may follow a sealed one of which status counts too few bytes. After an acknowledged last chunk
-    /// status may be the one that is wrong, so the upload host itself must say that it has less.
+    /// Whether a new session may replace a sealed one for which status counts too few bytes. After an acknowledged last
+    /// chunk status may be wrong, so the upload host itself must report fewer bytes.
     fn may_be_replaced(&self) -> bool {
         !self.is_acknowledged() || self.header_spoke()
     }
@@ -203,7 +203,7 @@ impl Upload {
             && last.at >= first.at + span
     }
 
-    /// Journal and service agree; the attempts at the chunk go on counting.
+    /// Ends the doubt: journal and service agree. The count of failed attempts stays.
     fn settle(&mut self) -> Applied {
         self.run.in_doubt = false;
         self.run.doubt = Doubt::default();
@@ -216,7 +216,7 @@ impl Upload {
         Applied::NOTHING
     }
 
-    /// The service works on the video, as far as is known.
+    /// Waits for the next status call while the service processes the video.
     pub(super) fn poll_again(&mut self, now: Now) -> Applied {
         let since = *self.run.processing_since.get_or_insert(now.boot);
         let waited = now.boot.saturating_sub(since);
@@ -252,7 +252,7 @@ impl Upload {
         Applied::NOTHING
     }
 
-    /// Whether neither the URL, whose hour is over, nor status can ever tell what became of the last chunk.
+    /// Whether neither the URL, whose hour is over, nor status can ever show whether the last chunk arrived.
     fn is_past_telling(&self, now: Now) -> bool {
         let State::Sealed {
             session,
@@ -266,7 +266,8 @@ impl Upload {
         session.is_over(now) && (*acknowledged || !told)
     }
 
-    /// How long the service may work, from when it was first seen to: a fetch has what is left of its hour besides.
+    /// How long the service may process the video, from the first answer that said so; a fetch gets the rest of its
+    /// hour, too.
     fn patience(&self, first_seen: Duration, now: Now) -> Duration {
         let fetching = match &self.state {
             State::Pulling { since, .. } => {
@@ -285,7 +286,7 @@ impl Upload {
         }
         let doubt = &self.run.doubt;
         match &self.state {
-            // The service's order check is the second witness, and the same URL can't make a second draft.
+            // The upload host checks the range as a second witness, and the same URL can't make a second draft.
             State::Uploading { .. } | State::Sealed { .. }
                 if !doubt.refused && !doubt.dead && !error.means(Meaning::UnknownUpload) =>
             {

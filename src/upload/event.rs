@@ -1,4 +1,4 @@
-//! What happens while an upload runs: changes as events, quantities as a snapshot. The library never prints.
+//! The events of an upload, and its progress as a snapshot. The library never prints.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,23 +13,23 @@ pub use notice::{Notice, Shortfall};
 
 /// A change in the life of one upload, in the order it happens.
 ///
-/// Events are few (none per buffer); how many bytes are on their way is in [`Progress`]. No event holds a secret. Causes are
-/// values with a `Display` for people and a word for metrics.
+/// Events are few (none per buffer); [`Progress`] counts the bytes in flight. No event holds a secret. Causes are values
+/// with a `Display` for people and a word for metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Other jobs of this engine go first. Nothing of the video was looked at yet, unless an earlier session was lost.
+    /// Other jobs of this engine go first. The video has not been opened yet, unless an earlier session was lost.
     Queued {
-        /// What it waits for.
+        /// The jobs it waits for.
         behind: Behind,
     },
     /// The file is read and its bytes are compared with those of earlier uploads of the same size.
     Comparing,
-    /// What is to be done is fixed; nothing was asked of the service yet.
+    /// The plan is fixed; no request has been sent yet.
     Planned {
         /// The upload's id in the journal.
         id: String,
-        /// The service's name of it, if an earlier run has opened a session.
+        /// The `publish_id`, if an earlier run has opened a session.
         publish_id: Option<String>,
         /// How the file is cut; `None` where the service fetches a URL itself.
         plan: Option<Plan>,
@@ -38,19 +38,19 @@ pub enum Event {
     },
     /// Nothing can be sent before this wait is over.
     Waiting {
-        /// For what.
+        /// Why it waits.
         cause: WaitCause,
-        /// How long.
+        /// For how long.
         wait: Duration,
     },
     /// The service opened a session; chunks follow.
     SessionOpened {
-        /// The service's name of this upload.
+        /// The `publish_id` of this upload.
         publish_id: String,
     },
-    /// The service has taken the URL and fetches it; how far it is, status says.
+    /// The service has accepted the URL and fetches it; status shows how far it is.
     Pulling {
-        /// The service's name of this upload.
+        /// The `publish_id` of this upload.
         publish_id: String,
     },
     /// A chunk was acknowledged and recorded: it is never sent again in this session.
@@ -60,69 +60,69 @@ pub enum Event {
         /// Bytes acknowledged so far.
         confirmed: u64,
     },
-    /// A request failed and is made again after a wait.
+    /// A request failed and is sent again after a wait.
     Retry {
         /// What failed.
         cause: RetryCause,
-        /// How long until then.
+        /// How long the wait is.
         wait: Duration,
     },
-    /// The session can't be used any more; bytes go from the start into a new one.
+    /// The session can't be used any more; a new one starts from the first byte.
     SessionLost {
         /// Why.
         cause: LossCause,
     },
-    /// Every byte is acknowledged; the service works on the video.
+    /// Every byte is acknowledged; the service processes the video.
     Processing {
-        /// The service's name of this upload.
+        /// The `publish_id` of this upload.
         publish_id: String,
     },
     /// Something unexpected that does no harm, worth a line in a log.
     Notice(Notice),
 }
 
-/// What a job waits for before its turn comes.
+/// The jobs that a queued job waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Behind {
     /// Other jobs of its account: their inits go one after another.
     Account,
-    /// Other uploads: as many are in flight as [`Options::jobs`](crate::Options::jobs) allows.
+    /// Other uploads: the number in flight is at [`Options::jobs`](crate::Options::jobs).
     Jobs,
     /// Another upload that may be of the same video.
     Video,
 }
 
-/// How far an upload is, in bytes. A snapshot; take it as often as you draw.
+/// The progress of an upload in bytes. A snapshot; take it as often as you draw.
 ///
-/// In each snapshot `confirmed <= sent <= total` and `bytes_resent <= bytes_sent`. Where a session is lost, `sent` and
+/// In each snapshot `confirmed <= sent <= total` and `bytes_resent <= bytes_sent`. When a session is lost, `sent` and
 /// `confirmed` go back to 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Size of the video; 0 until it is known. Of a URL whose host does not state its size: as `sent`.
+    /// Size of the video; 0 until it is known. Of a URL whose host does not state the size: the same as `sent`.
     pub total: u64,
-    /// Handed to the socket, of the file from its start: acknowledged ones and those on their way. Of a URL, as
+    /// Bytes from the start of the file that were handed to the socket, acknowledged or in flight. Of a URL, the same as
     /// `confirmed`.
     pub sent: u64,
     /// Acknowledged by the service and recorded, in this run or before; of a URL, fetched by the service.
     pub confirmed: u64,
     /// Put on the wire by this run, repeats included.
     pub bytes_sent: u64,
-    /// Of these, what this run had put on the wire before.
+    /// Bytes of `bytes_sent` that this run had sent before.
     pub bytes_resent: u64,
-    /// Inits of this upload that may have reached the service, in all runs.
+    /// Inits of this upload that may have reached the service, over all runs.
     pub inits: u32,
 }
 
-/// The [`Progress`] of an upload: written by the engine and the body on the wire, read by whoever draws.
+/// The [`Progress`] of an upload: written by the engine and by the body in flight, read by the caller.
 #[derive(Debug, Default)]
 pub(crate) struct Tally(Mutex<Counters>);
 
 #[derive(Debug, Default)]
 struct Counters {
     progress: Progress,
-    /// Bytes of this session that were on the wire at some time: what lies below is a repeat.
+    /// Bytes of this session that were sent at some time; bytes below are repeats.
     high_water: u64,
 }
 
@@ -131,18 +131,18 @@ impl Tally {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The video has `bytes`.
+    /// Sets the size of the video.
     pub(crate) fn set_total(&self, bytes: u64) {
         let progress = &mut self.counters().progress;
         progress.total = bytes.max(progress.sent);
     }
 
-    /// So many inits were asked for.
+    /// Sets the number of inits that may have left.
     pub(crate) fn set_inits(&self, inits: u32) {
         self.counters().progress.inits = inits;
     }
 
-    /// The service has `confirmed` bytes of the video, and this run has sent none behind these yet.
+    /// The service has `confirmed` bytes of the video, and this run has sent none beyond them yet.
     pub(crate) fn start_at(&self, confirmed: u64) {
         let mut counters = self.counters();
         counters.high_water = confirmed;
@@ -151,7 +151,7 @@ impl Tally {
         counters.progress.total = counters.progress.total.max(confirmed);
     }
 
-    /// `bytes` of the file from `offset` on were handed to the socket.
+    /// Counts `bytes` of the file from `offset` on, which were handed to the socket.
     pub(crate) fn count(&self, offset: u64, bytes: u64) {
         let mut counters = self.counters();
         let end = offset + bytes;
@@ -165,7 +165,7 @@ impl Tally {
         progress.total = progress.total.max(progress.sent);
     }
 
-    /// The service has `bytes` of the video from its start on.
+    /// The service has the first `bytes` of the video.
     pub(crate) fn confirm(&self, bytes: u64) {
         let progress = &mut self.counters().progress;
         progress.confirmed = bytes;

@@ -1,5 +1,5 @@
-//! What proxies and filters do in the service's place: they refuse what the service would take, and acknowledge what it never
-//! got.
+//! Proxies and filters that answer in the service's place: they refuse valid requests, and acknowledge bytes that the
+//! service never got.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::upload::ledger::Running;
 use crate::upload::reconcile::{Reading, Witness};
 use crate::upload::retry::backoff;
 
-/// Within so long before the end of its hour a URL may be refused as expired: clocks differ, and an answer takes a while.
+/// A URL may be refused as expired this long before its hour ends: clocks differ, and an answer takes time.
 const LATE: Duration = Duration::from_secs(5 * 60);
 
-/// An acknowledged last chunk counts as lost on its way if status stood still below the end for this long.
+/// An acknowledged last chunk counts as lost if status has stayed below the end for this long.
 pub(super) const SWALLOWED: Duration = Duration::from_secs(60);
 
 impl Upload {
@@ -28,8 +28,8 @@ impl Upload {
         session.left(now).is_some_and(|left| left > LATE)
     }
 
-    /// The upload host refuses a chunk (403) though its URL is young. A filter on the way does so, and would do so in any
-    /// other session; a session that took chunks before may have been ended.
+    /// Handles a 403 for a chunk whose URL is young. A filter on the way may cause it, and would in any other session;
+    /// but a session that has accepted chunks may have been ended.
     pub(super) fn barred(&mut self, now: Now, random: u64) -> Applied {
         let State::Uploading { session, confirmed } = &self.state else {
             return Applied::NOTHING;
@@ -49,8 +49,8 @@ impl Upload {
         )))
     }
 
-    /// The service has lost all but `chunks` of what it had acknowledged. Within its session they are sent again, unless
-    /// this has happened too often.
+    /// Prepares to send again all but the first `chunks` acknowledged chunks, which the service has lost; in the same
+    /// session, unless this has happened too often.
     pub(super) fn rewind(&mut self, chunks: u32) -> Applied {
         if self.run.rewinds == LOSSES {
             return self.lose_session(LossCause::BytesLostAgain);
@@ -61,7 +61,7 @@ impl Upload {
         Applied::told(Event::Notice(Notice::SentAgain { bytes: lost }))
     }
 
-    /// The chunks that the service still has are the file's: the next one follows.
+    /// Continues after the chunks that the service still has; the file holds the same bytes.
     pub(super) fn rewound(&mut self, running: Option<Running>) -> Applied {
         let (Some(chunks), Some(session)) = (self.run.rewind.take(), self.session().cloned())
         else {
@@ -79,8 +79,8 @@ impl Upload {
         Applied::SAVED
     }
 
-    /// Every chunk was acknowledged, and status counts fewer bytes. It may lag, or something on the way has answered in the
-    /// service's place: once the number has stood still for long, the last chunk is in doubt again.
+    /// Every chunk was acknowledged, but status counts fewer bytes. Status may lag, or a gateway has answered in the
+    /// service's place: once the number has not changed for long, the last chunk is in doubt again.
     pub(super) fn weigh_acknowledged(&mut self, uploaded: u64, now: Now) -> Applied {
         let arrived = self
             .plan()
@@ -118,7 +118,7 @@ impl Upload {
         Applied::saved(Event::Notice(Notice::Incomplete { bytes, size }))
     }
 
-    /// A notice of the reason to fail that status names beside a video in work; once for each reason.
+    /// A notice of the fail reason that status names for a video still in processing; one for each reason.
     pub(super) fn remark(&mut self, reason: Option<String>) -> Option<Event> {
         let reason = reason
             .filter(|reason| !reason.is_empty() && self.run.remark.as_ref() != Some(reason))?;

@@ -1,4 +1,4 @@
-//! What the answer to an init, or its absence, makes of an upload.
+//! How the answer to an init, or its absence, changes an upload.
 
 use super::apply::{Applied, LOSSES, cause_of, stop_for};
 use super::run::{Doubt, Stop};
@@ -17,7 +17,7 @@ impl Upload {
         now: Now,
         random: u64,
     ) -> Applied {
-        // A call for a token can fail before an init is begun.
+        // A call for a token can fail before the init begins.
         let begun = std::mem::take(&mut self.run.init_begun);
         self.run.init_never_left = begun && reply.as_ref().is_err_and(Failure::never_left);
         if self.run.init_never_left {
@@ -97,8 +97,9 @@ impl Upload {
         self.forget_forecast();
     }
 
-    /// Where bytes would have followed, nobody holds the lost URL: no byte can reach it and no draft can come of it, so
-    /// another init is safe, but costs a slot in the windows. Where the init is the post, only a person can tell.
+    /// Handles an init without an answer. For a file nobody has the lost URL: no byte can reach it and no draft can
+    /// result, so another init is safe and costs only a slot in the windows. For a URL the init is the post, and only
+    /// the creator can see whether there is a draft.
     fn lose_init(&mut self, reason: String, now: Now, random: u64) -> Applied {
         self.run.lost_inits += 1;
         self.totals.lost_inits += 1;

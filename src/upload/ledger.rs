@@ -1,8 +1,7 @@
-//! What was sent, as digests: one running SHA-256 over the file, read off at each chunk border.
+//! Digests of the bytes sent: one running SHA-256 over the file, noted at each chunk border.
 //!
-//! One pass over the bytes serves three needs: entry `k` proves that everything up to the end of chunk `k` is what was
-//! sent, the last entry is the SHA-256 of the file, and the stored state lets a later process hash on without reading
-//! again what was sent before.
+//! One pass over the bytes serves three needs: entry `k` proves the bytes up to the end of chunk `k`, the last entry is
+//! the SHA-256 of the file, and a later process continues from the stored state without reading those bytes again.
 
 use sha2::Digest;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
@@ -10,7 +9,7 @@ use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 /// SHA-256 of the file from its first byte to a chunk border.
 pub(crate) type Entry = [u8; 32];
 
-/// The running hash at some offset.
+/// The running hash at an offset.
 #[derive(Clone, Default)]
 pub(crate) struct Running(sha2::Sha256);
 
@@ -19,7 +18,7 @@ impl Running {
         self.0.update(bytes);
     }
 
-    /// The digest of everything so far; hashing can go on.
+    /// The digest of the bytes so far; hashing can continue.
     pub(crate) fn entry(&self) -> Entry {
         self.0.clone().finalize().into()
     }
@@ -29,7 +28,7 @@ impl Running {
         hex::encode(self.0.serialize())
     }
 
-    /// The state from the journal, unless it is damaged.
+    /// The state from the journal; `None` if it is damaged.
     pub(crate) fn load(text: &str) -> Option<Self> {
         let bytes = hex::decode(text).ok()?;
         let state = SerializedState::<sha2::Sha256>::try_from(bytes.as_slice()).ok()?;

@@ -1,4 +1,4 @@
-//! What is uploaded where: the bytes, and for whom they are.
+//! The source of an upload and its destination.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use super::{Applied, Upload};
 use crate::tiktok::hosts;
 use crate::upload::plan::Plan;
 
-/// What P2 is about: the same video for the same account, API base and destination.
+/// The key that an upload must be unique for: video, account, API base and destination.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Key {
     pub(crate) account: String,
-    /// In its one spelling, whatever earlier versions wrote.
+    /// In normal form; earlier versions wrote others.
     #[serde(deserialize_with = "spelled")]
     pub(crate) api_base: String,
     pub(crate) destination: Destination,
@@ -26,7 +26,7 @@ fn spelled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Erro
 }
 
 impl Key {
-    /// Whether both are for one account, at one API base and destination.
+    /// Whether account, API base and destination are the same.
     pub(crate) fn has_scope_of(&self, other: &Self) -> bool {
         self.account == other.account
             && self.api_base == other.api_base
@@ -34,13 +34,13 @@ impl Key {
     }
 }
 
-/// What makes two videos candidates for being the same one.
+/// The part of the key that stands for the video.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Video {
-    /// A file of so many bytes; whether it is the same one its bytes must tell.
+    /// A file of so many bytes. Files of one size are the same video only if their bytes are equal.
     Size(u64),
-    /// What lies under a URL, by the URL without its query or by a name of the caller's. Its bytes are never seen here.
+    /// A URL without its query, or the caller's name for the video. Its bytes are never seen here.
     Key(String),
 }
 
@@ -62,7 +62,7 @@ impl Destination {
     }
 }
 
-/// Where the bytes come from.
+/// The source of the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Origin {
@@ -70,10 +70,10 @@ pub(crate) enum Origin {
     File {
         #[serde(with = "stored_path")]
         path: PathBuf,
-        /// Everything acknowledged, and all of the chunk in flight, was read from the file as of this.
+        /// The identity of the file when all acknowledged chunks, and the chunk in flight, were read.
         identity: Identity,
-        /// SHA-256 of the first and the last 64 KiB, in hexadecimal; files with different ones are different videos.
-        /// Older rows lack it.
+        /// SHA-256 of the first and the last 64 KiB, in hexadecimal; files with different fingerprints are different
+        /// videos. Older rows lack it.
         #[serde(default)]
         fingerprint: Option<String>,
         content_type: String,
@@ -81,16 +81,16 @@ pub(crate) enum Origin {
     },
     /// A URL that the service fetches itself.
     Url {
-        /// Without its query, which may be a secret and is not needed any more once the service has it.
+        /// Without its query, which may hold a secret and is not needed once the service has it.
         url: String,
-        /// In bytes, where its host has stated it.
+        /// In bytes, if its host has stated it.
         size: Option<u64>,
     },
 }
 
 impl Upload {
-    /// Everything acknowledged is the file's as of `as_of`. A chunk that may have left before that keeps the older identity,
-    /// so that it is not counted by the newer one.
+    /// Replaces the file's identity: `as_of` holds all acknowledged bytes. Keeps the older identity while a chunk may be
+    /// in flight, which was read under that one.
     pub(super) const fn rest_on(&mut self, as_of: Identity) -> Applied {
         if let (Origin::File { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
             *identity = as_of;
@@ -98,7 +98,7 @@ impl Upload {
         Applied::NOTHING
     }
 
-    /// How the file is cut; `None` where the service fetches the bytes itself.
+    /// The plan of a file; `None` if the service fetches the bytes itself.
     pub(crate) const fn plan(&self) -> Option<&Plan> {
         match &self.origin {
             Origin::File { plan, .. } => Some(plan),
@@ -106,7 +106,7 @@ impl Upload {
         }
     }
 
-    /// Bytes of the video, where they are known.
+    /// Size of the video in bytes, if known.
     pub(crate) const fn size(&self) -> Option<u64> {
         match &self.origin {
             Origin::File { plan, .. } => Some(plan.video_size()),
@@ -129,7 +129,7 @@ impl Upload {
         }
     }
 
-    /// As messages call it: the name of the file, or the URL without its query.
+    /// The name in messages: the file's name, or the URL without its query.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match &self.origin {
             Origin::File { path, .. } => crate::error::name(path),
@@ -137,7 +137,7 @@ impl Upload {
         }
     }
 
-    /// Of a file, as it was seen or given when the upload began.
+    /// Of a file: as recognised or given when the upload began.
     pub(crate) fn content_type(&self) -> Option<&str> {
         match &self.origin {
             Origin::File { content_type, .. } => Some(content_type),
@@ -152,7 +152,7 @@ impl Upload {
         }
     }
 
-    /// Of the file's first and last bytes, where it is known.
+    /// Of the file, if known.
     pub(crate) fn fingerprint(&self) -> Option<&str> {
         match &self.origin {
             Origin::File { fingerprint, .. } => fingerprint.as_deref(),
@@ -161,7 +161,7 @@ impl Upload {
     }
 }
 
-/// What the file system says of a file without reading its bytes.
+/// The state of a file as the file system reports it, without reading bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) device: u64,
@@ -172,30 +172,30 @@ pub(crate) struct Identity {
     /// Older rows lack it.
     #[serde(default)]
     pub(crate) ctime_ns: Option<i64>,
-    /// Whether the bytes are the same for as long as the file system says the same: see [`settled`](crate::source).
+    /// Whether an equal identity proves equal bytes: see [`settled`](crate::source).
     #[serde(default)]
     pub(crate) proves: bool,
 }
 
 impl Identity {
-    /// Whether the file system says `now` what it said then.
+    /// Whether the file system reports the same identity `now`.
     pub(crate) fn is_still(&self, now: &Self) -> bool {
         self.ctime_ns.is_some() && self.ctime_ns == now.ctime_ns && self.but_for_ctime(now)
     }
 
-    /// Whether size, time of modification and inode are the same. A program can bring this about with other bytes.
+    /// Whether size, modification time and inode are the same. A program can set these for other bytes.
     pub(crate) fn but_for_ctime(&self, now: &Self) -> bool {
         (self.device, self.inode, self.size, self.mtime_ns)
             == (now.device, now.inode, now.size, now.mtime_ns)
     }
 
-    /// Whether the file is proven to hold the bytes that it held then.
+    /// Whether the file is proven to hold the same bytes `now`.
     pub(crate) fn proves_same(&self, now: &Self) -> bool {
         self.proves && self.is_still(now)
     }
 }
 
-/// A path as text; as hexadecimal bytes where its name is not UTF-8.
+/// A path as text; in hexadecimal if its name is not UTF-8.
 mod stored_path {
     use std::ffi::OsString;
     use std::os::unix::ffi::{OsStrExt, OsStringExt};

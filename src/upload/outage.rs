@@ -1,5 +1,5 @@
-//! The network is out, or a source of tokens: one upload has waited for it as long as it may, and the others need not do so
-//! one by one.
+//! An outage of the network or of a token source, shared by uploads: once one upload has waited for as long as it may,
+//! the others stop at once.
 
 use std::time::Duration;
 
@@ -7,21 +7,21 @@ use tokio::sync::watch;
 
 use crate::clock::Now;
 
-/// For how long the word of one upload holds. Then one more tries for itself.
+/// How long an outage counts without being seen again. Then one more upload tries.
 const HOLDS: Duration = Duration::from_secs(120);
 
-/// What one upload has found.
+/// An outage that an upload has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outage {
-    /// What is wrong, in words.
+    /// The reason, as text.
     pub(crate) reason: String,
-    /// Whether that was the host that takes chunks, which need not be that of the API.
+    /// Whether the host that takes chunks is out of reach; it need not be the API's host.
     of_chunks: bool,
-    /// On the clock that counts from boot.
+    /// End, on the clock that counts from boot.
     until: Duration,
 }
 
-/// What the uploads of one engine, and so of one API base, or of one source of tokens, have found.
+/// The outages of one API base, or of one token source, shared by the uploads of an engine.
 #[derive(Debug, Default)]
 pub(crate) struct Outages(watch::Sender<Option<Outage>>);
 
@@ -35,7 +35,7 @@ impl Outages {
         }));
     }
 
-    /// There is a connection to the host that takes chunks or to that of the API, or there is a token.
+    /// Ends the outage: the upload host or the API has accepted a connection, or there is a token.
     pub(crate) fn end(&self, of_chunks: bool) {
         self.0.send_if_modified(|outage| {
             let over = outage
@@ -45,13 +45,13 @@ impl Outages {
         });
     }
 
-    /// The outage that holds now.
+    /// The outage at this time.
     pub(crate) fn now(&self, now: Now) -> Option<Outage> {
         let outage = self.0.borrow();
         outage.clone().filter(|outage| now.boot < outage.until)
     }
 
-    /// Waits until there is an outage.
+    /// Waits for an outage.
     pub(crate) async fn begins(&self) {
         let mut outage = self.0.subscribe();
         while self.now(Now::read()).is_none() {

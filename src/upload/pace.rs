@@ -1,4 +1,4 @@
-//! How fast bytes go, and whether they will all be there before their URL dies.
+//! The rate of an upload, and whether its bytes will arrive before the URL expires.
 
 use std::time::Duration;
 
@@ -8,23 +8,22 @@ use crate::tiktok::limits::URL_LIFETIME;
 use crate::upload::event::Shortfall;
 use crate::upload::plan::Chunk;
 
-/// What the last chunks of this run took. Older ones count for less and less: links change.
+/// The rate of this run's last chunks. Older chunks count for less and less: links change.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Pace {
     bytes: f64,
     seconds: f64,
-    /// Whether it was said that this session will not end in time.
+    /// Whether the forecast for this session was shown.
     told: bool,
 }
 
-/// What a chunk weighs once the next one is measured.
+/// The weight of a chunk relative to the next one.
 const FADING: f64 = 0.75;
 
-/// Shorter times measure nothing.
+/// Seconds below which no rate is computed.
 const LEAST: f64 = 0.1;
 
-/// The least rate, in bytes per second, at which an upload of `size` bytes is done within its hour with something to
-/// spare, in two digits.
+/// Least rate, in bytes per second, at which `size` bytes are sent within the hour with some reserve; two digits.
 pub(crate) fn enough(size: u64) -> u64 {
     let least = size.saturating_mul(11) / (10 * URL_LIFETIME.as_secs()) + 1;
     let digits = least.ilog10().saturating_sub(1);
@@ -33,7 +32,7 @@ pub(crate) fn enough(size: u64) -> u64 {
 }
 
 impl Upload {
-    /// The service has taken a chunk of `bytes`, after this long.
+    /// The service has accepted a chunk of `bytes`, which took so long.
     pub(super) fn note_pace(&mut self, bytes: u64, took: Duration) -> Applied {
         self.keep_chunk_time(took);
         let pace = &mut self.run.pace;
@@ -42,26 +41,25 @@ impl Upload {
         Applied::NOTHING
     }
 
-    /// Bytes per second of this run's last chunks, once there is something to measure.
+    /// Bytes per second of this run's last chunks, once they took long enough to measure.
     pub(crate) fn rate(&self) -> Option<u64> {
         let Pace { bytes, seconds, .. } = self.run.pace;
         (seconds >= LEAST).then(|| (bytes / seconds) as u64)
     }
 
-    /// Whether a new session would end before all bytes are there, at the rate that is allowed: that rate, and one that
-    /// would do.
+    /// The allowed rate and one that would suffice, if a whole upload at the allowed rate takes longer than its hour.
     pub(crate) fn is_too_slow(&self) -> Option<(u64, u64)> {
         let (size, rate) = (self.size()?, self.run.limits.bandwidth?);
         Shortfall::of_whole(size, rate).map(|_| (rate, enough(size)))
     }
 
-    /// Bytes per second that the next chunk can have at most.
+    /// Most bytes per second to expect for the next chunk.
     fn expected_rate(&self) -> Option<u64> {
         let allowed = self.run.limits.bandwidth;
         self.rate().into_iter().chain(allowed).min()
     }
 
-    /// What to say, once a session, as soon as it can be known that it will not end in time.
+    /// The forecast that this session will not end in time; once for each session.
     pub(crate) fn foresee(&mut self, now: Now) -> Option<Shortfall> {
         let State::Uploading { session, .. } = &self.state else {
             return None;
@@ -72,7 +70,7 @@ impl Upload {
         (!told).then_some(shortfall)
     }
 
-    /// Whether the URL dies before this chunk can be there.
+    /// Whether the URL expires before this chunk can arrive.
     pub(super) fn comes_too_late(&self, chunk: &Chunk, session: &Session, now: Now) -> bool {
         let (Some(left), Some(rate)) = (session.left(now), self.expected_rate()) else {
             return false;
@@ -80,7 +78,7 @@ impl Upload {
         Shortfall::of(chunk.size(), left, rate).is_some()
     }
 
-    /// In a new session the forecast may be shown again.
+    /// Lets a new session show the forecast again.
     pub(super) fn forget_forecast(&mut self) {
         self.run.pace.told = false;
     }

@@ -1,4 +1,4 @@
-//! From a size to chunks: which byte ranges one upload is made of. Pure arithmetic.
+//! The plan of an upload: its size cut into chunks. Pure arithmetic.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::tiktok::limits;
 
-/// The service's rules about sizes, as one value, in bytes.
+/// The service's limits for sizes, in bytes.
 ///
-/// "MB" is never defined by the service, so [`Limits::DOCUMENTED`] holds what is legal whether it means 10⁶ or 2²⁰
-/// bytes. Its ceiling for chunks keeps even the last one, which carries the tail, within the limit.
+/// The service never defines "MB", so [`Limits::DOCUMENTED`] holds values that are legal whether it means 10⁶ or 2²⁰
+/// bytes. Its ceiling for chunks keeps even the last chunk, which carries the tail, within the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     min_chunk: u64,
@@ -20,7 +20,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the service's documents promise, under both readings of "MB".
+    /// The limits of the service's documents, under both readings of "MB".
     pub const DOCUMENTED: Self = Self {
         min_chunk: limits::MIN_CHUNK,
         max_chunk: limits::MAX_CHUNK,
@@ -47,7 +47,8 @@ impl Limits {
         self.max_file
     }
 
-    /// Up to here the service takes a file under both readings; from here to [`max_file`](Self::max_file) it decides.
+    /// Largest file that the service takes under both readings; above, up to [`max_file`](Self::max_file), the service
+    /// decides.
     pub const fn sure_file(&self) -> u64 {
         self.sure_file
     }
@@ -57,7 +58,7 @@ impl Limits {
         self.max_chunks
     }
 
-    /// Whether a file of `size` bytes can be planned at all.
+    /// Refuses a file size that no plan can have.
     pub(crate) const fn check_file(&self, size: u64) -> Result<(), PlanError> {
         let limit = self.max_file;
         match size {
@@ -67,7 +68,7 @@ impl Limits {
         }
     }
 
-    /// Whether a chunk size may be asked for.
+    /// Refuses a chunk size outside the limits.
     pub(crate) fn check_chunk(&self, chunk_size: u64) -> Result<(), PlanError> {
         let (min, max) = (self.min_chunk, self.max_chunk);
         if (min..=max).contains(&chunk_size) {
@@ -81,7 +82,7 @@ impl Limits {
         }
     }
 
-    /// The chunk size that `auto` stands for: what takes about 10 s at `rate` (bytes per second), within the limits;
+    /// The chunk size for `auto`: about 10 s at `rate` bytes per second, within the limits;
     /// [`DEFAULT_CHUNK`](Self::DEFAULT_CHUNK) while the rate is unknown.
     pub fn auto_chunk(&self, rate: Option<u64>) -> u64 {
         let Some(rate) = rate else {
@@ -98,9 +99,9 @@ impl Default for Limits {
     }
 }
 
-/// How one file is cut: chosen once per upload and kept with it.
+/// How a file is cut into chunks: chosen once for each upload and kept with it.
 ///
-/// A file below twice the preferred chunk size goes whole; otherwise every chunk is `chunk_size` bytes and the last
+/// A file below twice the preferred chunk size is one chunk; otherwise every chunk has `chunk_size` bytes and the last
 /// one carries the tail, because `total_chunk_count` is `floor(video_size / chunk_size)`.
 ///
 /// ```
@@ -112,7 +113,7 @@ impl Default for Limits {
 /// # Ok::<(), chunkferry::PlanError>(())
 /// ```
 ///
-/// One that is deserialised is checked against [`Limits::DOCUMENTED`], so a plan is always legal.
+/// A deserialised plan is checked against [`Limits::DOCUMENTED`], so a plan is always legal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Plan {
@@ -121,7 +122,7 @@ pub struct Plan {
     chunk_count: u32,
 }
 
-/// A plan as it is written down; not checked yet.
+/// A plan as it is stored, before the check.
 #[derive(Deserialize)]
 struct Stored {
     video_size: u64,
@@ -148,7 +149,7 @@ impl TryFrom<Stored> for Plan {
     }
 }
 
-/// Why a file cannot be planned. Each names the rule and the numbers.
+/// Why a file cannot be planned. Each error names the rule and the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
@@ -247,7 +248,7 @@ impl Plan {
         self.video_size
     }
 
-    /// Bytes of every chunk but the last, as stated to the service.
+    /// Bytes of every chunk but the last, as the init states them.
     pub const fn chunk_size(&self) -> u64 {
         self.chunk_size
     }
@@ -281,7 +282,7 @@ impl Plan {
         (0..self.chunk_count).map(|index| self.chunk(index))
     }
 
-    /// Bytes that the first `chunks` chunks cover.
+    /// Bytes in the first `chunks` chunks.
     pub(crate) fn border(&self, chunks: u32) -> u64 {
         if chunks >= self.chunk_count {
             self.video_size

@@ -1,4 +1,4 @@
-//! What the answer to a chunk, or its absence, makes of an upload.
+//! How the answer to a chunk, or its absence, changes an upload.
 
 use super::apply::{Applied, cause_of, stop_for};
 use super::run::{Doubt, Stop};
@@ -98,7 +98,7 @@ impl Upload {
         }
     }
 
-    /// The chunk that was due is acknowledged.
+    /// Counts the chunk in flight as acknowledged.
     pub(super) fn confirm(&mut self, running: Option<Running>) -> Applied {
         let Some(due) = self.due() else {
             return Applied::NOTHING;
@@ -109,7 +109,7 @@ impl Upload {
         self.run.in_doubt = false;
         self.run.due_left = false;
         if due.is_last() {
-            // The hash stays at the border before the last chunk, from where that chunk may have to be sent again.
+            // `hash_state` stays before the last chunk, which may have to be sent again.
             if self.sha256.is_none() {
                 self.sha256 = running.map(|running| hex::encode(running.entry()));
             }
@@ -129,7 +129,7 @@ impl Upload {
     }
 }
 
-/// Whether a progress header of `bytes`, as a count or as a last index, means that everything below `end` is there.
+/// Whether a progress header of `bytes`, as a count or as a last index, stands for all bytes below `end`.
 const fn ends_at(bytes: u64, end: u64) -> bool {
     bytes == end || bytes.saturating_add(1) == end
 }

@@ -1,4 +1,4 @@
-//! What a row keeps for people and for other machines: facts about how the upload went, and apart from them its secret.
+//! Facts that a row keeps about how its upload went, and the secret that the store keeps apart.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::{ROW_VERSION, State, Upload};
 use crate::answer::Failure;
 use crate::secret::Secret;
 
-/// Refusals, and chunks, of which a row keeps something: it is written anew with each chunk, so it stays short.
+/// Most `log_id`s and chunk times in a row. The row is written again with each chunk, so it stays short.
 const LOG_IDS: usize = 4;
 const CHUNK_TIMES: usize = 32;
 
-/// Letters of a `log_id` that are kept. Those of the service have 34.
+/// Most characters of a `log_id`; the service's have 34.
 const LOG_ID: usize = 100;
 
-/// Adds to the end of a list that holds no more than `most`.
+/// Adds to a list of at most `most` items, and drops the oldest.
 fn keep<T>(list: &mut Vec<T>, item: T, most: usize) {
     if list.len() >= most {
         list.remove(0);
@@ -40,7 +40,8 @@ impl Upload {
         keep(&mut self.chunk_times, took, CHUNK_TIMES);
     }
 
-    /// What the row's text leaves out, and the store keeps apart: the upload URL of a session. Who has it can send bytes.
+    /// The upload URL of the session, which the row's text leaves out and the store keeps apart. Its holder can send
+    /// bytes.
     pub(crate) const fn secret(&self) -> Option<&Secret> {
         match &self.state {
             State::Uploading { session, .. }
@@ -53,7 +54,7 @@ impl Upload {
         }
     }
 
-    /// Puts back what the row's text left out.
+    /// Puts the upload URL back after reading.
     pub(crate) fn set_secret(&mut self, secret: Secret) {
         match &mut self.state {
             State::Uploading { session, .. }
@@ -67,7 +68,7 @@ impl Upload {
     }
 }
 
-/// Whatever version a row was read as, its text is one of today. A newer version stays what it is, and is refused.
+/// Writes a row of any earlier version as one of today. A newer version stays as it is, and is refused.
 pub(super) fn version<S: Serializer>(read: &u32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u32(ROW_VERSION.max(*read))
 }

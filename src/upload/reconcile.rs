@@ -1,4 +1,4 @@
-//! How far is the service? Three witnesses in, one verdict out.
+//! Compares the journal's progress with the service's: three sources, one verdict.
 //!
 //! The journal's count of confirmed chunks, the progress header of a PUT answer, and `uploaded_bytes` of status. The
 //! header may be a count or a last index; chunk borders are millions of bytes apart, so both readings meet the same
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::upload::plan::Plan;
 
-/// Who said it.
+/// The source of a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Witness {
     Header,
@@ -21,36 +21,36 @@ pub(crate) enum Witness {
 pub(crate) struct Reading {
     pub(crate) by: Witness,
     pub(crate) bytes: u64,
-    /// When it was said, on the clock that counts from boot.
+    /// Time of the reading, on the clock that counts from boot.
     pub(crate) at: Duration,
 }
 
-/// What follows for an upload whose journal holds `confirmed` chunks.
+/// The verdict for an upload whose journal has `confirmed` chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The service has what the journal has: send the next chunk.
+    /// The service has the same chunks as the journal: send the next.
     AtBorder,
-    /// It also has the chunk that was in flight: two readings say so.
+    /// The service also has the chunk in flight: two readings agree.
     Ahead,
-    /// It has less than it acknowledged, up to the end of this many chunks: two readings say so.
+    /// The service has fewer chunks than it acknowledged, this many: two readings agree.
     Back(u32),
-    /// It has less than it acknowledged, and stands inside a chunk: two readings say so.
+    /// The service has fewer bytes than it acknowledged, not at a chunk border: two readings agree.
     Behind,
-    /// It stands inside a chunk: two readings say so.
+    /// The service has part of the chunk in flight: two readings agree.
     MidChunk,
-    /// It has more than was ever sent: two readings say so.
+    /// The service has more bytes than were sent: two readings agree.
     Beyond,
-    /// Something was said, but not yet twice, or not yet the same.
+    /// There are readings, but no two of them agree yet.
     Unsure,
-    /// Nobody said anything.
+    /// There is no reading.
     Unknown,
 }
 
-/// Two answers of status count as two readings only this far apart: one could lag.
+/// Two answers of status count as two readings only if they are this far apart, because status may lag.
 const APART: Duration = Duration::from_secs(1);
 
-/// Where a number of bytes stands, as a count: what is a border, or one short of it as a last index is, means that border;
-/// and whatever lies beyond the end is one place.
+/// Normalises a number of bytes to a count: a chunk border, or one byte less (a last index), means that border; all
+/// numbers beyond the end are equal.
 fn place(plan: &Plan, bytes: u64) -> u64 {
     let (size, chunk) = (plan.video_size(), plan.chunk_size());
     let is_border = |count: &u64| {
@@ -63,8 +63,8 @@ fn place(plan: &Plan, bytes: u64) -> u64 {
 
 /// Weighs the readings of one doubt, oldest first, against the journal.
 ///
-/// Progress of a live session never falls, so a reading lower than an earlier one lags and decides nothing. Anything
-/// but "just where the journal is" needs two equal readings.
+/// Progress of a live session never falls, so a reading below an earlier one is late and decides nothing. Any verdict
+/// but "the same as the journal" needs two equal readings.
 pub(crate) fn reconcile(plan: &Plan, confirmed: u32, readings: &[Reading]) -> Verdict {
     let Some(newest) = readings.last() else {
         return Verdict::Unknown;

@@ -1,27 +1,27 @@
-//! How long to wait and how often to try. Policies are values; randomness is passed in.
+//! How long to wait and how often to try. Policies are values; the random number is an argument.
 
 use std::time::Duration;
 
 use crate::tiktok::limits::MINUTE;
 
-/// The window that the service's limits slide over, and five seconds more, because a request may reach the service later than
-/// it left: the first one late and the last one at once would be one too many.
+/// The window of the service's rate limits, plus five seconds: a first request that arrives late and a last one that
+/// arrives at once would otherwise exceed the limit.
 pub(crate) const WINDOW: Duration = MINUTE.saturating_add(Duration::from_secs(5));
 
-/// How long an outage may last: from the first failure of a call or a chunk that nothing has come through since. What a run
-/// gives up after it, another run carries on.
+/// How long an outage may last, from the first failure since the last success. When a run gives up, the next run
+/// continues.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// The first wait between two attempts at one thing is at most as long, and each further one twice as long as the one before.
+/// Longest first wait between two attempts; each further wait is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-/// No wait between two attempts is longer.
+/// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// Attempts at one thing that failed in a row.
+/// Consecutive failures of one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Failures {
     pub(crate) count: u32,
-    /// When the first one failed, on the clock that counts from boot.
+    /// Time of the first failure, on the clock that counts from boot.
     since: Option<Duration>,
 }
 
@@ -31,21 +31,21 @@ impl Failures {
         self.since.get_or_insert(now);
     }
 
-    /// How long nothing has come through.
+    /// Time since the first failure.
     pub(crate) fn lasted(&self, now: Duration) -> Duration {
         self.since
             .map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
-    /// The wait before the next attempt, the last one of which falls on the end of `patience`. `None` after that.
+    /// The wait before the next attempt; the last attempt is at the end of `patience`, then `None`.
     pub(crate) fn wait(&self, now: Duration, patience: Duration, random: u64) -> Option<Duration> {
         let left = patience.saturating_sub(self.lasted(now));
         (!left.is_zero()).then(|| backoff(self.count, random).min(left))
     }
 }
 
-/// The wait before attempt number `failed + 1`: exponential, and at random between half of it and all of it, so that those
-/// who failed together do not come back together. `random` is uniform in 0..=`u64::MAX`.
+/// The wait before attempt number `failed + 1`: exponential, and random between half of it and all of it, so that
+/// uploads which failed together do not retry together. `random` is uniform in 0..=`u64::MAX`.
 pub(crate) fn backoff(failed: u32, random: u64) -> Duration {
     let exponent = failed.saturating_sub(1).min(16);
     let half = FIRST_WAIT.saturating_mul(1 << exponent).min(LONGEST_WAIT) / 2;
@@ -53,22 +53,22 @@ pub(crate) fn backoff(failed: u32, random: u64) -> Duration {
     half + Duration::from_nanos(share as u64)
 }
 
-/// Bounds of every wait of one upload. None is a total clock: each depends on progress.
+/// Limits for every wait of one upload. Each restarts with progress; none limits the whole upload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waits {
-    /// A connection is made, or it is given up.
+    /// For a connection.
     pub(crate) connect: Duration,
-    /// An API call (a few hundred bytes each way) is answered, or counts as lost.
+    /// For the answer to an API call (a few hundred bytes each way).
     pub(crate) call: Duration,
-    /// The socket takes a byte of the chunk, or the peer counts as dead.
+    /// For the socket to take another byte of the chunk.
     pub(crate) stall: Duration,
-    /// A service may give a body up that came to a stop for this long. What it answers then is not about the request.
+    /// How long a body may pause before the service may give it up. An answer after that is not about the request.
     pub(crate) body_stall: Duration,
-    /// After the last byte: this, plus what the chunk needs at `answer_rate`.
+    /// For the answer after a chunk's last byte, in addition to the chunk's time at `answer_rate`.
     pub(crate) answer: Duration,
-    /// Bytes a second, the slowest link honoured: a chunk can lie in kernels and proxies long after the socket took it.
+    /// Bytes per second of the slowest supported link: a chunk can wait in kernels and proxies after the socket took it.
     pub(crate) answer_rate: u64,
-    /// Between sealing and the inbox.
+    /// From sealing to the inbox.
     pub(crate) processing: Duration,
 }
 
@@ -83,7 +83,7 @@ impl Waits {
         processing: Duration::from_secs(30 * 60),
     };
 
-    /// How long the answer to a chunk of `len` bytes may take after its last byte was handed over.
+    /// How long the answer to a chunk of `len` bytes may take after its last byte was sent.
     pub(crate) const fn answer_to(&self, len: u64) -> Duration {
         self.answer.saturating_add(Duration::from_millis(
             len.saturating_mul(1000) / self.answer_rate,
@@ -91,7 +91,7 @@ impl Waits {
     }
 }
 
-/// The wait before status is asked once more while the service works: 1 s, growing, at most 10 s.
+/// The wait before the next status call while the service processes: 1 s, growing to at most 10 s.
 pub(crate) fn poll_interval(asked: u32) -> Duration {
     Duration::from_secs_f64((1.0 * 1.4_f64.powi(asked.min(20) as i32)).min(10.0))
 }

@@ -1,4 +1,4 @@
-//! What one run knows of an upload, and the journal does not.
+//! The state of one run, which the journal does not keep.
 
 use std::time::Duration;
 
@@ -8,46 +8,46 @@ use crate::tiktok::hosts::BadHost;
 use crate::upload::reconcile::Reading;
 use crate::upload::retry::{Failures, PATIENCE, Waits};
 
-/// What only this run knows. A row read back from disk starts with a fresh one: in doubt, and with full budgets.
+/// The state of this run only. A row from disk starts with a fresh one: in doubt, and with full budgets.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
     pub(crate) in_doubt: bool,
     pub(crate) doubt: Doubt,
-    /// Whether bytes of the chunk that is due may be on their way or there: an earlier process may have sent some.
+    /// Whether bytes of the next chunk may be at the service or on their way: an earlier process may have sent some.
     pub(crate) due_left: bool,
-    /// Whether the last bytes of the video wait to be released: the row is sealed, and their chunk is in flight.
+    /// Whether the withheld bytes wait for their release: the row is sealed, and the last chunk is in flight.
     pub(crate) at_gate: bool,
-    /// The service has lost all but this many chunks that it had acknowledged: they are sent again from there.
+    /// The service has only this many of the chunks that it acknowledged: send the rest again.
     pub(crate) rewind: Option<u32>,
     pub(crate) rewinds: u32,
-    /// How often an upload host has refused the chunk that is due, by a URL that cannot have expired.
+    /// How often the upload host has refused the next chunk although its URL cannot have expired.
     pub(crate) barred: u32,
-    /// How often the service has acknowledged the last chunk of a video that it does not have to its end.
+    /// How often the service has acknowledged the last chunk of a video that it does not have completely.
     pub(crate) swallowed: u32,
-    /// The reason that status gave beside a video that it still works on.
+    /// The fail reason that status named for a video still in processing.
     pub(crate) remark: Option<String>,
-    /// The service has the chunk in flight though its answer was lost: read it from the file and count it.
+    /// The service has the chunk in flight, whose answer was lost: hash it from the file and count it.
     pub(crate) adopt: bool,
-    /// Nothing is done before this, on the clock that counts from boot.
+    /// No step happens before this time, on the clock that counts from boot.
     pub(crate) not_before: Option<Duration>,
-    /// At the init or the chunk that is due; a confirmed chunk ends them.
+    /// Failed attempts at the next init or chunk; a confirmed chunk ends them.
     pub(crate) failed: Failures,
-    /// Questions for the status that were not answered.
+    /// Status calls without an answer.
     pub(crate) unanswered: Failures,
-    /// Whether the intent of an init is recorded and its answer, or its failure, not taken in.
+    /// Whether the intent of an init is recorded, but not yet its answer or failure.
     pub(crate) init_begun: bool,
-    /// Whether nothing of the last init that was begun can have reached the service.
+    /// Whether the last init certainly did not reach the service.
     pub(crate) init_never_left: bool,
-    /// What the last request has waited for in vain.
+    /// What the last request waited for in vain.
     pub(crate) lack: Option<Lack>,
     pub(crate) polls: u32,
     pub(crate) processing_since: Option<Duration>,
     pub(crate) pace: Pace,
-    /// Bytes the service says it has fetched from a URL.
+    /// Bytes of a URL that the service has fetched, by its own count.
     pub(crate) fetched: u64,
     pub(crate) lost_inits: u32,
     pub(crate) lost_sessions: u32,
-    /// This run is over, and the row stays as it is.
+    /// Ends this run; the row stays as it is.
     pub(crate) stop: Option<Stop>,
     pub(crate) limits: RunLimits,
 }
@@ -83,11 +83,11 @@ impl Default for Run {
     }
 }
 
-/// What may come later by itself, and without which no request leaves; why it is missing, in words.
+/// What the last request lacked and may get later by itself; with the reason as text.
 #[derive(Debug, Clone)]
 pub(crate) enum Lack {
     Connection {
-        /// Whether it was one for a chunk.
+        /// Whether the connection was for a chunk.
         of_chunks: bool,
         why: String,
     },
@@ -97,7 +97,7 @@ pub(crate) enum Lack {
 }
 
 impl Lack {
-    /// What a call lacked that failed like this.
+    /// What a call with this failure lacked.
     pub(super) fn of(call: Call, failure: &Failure) -> Option<Self> {
         match failure {
             Failure::NotSent(why) => Some(Self::Connection {
@@ -112,16 +112,16 @@ impl Lack {
     }
 }
 
-/// What the caller of this run asked for.
+/// The limits that the caller sets for this run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunLimits {
-    /// How long status may stay "working" after sealing.
+    /// How long the service may process the video after sealing.
     pub(crate) processing: Duration,
-    /// How long nothing may come through before the run ends.
+    /// How long failures may last before the run ends.
     pub(crate) patience: Duration,
-    /// Whether the run ends when everything is acknowledged.
+    /// Whether the run ends once everything is acknowledged.
     pub(crate) hand_over: bool,
-    /// Bytes per second that may leave, where the forecast is to mind them.
+    /// Most bytes per second, if the forecast should consider them.
     pub(crate) bandwidth: Option<u64>,
 }
 
@@ -136,7 +136,7 @@ impl Default for RunLimits {
     }
 }
 
-/// What was said since the journal and the service were last known to agree.
+/// The service's answers since the journal and the service last agreed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Doubt {
     pub(crate) readings: Vec<Reading>,
@@ -147,21 +147,21 @@ pub(crate) struct Doubt {
     pub(crate) dead: bool,
 }
 
-/// Why a run ends without the upload having ended.
+/// Why a run ends before its upload has ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Stop {
     /// The service refused a call.
     Refused(Call, Refusal),
-    /// The token names another creator.
+    /// The token belongs to another creator.
     ForeignToken,
-    /// The service gave the video up for a reason that can be cured.
+    /// The service rejected the video for a reason that can be cured.
     Failed { publish_id: String, reason: String },
-    /// A budget is used up.
+    /// A budget is spent.
     Spent(String),
-    /// There was no token; why, in words.
+    /// There was no token; with the reason as text.
     NoToken(String),
-    /// The certificate of a server is not trusted; in the words of TLS.
+    /// The certificate of a server is not trusted; with the text of TLS.
     Untrusted(String),
-    /// The upload host is not one we send to.
+    /// The upload host is not allowed.
     Host(BadHost),
 }

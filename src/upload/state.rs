@@ -1,4 +1,4 @@
-//! The states of an upload, as they stand in the journal.
+//! The states of an upload, as the journal stores them.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::clock::{Booted, Now, Timestamp};
 use crate::secret::Secret;
 use crate::tiktok::limits::URL_LIFETIME;
 
-/// An upload URL and the name that status knows it by.
+/// An upload URL and its `publish_id`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Session {
     pub(crate) publish_id: String,
-    /// Left out of the row's text; see [`Upload::secret`](super::Upload::secret). Rows of version 1 hold it.
+    /// Not in the row's text; see [`Upload::secret`](super::Upload::secret). Rows of version 1 have it.
     #[serde(
         default = "Secret::none",
         skip_serializing,
@@ -27,19 +27,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// How long the URL has lived. `None` after a restart of the machine: only the wall clock could tell then, and that may
-    /// have been set since.
+    /// Age of the URL. `None` after a restart of the machine: the wall clock may have been set since.
     pub(super) fn age(&self, now: Now) -> Option<Duration> {
         self.booted?.age(now)
     }
 
-    /// How long the URL lives from now on, where that is known. Where it is not, the URL is tried, and the service
-    /// answers 403 once it is over.
+    /// Remaining life of the URL, if known. If it is not, the URL is tried, and the service answers 403 once it has
+    /// expired.
     pub(super) fn left(&self, now: Now) -> Option<Duration> {
         Some(URL_LIFETIME.saturating_sub(self.age(now)?))
     }
 
-    /// Whether the hour of the URL is over, as far as any clock shows.
+    /// Whether the URL's hour is over, by either clock.
     pub(super) fn is_over(&self, now: Now) -> bool {
         let age = self.age(now);
         age.unwrap_or_else(|| now.wall.since(self.issued)) >= URL_LIFETIME
@@ -50,17 +49,18 @@ impl Session {
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(crate) enum State {
     Queued,
-    /// An init may be on its way; nobody has its answer. No byte can follow, so no draft can come of it.
+    /// An init may have reached the service, and its answer is not recorded. For a file no byte can follow, so no draft
+    /// can result; for a URL the init itself is the post.
     InitIntent,
     Uploading {
         session: Session,
         /// Chunks acknowledged and recorded.
         confirmed: u32,
     },
-    /// All chunks but the last are confirmed, and bytes that may complete the video are on their way.
+    /// All chunks but the last are confirmed, and bytes that may complete the video are in flight.
     Sealed {
         session: Session,
-        /// Whether the last chunk was acknowledged, and status then counted fewer bytes.
+        /// Whether the last chunk was acknowledged although status counted fewer bytes afterwards.
         #[serde(default)]
         acknowledged: bool,
     },
@@ -71,7 +71,7 @@ pub(crate) enum State {
     },
     Processing {
         publish_id: String,
-        /// Kept for the case that the service did not get all it is said to have acknowledged.
+        /// Kept in case the service lacks bytes that it has acknowledged.
         #[serde(default)]
         session: Option<Session>,
     },
@@ -83,20 +83,20 @@ pub(crate) enum State {
         publish_id: String,
         at: Timestamp,
     },
-    /// Failed for a reason that another try does not cure.
+    /// Failed for a reason that another attempt does not cure.
     Failed {
         publish_id: String,
         reason: String,
         at: Timestamp,
     },
-    /// Set aside before anything could be posted.
+    /// Given up before a draft was possible.
     GivenUp {
         why: String,
         at: Timestamp,
     },
-    /// Whether there is a draft is not known.
+    /// There may be a draft.
     Unknown {
-        /// Not known either where the answer to an init was lost.
+        /// `None` if the answer to the init was lost.
         publish_id: Option<String>,
         why: String,
         at: Timestamp,
@@ -117,7 +117,7 @@ impl State {
         )
     }
 
-    /// Whether the service may hold all bytes: what no other init may follow without an answer.
+    /// Whether the service may have all bytes, so that another init needs its answer first.
     pub(crate) const fn may_be_complete(&self) -> bool {
         matches!(
             self,

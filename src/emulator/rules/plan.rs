@@ -1,4 +1,4 @@
-//! The plan a client declares at init (D MTG; refusal messages F, protocol 7.2).
+//! The plan a client declares at init (D MTG; its refusal messages: F).
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The headers of a PUT, judged before its body is asked for (D MTG, UP, DP; F protocol 7.4).
+//! The headers of a PUT, judged before its body is asked for (D MTG, UP, DP; F aitiktokz, postiz-app #1784).
 //!
 //! One principle decides between the two refusals: 416 when the range starts elsewhere than the
 //! upload stands, or is missing; 400 for every other disagreement, which no repeat can cure.

@@ -6,7 +6,7 @@ use super::formats::Format;
 use super::headers::Headers;
 use super::{Container, Gap, PROBE, Recognised, Unfit};
 
-/// Refuse what the first box shows to be no video.
+/// Refuses a file whose first box shows that it is no video.
 pub(super) fn check_start(probe: &[u8], size: u64) -> Result<(), Unfit> {
     match by_first_box(probe, size)? {
         Brand { sound: true, .. } => Err(Unfit::Foreign(Format::sound())),
@@ -14,10 +14,10 @@ pub(super) fn check_start(probe: &[u8], size: u64) -> Result<(), Unfit> {
     }
 }
 
-/// Follow the boxes to the end of the file. Each box that begins must be whole, with `moov`, a video track in it, and media
-/// among them.
+/// Follows the boxes to the end of the file. Each box must be whole; among them must be `moov` with a video track, and
+/// media.
 ///
-/// What is no known box ends the file: cameras, editors and servers append trailers and padding of their own.
+/// An unknown box ends the video: cameras, editors and servers append trailers and padding of their own.
 pub(super) fn follow(headers: &mut Headers<'_>, probe: &[u8]) -> Result<Recognised, Unfit> {
     let size = headers.size;
     let mut film = Film {
@@ -48,17 +48,17 @@ pub(super) fn follow(headers: &mut Headers<'_>, probe: &[u8]) -> Result<Recognis
     film.judge()
 }
 
-/// What the boxes so far say.
+/// The boxes seen so far.
 #[derive(Default)]
 struct Film {
     brand: Brand,
-    /// An `ftyp` was among them.
+    /// `ftyp` was seen.
     branded: bool,
-    /// Of the `moov`, if there was one.
+    /// The tracks of `moov`, once it was seen.
     tracks: Option<Tracks>,
     media: bool,
     fragments: bool,
-    /// The index of the fragments, which is written last.
+    /// The index of the fragments was seen; it is written last.
     closed: bool,
     /// The last box has no length of its own.
     endless: bool,
@@ -68,7 +68,7 @@ impl Film {
     fn add(&mut self, headers: &mut Headers<'_>, found: &BoxHeader) -> Result<(), Unfit> {
         self.endless = found.endless;
         match &found.kind {
-            // Boxes without meaning may come before it. What comes behind `moov` belongs to another file.
+            // Boxes without meaning may precede it. A `ftyp` behind `moov` belongs to another file.
             b"ftyp" if !self.branded && self.tracks.is_none() => {
                 let length = usize::try_from(found.end - found.body).unwrap_or(usize::MAX);
                 self.brand = by_brands(headers.at(found.body, length.min(PROBE))?)?;
@@ -83,7 +83,7 @@ impl Film {
         Ok(())
     }
 
-    /// It does not record where it ends.
+    /// Whether the file does not record its own end.
     fn is_open_ended(&self) -> bool {
         self.fragments && !self.closed || self.endless
     }
@@ -102,7 +102,7 @@ impl Film {
     }
 
     fn unfinished(&self, gap: Gap) -> Unfit {
-        // Sound is not waited for.
+        // A file of sound alone is refused as such, finished or not.
         let video = self.tracks.as_ref().is_some_and(|tracks| tracks.video);
         if self.brand.sound && !video {
             return Unfit::Foreign(Format::sound());
@@ -127,14 +127,14 @@ impl Tracks {
             self.video |= hdlr.get(8..12) == Some(b"vide");
             self.sound |= hdlr.get(8..12) == Some(b"soun");
         })?;
-        // QuickTime can compress the index, and it then shows nothing.
+        // A compressed QuickTime index shows no tracks.
         each(headers, moov.body..moov.end, &[b"cmov"], &mut |_| {
             self.video = true;
         })
     }
 }
 
-/// Show `each` the first bytes in every box at this path below `within`.
+/// Shows `each` the first bytes of every box at this path below `within`.
 fn each(
     headers: &mut Headers<'_>,
     within: Range<u64>,
@@ -160,10 +160,10 @@ fn each(
     Ok(())
 }
 
-/// What `ftyp` makes of a file.
+/// The meaning of a file's `ftyp`.
 struct Brand {
     container: Container,
-    /// Named as sound alone; a video track in it proves the name wrong.
+    /// The brand stands for sound alone; a video track in the file overrules it.
     sound: bool,
 }
 
@@ -191,8 +191,7 @@ fn by_first_box(probe: &[u8], size: u64) -> Result<Brand, Unfit> {
         b"styp" | b"sidx" | b"moof" => Ok(Brand::of(Container::Mp4)),
         // QuickTime had no `ftyp` before 2004, and files without it are still written.
         b"moov" | b"mdat" => Ok(Brand::of(Container::Mov)),
-        // These words also turn up in text ("The free encyclopedia"), where the length before them
-        // makes no sense.
+        // These words also occur in text ("The free encyclopedia"), where the length before them makes no sense.
         b"wide" | b"free" | b"skip" | b"pnot" | b"junk" | b"udta" | b"uuid" if whole => {
             Ok(Brand::of(Container::Mov))
         }
@@ -200,11 +199,11 @@ fn by_first_box(probe: &[u8], size: u64) -> Result<Brand, Unfit> {
     }
 }
 
-/// Tell MP4 from QuickTime and from their kin, by the brands of `ftyp` (ISO/IEC 14496-12, 4.3).
+/// Distinguishes MP4, QuickTime and related formats by the brands of `ftyp` (ISO/IEC 14496-12, 4.3).
 fn by_brands(ftyp: &[u8]) -> Result<Brand, Unfit> {
     let mut words = ftyp.chunks_exact(4);
     let major = words.next().unwrap_or_default();
-    // The second word is the minor version. What follows are compatible brands.
+    // The second word is the minor version; compatible brands follow.
     let compatible = || words.clone().skip(1);
     let mp4 = |brand: &[u8]| {
         matches!(
@@ -219,7 +218,7 @@ fn by_brands(ftyp: &[u8]) -> Result<Brand, Unfit> {
     if let Some(format) = Format::of_brand(major, compatible().any(mp4)) {
         return Err(Unfit::Foreign(format));
     }
-    // An MP4 may also be readable as QuickTime. Only where nothing speaks for MP4 does that decide.
+    // An MP4 may also be readable as QuickTime; that decides only if no brand is one of MP4.
     let only_mov =
         compatible().any(|brand| brand == b"qt  ") && !mp4(major) && !compatible().any(mp4);
     Ok(Brand {
@@ -232,19 +231,20 @@ fn by_brands(ftyp: &[u8]) -> Result<Brand, Unfit> {
     })
 }
 
-/// The header of a box (ISO/IEC 14496-12, 4.2), with its place in the file.
+/// The header of a box (ISO/IEC 14496-12, 4.2), and its offsets in the file.
 struct BoxHeader {
     kind: [u8; 4],
-    /// Where the payload begins.
+    /// Offset of the payload.
     body: u64,
-    /// Behind the last byte; past the end of the file when the box is cut.
+    /// Offset behind the last byte; past the end of the file if the box is cut.
     end: u64,
-    /// Its length is "to the end of the file".
+    /// The length field says "to the end of the file".
     endless: bool,
 }
 
 impl BoxHeader {
-    /// Read the header of the box at `start`, in a file or box that ends at `size`; `None` if these bytes cannot be one.
+    /// Reads the header of the box at `start`, in a file or box that ends at `size`; `None` if these bytes cannot be a
+    /// header.
     fn parse(bytes: &[u8], start: u64, size: u64) -> Option<Self> {
         let length = u32::from_be_bytes(*bytes.first_chunk()?);
         let kind: [u8; 4] = *bytes.get(4..)?.first_chunk()?;
@@ -254,16 +254,16 @@ impl BoxHeader {
         }
         let endless = length == 0;
         let (header, length) = match length {
-            // To the end of the file.
+            // Size 0: to the end of the file.
             0 => (8, size.saturating_sub(start)),
-            // In eight more bytes, which may be cut off.
+            // Size 1: the size is in eight more bytes, which may be cut off.
             1 => {
                 let long = bytes.get(8..).and_then(|rest| rest.first_chunk());
                 (16, long.map_or(16, |long| u64::from_be_bytes(*long)))
             }
             length => (8, u64::from(length)),
         };
-        // At least its own header, so that each step moves on.
+        // A box has at least its own header, so each step moves on.
         (length >= header).then_some(Self {
             kind,
             body: start.saturating_add(header),
@@ -272,8 +272,7 @@ impl BoxHeader {
         })
     }
 
-    /// Whether a program that writes videos makes top-level boxes of this kind. Four letters of another kind may be those
-    /// of a trailer.
+    /// Whether programs that write videos make top-level boxes of this kind. Four other letters may belong to a trailer.
     fn is_known(&self) -> bool {
         matches!(
             &self.kind,
@@ -302,7 +301,7 @@ impl BoxHeader {
         )
     }
 
-    /// As much of the first box's payload as was read with it.
+    /// The first box's payload, as far as it was read with the header.
     fn payload<'a>(&self, probe: &'a [u8]) -> &'a [u8] {
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(probe.len());
         probe

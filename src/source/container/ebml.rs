@@ -1,4 +1,4 @@
-//! WebM, which is Matroska with a DocType of its own: elements of EBML (RFC 8794).
+//! WebM: Matroska with a DocType of its own, made of EBML elements (RFC 8794).
 
 use std::ops::Range;
 
@@ -6,15 +6,15 @@ use super::formats::Format;
 use super::headers::Headers;
 use super::{Container, Gap, Recognised, Unfit};
 
-/// The most bytes that an ID and a size take.
+/// Most bytes of an element's ID and size.
 const HEADER: usize = 12;
 
-/// The EBML header that a file begins with.
+/// The EBML header at the start of a file.
 pub(super) fn head(probe: &[u8]) -> Option<Element> {
     Element::parse(probe).filter(|element| element.id == Element::EBML)
 }
 
-/// Tell WebM from Matroska by the DocType, and check that its Segment is whole and holds a video.
+/// Distinguishes WebM from Matroska by the DocType, and checks that its Segment is whole and holds a video.
 pub(super) fn webm(
     headers: &mut Headers<'_>,
     probe: &[u8],
@@ -31,7 +31,7 @@ pub(super) fn webm(
     };
     let begin = at + segment.header as u64;
     let mut film = Film::default();
-    // A live recorder leaves the size unknown (RFC 8794, 6.2), and players take that.
+    // A live recorder leaves the size unknown (RFC 8794, 6.2), and players accept that.
     let Some(length) = segment.size else {
         let at = film.follow(headers, begin..size, false)?;
         if headers.is_blank(at)? || !film.media && at < size {
@@ -51,7 +51,7 @@ pub(super) fn webm(
     if at == end
         && let Some(last) = film.cluster.take()
     {
-        // What is missing at the end of a file shows in its last cluster.
+        // The last cluster shows whether the end of the file is missing.
         at = film.follow(headers, last.clone(), true)?;
         if at == last.end {
             at = end;
@@ -70,7 +70,7 @@ fn unfinished(gap: Gap) -> Unfit {
     }
 }
 
-/// No element is at `at`.
+/// The error for a file that has no element at `at`.
 fn damaged(headers: &mut Headers<'_>, at: u64) -> Result<Unfit, Unfit> {
     Ok(unfinished(if headers.is_zero(at)? {
         Gap::Zeros { at }
@@ -79,19 +79,19 @@ fn damaged(headers: &mut Headers<'_>, at: u64) -> Result<Unfit, Unfit> {
     }))
 }
 
-/// What the elements of a Segment say.
+/// The elements of a Segment seen so far.
 #[derive(Default)]
 struct Film {
     video: bool,
     sound: bool,
     media: bool,
-    /// The data of the last cluster that was passed over.
+    /// The data of the last cluster, which was skipped.
     cluster: Option<Range<u64>>,
 }
 
 impl Film {
-    /// Follow elements as far as they are whole; where they end. Within a Segment whose size is known, elements of any
-    /// kind are.
+    /// Follows elements as long as they are whole; returns where they end. A Segment of known size may hold elements of
+    /// any kind.
     fn follow(
         &mut self,
         headers: &mut Headers<'_>,
@@ -109,7 +109,7 @@ impl Film {
             }
             let data = at.saturating_add(element.header as u64);
             let is_cluster = element.id == Element::CLUSTER;
-            // The blocks of a cluster are no elements of a Segment, so a cluster may be entered and never left.
+            // The blocks of a cluster are no elements of a Segment, so following may enter a cluster and never leave it.
             if is_cluster && (element.size.is_none() || !self.media) {
                 at = data;
                 continue;
@@ -159,7 +159,7 @@ impl Film {
     }
 }
 
-/// Show the first bytes in every element at this path below `within`.
+/// Shows `each` the first bytes of every element at this path below `within`.
 fn each(
     headers: &mut Headers<'_>,
     within: Range<u64>,
@@ -189,7 +189,7 @@ fn each(
     Ok(())
 }
 
-/// Tell WebM from its kin; where the EBML header ends, if it is WebM.
+/// Distinguishes WebM from related formats; returns the end of the EBML header of a WebM file.
 pub(super) fn check_doc_type(probe: &[u8], head: &Element) -> Result<u64, Unfit> {
     let end = head.header as u64 + head.size.unwrap_or(0).min(u64::MAX / 2);
     let mut rest =
@@ -203,7 +203,7 @@ pub(super) fn check_doc_type(probe: &[u8], head: &Element) -> Result<u64, Unfit>
             .unwrap_or(usize::MAX);
         let (body, behind) = body.split_at(length.min(body.len()));
         if element.id == Element::DOC_TYPE {
-            // A string may be shorter than its element, with zeros behind it (RFC 8794, 13).
+            // A string may be shorter than its element, padded with zeros (RFC 8794, 13).
             doc_type = body.split(|&byte| byte == 0).next().unwrap_or_default();
         }
         rest = behind;
@@ -215,8 +215,7 @@ pub(super) fn check_doc_type(probe: &[u8], head: &Element) -> Result<u64, Unfit>
     }
 }
 
-/// The head of an EBML element (RFC 8794, 3): its ID and the size of its data, both of variable
-/// length (4).
+/// The header of an EBML element (RFC 8794, 3): its ID and the size of its data, both of variable length (4).
 pub(super) struct Element {
     id: u64,
     /// `None` when unknown, all bits set (RFC 8794, 6.2).
@@ -282,7 +281,7 @@ impl Element {
     }
 }
 
-/// Read an integer, marker included: its leading zero bits give its length (RFC 8794, 4).
+/// Reads an integer, marker included: its leading zero bits give its length (RFC 8794, 4).
 fn vint(bytes: &[u8]) -> Option<(u64, usize)> {
     let length = bytes.first()?.leading_zeros() as usize + 1;
     let bytes = bytes.get(..length).filter(|_| length <= 8)?;

@@ -1,4 +1,4 @@
-//! The formats that are not sent: what to call them, and what helps.
+//! The formats that are refused: their names, and what helps.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ pub(crate) struct Format {
     pub(crate) remedy: Remedy,
 }
 
-/// What makes a file of this format into one that can be sent.
+/// How to make a file of this format sendable.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// ffmpeg, with these options before and after the input.
+    /// Run ffmpeg with these options before and after the input.
     Ffmpeg(&'static str, &'static str),
-    /// No command helps.
+    /// No command helps; this advice does.
     Say(&'static str),
 }
 
@@ -30,17 +30,16 @@ impl Remedy {
     }
 }
 
-/// The pictures and the sound stay as they are: quick, and nothing is lost.
+/// Keeps pictures and sound as they are: quick, and nothing is lost.
 const REWRAP: Remedy = Ffmpeg("", "-c copy");
-/// These mostly carry codecs that the API does not take either. 4:2:0 is what phones play.
+/// These formats mostly hold codecs that the API refuses, too. 4:2:0 is what phones play.
 const ENCODE: Remedy = Ffmpeg("", "-pix_fmt yuv420p");
-/// A bare stream knows no frame rate.
+/// A bare stream has no frame rate.
 const STREAM: Remedy = Ffmpeg("-framerate 30", "-c copy");
-/// Animations are often small and slow: at least 360 pixels and 23 frames a second are wanted, and
-/// even sides.
+/// Animations are often small and slow, and the service wants at least 360 pixels, 23 frames a second and even sides.
 const ANIMATION: Remedy = Ffmpeg("", "-vf fps=30,scale=-2:720 -pix_fmt yuv420p");
 const PICTURE: Remedy = Ffmpeg("-loop 1", "-t 5 -vf scale=-2:1080 -pix_fmt yuv420p");
-/// `-map`, because a cover inside the sound file would win over the one given.
+/// `-map`, because a cover inside the sound file would win over the given one.
 const SOUND: Remedy = Ffmpeg(
     "-loop 1 -i cover.jpg",
     "-map 0:v -map 1:a -shortest -vf scale=-2:1080 -pix_fmt yuv420p",
@@ -166,25 +165,24 @@ static SIGNATURES: &[(&[u8], Format)] = &[
 ];
 
 impl Format {
-    /// What a file that is neither MP4, MOV nor EBML looks like, by its first bytes.
+    /// Recognises a file that is neither MP4, MOV nor EBML by its first bytes.
     pub(super) fn of(probe: &[u8]) -> &'static Self {
         let is =
             |at: usize, what: &[u8]| probe.get(at..).is_some_and(|bytes| bytes.starts_with(what));
         if let Some((_, format)) = SIGNATURES.iter().find(|(signature, _)| is(0, signature)) {
             return format;
         }
-        // A sync byte each 188 bytes (ISO/IEC 13818-1, 2.4.3.2), or 192 with Blu-ray's time stamps
-        // before it.
+        // A sync byte every 188 bytes (ISO/IEC 13818-1, 2.4.3.2), or every 192 with Blu-ray's time stamps before it.
         let every =
             |first: usize, step: usize| (0..3).all(|packet| is(first + packet * step, b"G"));
         match probe {
-            // RIFF and its elder: a length, then the kind.
+            // RIFF and its predecessor: a length, then the kind.
             _ if is(0, b"RIFF") && is(8, b"AVI ") => &AVI,
             _ if is(0, b"RIFF") && is(8, b"WAVE") => &WAV,
             _ if is(0, b"RIFF") && is(8, b"WEBP") => &WEBP,
             _ if is(0, b"FORM") && is(8, b"AIF") => &AIFF,
             _ if every(0, 188) || every(4, 192) => &TS,
-            // The reserved bytes distinguish a bitmap from a text that begins with these letters.
+            // The reserved bytes distinguish a bitmap from text that begins with these letters.
             [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => &BMP,
             _ if is(257, b"ustar") => &TAR,
             _ if probe.len() < 8 => &SHORT,
@@ -195,8 +193,7 @@ impl Format {
         }
     }
 
-    /// By the major brand of `ftyp`: kin of MP4 that hold no video, or perhaps an old phone's
-    /// codecs.
+    /// By the major brand of `ftyp`: relatives of MP4 without video, or with an old phone's codecs.
     pub(super) fn of_brand(major: &[u8], also_mp4: bool) -> Option<&'static Self> {
         match major {
             b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"mif1" | b"msf1" => {
@@ -209,7 +206,7 @@ impl Format {
         }
     }
 
-    /// An MP4 that holds nothing else.
+    /// An MP4 that holds only sound.
     pub(super) fn sound() -> &'static Self {
         &M4A
     }
@@ -218,7 +215,7 @@ impl Format {
         &WEBM_SOUND
     }
 
-    /// By the DocType of an EBML header that is not WebM's.
+    /// By the DocType of an EBML header other than WebM's.
     pub(super) fn of_doc_type(doc_type: &[u8]) -> &'static Self {
         match doc_type {
             b"matroska" => &MATROSKA,
@@ -232,7 +229,7 @@ impl Format {
         }
         let text = match str::from_utf8(probe) {
             Ok(text) => text,
-            // The probe may end within a character.
+            // The probe may end inside a character.
             Err(error) if error.error_len().is_none() => {
                 str::from_utf8(&probe[..error.valid_up_to()]).ok()?
             }
@@ -255,7 +252,7 @@ impl Format {
         }
     }
 
-    /// A frame header of MPEG audio (ISO/IEC 11172-3, 2.4.1.3) or of ADTS (14496-3, 1.A).
+    /// Recognises a frame header of MPEG audio (ISO/IEC 11172-3, 2.4.1.3) or of ADTS (14496-3, 1.A).
     fn of_mpeg_audio(probe: &[u8]) -> Option<&'static Self> {
         let [0xFF, second, third, ..] = *probe else {
             return None;
@@ -270,11 +267,10 @@ impl Format {
     }
 }
 
-/// The ffmpeg command that makes `file_name` into a file that can be sent, to be pasted into a
-/// shell.
+/// The ffmpeg command that converts `file_name`, ready to be pasted into a shell.
 pub(super) fn ffmpeg(before: &str, file_name: &str, after: &str, extension: &str) -> String {
     let output = Path::new(file_name).with_extension(extension);
-    // ffmpeg does not write over its own input, and a wrong extension is how many come here.
+    // ffmpeg refuses to overwrite its own input, and many of these files have the extension of the output.
     let output = match output.to_string_lossy() {
         same if same.eq_ignore_ascii_case(file_name) => output
             .with_extension(format!("new.{extension}"))
@@ -297,9 +293,9 @@ pub(super) fn ffmpeg(before: &str, file_name: &str, after: &str, extension: &str
         .join(" ")
 }
 
-/// A file's name as one word of a shell, which ffmpeg takes for neither an option nor a URL.
+/// Quotes a file name as one word of a shell that ffmpeg takes for neither an option nor a URL.
 fn quoted(name: &str) -> String {
-    // Nothing that a name smuggles in may move the cursor of a terminal.
+    // A control character in a name could move the cursor of a terminal.
     let name = name.replace(char::is_control, "\u{fffd}");
     let plain = |char: char| {
         char.is_alphanumeric() || "_-./+,@%=:".contains(char) || cfg!(windows) && char == '\\'

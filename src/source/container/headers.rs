@@ -1,26 +1,26 @@
-//! Reads the headers that are spread over a file.
+//! Reads headers that are spread over a file.
 
 use std::time::{Duration, Instant};
 
 use super::{PADDING, ReadAt, Unfit};
 
-/// What a disk reads at least, whatever is asked for.
+/// Least bytes that a disk reads for any request.
 const PAGE: u64 = 4096;
 
-/// The most that one read takes.
+/// Most bytes of one read.
 const MOST: u64 = 64 * 1024;
 
-/// Headers that lie this close together share their pages, so reading many pages at once reads nothing in vain.
+/// Headers this close together share pages, so reading many pages at once reads nothing in vain.
 const DENSE: u64 = 512;
 
-/// The headers of a file, read a page at a time, or more where they lie close together, until the time is up.
+/// Reads the headers of a file within a time limit: one page at a time, or more where headers lie close together.
 pub(super) struct Headers<'a> {
     read: ReadAt<'a>,
     pub(super) size: u64,
     buffer: Vec<u8>,
-    /// Where in the file the buffer begins.
+    /// Offset of the buffer in the file.
     start: u64,
-    /// How much the last read took, and how many headers it served.
+    /// Bytes that the last read took, and the headers that it served.
     window: u64,
     served: u64,
     begun: Instant,
@@ -41,7 +41,7 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// `length` bytes at `at`, at most a page; fewer where the file ends.
+    /// Returns `length` bytes at `at`, at most a page; fewer at the end of the file.
     pub(super) fn at(&mut self, at: u64, length: usize) -> Result<&[u8], Unfit> {
         let end = at.saturating_add(length as u64).min(self.size);
         if at >= end {
@@ -76,12 +76,12 @@ impl<'a> Headers<'a> {
         Ok(())
     }
 
-    /// Whether the bytes at `at` are zeros, as far as a header would reach.
+    /// Whether the bytes at `at` are zeros, for the length of a header.
     pub(super) fn is_zero(&mut self, at: u64) -> Result<bool, Unfit> {
         Ok(self.at(at, 16)?.iter().all(|&byte| byte == 0))
     }
 
-    /// Whether more zeros than padding has lie between `at` and the end of the file.
+    /// Whether more than padding is blank from `at` to the end of the file, as the zeros at both ends show.
     pub(super) fn is_blank(&mut self, at: u64) -> Result<bool, Unfit> {
         Ok(self.size - at > PADDING && self.is_zero(at)? && self.is_zero(self.size - 16)?)
     }

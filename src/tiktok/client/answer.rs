@@ -1,4 +1,4 @@
-//! What arrives for a request, or why nothing did.
+//! The answer to a request, or why there is none.
 
 use std::io::Read;
 
@@ -12,11 +12,10 @@ use crate::tiktok::answers;
 /// Longest body that is read, in bytes; the service's have a few hundred.
 const LONGEST: usize = 64 * 1024;
 
-/// The body of an answer, as far as it came.
+/// The body of an answer, as far as it arrived.
 pub(super) struct Arrived {
     pub(super) body: Vec<u8>,
-    /// Why it did not come to its end: what is there may be whole all the same, as some servers end a connection without
-    /// saying so.
+    /// Why the body ended early. It may be complete all the same, as some servers close a connection without notice.
     pub(super) broke_off: Option<Failure>,
 }
 
@@ -35,7 +34,7 @@ pub(super) async fn drain(mut answer: reqwest::Response) -> Arrived {
 }
 
 impl Arrived {
-    /// Takes off the compression that some gateways apply though no request asks for it.
+    /// Decompresses a body that a gateway has compressed although no request asks for it.
     pub(super) fn decoded(mut self, headers: &HeaderMap) -> Self {
         let encoding = text(headers, &CONTENT_ENCODING).unwrap_or_default();
         if matches!(
@@ -45,7 +44,7 @@ impl Arrived {
             let mut decoded = Vec::new();
             let decoder = MultiGzDecoder::new(&*self.body);
             let read = decoder.take(LONGEST as u64).read_to_end(&mut decoded);
-            // It may be called compressed and be in the clear.
+            // The header may claim a compression that the body does not have.
             if read.is_ok() || !decoded.is_empty() {
                 self.body = decoded;
             }
@@ -54,13 +53,14 @@ impl Arrived {
     }
 }
 
-/// How rustls begins to say that it does not trust a certificate.
+/// Start of rustls' message about a certificate that is not trusted.
 const UNTRUSTED: &str = "invalid peer certificate";
 
-/// How a tunnel through a proxy ends that wants to know who asks.
+/// The message of a tunnel whose proxy wants authentication.
 const PROXY_ASKS: &str = "proxy authorization required";
 
-/// Whether the request can have reached anybody. The text is the innermost cause, which holds no URL.
+/// The failure for a request without an answer: whether it can have arrived. The text is the innermost cause, which has
+/// no URL.
 pub(super) fn unanswered(error: reqwest::Error) -> Failure {
     let connect = error.is_connect() || error.is_builder();
     let text = innermost(&error.without_url());

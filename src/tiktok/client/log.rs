@@ -1,4 +1,4 @@
-//! What the wire log says of a call and its answer.
+//! The wire log's lines about a call and its answer.
 
 use std::borrow::Cow;
 use std::time::{Instant, SystemTime};
@@ -14,16 +14,17 @@ use crate::secret::without_query;
 use crate::secret::{Redactor, Secret};
 use crate::tiktok::wire_log::Written;
 
-/// Bytes of an answer's body that are logged.
+/// Most bytes of a body in the log.
 const MOST_BODY: usize = 4 * 1024;
 
-/// Bytes of a body that are looked at: so many that no secret is cut at their end and shown.
+/// Most bytes of a body that are searched for secrets: more than are logged, so that no secret is cut at the end and
+/// shown.
 const MOST_LOOKED_AT: usize = 20_000;
 
 /// A word of so many characters may be a credential.
 const LONG_WORD: usize = 16;
 
-/// What the calls of a client are about, as the wire log shows it.
+/// The upload that a client's calls belong to, as the wire log shows it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Subject {
     pub(crate) account: Option<String>,
@@ -36,7 +37,7 @@ pub(crate) struct Subject {
 pub(super) struct Seen {
     status: u16,
     headers: HeaderMap,
-    /// Empty where it is not to be logged.
+    /// Empty if it is not to be logged.
     body: Vec<u8>,
 }
 
@@ -51,7 +52,7 @@ impl Seen {
 }
 
 impl Client {
-    /// The same client; the wire log, if there is one, shows its calls as calls about this.
+    /// The same client; the wire log, if there is one, attributes its calls to this upload.
     pub(crate) fn about(&self, subject: impl FnOnce() -> Subject) -> Cow<'_, Self> {
         match self.wire_log {
             Some(_) => Cow::Owned(Self {
@@ -62,7 +63,7 @@ impl Client {
         }
     }
 
-    /// To wait with until all lines of the wire log are in its file.
+    /// A handle to wait until all lines of the wire log are in its file.
     pub(crate) fn written(&self) -> Option<Written> {
         Some(self.wire_log.as_ref()?.written())
     }
@@ -93,7 +94,7 @@ impl Client {
             error => json!({ "unanswered": self.redactor.redact(&error.to_string()) }),
         });
         let body = answer.filter(|answer| !answer.body.is_empty());
-        // What was not understood may hold an upload URL that nobody knows.
+        // An answer that was not understood may hold an unknown upload URL.
         let strange = call == Call::Init && matches!(result, Err(Failure::Lost(_)));
         let body = body.map(|answer| shown_body(&answer.body, &self.redactor, strange));
         let publish_id = self.subject.publish_id.clone();
@@ -117,7 +118,7 @@ impl Client {
         }));
     }
 
-    /// The publish_id that an answer gives, unless it is a secret.
+    /// The publish_id of an answer, unless it is a secret.
     fn opened(&self, answer: &Seen) -> Option<String> {
         let body: Value = serde_json::from_slice(&answer.body).ok()?;
         let publish_id = body.pointer("/data/publish_id")?.as_str()?;
@@ -125,7 +126,7 @@ impl Client {
         (!is_secret).then(|| publish_id.chars().take(256).collect())
     }
 
-    /// Response headers that can settle an open question, without secrets.
+    /// Response headers that can settle an open point of the protocol, without secrets.
     fn shown(&self, headers: &HeaderMap) -> Value {
         const TOLD: [&str; 8] = [
             "content-length",
@@ -146,8 +147,8 @@ impl Client {
     }
 }
 
-/// The start of a body, without secrets: neither those that are known, nor a URL that only this answer names, nor, in a
-/// `strange` answer, anything as long as a credential.
+/// The start of a body without secrets: known ones, URLs that only this answer names, and in a `strange` answer every
+/// word as long as a credential.
 fn shown_body(body: &[u8], redactor: &Redactor, strange: bool) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(MOST_LOOKED_AT)]);
     let text = redactor.redact(&text);
@@ -167,7 +168,7 @@ fn shown_body(body: &[u8], redactor: &Redactor, strange: bool) -> String {
     text
 }
 
-/// A text in which each word that may be a credential is hidden.
+/// Hides each word of a text that may be a credential.
 fn without_long_words(text: &str) -> String {
     let ends = |c: char| c.is_whitespace() || "\"'<>{}()[]:;,".contains(c);
     let words = text.split_inclusive(ends).map(|word| {
@@ -180,7 +181,7 @@ fn without_long_words(text: &str) -> String {
     words.collect()
 }
 
-/// The URLs with a query in a text, whose slashes may be escaped.
+/// The URLs with a query in a text; their slashes may be escaped.
 fn urls(text: &str) -> impl Iterator<Item = &str> {
     let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>');
     let words = text.split(ends);
@@ -190,7 +191,7 @@ fn urls(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A request as the wire log has it. The query of a URL that is to be fetched is a secret.
+/// A request for the wire log. The query of a pulled URL is hidden.
 pub(super) fn shown_request(request: &impl Serialize) -> Value {
     let mut shown = json!(request);
     if let Some(url) = shown.pointer_mut("/source_info/video_url") {

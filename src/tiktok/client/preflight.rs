@@ -1,4 +1,4 @@
-//! A look at a URL that the service is to fetch. No bearer token goes there.
+//! The preflight of a URL that the service is to fetch. It carries no bearer token.
 
 use std::time::Instant;
 
@@ -13,11 +13,11 @@ use super::{Client, text, unanswered};
 use crate::answer::{Call, Failure};
 use crate::tiktok::preflight::{Look, Remote};
 
-/// How many bytes of a URL are read to recognise its format.
+/// Bytes of a URL's content that are read to recognise its format.
 const FIRST_BYTES: usize = 512;
 
 impl Client {
-    /// Looks at a URL that the service is to fetch: at its headers, or, `closer`, at its first bytes.
+    /// Asks the URL's host for its headers or, if `closer`, for the first bytes.
     pub(crate) async fn look(&self, remote: &Remote, closer: bool) -> Result<Look, Failure> {
         self.redactor.learn_query(&remote.secret());
         let method = if closer { Method::GET } else { Method::HEAD };
@@ -55,7 +55,7 @@ impl Client {
             Err(Failure::Lost(format!("none within {seconds} s")))
         });
         let (answer, result) = match looked {
-            // The bytes of a video are not logged.
+            // Bytes of the video are not logged.
             Ok((headers, look)) => {
                 let seen = Seen::new(look.http_status, headers, Vec::new());
                 (Some(seen), Ok(look))
@@ -68,13 +68,13 @@ impl Client {
         result
     }
 
-    /// A header, without secrets.
+    /// A header without secrets.
     fn told(&self, headers: &HeaderMap, name: &HeaderName) -> Option<String> {
         Some(self.redactor.redact(&text(headers, name)?))
     }
 }
 
-/// Bytes of the whole that an answer is, or is a part of.
+/// Size of the whole content, of which the answer is all or a part.
 fn whole_size(headers: &HeaderMap) -> Option<u64> {
     match text(headers, &CONTENT_RANGE) {
         Some(range) => range.rsplit_once('/')?.1.trim().parse().ok(),

@@ -1,4 +1,4 @@
-//! The proxies that the environment names.
+//! The proxies of the environment.
 
 use std::env;
 
@@ -8,8 +8,8 @@ use url::Url;
 use crate::error::Error;
 use crate::tiktok::hosts::is_loopback;
 
-/// The variable that names a proxy for calls to `base`, if one does. Fails where that proxy cannot be used: the HTTP client
-/// would silently go without it, past a proxy that may be there for a reason.
+/// The environment variable that names a proxy for calls to `base`, if any. Fails if that proxy cannot be used: the HTTP
+/// client would silently go without it, and the proxy may be there for a reason.
 pub(super) fn named(base: &Url) -> Result<Option<&'static str>, Error> {
     if is_loopback(base) {
         return Ok(None);
@@ -37,7 +37,7 @@ pub(super) fn named(base: &Url) -> Result<Option<&'static str>, Error> {
     Ok(None)
 }
 
-/// Whether the HTTP client takes this for a proxy. Without a scheme it means http.
+/// Whether the HTTP client accepts this as a proxy. Without a scheme it means http.
 fn is_usable(value: &str) -> bool {
     let Ok(uri) = value.parse::<Uri>() else {
         return false;

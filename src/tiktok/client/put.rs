@@ -1,4 +1,4 @@
-//! One chunk on its way.
+//! Sends one chunk.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::upload::plan::Chunk;
 use crate::upload::retry::Waits;
 
 impl Client {
-    /// Sends one chunk. Ends with an answer, or when the socket took no byte, or no answer came, for too long.
+    /// Sends one chunk. Ends with an answer, or once the socket took no byte, or no answer came, for too long.
     ///
     /// No bearer token: the upload URL is the credential. Source: Media Transfer Guide.
     pub(crate) async fn put<S>(
@@ -48,8 +48,8 @@ impl Client {
                 .await
                 .map_err(|error| self.unanswered(error))?;
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-            // The connection serves the next chunk only if this answer was read to its end; the task that owns it needs
-            // one turn to notice.
+            // The connection can serve the next chunk only if this answer was read to its end; the task that owns the
+            // connection needs one turn to notice.
             let body = drain(answer).await.decoded(&headers).body;
             tokio::task::yield_now().await;
             Ok((status, headers, body))
@@ -94,7 +94,7 @@ impl Client {
     }
 }
 
-/// Ends when the peer counts as dead; says why.
+/// Ends once the peer counts as dead; returns why.
 async fn watch(meter: &Meter, waits: Waits, len: u64) -> String {
     loop {
         let all_taken = meter.is_all_taken();

@@ -1,4 +1,4 @@
-//! Why an upload waits, tries again, or begins a new session: values that can be counted, with a text for people.
+//! Why an upload waits, retries, or begins a new session: values that can be counted, with a text for people.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::tiktok::limits::INITS_A_MINUTE;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WaitCause {
-    /// The account's inits of the last minute are as many as the service takes.
+    /// The account's inits of the last minute have reached the service's limit.
     InitWindow {
         /// The account's name, [`Escaped`](crate::Escaped).
         account: String,
@@ -38,54 +38,54 @@ impl fmt::Display for WaitCause {
     }
 }
 
-/// Why a request is made again after a wait.
+/// Why a request is sent again after a wait.
 ///
-/// Texts in it are those of the operating system, of a [`TokenSource`](crate::TokenSource) or of the service, and are
+/// Its texts come from the operating system, a [`TokenSource`](crate::TokenSource) or the service, and are
 /// [`Escaped`](crate::Escaped).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RetryCause {
-    /// No connection was made: nothing of the request has left.
+    /// No connection was made: no byte of the request has left.
     NoConnection {
-        /// What was in the way.
+        /// Why no connection was made.
         why: String,
     },
     /// The request may have arrived; its answer did not, or cannot be read.
     NoAnswer {
-        /// What was seen instead.
+        /// What arrived in place of an answer.
         why: String,
     },
     /// There was no access token to send.
     NoToken {
-        /// What its source said.
+        /// The error of the token source.
         why: String,
     },
-    /// A fault of the service or of a gateway.
+    /// An error of the service or of a gateway.
     Fault {
         /// The code or the HTTP status.
         answer: String,
     },
-    /// An answer that no document lists; status decides what it means.
+    /// An answer that no document lists; status decides what follows.
     Unclear {
         /// The HTTP status.
         answer: String,
     },
     /// An init may have made a session, and its answer was lost.
     InitUnanswered {
-        /// What was seen instead.
+        /// What arrived in place of an answer.
         why: String,
     },
-    /// The service has had as many inits within a minute as it takes.
+    /// The account has reached the service's limit of inits in a minute.
     InitLimit,
-    /// The service has had as many questions for the status within a minute as it takes.
+    /// The account has reached the service's limit of status calls in a minute.
     StatusLimit,
-    /// The upload host gets too many requests.
+    /// The upload host is busy.
     HostBusy,
-    /// The service expects other bytes than those of the chunk.
+    /// The service expects another range than this chunk's.
     OtherRange,
-    /// The upload host refuses the chunk with 403, by a URL that cannot have expired.
+    /// The upload host refuses the chunk with 403, but its URL cannot have expired yet.
     UrlRefused {
-        /// For how long the URL has lived.
+        /// Age of the URL.
         age: Duration,
     },
 }
@@ -134,35 +134,35 @@ impl fmt::Display for RetryCause {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LossCause {
-    /// The upload URL has lived its hour, by the clock of this machine.
+    /// The URL's hour is over, by the clock of this machine.
     HourOver,
-    /// The upload URL dies before the next chunk can be there.
+    /// The URL expires before the next chunk can arrive.
     HourTooShort,
     /// The upload host says that the URL has expired (403).
     UrlExpired,
-    /// The upload host knows the URL no more (401, 404, 405, 410).
+    /// The upload host does not know the URL any more (401, 404, 405, 410).
     UrlGone,
-    /// The upload host refuses each chunk (403), by a URL that is too young to have expired.
+    /// The upload host refuses each chunk (403), but the URL cannot have expired yet.
     UrlRefused,
-    /// The service counts more bytes than were sent.
+    /// The service reports more bytes than were sent.
     MoreThanSent,
     /// The service has lost bytes that it had acknowledged.
     BytesLost,
     /// The service has lost acknowledged bytes again and again.
     BytesLostAgain,
-    /// The service has part of a chunk.
+    /// The service has only part of a chunk.
     InsideChunk,
-    /// The service refuses the next chunk and does not say how much it has.
+    /// The service refuses the next chunk and does not report its progress.
     Silent,
-    /// The last chunk did not arrive, and its URL takes no more.
+    /// The last chunk did not arrive, and its URL accepts nothing more.
     LastChunkLost,
     /// The service no longer knows the upload.
     Forgotten,
-    /// A part of the service was down.
+    /// The service failed internally.
     Internal,
-    /// The file was touched since a chunk was sent whose answer was lost: its bytes are not known any more.
+    /// The file was touched after a chunk was sent whose answer was lost: the bytes of that chunk are not known.
     Touched,
-    /// There are no chunks to send here: the journal and the service disagree.
+    /// The journal and the service disagree, and no chunk is left to send.
     NothingToSend,
 }
 

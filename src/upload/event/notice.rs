@@ -1,52 +1,52 @@
-//! What was seen that does no harm: values that can be counted, with a text for people.
+//! Harmless surprises: values that can be counted, with a text for people.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::tiktok::limits::URL_LIFETIME;
 
-/// Something unexpected that does no harm, worth a line in a log.
+/// A harmless surprise, worth a line in a log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Notice {
-    /// The file system takes long to answer for a file.
+    /// The file system answers slowly for a file.
     SlowFileSystem {
         /// The file's name, [`Escaped`](crate::Escaped).
         name: String,
     },
-    /// The video is larger than what the service's documents promise to take; the service decides.
+    /// The video is larger than the service's documents allow for sure; the service decides.
     Large {
-        /// Of the video, in bytes.
+        /// Size of the video in bytes.
         size: u64,
-        /// What the documents promise to take, in bytes.
+        /// Largest size allowed for sure, in bytes.
         limit: u64,
     },
     /// The host of a URL does not state the size of the video.
     SizeUnknown,
-    /// An upload that goes on keeps the chunk size it was planned with, although the job asks for another.
+    /// A resumed upload keeps its chunk size although the job asks for another.
     ChunkSizeKept {
-        /// In bytes.
+        /// The chunk size that is kept, in bytes.
         chunk_size: u64,
     },
-    /// By the last rate that was measured to this service, the file cannot be there in time.
+    /// At the last rate measured to this service the upload cannot end in time.
     LastRateTooLow(Shortfall),
-    /// By its own rate, or by the rate that is allowed, the upload will not end in time.
+    /// At its own rate, or at the allowed rate, the upload will not end in time.
     TooSlow(Shortfall),
-    /// The service has lost bytes that it had acknowledged; they are sent again in the same session.
+    /// The service has lost acknowledged bytes; they are sent again in the same session.
     SentAgain {
-        /// How many.
+        /// Number of lost bytes.
         bytes: u64,
     },
-    /// The service acknowledged every chunk and does not have all bytes; the rest is sent again.
+    /// The service acknowledged every chunk but lacks bytes; the rest is sent again.
     Incomplete {
-        /// What the service has.
+        /// Bytes that the service has.
         bytes: u64,
-        /// Of the whole video, in bytes.
+        /// Size of the video in bytes.
         size: u64,
     },
-    /// The service still works on the video, and names a reason why it may fail.
+    /// The service still processes the video, and names a reason why it may fail.
     MayFail {
-        /// The service's own word, [`Escaped`](crate::Escaped).
+        /// The service's word for it, [`Escaped`](crate::Escaped).
         fail_reason: String,
     },
 }
@@ -107,7 +107,7 @@ impl fmt::Display for Notice {
     }
 }
 
-/// `4,000,000,000`.
+/// With commas, as in `4,000,000,000`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -120,26 +120,26 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// Bytes that a rate does not carry in the time there is.
+/// An upload that does not fit in its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Shortfall {
-    /// Bytes that are left.
+    /// Bytes left to send.
     pub left: u64,
-    /// The time until the upload URL dies.
+    /// Time until the upload URL expires.
     pub within: Duration,
     /// The rate, in bytes per second.
     pub rate: u64,
 }
 
 impl Shortfall {
-    /// Whether `left` bytes take longer than this at `rate` bytes a second.
+    /// `Some` if `left` bytes at `rate` bytes a second take longer than `within`.
     pub(crate) fn of(left: u64, within: Duration, rate: u64) -> Option<Self> {
         let late = left as f64 > rate as f64 * within.as_secs_f64();
         late.then_some(Self { left, within, rate })
     }
 
-    /// Of a whole upload, which has the hour of its URL.
+    /// The same for a whole upload, which has the hour of its URL.
     pub(crate) fn of_whole(size: u64, rate: u64) -> Option<Self> {
         Self::of(size, URL_LIFETIME, rate)
     }
