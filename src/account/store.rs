@@ -131,9 +131,15 @@ impl Accounts {
     /// The account of this name, for a [`Job`](crate::Job). Its token is read from the directory at each call, and renewed
     /// once half of its life is over or the service has refused it.
     pub fn account(&self, name: &str) -> Account {
-        let accounts = self.clone();
-        let name = name.to_owned();
-        Account::new(&name.clone(), LoggedInAccount { accounts, name })
+        Account::new(name, self.tokens(name))
+    }
+
+    /// The tokens of the account of this name: what [`account`](Self::account) pairs with the name.
+    pub fn tokens(&self, name: &str) -> impl TokenSource + use<> {
+        LoggedInAccount {
+            accounts: self.clone(),
+            name: name.to_owned(),
+        }
     }
 
     /// All accounts in the directory, by their names.
@@ -185,12 +191,53 @@ impl Accounts {
         let mut renewed = Vec::new();
         for stored in self.0.dir.run(Dir::all).await? {
             if stored.needs_login.is_none() && is_due(&stored, Now::read()) {
-                let name = stored.name;
-                let outcome = renew::token(&self.0, &name, Some(&stored.access)).await;
-                renewed.push((name, outcome.map(drop)));
+                let outcome = self.renew(&stored.name).await;
+                renewed.push((stored.name, outcome));
             }
         }
         Ok(renewed)
+    }
+
+    /// Renews the tokens of one account now.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token), and also where the token has not ended.
+    pub async fn renew(&self, name: &str) -> Result<(), Error> {
+        let stored = self.0.stored(name).await?;
+        let renewed = renew::token(&self.0, name, Some(&stored.access)).await;
+        renewed.map(drop)
+    }
+
+    /// Takes over a refresh token that another program has used: it is exchanged for a new pair at once, and belongs to this
+    /// directory from then on. If the exchange fails for now, the next call of [`token`](Self::token) makes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`token`](Self::token); [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) also if the account is logged in
+    /// already.
+    pub async fn import(&self, name: &str, refresh: &Secret) -> Result<(), Error> {
+        let inner = &self.0;
+        let app = inner.app.as_ref().ok_or_else(|| Error::no_app(name))?;
+        let stored = Stored::imported(name, &inner.api_base, &app.client_key, refresh.clone());
+        let locked = inner.dir.lock(name).await?;
+        let is_new = inner.dir.run(move |dir| {
+            let is_new = dir
+                .read(&stored.name)?
+                .is_none_or(|of| of.needs_login.is_some());
+            is_new.then(|| dir.write(&stored)).transpose()
+        });
+        let is_new = is_new.await?.is_some();
+        drop(locked);
+        match is_new {
+            true => renew::token(inner, name, None).await.map(drop),
+            false => Err(Error::account_taken(name)),
+        }
+    }
+
+    /// Whether an account of this name is in the directory. Blocks for a moment.
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.dir.contains(name)
     }
 
     /// Takes the app's access to the creator back at the service, and forgets the account. Returns whether the service has

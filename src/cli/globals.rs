@@ -20,6 +20,15 @@ pub(super) struct Globals {
         hide_env = true
     )]
     pub(super) state_dir: Option<PathBuf>,
+    /// Where accounts that log in are kept [default: in the state directory]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_ACCOUNTS_DIR",
+        value_name = "DIR",
+        hide_env = true
+    )]
+    pub(super) accounts_dir: Option<PathBuf>,
     /// Another API, such as an emulator's
     #[arg(
         long,
@@ -87,18 +96,28 @@ pub(super) struct Globals {
 }
 
 /// The global options, each with the subcommands that it means something to.
-pub(super) const GLOBALS: [(&str, &str, &[&str]); 9] = [
+pub(super) const GLOBALS: [(&str, &str, &[&str]); 10] = [
     (
         "state_dir",
         "--state-dir",
         &[
-            "upload", "pull", "list", "status", "cancel", "forget", "bench",
+            "upload", "pull", "list", "status", "cancel", "forget", "bench", "login", "logout",
+            "accounts",
+        ],
+    ),
+    (
+        "accounts_dir",
+        "--accounts-dir",
+        &[
+            "upload", "pull", "status", "cancel", "login", "logout", "accounts",
         ],
     ),
     (
         "api_base",
         "--api-base",
-        &["upload", "pull", "status", "cancel", "bench"],
+        &[
+            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts",
+        ],
     ),
     (
         "account",
@@ -118,19 +137,24 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 9] = [
     (
         "ca_file",
         "--ca-file",
-        &["upload", "pull", "status", "cancel", "bench"],
+        &[
+            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts",
+        ],
     ),
     ("upload_host", "--upload-host", &["upload", "bench"]),
     (
         "allow_http",
         "--allow-http",
-        &["upload", "pull", "status", "cancel", "bench"],
+        &[
+            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts",
+        ],
     ),
     (
         "json",
         "--json",
         &[
-            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench",
+            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
+            "logout", "accounts",
         ],
     ),
 ];
@@ -193,6 +217,10 @@ impl Globals {
 
     /// An account of this name, with the tokens that are asked for.
     pub(super) fn account_named(&self, name: &str) -> Account {
+        let is_given = self.token_command.is_some() || self.token_file.is_some();
+        if let Some(account) = (!is_given).then(|| self.logged_in(name)).flatten() {
+            return account;
+        }
         let tokens = Tokens::new(self.token_command.clone(), self.token_file.clone());
         if let Some(remark) = tokens.remark() {
             eprintln!("{}", Escaped::new(&remark));

@@ -23,8 +23,10 @@ macro_rules! eprintln {
     };
 }
 
+mod accounts;
 mod bench;
 mod board;
+mod callback;
 mod completions;
 mod demo;
 mod emulator;
@@ -33,6 +35,7 @@ mod gauge;
 mod globals;
 mod json;
 mod list;
+mod login;
 mod message;
 mod pace;
 mod plan;
@@ -64,6 +67,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Login(login::LoginArgs),
     Upload(upload::Upload),
     Pull(pull::Pull),
     Plan(plan::Plan),
@@ -71,6 +75,8 @@ enum Command {
     Status(status::Status),
     Cancel(pull::Cancel),
     Forget(list::Forget),
+    Accounts(accounts::AccountsArgs),
+    Logout(login::Logout),
     Emulator(emulator::EmulatorArgs),
     Bench(bench::Bench),
     Completions(completions::Completions),
@@ -126,7 +132,7 @@ fn grammar() -> clap::Command {
         let seldom = |arg: &Arg| {
             matches!(
                 arg.get_id().as_str(),
-                "upload_host" | "allow_http" | "ca_file"
+                "upload_host" | "allow_http" | "ca_file" | "accounts_dir"
             )
         };
         // Whoever reads the help knows how to ask for it.
@@ -239,6 +245,9 @@ fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Demo(command) => command.run(&cli.globals).await,
+            Command::Login(command) => Signals::or(command.run(&cli.globals)).await,
+            Command::Accounts(command) => command.run(&cli.globals).await,
+            Command::Logout(command) => command.run(&cli.globals).await,
             Command::Upload(command) => command.run(cli.globals).await,
             Command::Pull(command) => command.run(&cli.globals).await,
             Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
@@ -287,7 +296,7 @@ mod tests {
                 help.lines().count()
             );
         }
-        assert!(command.render_help().to_string().lines().count() <= 36);
+        assert!(command.render_help().to_string().lines().count() <= 40);
     }
 
     #[test]

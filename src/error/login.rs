@@ -85,6 +85,14 @@ impl Error {
         )
     }
 
+    /// No login of this account waits to be finished.
+    pub(crate) fn no_login(account: &str) -> Self {
+        Self::log_in(
+            account,
+            format!("No login of \"{account}\" waits to be finished."),
+        )
+    }
+
     /// The creator took too long.
     pub(crate) fn login_expired(account: &str) -> Self {
         Self::log_in(account, "This login began more than a day ago.".into())

@@ -23,6 +23,7 @@ mod kills;
 mod line;
 mod listing;
 mod lock;
+mod login;
 mod logs;
 mod many;
 mod map;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::PATIENCE;
+use super::login::Login;
 use super::stored::{Kept, Stored, VERSION};
 use crate::error::Error;
 use crate::journal::durable::{replace, sync_names, sync_way_to};
@@ -84,6 +85,10 @@ impl Dir {
         .await
     }
 
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.file(name, "json").is_ok_and(|file| file.is_file())
+    }
+
     /// The account of this name.
     pub(super) fn read(&self, name: &str) -> io::Result<Option<Stored>> {
         self.read_file(&self.file(name, "json")?)
@@ -91,6 +96,19 @@ impl Dir {
 
     pub(super) fn write(&self, stored: &Stored) -> io::Result<()> {
         self.write_file(&self.file(&stored.name, "json")?, stored)
+    }
+
+    /// The login of this account that was begun, and is to be finished by another process.
+    pub(super) fn login(&self, name: &str) -> io::Result<Option<Login>> {
+        self.read_file(&self.file(name, "login")?)
+    }
+
+    pub(super) fn keep_login(&self, login: &Login) -> io::Result<()> {
+        self.write_file(&self.file(login.account(), "login")?, login)
+    }
+
+    pub(super) fn drop_login(&self, name: &str) -> io::Result<()> {
+        remove(&self.file(name, "login")?)
     }
 
     /// The answer that is not taken in yet.

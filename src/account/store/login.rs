@@ -100,6 +100,27 @@ impl Accounts {
         })
     }
 
+    /// Writes a login down, for another process to finish within a day. The account's earlier one is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it cannot be written.
+    pub async fn keep_login(&self, login: &Login) -> Result<(), Error> {
+        let login = login.clone();
+        self.0.dir.run(move |dir| dir.keep_login(&login)).await
+    }
+
+    /// The login of an account that was written down and not finished.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) if there is none.
+    pub async fn kept_login(&self, account: &str) -> Result<Login, Error> {
+        let of = account.to_owned();
+        let kept = self.0.dir.run(move |dir| dir.login(&of)).await?;
+        kept.ok_or_else(|| Error::no_login(account))
+    }
+
     /// Ends a login with the address to which the browser was sent, and stores the tokens durably.
     ///
     /// An account that is another creator's already is refused unless `replace` is set.
@@ -161,7 +182,8 @@ impl Accounts {
             .dir
             .run(move |dir| {
                 dir.write(&stored)?;
-                dir.drop_kept(&stored.name)
+                dir.drop_kept(&stored.name)?;
+                dir.drop_login(&stored.name)
             })
             .await?;
         Ok(logged_in)

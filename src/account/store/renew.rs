@@ -110,7 +110,8 @@ async fn take_in(inner: &Inner, stored: Stored, kept: Kept) -> Result<Stored, Er
     };
     let next = match inner.client.granted(&raw) {
         Ok(granted) if kept.generation == stored.generation => {
-            if granted.open_id != stored.open_id {
+            let is_imported = stored.open_id.is_empty();
+            if granted.open_id != stored.open_id && !is_imported {
                 return Err(Error::other_creator(&stored.name));
             }
             stored.renewed(granted, kept.asked)

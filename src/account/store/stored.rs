@@ -79,6 +79,19 @@ impl Stored {
         }
     }
 
+    /// An account of which there is only a refresh token: its first access token is due.
+    pub(super) fn imported(name: &str, api_base: &str, client_key: &str, refresh: Secret) -> Self {
+        let granted = Granted {
+            access: Secret::none(),
+            access_lives: Duration::ZERO,
+            refresh,
+            refresh_lives: Duration::ZERO,
+            open_id: String::new(),
+            scopes: String::new(),
+        };
+        Self::new(name, api_base, client_key, granted, Now::read().wall, 0)
+    }
+
     /// The same account with the next pair.
     pub(super) fn renewed(&self, granted: Granted, asked: Timestamp) -> Self {
         let (name, base, key) = (&self.name, &self.api_base, &self.client_key);

@@ -1,0 +1,385 @@
+//! A creator logs in once; from then on uploads have tokens, whoever dies on the way.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::scene::{Ended, Scene, Start, full};
+
+const SECRET: &str = "s3cr3t-of-the-app";
+
+/// A command of an app's user, with no token but those of logins.
+fn command<S: AsRef<std::ffi::OsStr>>(scene: &Scene, args: impl IntoIterator<Item = S>) -> Command {
+    let secret = scene.path("secret");
+    fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    let mut command = scene.command(args);
+    command
+        .env_remove("TIKTOK_ACCESS_TOKEN")
+        .env("CHUNKFERRY_CLIENT_KEY", "my-app")
+        .env("CHUNKFERRY_CLIENT_SECRET_FILE", secret);
+    command
+}
+
+/// A browser that is a program: it follows the addresses, as this creator.
+fn browser(scene: &Scene, creator: &str, more: &str) -> PathBuf {
+    let path = scene.path("browser");
+    let script = format!("#!/bin/sh\nexec curl -sL \"$1&creator={creator}{more}\"\n");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+fn log_in(scene: &Scene, name: &str) -> Ended {
+    command(scene, ["login", name])
+        .env("BROWSER", browser(scene, name, ""))
+        .end()
+        .expect(0)
+}
+
+/// The address of the consent page among what a command has said.
+fn address(said: &str) -> String {
+    let found = said
+        .lines()
+        .find(|line| line.contains("/v2/auth/authorize/"));
+    found
+        .unwrap_or_else(|| panic!("no address: {said}"))
+        .to_owned()
+}
+
+/// Where the consent page sends a program.
+fn consented(address: &str) -> String {
+    let output = Command::new("curl")
+        .args(["-s", "-o", "/dev/null", "-w", "%{redirect_url}", address])
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn paste(command: &mut Command, text: &str) -> Ended {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// No token, code or secret is in what was said, or in a file that others may read.
+fn assert_no_secret(scene: &Scene, said: &[&Ended]) {
+    for ended in said {
+        let text = format!("{}{}", ended.stdout, ended.stderr);
+        for secret in ["act.", "rft.", SECRET, "code_verifier"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    for entry in fs::read_dir(scene.state_dir().join("accounts")).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+    }
+}
+
+#[test]
+fn whoever_logs_in_once_uploads_by_the_name_of_the_account() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    let nobody = command(&scene, ["upload", "clip.mp4", "--account", "lena"]).end();
+    assert_eq!(nobody.code, Some(4), "{nobody:?}");
+    let login = log_in(&scene, "lena");
+    assert!(login.stdout.contains("lena is logged in"), "{login:?}");
+    let mut upload = command(&scene, ["upload", "clip.mp4", "--account", "lena"]);
+    let upload = upload.end().expect(0);
+    assert_eq!(scene.assert_one_draft_of(&file).creator, "lena");
+    let accounts = command(&scene, ["accounts", "--json"]).end().expect(0);
+    let line: Value = serde_json::from_str(&accounts.stdout).unwrap();
+    assert_eq!(line["account"], "lena");
+    assert_no_secret(&scene, &[&login, &upload, &accounts]);
+    let token = command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(0);
+    assert!(token.stdout.starts_with("act.lena."), "{token:?}");
+    command(&scene, ["logout", "lena"]).end().expect(0);
+    let gone = command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(4);
+    assert!(gone.stderr.contains("chunkferry login lena"), "{gone:?}");
+}
+
+#[test]
+fn a_person_consents_in_a_browser_or_does_not() {
+    let Some(chromium) = Browser::start() else {
+        return;
+    };
+    let scene = Scene::new(&["auth=issued"], &[]);
+    for (button, code) in [("refuse", 4), ("allow", 0)] {
+        let mut login = command(&scene, ["login", "lena"]).start();
+        login.until_told("ssh -L");
+        chromium.open(&address(&login.told()));
+        chromium.wait("document.getElementById('creator')");
+        chromium.run("document.getElementById('creator').value = ''");
+        chromium.write("#creator", "lena");
+        chromium.click(&format!("button[value={button}]"));
+        chromium.arrive("http://127.0.0.1:");
+        let page = chromium.value("document.body.innerText");
+        assert!(page.as_str().unwrap().contains("close this page"), "{page}");
+        let ended = login.end().expect(code);
+        assert_eq!(
+            ended.stderr.contains("access_denied"),
+            code == 4,
+            "{ended:?}"
+        );
+    }
+    command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(0);
+}
+
+#[test]
+fn without_a_browser_the_address_is_pasted_and_a_foreign_one_is_refused() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let mut waiting = command(&scene, ["login", "lena", "--no-browser"]);
+    let waiting = waiting
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped());
+    // The address of one login ends no other.
+    let mut first = waiting.spawn().unwrap();
+    let said = {
+        use std::io::{BufRead, BufReader};
+        let lines = BufReader::new(first.stderr.take().unwrap()).lines();
+        lines
+            .map_while(Result::ok)
+            .find(|line| line.contains("authorize"))
+            .unwrap()
+    };
+    let came = consented(&format!("{}&creator=lena", address(&said)));
+    let other = paste(
+        &mut command(&scene, ["login", "lena", "--no-browser"]),
+        &came,
+    );
+    assert_eq!(other.code, Some(4), "{other:?}");
+    assert!(other.stderr.contains("another login"), "{other:?}");
+    let mut stdin = first.stdin.take().unwrap();
+    writeln!(stdin, "{came}").unwrap();
+    drop(stdin);
+    assert!(first.wait().unwrap().success());
+    let none = paste(
+        &mut command(&scene, ["login", "mia", "--no-browser"]),
+        "hello\n",
+    );
+    assert_eq!(none.code, Some(2), "{none:?}");
+    assert_no_secret(&scene, &[&other, &none]);
+}
+
+#[test]
+fn a_link_is_opened_elsewhere_and_ended_by_another_command() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let link = command(&scene, ["login", "lena", "--link"]).end().expect(0);
+    assert_no_secret(&scene, &[&link]);
+    let came = consented(&format!("{}&creator=lena", address(&link.stdout)));
+    let wrong = came.replace("state=", "state=x");
+    let wrong = command(&scene, ["login", "lena", "--finish", &wrong])
+        .end()
+        .expect(4);
+    let done = command(&scene, ["login", "lena", "--finish", &came])
+        .end()
+        .expect(0);
+    let again = command(&scene, ["login", "lena", "--finish", &came])
+        .end()
+        .expect(4);
+    assert_no_secret(&scene, &[&wrong, &done, &again]);
+    command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(0);
+}
+
+#[test]
+fn a_port_that_is_taken_and_a_missing_secret_are_said_before_anything_is_opened() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ended = command(&scene, ["login", "lena", "--redirect-port", &port])
+        .end()
+        .expect(2);
+    assert!(ended.stderr.contains(&port), "{ended:?}");
+    let mut no_secret = command(&scene, ["login", "lena"]);
+    no_secret
+        .env_remove("CHUNKFERRY_CLIENT_SECRET_FILE")
+        .end()
+        .expect(2);
+    let mut no_app = command(&scene, ["login", "lena"]);
+    let no_app = no_app.env_remove("CHUNKFERRY_CLIENT_KEY").end().expect(2);
+    assert!(no_app.stderr.contains("client_key"), "{no_app:?}");
+}
+
+#[test]
+fn an_upload_that_outlives_its_token_ten_times_is_delivered_with_few_renewals() {
+    // The chunks take 7 s and the service 15 s more, while status is asked.
+    let scene = Scene::new(
+        &[
+            "auth=issued",
+            "access_lifetime=2s",
+            "receive_rate=3MB",
+            "processing_time=15s",
+        ],
+        &[],
+    );
+    let file = scene.video("clip.mp4", 21_000_000);
+    log_in(&scene, "lena");
+    let before = scene.log().requests.token;
+    let started = std::time::Instant::now();
+    command(&scene, ["upload", "clip.mp4", "--account", "lena"])
+        .end()
+        .expect(0);
+    let lifetimes = started.elapsed().as_secs() / 2;
+    scene.assert_one_draft_of(&file);
+    assert!(lifetimes >= 10, "{lifetimes} lifetimes only");
+    let renewals = scene.log().requests.token - before;
+    assert!(
+        renewals >= 1 && renewals <= 2 * lifetimes + 1,
+        "{renewals} in {lifetimes}"
+    );
+}
+
+#[test]
+fn uploads_of_two_processes_renew_a_token_that_has_ended_once() {
+    let scene = Scene::new(&["auth=issued", "limits=off"], &[]);
+    log_in(&scene, "lena");
+    // A process asks for six inits in a minute.
+    let each = if full() { 8 } else { 6 };
+    let names: Vec<String> = (0..2 * each).map(|n| format!("clip{n}.mp4")).collect();
+    let files: Vec<PathBuf> = names
+        .iter()
+        .zip(1..)
+        .map(|(name, n)| scene.video(name, 1_000_000 + n))
+        .collect();
+    // The token as it is at its end, by the file.
+    let stored = scene.state_dir().join("accounts/lena.json");
+    let mut account: Value = serde_json::from_slice(&fs::read(&stored).unwrap()).unwrap();
+    let asked = account["asked"].as_u64().unwrap();
+    account["asked"] = (asked - 2 * 3600 * 1000 - 1000).into();
+    fs::write(&stored, account.to_string()).unwrap();
+    let before = scene.log().requests.token;
+    let runs = ["one", "two"].map(|state| {
+        let files = match state {
+            "one" => &names[..each],
+            _ => &names[each..],
+        };
+        let mut upload = command(&scene, ["upload", "--account", "lena", "--jobs", "8"]);
+        upload
+            .args(files)
+            .env("CHUNKFERRY_STATE_DIR", scene.path(state))
+            .env(
+                "CHUNKFERRY_ACCOUNTS_DIR",
+                scene.state_dir().join("accounts"),
+            );
+        upload.start()
+    });
+    for run in runs {
+        run.end().expect(0);
+    }
+    assert_eq!(scene.log().drafts as usize, files.len());
+    assert_eq!(scene.log().requests.token - before, 1);
+}
+
+/// Killed at each point of a renewal, under every setting: whether the account is logged in afterwards, as far as the service
+/// allows that at all.
+#[test]
+fn a_kill_at_any_point_of_a_renewal_loses_no_account_that_the_service_lets_us_keep() {
+    let points = ["noted", "answered", "kept", "stored"];
+    let mut lost = BTreeSet::new();
+    for rotation in ["always", "sometimes"] {
+        for grace in ["none", "1h"] {
+            for point in points {
+                let rotation_set = format!("refresh_rotation={rotation}");
+                let grace_set = format!("refresh_grace={grace}");
+                let scene = Scene::new(&["auth=issued", &rotation_set, &grace_set], &[]);
+                log_in(&scene, "lena");
+                let mut killed = command(&scene, ["accounts", "refresh", "lena"]);
+                killed.env("CHUNKFERRY_KILL_POINT", format!("renew {point} 1"));
+                let killed = killed.end();
+                assert_eq!(killed.code, None, "not killed at {point}: {killed:?}");
+                let after = command(&scene, ["accounts", "refresh", "lena"]).end();
+                match after.code {
+                    Some(0) => {
+                        let token = command(&scene, ["accounts", "token", "lena"])
+                            .end()
+                            .expect(0);
+                        assert!(token.stdout.starts_with("act.lena."));
+                    }
+                    _ => {
+                        assert_eq!(after.code, Some(4), "{after:?}");
+                        let said = format!("{}{}", after.stdout, after.stderr);
+                        for word in ["invalid_grant", "cut off", "chunkferry login lena"] {
+                            assert!(said.contains(word), "{word}: {said}");
+                        }
+                        lost.insert((point, rotation, grace));
+                    }
+                }
+                assert_no_secret(&scene, &[&killed, &after]);
+            }
+        }
+    }
+    // The one answer that arrived and was not written down, where the service replaces the token at once.
+    assert_eq!(lost, BTreeSet::from([("answered", "always", "none")]));
+}
+
+#[test]
+fn a_store_that_cannot_be_written_loses_no_login() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    log_in(&scene, "lena");
+    let accounts = scene.state_dir().join("accounts");
+    let before = fs::read(accounts.join("lena.json")).unwrap();
+    // root may write everywhere, but not through a directory that is in the way.
+    fs::create_dir(accounts.join("lena.new")).unwrap();
+    let requests = scene.log().requests.token;
+    let ended = command(&scene, ["accounts", "refresh", "lena"]).end();
+    assert_eq!(ended.code, Some(75), "{ended:?}");
+    assert_eq!(scene.log().requests.token, requests, "nothing was asked");
+    assert_eq!(fs::read(accounts.join("lena.json")).unwrap(), before);
+    fs::remove_dir(accounts.join("lena.new")).unwrap();
+    command(&scene, ["accounts", "refresh", "--all"])
+        .end()
+        .expect(0);
+}
+
+#[test]
+fn a_refresh_token_of_another_program_is_taken_over() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    log_in(&scene, "lena");
+    let stored = scene.state_dir().join("accounts/lena.json");
+    let account: Value = serde_json::from_slice(&fs::read(&stored).unwrap()).unwrap();
+    let token = account["refresh"].as_str().unwrap().to_owned();
+    fs::remove_file(&stored).unwrap();
+    let imported = paste(
+        &mut command(&scene, ["accounts", "import", "studio"]),
+        &token,
+    );
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    let listed = command(&scene, ["accounts", "--json"]).end().expect(0);
+    assert!(listed.stdout.contains("studio"), "{listed:?}");
+    command(&scene, ["accounts", "token", "studio"])
+        .end()
+        .expect(0);
+    let again = paste(
+        &mut command(&scene, ["accounts", "import", "other"]),
+        &token,
+    );
+    assert_eq!(again.code, Some(4), "a spent token: {again:?}");
+    assert_no_secret(&scene, &[&imported, &listed, &again]);
+}
