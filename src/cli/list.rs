@@ -158,11 +158,11 @@ async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failur
         .open()?;
     if !engine.forget_creator(account).await? {
         return Err(Failure::usage(format!(
-            "The account \"{account}\" stands for nobody yet."
+            "The account \"{account}\" has no creator yet."
         )));
     }
     eprintln!(
-        "The account {} stands for the creator of the next token that is used under its name.",
+        "The account {} belongs to the creator of the next token that is used under its name.",
         Escaped::new(account)
     );
     Ok(Exit::DELIVERED)

@@ -61,7 +61,7 @@ fn sentence(error: &Error, remedy: &Remedy) -> String {
         Remedy::StartOver => "Run the same command to send the file as it is now.",
         Remedy::RepeatLater => "Run the same command again later.",
         Remedy::RepeatTomorrow => "Run the same command tomorrow.",
-        Remedy::RepeatAfterFix => "Run the same command when that is put right.",
+        Remedy::RepeatAfterFix => "Run the same command once that is mended.",
         Remedy::FinishFile => "Run the same command when the file is finished.",
         Remedy::AllowWriter => "--allow-writer sends it as it is.",
         Remedy::Settle => "--settle SECS lets it count as finished sooner.",

@@ -45,7 +45,7 @@ impl Pull {
         }
         if self.key.is_some() && urls.len() > 1 {
             return Err(Failure::usage(
-                "One --key cannot tell several videos apart: pull them one by one.",
+                "One --key cannot name several videos: pull them one by one.",
             ));
         }
         let (screen, account) = (Screen::new(globals.json), globals.account());
@@ -122,7 +122,7 @@ impl Cancel {
             println!("{}", json::line("cancelled", account, fields));
         } else {
             eprintln!(
-                "TikTok cancels {}. The same pull again tells how it ended, without a new init.",
+                "TikTok cancels {}. The same pull again shows how it ended, without a new init.",
                 Escaped::new(&publish_id)
             );
         }

@@ -163,9 +163,9 @@ settings! {
     log_id_key: LogIdKey as Choice("") = LogIdKey::Underscore, "O-20",
         "Key of the log id in error objects.";
     extra_status: Option<String> as NoneOr("none, or any text up to 1000 bytes") = None, "O-21",
-        "A status nobody listed, told while an upload is processed.";
+        "An undocumented status, reported while an upload is processed.";
     extra_fail_reason: Option<String> as NoneOr("none, or any text up to 1000 bytes") = None, "O-21",
-        "A fail_reason nobody listed; every upload then ends FAILED with it.";
+        "An undocumented fail_reason; every upload then ends FAILED with it.";
     daily_posts: u64 as Count("15, 25, or a number from 0 to 1,000,000") = 15, "O-22",
         "Direct posts a creator may make in 24 hours.";
     inbox_post_info: InboxPostInfo as Choice("") = InboxPostInfo::Ignore, "O-23",
@@ -207,11 +207,11 @@ settings! {
     processing_time: Duration as Time("1s, or a duration from 0s to 3650d") = Duration::from_secs(1), "dial",
         "How long a complete upload is processed.";
     body_timeout: Duration as Time("10s, or a duration from 0s to 3650d") = Duration::from_secs(10), "dial",
-        "How long a request body may stand still, in real time.";
+        "How long a request body may pause, in real time.";
     receive_rate: Option<u64> as SizeOrOff("off, or a size from 1 to 1000GB a second") = None, "dial",
         "How fast the whole server takes in PUT bodies.";
     consent: Consent as Choice("") = Consent::Ask, "dial",
-        "Who decides at the authorize page: a person (programs, which show no pages, are granted at once), or nobody.";
+        "The answer at the authorize page: that of a person (programs, which show no pages, are granted at once), or always the same.";
     auth: Auth as Choice("") = Auth::Any, "dial",
         "Which bearer tokens are taken: any (act.NAME.x is creator NAME's, others are their own creator), or issued ones.";
     final_status: FinalStatus as Choice("") = FinalStatus::ByEndpoint, "dial",

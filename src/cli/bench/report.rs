@@ -77,7 +77,7 @@ fn write_page(page: &mut String, results: &Results) -> fmt::Result {
         page,
         results,
         "Memory",
-        "MiB at the most; what is mapped counts",
+        "MiB at the most; mapped bytes count",
         |row| Some(Bar::of(row.peak_rss / f64::from(1 << 20), 1)),
     )?;
     plot(

@@ -89,7 +89,7 @@ fn facts(session: &SessionLog) -> Html {
         _ => facts.push(format!("{} fetched", size(session.received))),
     }
     if session.orphan {
-        facts.push("no client was told of it".to_owned());
+        facts.push("no client knows it".to_owned());
     }
     let arriving = state(session) == "arriving" && session.video_size.is_some();
     let until = arriving.then(|| html!(" · URL lives until {}", time(session.expires_at)));
