@@ -172,7 +172,7 @@ impl Error {
     /// The service named an upload host that gets no bytes.
     pub(crate) fn host(host: &BadHost) -> Self {
         let message = format!(
-            "The service named an upload host that bytes are not sent to: {host}. Nothing was sent."
+            "The service named an upload host that is not allowed: {host}. Nothing was sent."
         );
         Self::new(ErrorKind::Refused, Who::You, message).helped_by(allowing(host))
     }
@@ -202,7 +202,7 @@ impl Error {
             ErrorKind::NeedsPerson,
             Who::You,
             format!(
-                "The token belongs to another creator, or another app, than the one that the account \"{account}\" has stood for so far. Nothing was sent."
+                "The token belongs to another creator, or another app, than that of the account \"{account}\" so far. Nothing was sent."
             ),
         )
         .helped_by([Remedy::NameAccount, forget])
@@ -213,7 +213,7 @@ impl Error {
         Self::new(
             ErrorKind::Unknown,
             Who::Creator,
-            format!("Whether {name} reached the inbox cannot be told ({id}{why})."),
+            format!("Whether {name} reached the inbox is not known ({id}{why})."),
         )
         .helped_by([Remedy::CheckInbox, Remedy::SendAgain, Remedy::Forget])
     }
@@ -241,7 +241,7 @@ impl Error {
             ErrorKind::Unknown,
             Who::You,
             format!(
-                "Whether {name} was sent before cannot be told: history.jsonl, in the state directory, no longer says what it said of {}{more}. Nothing was sent now.",
+                "Whether {name} was sent before is not known: in history.jsonl, in the state directory, the lines of {}{more} have changed or are missing. Nothing was sent now.",
                 first.join(", ")
             ),
         )
@@ -263,7 +263,7 @@ impl Error {
         Self::new(
             ErrorKind::Source,
             Who::You,
-            format!("{name} cannot be pulled: {what}. Nothing was asked of TikTok."),
+            format!("{name} cannot be pulled: {what}. TikTok got no request."),
         )
         .helped_by([Remedy::SkipPreflight])
     }
@@ -273,7 +273,7 @@ impl Error {
         Self::new(
             ErrorKind::Temporary,
             Who::You,
-            format!("{name} cannot be looked at: {what}. Nothing was asked of TikTok."),
+            format!("{name} cannot be checked: {what}. TikTok got no request."),
         )
         .helped_by([Remedy::RepeatLater, Remedy::SkipPreflight])
     }
@@ -284,7 +284,7 @@ impl Error {
             ErrorKind::NeedsPerson,
             Who::You,
             format!(
-                "{name} cannot be looked at: its certificate is not trusted ({reason}). Nothing was asked of TikTok. Mend the certificate of its host, if it is yours."
+                "{name} cannot be checked: its certificate is not trusted ({reason}). TikTok got no request. If the host is yours, mend its certificate."
             ),
         )
         .helped_by([Remedy::NameCaFile, Remedy::SkipPreflight])
@@ -339,7 +339,7 @@ impl Error {
             verdict.kind,
             verdict.who,
             format!(
-                "TikTok took {name} and then failed it: {reason} ({publish_id}). {}",
+                "TikTok accepted {name} and then rejected it: {reason} ({publish_id}). {}",
                 verdict.advice
             ),
         )

@@ -91,6 +91,11 @@ pub use upload::plan::{Chunk, Limits, Plan, PlanError};
 #[doc(inline)]
 pub use chunkferry_emulator as emulator;
 
+/// The README's Rust example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// The guide's Rust example must compile and hold.
 #[cfg(all(doctest, feature = "emulator"))]
 #[doc = include_str!("../docs/emulator.md")]

@@ -236,8 +236,9 @@ fn every_mark_of_a_source_is_in_the_guide_and_cited_somewhere() {
         known.extend(cited(row.split('`').nth(1).unwrap()));
     }
 
-    // Comments, the marks of the conformance cases, and the documents.
+    // The documents, the marks of settings and findings, comments, and the marks of the conformance cases.
     let mut texts = vec![before.to_owned(), after.to_owned()];
+    texts.extend(["settings", "review"].map(|name| read(&format!("src/emulator/{name}.rs"))));
     let mut paths = Vec::new();
     files(&root.join("src"), &mut paths);
     files(&root.join("tests/emulator"), &mut paths);

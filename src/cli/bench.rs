@@ -1,4 +1,4 @@
-//! `bench`: what the path to a server can carry, and what carrying costs, setup by setup.
+//! `bench`: the rate that the path to a server carries, and its costs, by setup.
 
 use std::path::PathBuf;
 
@@ -29,13 +29,13 @@ use course::{Course, Results};
     chunkferry bench --api-base http://10.0.0.7:8787 --allow-http    (there: chunkferry emulator --sink --listen 0.0.0.0:8787)"
 )]
 pub(super) struct Bench {
-    /// What is sent [default: a file of zeros]
+    /// Video to send [default: a file of zeros]
     #[arg(value_name = "FILE", conflicts_with = "size")]
     file: Option<PathBuf>,
-    /// Bytes to send in each run [default: what takes 3 s, 64 MB to 2 GB]
+    /// Bytes to send in each run [default: 3 s of them, 64 MB to 2 GB]
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     size: Option<u64>,
-    /// Runs of each setup; medians are told
+    /// Runs of each setup; the report has their medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: u16,
     /// Only chunk sizes: no other reader, ledger, TLS, or more uploads at once
@@ -68,7 +68,7 @@ impl Bench {
             ended = &mut results => ended.map_err(|error| Failure::temporary(error.to_string()))??,
             exit = signals.first() => {
                 drop(hold);
-                // The run under way ends, and no other begins. Servers, samples and journals go with it.
+                // The current run ends, and no other begins. Servers, samples and journals are removed with it.
                 let _ = results.await;
                 return Ok(exit);
             }
@@ -91,7 +91,7 @@ impl Bench {
     }
 }
 
-/// Shows how many of all runs are done, and which one is under way.
+/// Shows the number of finished runs and the current run.
 fn show(done: usize, all: usize, run: &str) {
     let (columns, _) = terminal::size();
     let words = [

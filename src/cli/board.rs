@@ -1,4 +1,4 @@
-//! The videos of a run: a line on the terminal for each, one for all, and the count of each outcome.
+//! The videos of a run: a line for each on the terminal, one for all, and the count of each outcome.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use super::size::humane;
 use super::terminal;
 use super::words::{fetched, numbers};
 
-/// How often it is drawn at the most.
+/// Least time between two drawings.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Videos with a line of their own; the others are counted in the total.
+/// Most videos with a line of their own; the others are counted in the total.
 const LINES: usize = 8;
 
 /// All videos of a run.
@@ -26,11 +26,11 @@ pub(super) struct Board(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     videos: Vec<Video>,
-    /// Of all bytes that this run has put on the wire.
+    /// The rate of all bytes that this run has sent.
     pace: Pace,
     drawn: Option<Instant>,
     ended: usize,
-    /// How often each outcome has come.
+    /// Number of videos with each outcome.
     outcomes: BTreeMap<&'static str, usize>,
 }
 
@@ -39,7 +39,7 @@ struct Video {
     name: String,
     is_url: bool,
     progress: Progress,
-    /// In bytes, before it was looked at.
+    /// Bytes of the file, before the upload has opened it.
     expected: u64,
     pace: Pace,
     stage: Stage,
@@ -50,7 +50,7 @@ enum Stage {
     Waiting,
     Sending,
     Processing(Instant),
-    /// And whether its bytes count among those that are done.
+    /// With the flag whether its bytes count as done.
     Ended(bool),
 }
 
@@ -59,7 +59,7 @@ impl Board {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a video; its number.
+    /// Adds a video; returns its number.
     pub(super) fn add(&self, name: &str, is_url: bool) -> usize {
         let mut state = self.state();
         state.videos.push(Video {
@@ -73,7 +73,7 @@ impl Board {
         state.videos.len() - 1
     }
 
-    /// Asks for the sizes of files, for the total, on a thread that nobody waits for: a network drive may not answer.
+    /// Determines the sizes of files for the total, on a detached thread: a network drive may not answer.
     pub(super) fn measure(&self, files: Vec<(usize, String)>) {
         if !terminal::draws() || self.state().videos.len() < 2 {
             return;
@@ -89,17 +89,17 @@ impl Board {
         drop(std::thread::Builder::new().spawn(measure));
     }
 
-    /// It has begun.
+    /// The upload has begun.
     pub(super) fn begin(&self, number: usize) {
         self.state().videos[number].stage = Stage::Sending;
     }
 
-    /// TikTok has all of it.
+    /// TikTok has all bytes.
     pub(super) fn process(&self, number: usize) {
         self.state().videos[number].stage = Stage::Processing(Instant::now());
     }
 
-    /// How far it is, in words for a line that stays.
+    /// Updates the progress; returns it as text for a log line.
     pub(super) fn progress(&self, number: usize, progress: Progress) -> String {
         let mut state = self.state();
         let video = &mut state.videos[number];
@@ -109,7 +109,7 @@ impl Board {
         words.into_iter().next().unwrap_or_default()
     }
 
-    /// It has ended, so, and its bytes count among those that are done, or not at all.
+    /// The upload has ended with this outcome; `done`: its bytes count as done.
     pub(super) fn end(&self, number: usize, outcome: &'static str, done: bool) {
         let mut state = self.state();
         state.videos[number].stage = Stage::Ended(done);
@@ -120,7 +120,7 @@ impl Board {
         }
     }
 
-    /// How all have ended: each outcome and how often it came. `None` for a single video.
+    /// The number of each outcome. `None` for a single video.
     pub(super) fn outcomes(&self) -> Option<BTreeMap<&'static str, usize>> {
         let state = self.state();
         (state.videos.len() > 1).then(|| state.outcomes.clone())
@@ -158,7 +158,7 @@ impl State {
         terminal::draw(&videos.chain(total).collect::<Vec<_>>());
     }
 
-    /// Of all videos: those that are done, their bytes, the rate and the time that is left.
+    /// Of all videos: the finished ones, their bytes, the rate and the remaining time.
     fn total(&mut self) -> (String, Option<f64>, Vec<String>) {
         let urls = self.videos.iter().all(|video| video.is_url);
         let noun = if urls { "URLs" } else { "files" };
@@ -196,7 +196,7 @@ impl State {
     }
 }
 
-/// All of these words, then without the first, and so on.
+/// All words, then without the first, and so on.
 fn fewer<const N: usize>(words: [Option<String>; N]) -> Vec<String> {
     let words: Vec<String> = words.into_iter().flatten().collect();
     (0..words.len())
@@ -214,9 +214,9 @@ impl Video {
         self.pace.note(Instant::now(), progress.sent);
         let whole = !self.is_url && progress.total > 0 && progress.confirmed == progress.total;
         match self.stage {
-            // An earlier run has sent everything.
+            // An earlier run has sent all bytes.
             Stage::Sending if whole => self.stage = Stage::Processing(Instant::now()),
-            // The session is lost.
+            // The session was lost.
             Stage::Processing(_) if !self.is_url && progress.confirmed < progress.total => {
                 self.stage = Stage::Sending
             }
@@ -244,7 +244,7 @@ impl Video {
         if self.is_url { self.progress.sent } else { 0 }
     }
 
-    /// How far it is, in ever fewer words.
+    /// The progress in ever fewer words.
     fn words(&self) -> Vec<String> {
         match self.stage {
             Stage::Processing(since) => {
@@ -255,7 +255,7 @@ impl Video {
         }
     }
 
-    /// How much of it was sent, from 0 to 1, while that says anything.
+    /// The sent share from 0 to 1, while it is meaningful.
     fn share(&self) -> Option<f64> {
         let Progress { total, sent, .. } = self.progress;
         let known = total > 0 && !(self.is_url && total == sent);

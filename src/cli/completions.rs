@@ -1,4 +1,4 @@
-//! `completions`: what a shell needs to complete our words.
+//! `completions`: completions of this command for a shell.
 
 use std::io::{self, Write};
 

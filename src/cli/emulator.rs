@@ -19,7 +19,7 @@ use super::signals::Signals;
 use super::size::bytes;
 use hints::hints;
 
-/// Where it listens by default, if no command is given that gets the address.
+/// The default address, unless a command is given that gets the address.
 const USUAL: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8787);
 
@@ -37,7 +37,7 @@ pub(super) struct EmulatorArgs {
     /// Keep the last SIZE of videos for the page, 0 = none
     #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "2GB")]
     keep: u64,
-    /// Keep what is received in DIR, one file an upload
+    /// Keep all received videos in DIR, one file each
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Change a setting
@@ -49,19 +49,19 @@ pub(super) struct EmulatorArgs {
     /// Print every setting and exit
     #[arg(long)]
     list_settings: bool,
-    /// Let something go wrong
+    /// Arm a fault
     #[arg(long, value_name = "SCRIPT")]
     fault: Vec<Fault>,
     /// Read faults from FILE, one script a line
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
-    /// Let things go wrong by chance, RATE from 0 to 1
+    /// Hit requests at random, RATE from 0 to 1
     #[arg(long, value_name = "SEED,RATE")]
     chaos: Option<Chaos>,
     /// Speak TLS, and write the authority to trust to CA_FILE
     #[arg(long, value_name = "CA_FILE")]
     tls: Option<PathBuf>,
-    /// The origin of upload URLs, if not what the client called
+    /// Origin of upload URLs, if not the called one
     #[arg(long, value_name = "URL")]
     upload_origin: Option<String>,
     /// Answer requests for host NAME, too (repeatable)
@@ -70,7 +70,7 @@ pub(super) struct EmulatorArgs {
     /// With COMMAND: exit 1 if the review finds anything
     #[arg(long, requires = "command")]
     strict: bool,
-    /// Throw chunks away unseen, at the least cost: to measure clients
+    /// Discard chunks unread, at the least cost: to measure clients
     #[arg(long, conflicts_with_all = ["dir", "fault", "faults", "chaos"])]
     sink: bool,
     /// Run COMMAND against it, print the review, exit as COMMAND does
@@ -106,7 +106,7 @@ impl EmulatorArgs {
     }
 }
 
-/// The settings it starts with.
+/// The settings of the start.
 fn settings(args: &EmulatorArgs) -> Result<Settings, Failure> {
     let mut settings = Settings::default();
     if let Some(file) = &args.settings {
@@ -157,7 +157,7 @@ fn host_name(text: &str) -> Result<String, String> {
         .map_err(|_| "give the name alone, without scheme and port".to_owned())
 }
 
-/// Starts it, and warns if others can reach it.
+/// Starts the emulator, and warns if other machines can reach it.
 async fn start(builder: EmulatorBuilder) -> io::Result<Emulator> {
     let emulator = builder.start().await?;
     let address = emulator.address();
@@ -189,14 +189,14 @@ async fn serve(
     let emulator = start(builder).await?;
     let hints = hints(&emulator, ca_file, issued);
     let mut stdout = io::stdout();
-    // Whoever started this server may be gone already; then nobody reads the lines.
+    // The process that started this one may be gone; then nobody reads the lines.
     let _ =
         write!(stdout, "listening on {}\n{hints}", emulator.url()).and_then(|()| stdout.flush());
     signals.first().await;
     Ok(Exit::DELIVERED)
 }
 
-/// Serves while a command runs, and ends as it does.
+/// Serves while a command runs, and exits as the command does.
 async fn attend(
     builder: EmulatorBuilder,
     program: &OsString,
@@ -214,7 +214,7 @@ async fn attend(
     let status = tokio::select! {
         status = child.wait() => status?,
         signal = signals.first() => {
-            // A terminal interrupts the command too, and the command decides what that means.
+            // A terminal interrupts the command, too, and the command decides what follows.
             if signal != Exit::INTERRUPTED {
                 child.start_kill()?;
             }
@@ -236,7 +236,7 @@ fn killed(status: std::process::ExitStatus) -> u8 {
     signal.map_or(1, |signal| 128 + signal)
 }
 
-/// On stderr: stdout belongs to the command.
+/// Prints to stderr: stdout belongs to the command.
 fn report(findings: &[Finding]) {
     eprintln!("review: {} findings", findings.len());
     for finding in findings {

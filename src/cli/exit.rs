@@ -1,4 +1,4 @@
-//! Exit codes: one for each kind of ending.
+//! Exit codes: one for each kind of outcome.
 
 use std::process::ExitCode;
 
@@ -25,8 +25,8 @@ impl Exit {
         })
     }
 
-    /// Which of two decides over a command: an outcome that another run can cure wins over one that it cannot, so that
-    /// whoever runs commands again does so.
+    /// The outcome of two that decides the exit code: one that another run can cure wins over one that it cannot, so
+    /// that service managers run the command again.
     pub(super) fn over(self, other: Self) -> Self {
         const FIRST: [u8; 9] = [130, 143, 75, 5, 4, 3, 2, 1, 0];
         let place = |exit: Self| FIRST.iter().position(|code| *code == exit.0).unwrap_or(0);

@@ -1,4 +1,4 @@
-//! One line that shows how far something is, in whatever room there is.
+//! One line of progress for any width of the terminal.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -8,20 +8,20 @@ use super::terminal::Line;
 const LONGEST_BAR: usize = 28;
 const SHORTEST_BAR: usize = 10;
 
-/// What a line has to say.
+/// The content of a line.
 #[derive(Debug)]
 pub(super) struct Gauge<'a> {
     pub(super) name: &'a str,
-    /// Columns for the name, so that lines below each other agree; at most a third of the line is taken.
+    /// Columns for the name, so that lines below each other agree; at most a third of the line.
     pub(super) aligned: usize,
-    /// From 0 to 1, where it is known.
+    /// From 0 to 1, if known.
     pub(super) share: Option<f64>,
-    /// What else there is to say, in ever fewer words: the first that leaves room for the name is taken.
+    /// The text in ever fewer words: the first that leaves room for the name is shown.
     pub(super) words: &'a [String],
 }
 
 impl Gauge<'_> {
-    /// In less than `columns` columns: the last one stays free, as some terminals begin a new line behind it.
+    /// A line of less than `columns` columns: the last stays free, as some terminals wrap after it.
     pub(super) fn line(&self, columns: usize) -> Line {
         let room = columns.saturating_sub(1);
         let share = self
@@ -59,7 +59,7 @@ fn bar(share: f64, columns: usize) -> String {
     )
 }
 
-/// Shortens a text to `columns` columns. The middle is left out, since the ends of names differ most.
+/// Shortens a text to `columns` columns. The middle is left out, since names differ mostly at their ends.
 fn shortened(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
@@ -83,7 +83,7 @@ fn shortened(text: &str, columns: usize) -> String {
     format!("{start}{mark}{}", end.into_iter().rev().collect::<String>())
 }
 
-/// A span of time as a clock shows it: `0:42`, `1:02:03`.
+/// A time as `0:42` or `1:02:03`.
 pub(super) fn clock(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {

@@ -1,4 +1,4 @@
-//! The options that several subcommands share.
+//! Options of several subcommands.
 
 use std::path::PathBuf;
 
@@ -90,12 +90,12 @@ pub(super) struct Globals {
     /// Write JSON lines to stdout
     #[arg(long, global = true, env = "CHUNKFERRY_JSON", hide_env = true)]
     pub(super) json: bool,
-    /// Ids of those of these that stand on the command line; the others come from the environment, if at all.
+    /// Ids of the options that were given on the command line; other values come from the environment.
     #[arg(skip)]
     pub(super) given: Vec<&'static str>,
 }
 
-/// The global options, each with the subcommands that it means something to.
+/// The global options and the subcommands that use them.
 pub(super) const GLOBALS: [(&str, &str, &[&str]); 10] = [
     (
         "state_dir",
@@ -159,13 +159,13 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 10] = [
     ),
 ];
 
-/// Whether a global option means something to a subcommand.
+/// Whether a subcommand uses a global option.
 pub(super) fn means_something(option: &str, subcommand: &str) -> bool {
     let mut globals = GLOBALS.iter();
     globals.any(|(id, _, subcommands)| *id == option && subcommands.contains(&subcommand))
 }
 
-/// Refuses an account name that is empty or has characters that cannot be seen.
+/// Refuses an account name that is empty or has invisible characters.
 pub(super) fn account_name(text: &str) -> Result<String, String> {
     match text.trim().is_empty() || Escaped::new(text).to_string() != text {
         true => {
@@ -201,12 +201,12 @@ impl Globals {
         options
     }
 
-    /// Whether this option stands on the command line.
+    /// Whether this option was given on the command line.
     pub(super) fn is_given(&self, id: &str) -> bool {
         self.given.contains(&id)
     }
 
-    /// The account that is asked for on the command line.
+    /// The account from the command line.
     pub(super) fn given_account(&self) -> Option<&str> {
         self.account.as_deref().filter(|_| self.is_given("account"))
     }
@@ -215,7 +215,7 @@ impl Globals {
         self.account_named(self.account_name())
     }
 
-    /// An account of this name, with the tokens that are asked for.
+    /// An account of this name, with the token source of the options.
     pub(super) fn account_named(&self, name: &str) -> Account {
         let is_given = self.token_command.is_some() || self.token_file.is_some();
         if let Some(account) = (!is_given).then(|| self.logged_in(name)).flatten() {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Failure, Globals};
 
-/// A line about an event, with what every line has: its version, its name, when it was written (RFC 3339, UTC), and whose
-/// account it is about, if it is about one.
+/// A line about an event, with the fields of every line: version, name, time (RFC 3339, UTC), and the account, if it
+/// concerns one.
 pub(super) fn line(event: &str, account: Option<&str>, mut fields: Value) -> Value {
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ");
     fields["v"] = 1.into();
@@ -16,7 +16,7 @@ pub(super) fn line(event: &str, account: Option<&str>, mut fields: Value) -> Val
     fields
 }
 
-/// An error as programs read it.
+/// An error for programs.
 pub(super) fn error(message: &str, error: Option<&Error>) -> Value {
     let remedies = error.map(Error::remedies).unwrap_or_default();
     json!({
@@ -28,7 +28,7 @@ pub(super) fn error(message: &str, error: Option<&Error>) -> Value {
     })
 }
 
-/// The last line of a command that ends without having done its work.
+/// The last line of a command that failed.
 pub(super) fn failed(failure: &Failure, account: &str) -> Value {
     let told = error(&failure.message, failure.error.as_deref());
     let fields = json!({ "exit": failure.exit.0, "error": told });
@@ -36,7 +36,7 @@ pub(super) fn failed(failure: &Failure, account: &str) -> Value {
 }
 
 impl Globals {
-    /// The name of the account that a command is about.
+    /// The name of the command's account.
     pub(super) fn account_name(&self) -> &str {
         self.account.as_deref().unwrap_or(Account::DEFAULT)
     }

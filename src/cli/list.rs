@@ -1,4 +1,4 @@
-//! `list` and `forget`: what the journal knows. Neither makes a request.
+//! `list` and `forget`: show and change the journal, without any request.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -84,10 +84,10 @@ impl List {
     }
 }
 
-/// How long a drive may take to say whether a file is there.
+/// Longest wait for a drive to say whether a file exists.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The ids of uploads that need a file which is not there any more.
+/// The ids of uploads whose file is needed and missing.
 fn gone(records: &[Record]) -> Vec<String> {
     let needed = records.iter().filter(|record| {
         matches!(
@@ -99,13 +99,13 @@ fn gone(records: &[Record]) -> Vec<String> {
         .filter_map(|record| Some((record.id.clone(), record.file.clone()?)))
         .collect();
     let (sender, answers) = channel();
-    // A network drive may never answer, and nobody waits for this thread.
+    // A network drive may never answer, so this thread is detached.
     let look = move || {
         for (id, file) in files {
             let gone = file
                 .symlink_metadata()
                 .is_err_and(|error| error.kind() == NotFound);
-            // Whoever asked may have gone on.
+            // The receiver may have stopped waiting.
             let _ = sender.send(gone.then_some(id));
         }
     };
@@ -158,17 +158,17 @@ async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failur
         .open()?;
     if !engine.forget_creator(account).await? {
         return Err(Failure::usage(format!(
-            "The account \"{account}\" stands for nobody yet."
+            "The account \"{account}\" has no creator yet."
         )));
     }
     eprintln!(
-        "The account {} stands for the creator of the next token that is used under its name.",
+        "The account {} belongs to the creator of the next token that is used under its name.",
         Escaped::new(account)
     );
     Ok(Exit::DELIVERED)
 }
 
-/// The one upload that `text` names.
+/// Finds the one upload that `text` names.
 pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
     let mut found: Vec<Record> = StateDir::new(globals.state_dir()?)
         .records()?
@@ -181,7 +181,7 @@ pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
         found.retain(|record| record.account == account);
         whose = of(account);
     } else if found.len() > 1 {
-        // Where several would do, it is the one of the account that is used without a word.
+        // Among several, the upload of the default account is taken.
         let usual = globals.account.as_deref().unwrap_or(Account::DEFAULT);
         if found
             .iter()
@@ -209,7 +209,7 @@ pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
     })
 }
 
-/// What was typed, as it may be said again: a URL's query is a secret.
+/// A typed text, fit for messages: a URL's query is a secret.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
     if is_url(text) {
         Job::url(text).name().into()
@@ -222,7 +222,7 @@ pub(super) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
-/// The service's name of the upload that `text` names, or of one that the journal does not know; and whose it is.
+/// The publish_id and the account of the upload that `text` names, which the journal need not know.
 pub(super) fn publish_id(globals: &Globals, text: &str) -> Result<(String, Account), Failure> {
     match find(globals, text) {
         Ok(Record {

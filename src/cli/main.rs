@@ -1,4 +1,5 @@
-//! The command: grammar, rendering and exit codes over the library's public surface. Here: the grammar, and one call for each subcommand.
+//! The command: grammar, rendering and exit codes over the library's public API. This file has the grammar and one call
+//! for each subcommand.
 
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use self::exit::Exit;
 use self::globals::{GLOBALS, Globals, means_something};
 use self::signals::Signals;
 
-/// As those of `std`, but for what [`terminal`] sees to.
+/// Like those of `std`, but through [`terminal`].
 macro_rules! println {
     ($($text:tt)*) => {
         crate::terminal::print(format_args!($($text)*))
@@ -82,12 +83,12 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// Why a command ends without having done its work.
+/// Why a command failed.
 #[derive(Debug)]
 struct Failure {
     exit: Exit,
     message: String,
-    /// The library's error, if it is one.
+    /// The library's error, if it caused the failure.
     error: Option<Box<Error>>,
 }
 
@@ -119,7 +120,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// The whole grammar. An option that means nothing to a subcommand, or little to most of its users, is not in its help.
+/// The whole grammar. The help of a subcommand omits options that it does not use or that few users need.
 fn grammar() -> clap::Command {
     let mut grammar = Cli::command();
     grammar.build();
@@ -135,7 +136,7 @@ fn grammar() -> clap::Command {
                 "upload_host" | "allow_http" | "ca_file" | "accounts_dir"
             )
         };
-        // Whoever reads the help knows how to ask for it.
+        // A user who reads the help knows about the help.
         let known = name == "help";
         grammar = grammar.mut_subcommand(name, |command| {
             command.hide(known).mut_args(|arg| {
@@ -156,7 +157,7 @@ fn grammar() -> clap::Command {
     grammar
 }
 
-/// The arguments that an error repeats are text from outside, and the query of a URL among them is a secret.
+/// Escapes the arguments that an error repeats: they are text from outside, and a URL's query is a secret.
 fn escaped(mut error: clap::Error) -> clap::Error {
     let repeated = error.context().filter_map(|(kind, value)| match value {
         ContextValue::String(text) => Some((kind, text.clone())),
@@ -165,7 +166,7 @@ fn escaped(mut error: clap::Error) -> clap::Error {
     for (kind, text) in repeated.collect::<Vec<_>>() {
         let shown = Escaped::new(&*list::shown(&text)).to_string();
         if shown != text {
-            // What clap suggests repeats it, too.
+            // Suggestions repeat the argument, too.
             error.remove(ContextKind::Suggested);
             error.insert(kind, ContextValue::String(shown));
         }
@@ -173,8 +174,8 @@ fn escaped(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// The database may panic on damage and on disks that fail. The library turns that into an error for people, so the text of
-/// the panic is not shown; CHUNKFERRY_LOG=debug has it.
+/// The database may panic on damage and on failing disks. The library turns that into an error, so the text of the panic
+/// is not shown; CHUNKFERRY_LOG=debug has it.
 fn hush_the_database() {
     let told = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -187,7 +188,7 @@ fn hush_the_database() {
     }));
 }
 
-/// The command line as it is meant. An option that would do nothing is refused: whoever gives it expects something of it.
+/// Parses the command line. An option that the subcommand does not use is refused: the user expects an effect.
 fn parse() -> Result<Cli, clap::Error> {
     let mut grammar = grammar();
     let matches = grammar.try_get_matches_from_mut(std::env::args_os())?;
@@ -260,7 +261,7 @@ fn main() -> ExitCode {
             Command::Completions(command) => command.run(),
         }
     });
-    // Reads that are under way on other threads need not be waited for.
+    // Blocking reads on other threads are not waited for.
     runtime.shutdown_background();
     token::end_commands();
     match ended {

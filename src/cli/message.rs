@@ -1,12 +1,12 @@
-//! An error as people read it: what the library says happened, why, and what to do by the options and subcommands of this
-//! command. All that prints an error of the library takes its text from here.
+//! Errors as text: what happened, why, and what to do with this command's options and subcommands. Every error of the
+//! library that is printed goes through here.
 
 use chunkferry::{Error, Escaped, Remedy};
 
 use super::size::typed;
 use super::words::when;
 
-/// What happened, its cause, and what helps, on one line. Text from outside is escaped in it.
+/// An error on one line: what happened, its cause, and what helps. Text from outside is escaped.
 pub(super) fn message(error: &Error) -> String {
     let mut text = error.to_string();
     if let Some(cause) = std::error::Error::source(error) {
@@ -22,7 +22,7 @@ pub(super) fn message(error: &Error) -> String {
     Escaped::new(&text).to_string()
 }
 
-/// The sentences of some remedies. Those that often come together make one sentence.
+/// The sentences of some remedies. Remedies that often occur together share a sentence.
 fn advice(error: &Error, mut remedies: &[Remedy]) -> String {
     let mut sentences = Vec::new();
     loop {
@@ -54,14 +54,14 @@ fn advice(error: &Error, mut remedies: &[Remedy]) -> String {
     }
 }
 
-/// What to do with this command. A remedy that is new in the library, and unknown here, is named by its word.
+/// The sentence for a remedy. An unknown one, new in the library, is shown by its word.
 fn sentence(error: &Error, remedy: &Remedy) -> String {
     let text = match remedy {
         Remedy::CarryOn => "Run the same command again: it carries on.",
         Remedy::StartOver => "Run the same command to send the file as it is now.",
         Remedy::RepeatLater => "Run the same command again later.",
         Remedy::RepeatTomorrow => "Run the same command tomorrow.",
-        Remedy::RepeatAfterFix => "Run the same command when that is put right.",
+        Remedy::RepeatAfterFix => "Run the same command once that is mended.",
         Remedy::FinishFile => "Run the same command when the file is finished.",
         Remedy::AllowWriter => "--allow-writer sends it as it is.",
         Remedy::Settle => "--settle SECS lets it count as finished sooner.",

@@ -1,16 +1,16 @@
-//! How fast bytes go, for the eye: over the last seconds, not since the start.
+//! The rate over the last seconds, for the display.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const SPAN: Duration = Duration::from_secs(5);
 
-/// Positions of the last seconds.
+/// Positions over the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Pace(VecDeque<(Instant, u64)>);
 
 impl Pace {
-    /// Notes where an upload is. One that starts again from an earlier place is measured anew.
+    /// Notes the position of an upload. A position behind the last one restarts the measurement.
     pub(super) fn note(&mut self, at: Instant, position: u64) {
         if self.0.back().is_some_and(|(_, last)| position < *last) {
             self.0.clear();
@@ -21,14 +21,14 @@ impl Pace {
         }
     }
 
-    /// Bytes per second, once there is something to measure.
+    /// Bytes per second, once there are enough positions.
     pub(super) fn rate(&self) -> Option<f64> {
         let ((from, first), (to, last)) = (self.0.front()?, self.0.back()?);
         let seconds = (*to - *from).as_secs_f64();
         (seconds >= 0.2).then(|| (last - first) as f64 / seconds)
     }
 
-    /// Seconds until `rest` bytes have gone at this rate.
+    /// Seconds for `rest` bytes at this rate.
     pub(super) fn seconds_for(&self, rest: u64) -> Option<u64> {
         let rate = self.rate().filter(|rate| *rate > 0.0)?;
         Some((rest as f64 / rate).ceil() as u64)

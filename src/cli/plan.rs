@@ -1,4 +1,4 @@
-//! `plan`: how a file would be cut. Makes no request.
+//! `plan`: shows how a file would be cut, without any request.
 
 use std::path::PathBuf;
 

@@ -27,10 +27,10 @@ pub(super) struct Pull {
     /// File with more URLs, one on each line; - is standard input
     #[arg(long, value_name = "FILE")]
     url_file: Option<PathBuf>,
-    /// What tells this video from others, instead of the URL without its query
+    /// A name for this video, instead of the URL without its query
     #[arg(long, value_name = "TEXT")]
     key: Option<String>,
-    /// Do not look at the URL from here first
+    /// Skip the check of the URL from this machine
     #[arg(long)]
     no_preflight: bool,
     #[command(flatten)]
@@ -45,7 +45,7 @@ impl Pull {
         }
         if self.key.is_some() && urls.len() > 1 {
             return Err(Failure::usage(
-                "One --key cannot tell several videos apart: pull them one by one.",
+                "One --key cannot name several videos: pull them one by one.",
             ));
         }
         let (screen, account) = (Screen::new(globals.json), globals.account());
@@ -71,10 +71,10 @@ impl Pull {
     }
 }
 
-/// Most bytes of a file of URLs.
+/// Largest file of URLs in bytes.
 const MOST: u64 = 1 << 20;
 
-/// The URLs in a file. None of them is repeated in an error: they may be signed.
+/// Reads the URLs of a file. Errors repeat none of them: they may be signed.
 fn read_urls(file: &Path) -> Result<Vec<String>, Failure> {
     let cannot = |what: &dyn std::fmt::Display| {
         Failure::usage(format!(
@@ -122,7 +122,7 @@ impl Cancel {
             println!("{}", json::line("cancelled", account, fields));
         } else {
             eprintln!(
-                "TikTok cancels {}. The same pull again tells how it ended, without a new init.",
+                "TikTok cancels {}. The same pull again shows how it ended, without a new init.",
                 Escaped::new(&publish_id)
             );
         }

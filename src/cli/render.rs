@@ -1,4 +1,4 @@
-//! What people and programs see of an upload: how far it is, on stderr, and results on stdout.
+//! The display of an upload: progress on stderr, results on stdout.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -13,17 +13,17 @@ use super::size::humane;
 use super::terminal;
 use super::words::{good_news, rfc3339, sum};
 
-/// How a run shows itself.
+/// The display of a run.
 #[derive(Debug)]
 pub(super) struct Screen {
     json: bool,
-    /// Whether anything is shown in words.
+    /// Whether text for people is shown.
     words: bool,
     board: Board,
 }
 
 impl Screen {
-    /// Lines that are drawn again and again on a terminal, lines that stay elsewhere; with JSON on stdout no lines besides.
+    /// Draws on a terminal, and prints lines elsewhere; with JSON on stdout it prints neither.
     pub(super) fn new(json: bool) -> Self {
         Self {
             json,
@@ -32,14 +32,14 @@ impl Screen {
         }
     }
 
-    /// A line for people, escaped as a whole: names and what the service says are text from outside.
+    /// A line for people, escaped as a whole: names and answers of the service are text from outside.
     pub(super) fn say(&self, text: &str) {
         if self.words {
             eprintln!("{}", Escaped::new(text));
         }
     }
 
-    /// The views of the jobs of a run.
+    /// A view for each job of a run.
     pub(super) fn views(&self, jobs: &[Job], account: &str) -> Vec<View<'_>> {
         let views: Vec<_> = jobs.iter().map(|job| self.view(job, account)).collect();
         let files = views.iter().filter(|view| !view.is_url);
@@ -65,7 +65,7 @@ impl Screen {
         }
     }
 
-    /// The last word of a run of several videos: how they have ended, and what that makes of the command.
+    /// The last line of a run of several videos: the number of each outcome, and the exit code.
     pub(super) fn sum_up(&self, exit: Exit) {
         let Some(outcomes) = self.board.outcomes() else {
             return;
@@ -78,12 +78,12 @@ impl Screen {
     }
 }
 
-/// One video on the screen.
+/// The display of one video.
 #[derive(Debug)]
 pub(super) struct View<'a> {
     screen: &'a Screen,
     number: usize,
-    /// The whole path, or the URL as it may be shown.
+    /// The whole path, or the URL without its secrets.
     name: String,
     is_url: bool,
     account: String,
@@ -98,7 +98,7 @@ struct Shown {
     processing: bool,
 }
 
-/// The last part of a path, as a person calls it.
+/// The last part of a path.
 fn short_name(name: &str) -> &str {
     let last = name.trim_end_matches('/').rsplit('/').next();
     last.filter(|name| !name.is_empty()).unwrap_or(name)
@@ -126,12 +126,12 @@ impl View<'_> {
         println!("{line}");
     }
 
-    /// Whether its turn has come and there is any progress to be shown.
+    /// Whether the upload has begun and there is progress to show.
     pub(super) fn has_begun(&self) -> bool {
         self.shown().id.is_some()
     }
 
-    /// How often [`progress`](Self::progress) is worth calling.
+    /// How often [`progress`](Self::progress) should be called.
     pub(super) fn tick(&self) -> Duration {
         Duration::from_millis(if terminal::draws() { 100 } else { 500 })
     }
@@ -204,7 +204,7 @@ impl View<'_> {
         }
     }
 
-    /// Says what is to be done: a file in chunks, from the start or from where it stands, or a URL.
+    /// Shows the plan: a file in chunks, from the start or the confirmed byte, or a URL.
     fn planned(&self, plan: Option<Plan>, confirmed: u64) {
         let say = |text: String| self.screen.say(&format!("{}: {text}", self.short_name()));
         self.json(
@@ -254,7 +254,7 @@ impl View<'_> {
         }
     }
 
-    /// The last line of a video.
+    /// The result of a video.
     pub(super) fn end(&self, result: &Result<Draft, Error>, exit: Exit, progress: Progress) {
         let publish_id = self.shown().publish_id.clone();
         let name = self.short_name();
@@ -302,8 +302,8 @@ impl View<'_> {
         );
         if !self.screen.json {
             let publish_id = publish_id.as_deref().unwrap_or("-");
-            // A name with a tab or a line break in it must not make two fields or lines of one. With its own backslashes
-            // doubled, the name is distinct from the field.
+            // A tab or a line break in a name must not make two fields or lines of one. Backslashes are doubled, so that
+            // the field stands for one name.
             let name = self.name.replace('\\', "\\\\");
             let (publish_id, name) = (Escaped::new(publish_id), Escaped::new(&name));
             println!("{publish_id}\t{outcome}\t{name}");

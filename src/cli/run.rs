@@ -1,4 +1,4 @@
-//! What uploads and pulls have in common: how they run, and how they are followed to their end.
+//! The common part of uploads and pulls: running jobs and following them to their end.
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ use super::render::{Screen, View};
 use super::signals::Signals;
 use super::{Failure, Globals};
 
-/// How long a command waits at its end for the last lines of a wire log, and for an init or a call for a token where it was
-/// stopped; a second signal ends that.
+/// Longest wait at the end for the wire log's last lines, and for a call for a token or an init that was stopped; a
+/// second signal ends it.
 const LAST_CALLS: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
@@ -26,13 +26,13 @@ pub(super) struct RunArgs {
     /// Send a video although it was delivered before
     #[arg(long)]
     again: bool,
-    /// End once TikTok has it, without waiting for the inbox
+    /// Exit once TikTok has all bytes, without waiting for the inbox
     #[arg(long)]
     no_wait: bool,
-    /// How long TikTok may work on a video
+    /// How long TikTok may process a video
     #[arg(long, value_name = "SECS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(..=2_592_000))]
     wait: u64,
-    /// How long an outage is waited out
+    /// How long an outage may last
     #[arg(long, value_name = "SECS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=3_600))]
     patience: u64,
     /// Exit 75 instead of waiting for another chunkferry to end
@@ -43,17 +43,17 @@ pub(super) struct RunArgs {
     wire_log: Option<PathBuf>,
 }
 
-/// Where a run takes place.
+/// The surroundings of a run.
 pub(super) struct Place<'a> {
     pub(super) screen: &'a Screen,
     pub(super) account: &'a Account,
     pub(super) state_dir: &'a Path,
-    /// Whether the journal is to be mentioned: that of an emulator inside this process ends with it.
+    /// Whether messages may mention the journal: that of an internal emulator ends with the process.
     pub(super) lasting: bool,
 }
 
 impl RunArgs {
-    /// A job as these arguments want it.
+    /// A job with these options.
     pub(super) fn job(&self, job: Job, account: &Account) -> Job {
         job.for_account(account.clone())
             .again(self.again)
@@ -62,7 +62,7 @@ impl RunArgs {
             .patience(Duration::from_secs(self.patience))
     }
 
-    /// Carries all jobs to their ends.
+    /// Runs all jobs to their ends.
     pub(super) async fn run(
         &self,
         place: &Place<'_>,
@@ -96,7 +96,7 @@ impl RunArgs {
         let engine = match self.open(&options, screen, &mut signals).await {
             Ok(engine) => engine,
             Err((exit, error)) => {
-                // No video was looked at; programs wait for an outcome of each all the same.
+                // No video was opened; programs still expect an outcome for each.
                 let result = Err(error);
                 for view in &views {
                     view.end(&result, exit, Progress::default());
@@ -122,7 +122,7 @@ impl RunArgs {
             .fold(Exit::DELIVERED, Exit::over);
         let stopped = [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit);
         if stopped || self.wire_log.is_some() {
-            // An init whose answer nobody records is a session that nobody uses.
+            // An init without a recorded answer would leave an unused session.
             let closed = tokio::time::timeout(LAST_CALLS, engine.close()).await;
             if let (Err(_), Some(log)) = (closed, &self.wire_log) {
                 screen.say(&format!("{} does not have all lines.", log.display()));
@@ -135,7 +135,7 @@ impl RunArgs {
         Ok(exit)
     }
 
-    /// Opens the engine, waiting for another process as long as that takes, or until a signal.
+    /// Opens the engine; waits until another process releases the state directory, or a signal comes.
     async fn open(
         &self,
         options: &Options,
@@ -144,7 +144,7 @@ impl RunArgs {
     ) -> Result<Engine, (Exit, Error)> {
         let mut told = false;
         loop {
-            // Files that the options name may be pipes, or lie on a drive that does not answer.
+            // Files of the options may be pipes, or on a drive that does not answer.
             let opening = options.clone();
             let opened = tokio::select! {
                 opened = tokio::task::spawn_blocking(move || opening.open()) => opened,
@@ -168,7 +168,7 @@ impl RunArgs {
     }
 }
 
-/// Shows one upload until it ends, or until a signal stops it.
+/// Shows one upload until it ends or a signal stops it.
 async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals) -> Exit {
     let mut handle = engine.submit(job);
     let mut tick = tokio::time::interval(view.tick());
@@ -184,7 +184,7 @@ async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals
                 stopped = Some(exit);
                 handle.cancel();
             }
-            // A thousand files that wait cost nothing.
+            // Jobs in the queue cost nothing.
             _ = tick.tick(), if view.has_begun() => view.progress(handle.progress()),
         }
     }

@@ -1,4 +1,4 @@
-//! What SIGINT, SIGTERM and SIGHUP do.
+//! The effects of SIGINT, SIGTERM and SIGHUP.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -8,8 +8,8 @@ use super::exit::Exit;
 use super::terminal;
 use super::token::end_commands;
 
-/// SIGINT, SIGTERM, and SIGHUP as SIGTERM: the first stops cleanly, the second at once. A signal that whoever started this
-/// process has had ignored (`nohup`, or a script's background job) stays ignored.
+/// SIGINT, SIGTERM, and SIGHUP as SIGTERM: the first one stops cleanly, the second at once. A signal that was ignored at
+/// the start (`nohup`, or a script's background job) stays ignored.
 #[derive(Debug, Clone)]
 pub(super) struct Signals(watch::Receiver<Option<Exit>>);
 
@@ -41,7 +41,7 @@ impl Signals {
         Ok(Self(receiver))
     }
 
-    /// Waits for the first signal; what exit code it stands for.
+    /// Waits for the first signal; returns its exit code.
     pub(super) async fn first(&mut self) -> Exit {
         match self.0.wait_for(Option::is_some).await.map(|exit| *exit) {
             Ok(Some(exit)) => exit,
@@ -49,7 +49,7 @@ impl Signals {
         }
     }
 
-    /// Does some work until a signal comes.
+    /// Runs a future until a signal comes.
     pub(super) async fn or(
         work: impl Future<Output = Result<Exit, Failure>>,
     ) -> Result<Exit, Failure> {
@@ -68,7 +68,7 @@ async fn received(signal: &mut Option<Signal>) {
     }
 }
 
-/// The signals that this process ignores, as a mask; none where the system does not say.
+/// A mask of the signals that this process ignores; 0 if the system does not show it.
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

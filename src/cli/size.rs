@@ -1,8 +1,8 @@
-//! Sizes as people type them.
+//! Sizes and rates as users type them.
 
 use chunkferry::Escaped;
 
-/// Bytes from `10MB` (10⁶), `10MiB` (2²⁰) or plain digits. `10M` is refused: nobody can know which of the two it means.
+/// Bytes from `10MB` (10⁶), `10MiB` (2²⁰) or plain digits. `10M` is refused as ambiguous.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text
@@ -55,7 +55,7 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A rate as [`rate`] reads it.
+/// A rate in a form that [`rate`] parses.
 pub(super) fn typed(rate: u64) -> String {
     match rate {
         _ if rate.is_multiple_of(1_000_000) => format!("{}MB", rate / 1_000_000),
@@ -64,7 +64,7 @@ pub(super) fn typed(rate: u64) -> String {
     }
 }
 
-/// Bytes for people: `12.3 MB`.
+/// Bytes as text: `12.3 MB`.
 pub(super) fn humane(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),

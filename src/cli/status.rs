@@ -1,4 +1,4 @@
-//! `status`: asks the service.
+//! `status`: asks the service about an upload.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{Failure, Globals, json};
 pub(super) struct Status {
     /// Start of its id or publish_id, its path or URL, or any whole publish_id
     id: String,
-    /// Ask until the service is done with it
+    /// Ask until the upload has ended
     #[arg(long)]
     wait: bool,
 }

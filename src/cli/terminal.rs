@@ -1,5 +1,5 @@
-//! Standard output and standard error: lines that stay, and on a terminal, below them, the lines that are drawn anew each
-//! time something has changed. All that the command writes goes through here, so that neither breaks the other.
+//! Standard output and standard error: lines that stay and, on a terminal, lines below them that are redrawn at each
+//! change. All output of the command goes through here, so that neither breaks the other.
 
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::exit::Exit;
 
-/// How standard error is shown; fixed at the start.
+/// The properties of standard error; fixed at the start.
 struct Manner {
     draws: bool,
     colours: bool,
@@ -25,17 +25,17 @@ static MANNER: LazyLock<Manner> = LazyLock::new(|| {
     }
 });
 
-/// Whether lines can be drawn again: standard error is a terminal that moves its cursor.
+/// Whether lines can be redrawn: standard error is a terminal with a movable cursor.
 pub(super) fn draws() -> bool {
     MANNER.draws
 }
 
-/// Whether standard error takes colours, too.
+/// Whether standard error also shows colours.
 pub(super) fn has_colours() -> bool {
     MANNER.colours
 }
 
-/// Columns and rows of the terminal, now.
+/// Columns and rows of the terminal at this time.
 pub(super) fn size() -> (usize, usize) {
     match tcgetwinsize(io::stderr()) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
@@ -43,10 +43,10 @@ pub(super) fn size() -> (usize, usize) {
     }
 }
 
-/// A line that is drawn again and again.
+/// A line that is redrawn.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Stands out, where there are colours.
+    /// Emphasised, if there are colours.
     pub(super) name: String,
     pub(super) rest: String,
 }
@@ -58,14 +58,14 @@ impl Line {
     }
 }
 
-/// What stands at the end of the terminal and is to be erased before anything else is written.
+/// The lines at the end of the terminal, which are erased before any other output.
 struct Drawn {
     lines: Vec<Line>,
-    /// Those of the terminal when they were drawn.
+    /// Columns of the terminal at the time of drawing.
     columns: usize,
-    /// Whether there is an empty line above them.
+    /// Whether an empty line is above them.
     gap: bool,
-    /// Whether the next ones get none.
+    /// Whether the next lines get no empty line.
     bare: bool,
 }
 
@@ -81,8 +81,8 @@ fn drawn() -> MutexGuard<'static, Drawn> {
 }
 
 impl Drawn {
-    /// Adds what erases the lines. Most terminals that have become narrower have wrapped them anew, so that they take more
-    /// rows; others have cut them off. The empty line above is there to be given up to those.
+    /// Appends the codes that erase the lines. Most terminals rewrap lines when they become narrower, so that the lines
+    /// take more rows; others cut them off. The empty line above absorbs the difference.
     fn erase(&mut self, text: &mut String) {
         if self.lines.is_empty() {
             return;
@@ -108,7 +108,7 @@ impl Drawn {
     }
 }
 
-/// Draws these lines below everything else, instead of the last ones; none of them is to be wider than [`size`] says.
+/// Draws these lines below all others, in place of the last ones; no line may be wider than [`size`].
 pub(super) fn draw(lines: &[Line]) {
     if !draws() {
         return;
@@ -145,7 +145,7 @@ pub(super) fn clear() {
     draw(&[]);
 }
 
-/// A whole line on standard error.
+/// Prints a whole line on standard error.
 pub(super) fn say(line: fmt::Arguments<'_>) {
     let mut drawn = drawn();
     let mut text = String::new();
@@ -155,12 +155,12 @@ pub(super) fn say(line: fmt::Arguments<'_>) {
     write(&text);
 }
 
-/// In one piece, so that nothing flickers. A reader that has gone away stops no upload.
+/// Writes in one piece, so that nothing flickers. A missing reader does not stop an upload.
 fn write(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// A whole line on standard output. If that cannot be written, it is said once: the reader waits for results.
+/// Prints a whole line on standard output. A failure is reported once: the reader waits for results.
 pub(super) fn print(line: fmt::Arguments<'_>) {
     let mut drawn = drawn();
     if draws() && io::stdout().is_terminal() {
@@ -176,7 +176,7 @@ pub(super) fn print(line: fmt::Arguments<'_>) {
     }
 }
 
-/// Says once that standard output cannot be written, unless its reader has gone away and wants no more.
+/// Reports once that standard output cannot be written, unless its reader is gone.
 pub(super) fn complain(error: &io::Error) {
     static LOST: Once = Once::new();
     if error.kind() != ErrorKind::BrokenPipe {
@@ -188,7 +188,7 @@ pub(super) fn complain(error: &io::Error) {
     }
 }
 
-/// Ends the process at once, even while somebody waits for a terminal that was stopped.
+/// Ends the process at once, even while a thread waits for a stopped terminal.
 pub(super) fn exit(exit: Exit) -> ! {
     if let Ok(mut drawn) = DRAWN.try_lock() {
         let mut text = String::new();
@@ -198,7 +198,7 @@ pub(super) fn exit(exit: Exit) -> ! {
     std::process::exit(exit.0.into())
 }
 
-/// Where the log goes: each of its lines is written as a whole.
+/// The writer of the log: each line is written as a whole.
 #[derive(Debug)]
 pub(super) struct Log;
 

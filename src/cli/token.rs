@@ -1,4 +1,4 @@
-//! Where the command gets access tokens from.
+//! The command's sources of access tokens.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -16,18 +16,19 @@ use tokio::process::{Child, ChildStderr, Command};
 
 type Token = Result<Secret, TokenError>;
 
-/// Most bytes that are read of a file, or of what a command prints.
+/// Most bytes of a file, or of a command's output.
 const MOST: u64 = 64 * 1024;
 
-/// How long a file may take to be read, or a command to end.
+/// Longest time to read a file or to run a command.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asked anew at each call: a file may be rewritten, a command may fetch a fresh token. The first line is the token.
+/// Read again for each call: a file may be rewritten, and a command may fetch a fresh token. The first line is the
+/// token.
 #[derive(Debug)]
 pub(super) enum Tokens {
     Command(String),
     File(PathBuf),
-    /// A pipe or a device, such as `/dev/stdin` or what a shell makes of `<(…)`.
+    /// A pipe or a device, such as `/dev/stdin` or a shell's `<(…)`.
     Pipe(Pipe),
     Environment,
 }
@@ -47,7 +48,7 @@ impl Tokens {
         }
     }
 
-    /// What a person should know of this source at the start.
+    /// A hint about this source for the start of a run.
     pub(super) fn remark(&self) -> Option<String> {
         match self {
             Self::Pipe(Pipe { path, .. }) => Some(format!(
@@ -101,7 +102,7 @@ fn token_of(text: &[u8]) -> Secret {
     Secret::new(text.lines().next().unwrap_or_default())
 }
 
-/// Reads a token where blocking does no harm: a pipe waits for its writer, a network drive for its server.
+/// Reads a token on a thread that may block: a pipe waits for its writer, a network drive for its server.
 async fn read(path: &Path, read: impl FnOnce() -> io::Result<Secret> + Send + 'static) -> Token {
     let name = path.display();
     match tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(read)).await {
@@ -123,7 +124,7 @@ fn first_line(path: &Path) -> io::Result<Secret> {
     Ok(token_of(&line))
 }
 
-/// A file that can be read once. Its token is kept, even when whoever asked has gone away meanwhile.
+/// A file that can be read only once. Its token is kept, even if the first caller stops waiting.
 #[derive(Debug, Clone)]
 pub(super) struct Pipe {
     path: PathBuf,
@@ -140,8 +141,8 @@ impl Pipe {
     }
 }
 
-/// Runs the command by the shell, in a process group of its own, and takes the first line it prints. What it says on its
-/// standard error is shown. The group ends with the command.
+/// Runs the command by the shell, in a process group of its own, and takes the first line of its output. Its standard
+/// error is shown. The group ends with the command.
 async fn run(command: &str) -> Token {
     let mut child = Command::new("sh")
         .args(["-c", command])
@@ -155,7 +156,7 @@ async fn run(command: &str) -> Token {
     running().extend(leader);
     let heard = child.stderr.take().map(|stderr| tokio::spawn(hear(stderr)));
     let ended = tokio::time::timeout(PATIENCE, printed(&mut child, group)).await;
-    // Something that has left the group may hold the pipe open.
+    // A process that has left the group may keep the pipe open.
     let said = async { heard?.await.ok()? };
     let said = tokio::time::timeout(GRACE, said).await.ok().flatten();
     let Ok(ended) = ended else {
@@ -173,10 +174,10 @@ async fn run(command: &str) -> Token {
     }
 }
 
-/// How long is waited for the last words of a command that has ended.
+/// How long to wait for the last output of an ended command.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What the command prints until it ends, and how it ends; `None` for one that prints without end.
+/// The command's output and exit status; `None` if the output is too long.
 async fn printed(
     child: &mut Child,
     group: Option<Group>,
@@ -199,7 +200,7 @@ async fn printed(
             },
             status = child.wait(), if ended.is_none() => {
                 ended = Some(status?);
-                // What it has left behind would hold the pipe open.
+                // Processes that the command started would keep the pipe open.
                 drop(group.take());
             }
             () = tokio::time::sleep(GRACE), if ended.is_some() => stdout = None,
@@ -210,14 +211,14 @@ async fn printed(
     }
 }
 
-/// Shows what the command says, line by line as it comes; the last line, for the message about its failure.
+/// Shows the command's standard error line by line; returns the last line, for the message about a failure.
 async fn hear(stderr: ChildStderr) -> Option<String> {
     let mut lines = tokio::io::BufReader::new(stderr).split(b'\n');
     let (mut last, mut shown) = (None, 0);
     while let Ok(Some(line)) = lines.next_segment().await {
         shown += line.len() as u64;
         let line = without_secrets(String::from_utf8_lossy(&line).trim());
-        // One that never stops is read on, so that it can end.
+        // A command with endless output is read on, so that it can end.
         if shown <= MOST && !line.is_empty() {
             eprintln!("--token-command: {}", Escaped::new(&line));
             last = Some(line);
@@ -240,8 +241,8 @@ fn known(token: Secret) -> Secret {
     token
 }
 
-/// What a command says may hold secrets, as when its shell repeats each line it runs: tokens that it has printed, those that
-/// look like the service's, and the fields of its OAuth requests.
+/// Removes secrets from a command's output, as when its shell prints each line it runs: tokens that commands printed,
+/// texts that look like the service's tokens, and fields of its OAuth requests.
 fn without_secrets(text: &str) -> String {
     const MARKS: [&str; 8] = [
         "act.",
@@ -263,7 +264,7 @@ fn without_secrets(text: &str) -> String {
         while let Some(found) = text[from..].find(mark) {
             let at = from + found;
             let inside = text[..at].ends_with(|c: char| c.is_ascii_alphanumeric());
-            // Behind the name of a field: what parts it from its value.
+            // The separator between the name of a field and its value.
             let rest = &text[at + mark.len()..];
             let value =
                 rest.trim_start_matches(|c: char| !mark.ends_with('.') && " \"'=:\\".contains(c));
@@ -283,10 +284,10 @@ fn without_secrets(text: &str) -> String {
     text
 }
 
-/// The process groups of the commands that are running.
+/// The process groups of running commands.
 static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// A command and the processes that it has started: killed when this is dropped.
+/// A command with the processes that it started; dropping it kills them.
 struct Group(Pid);
 
 impl Drop for Group {
@@ -298,13 +299,13 @@ impl Drop for Group {
     }
 }
 
-/// Ends the commands that are still running. The last thing a process does: it waits for no task.
+/// Kills the running commands. Called last, as the process waits for no task after it.
 pub(super) fn end_commands() {
     running().drain(..).for_each(kill);
 }
 
 fn kill(group: Pid) {
-    // It may have ended just now.
+    // The command may have ended meanwhile.
     let _ = kill_process_group(group, Signal::KILL);
 }
 

@@ -30,10 +30,11 @@ pub(super) struct Upload {
     /// Bytes a second for all files together, such as 30MB
     #[arg(long, value_name = "RATE", value_parser = rate)]
     bwlimit: Option<u64>,
-    /// Begin although --bwlimit is too low for the hour of an upload. The message that refuses such a file names this option
+    /// Begin although --bwlimit is too low for the hour of an upload. The message that refuses such a file names this
+    /// option
     #[arg(long, hide = true)]
     ignore_forecast: bool,
-    /// Do not hash: changes are told by size and time alone
+    /// Do not hash: detect changes by size and time alone
     #[arg(long)]
     no_ledger: bool,
     /// map: less CPU time under TLS, for files that nobody shortens
@@ -42,10 +43,10 @@ pub(super) struct Upload {
     /// Send a file that a program may still write to. The message that refuses such a file names this option
     #[arg(long, hide = true)]
     allow_writer: bool,
-    /// How long a file with an open end must not have changed. The message that refuses such a file names this option
+    /// How long a file with an open end must be unchanged. The message that refuses such a file names this option
     #[arg(long, value_name = "SECS", hide = true)]
     settle: Option<u64>,
-    /// video/mp4, video/quicktime or video/webm, unseen
+    /// video/mp4, video/quicktime or video/webm, without a check
     #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true)]
     content_type: Option<String>,
     #[command(flatten)]
@@ -120,7 +121,7 @@ impl Upload {
         ended
     }
 
-    /// Files that go at once share the rate. Where one of them could so outlive its hour, fewer go at once.
+    /// Uploads at the same time share the rate. If one of them could then exceed its hour, fewer run at once.
     async fn share_rate(&mut self, screen: &Screen) {
         let Some(rate) = self
             .bwlimit
@@ -133,7 +134,7 @@ impl Upload {
             let sizes = files.iter().filter_map(|file| std::fs::metadata(file).ok());
             sizes.map(|metadata| metadata.len()).collect()
         });
-        // A drive that does not answer keeps nobody waiting; then nothing is known of the sizes.
+        // A drive that does not answer delays nobody; the sizes are then unknown.
         let Ok(Ok(sizes)) = tokio::time::timeout(PATIENCE, sizes).await else {
             return;
         };
@@ -171,13 +172,13 @@ impl Upload {
     }
 }
 
-/// How long a drive may take to answer with the sizes of files.
+/// Longest wait for a drive to report the sizes of files.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Bytes per second, times this, is what a rate carries within the hour of an upload with something to spare.
+/// Seconds of the hour to plan with; the rest is a reserve.
 const HOUR: u64 = 3_300;
 
-/// How many of `jobs` uploads of files of these sizes can share a rate so that each ends in time.
+/// How many of `jobs` uploads with these sizes can share a rate so that each ends in time.
 fn at_once(mut sizes: Vec<u64>, rate: u64, jobs: u16) -> u16 {
     sizes.sort_unstable_by_key(|size| std::cmp::Reverse(*size));
     let fits = |jobs: &u16| {
@@ -187,7 +188,7 @@ fn at_once(mut sizes: Vec<u64>, rate: u64, jobs: u16) -> u16 {
     (1..=jobs).rev().find(fits).unwrap_or(1)
 }
 
-/// Whether this can be the name of a file at all.
+/// Refuses a path that cannot be a file.
 fn is_file(file: &Path) -> Result<(), Failure> {
     let text = file.to_string_lossy().to_lowercase();
     let is_web = ["http:/", "https:/"]
@@ -206,9 +207,9 @@ fn is_file(file: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What stands for another API, journal or token means nothing to an emulator within the command. On the command line it
-/// is an error: a job that posts nothing must not look like one that posts. From the environment it is left aside, and
-/// that is said.
+/// Refuses or ignores options for another API, journal or token, which the internal emulator does not use. On the
+/// command line such an option is an error: a job that posts nothing must not look like one that posts. From the
+/// environment it is ignored, with a note.
 fn leave_aside(globals: &mut Globals) -> Result<(), Failure> {
     const OTHERS: [(&str, &str, &str); 7] = [
         ("api_base", "--api-base", "CHUNKFERRY_API_BASE"),
@@ -249,7 +250,7 @@ fn leave_aside(globals: &mut Globals) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `--emulator`: everything of it ends with the command.
+/// The parts of `--emulator`, which end with the command.
 struct Local {
     emulator: Emulator,
     state: tempfile::TempDir,

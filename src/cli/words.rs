@@ -1,4 +1,4 @@
-//! Numbers, times and endings in words.
+//! Numbers, times and outcomes as text.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -9,7 +9,7 @@ use super::gauge::clock;
 use super::pace::Pace;
 use super::size::humane;
 
-/// How far a file is, in ever fewer words: sent and accepted apart first.
+/// The progress of a file in ever fewer words; the longest has sent and accepted bytes apart.
 pub(super) fn numbers(progress: &Progress, pace: &Pace) -> Vec<String> {
     if progress.total == 0 {
         return Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn numbers(progress: &Progress, pace: &Pace) -> Vec<String> {
     words
 }
 
-/// How far a URL is that the service fetches. Its size may be unknown.
+/// The progress of a URL that the service fetches. Its size may be unknown.
 pub(super) fn fetched(progress: &Progress, pace: &Pace) -> Vec<String> {
     let sent = humane(progress.sent);
     if progress.total == progress.sent {
@@ -43,7 +43,7 @@ pub(super) fn fetched(progress: &Progress, pace: &Pace) -> Vec<String> {
     [words].into_iter().chain(outlook).collect()
 }
 
-/// The rate and the time that is left, and the time alone; nothing before something was measured.
+/// The rate with the remaining time, and the time alone; empty before anything was measured.
 fn outlook(progress: &Progress, pace: &Pace) -> Vec<String> {
     let left = pace.seconds_for(progress.total.saturating_sub(progress.sent));
     let Some((rate, left)) = pace.rate().zip(left) else {
@@ -59,7 +59,7 @@ pub(super) fn good_news(name: &str, account: &str, draft: &Draft) -> String {
         .map(|at| format!(" since {}", when(at)))
         .unwrap_or_default();
     let id = &draft.publish_id;
-    // What is not known is not claimed: the name is the user's own, and the token may be anybody's.
+    // Only known facts are claimed: the name is the user's own, and the token may belong to anyone.
     let inbox = match draft.creator_known {
         true => format!("{account}'s inbox"),
         false => format!("the inbox of the creator whose token was used (account {account})"),
@@ -77,8 +77,7 @@ pub(super) fn good_news(name: &str, account: &str, draft: &Draft) -> String {
     }
 }
 
-/// A time for people, in their own zone: `20 Nov 02:14`; today's without the day. One that is not known is the start of
-/// 1970.
+/// A time in the local zone: `20 Nov 02:14`; without the day if it is today. The start of 1970 means unknown.
 pub(super) fn when(time: SystemTime) -> String {
     let known = (time != SystemTime::UNIX_EPOCH).then(|| jiff::Zoned::try_from(time).ok());
     let Some(zoned) = known.flatten() else {
@@ -96,7 +95,7 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
         .unwrap_or_default()
 }
 
-/// How the videos of a run have ended, each outcome with its number: `2 delivered, 1 failed`.
+/// The outcomes of a run's videos with their numbers: `2 delivered, 1 failed`.
 pub(super) fn sum(outcomes: &BTreeMap<&str, usize>) -> String {
     const WORDS: [(&str, &str, &str); 8] = [
         ("delivered", "delivered", "delivered"),

@@ -1,4 +1,4 @@
-//! Which requests are served at all: decided by their heads, in one place, before any route.
+//! Decides by their heads which requests are served, in one place before any route.
 
 use std::io;
 
@@ -15,23 +15,23 @@ use super::creator::bearer;
 use super::shared::Shared;
 use super::tls;
 
-/// The longest bearer token that is taken, in bytes; tokens of the service have about 70.
+/// Longest accepted bearer token in bytes; the service's tokens have about 70.
 pub(crate) const LONGEST_TOKEN: usize = 1024;
 
-/// What a browser says about where a request comes from; other clients do not send it.
+/// The header in which a browser states where a request comes from; other clients do not send it.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The names under which requests may reach this server.
+/// The host names under which this server answers.
 ///
-/// A page of another site can have its own name resolve to this machine, and its scripts then may read every answer
-/// (DNS rebinding). So a name is served only if no other site can own it, or if the user named it.
+/// A page of another site can make its own name resolve to this machine, and its scripts could then read every answer
+/// (DNS rebinding). So a name is served only if no other site can own it, or if the user allowed it.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
     named: Vec<String>,
 }
 
 impl Hosts {
-    /// The names of the user, and the host of the upload URLs.
+    /// The names that the user allowed, and the host of the upload URLs.
     pub(crate) fn new(allowed: &[String], upload_origin: Option<&str>) -> io::Result<Self> {
         let mut named = Vec::new();
         for name in allowed {
@@ -46,7 +46,7 @@ impl Hosts {
         Ok(Self { named })
     }
 
-    /// The names that the user gave.
+    /// The names that the user allowed.
     pub(crate) fn named(&self) -> &[String] {
         &self.named
     }
@@ -63,7 +63,7 @@ impl Hosts {
     }
 }
 
-/// A name in the form in which names are compared.
+/// A name in the form for comparisons.
 fn plain(name: &str) -> String {
     let name = name.strip_suffix('.').unwrap_or(name);
     name.to_ascii_lowercase()
@@ -79,12 +79,12 @@ fn host(authority: &str) -> Option<Host<String>> {
     url.host().map(|host| host.to_owned())
 }
 
-/// The answer to a request that is not served; `None`: it is.
+/// The answer to a request that is refused; `None` if it may be served.
 pub(crate) fn refuse(parts: &Parts, shared: &Shared) -> Option<Response> {
     let refused = match check_host(parts, &shared.hosts) {
         Err((status, why)) => (status, "misdirected_request", why),
         Ok(()) if is_foreign(parts) => {
-            // The page's own script reads the sentence there.
+            // The page's own script shows this sentence.
             let why = "a page of another site must not do this";
             return Some(closing(json_answer(403, &json!({ "error": why }))));
         }
@@ -101,7 +101,7 @@ pub(crate) fn refuse(parts: &Parts, shared: &Shared) -> Option<Response> {
     Some(closing(api::refuse(&mut service, refusal, &settings)))
 }
 
-/// Every host that the head names must be served. HTTP/1.1 must name one, once (RFC 9112, 3.2).
+/// Checks that the host in the head is served. HTTP/1.1 must name one host, once (RFC 9112, 3.2).
 fn check_host(parts: &Parts, hosts: &Hosts) -> Result<(), (u16, String)> {
     let headers: Vec<_> = parts.headers.get_all(HOST).iter().collect();
     let target = parts.uri.authority().map(|authority| authority.as_str());
@@ -133,8 +133,8 @@ fn check_host(parts: &Parts, hosts: &Hosts) -> Result<(), (u16, String)> {
     }
 }
 
-/// True for a request that would change something below `/_emulator` and that a browser makes for a page of another
-/// site: any page may try, and this server must not obey.
+/// Whether a browser makes this request for a page of another site, and it would change something below `/_emulator`.
+/// Any page may try, and this server must not obey.
 fn is_foreign(parts: &Parts) -> bool {
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     if reads || !parts.uri.path().starts_with("/_emulator/") {
@@ -143,7 +143,7 @@ fn is_foreign(parts: &Parts) -> bool {
     let text = |name: &HeaderName| parts.headers.get(name).map(|value| value.to_str());
     let host = match text(&HOST) {
         Some(host) => host.ok(),
-        // HTTP/2 has it in the target.
+        // HTTP/2 states it in the target.
         None => parts.uri.authority().map(|host| host.as_str()),
     };
     match (text(&SITE), text(&ORIGIN)) {

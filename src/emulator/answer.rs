@@ -1,4 +1,4 @@
-//! What the service says: the envelope, its error codes, and the bare answers of the upload host.
+//! The service's answers: the envelope, its error codes, and the answers of the upload host.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::settings::{LogIdKey, ParamCode, PutBody, Settings};
 
-/// Error codes and the HTTP status each comes under (protocol sections 2, 3, 6).
+/// Error codes and their HTTP statuses (D UP, DP, PH, CI, ST, MTG, ERR).
 const CODES: &[(&str, u16)] = &[
     ("ok", 200),
     ("invalid_param", 400),
@@ -34,7 +34,7 @@ const CODES: &[(&str, u16)] = &[
     ("internal_error", 500),
 ];
 
-/// The HTTP status a documented error code comes under.
+/// The HTTP status of a documented error code.
 pub(crate) fn status_of(code: &str) -> Option<u16> {
     let found = CODES.iter().find(|(known, _)| *known == code);
     found.map(|(_, status)| *status)
@@ -57,12 +57,12 @@ impl Refusal {
         }
     }
 
-    /// A parameter that is missing or wrong; spelled as `param_code` says.
+    /// A missing or wrong parameter; `param_code` decides the spelling.
     pub(crate) fn param(message: impl Into<String>) -> Self {
         Self::new("invalid_params", message)
     }
 
-    /// Why a request is refused that is no call at all. The service documents no code for that.
+    /// The refusal of a request that is not a call of the API; no code is documented for it.
     pub(crate) fn no_call(status: u16, code: &str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -71,7 +71,7 @@ impl Refusal {
         }
     }
 
-    /// Creator info answers these codes under HTTP 200 on purpose (D CI).
+    /// Creator info returns these codes with HTTP 200 on purpose (D CI).
     pub(crate) fn under_200(mut self) -> Self {
         if self.code.starts_with("spam_risk") || self.code == "reached_active_user_cap" {
             self.status = 200;
@@ -80,7 +80,7 @@ impl Refusal {
     }
 }
 
-/// The result of an API call before it becomes JSON.
+/// The result of an API call, before it becomes JSON.
 pub(crate) type Outcome = Result<Value, Refusal>;
 
 /// Wraps the outcome of a call in the envelope `{"data":{…},"error":{…}}`.
@@ -103,21 +103,21 @@ pub(crate) fn envelope(outcome: Outcome, settings: &Settings, log_id: &str) -> R
     json_answer(status, &json!({ "data": data, "error": error }))
 }
 
-/// A JSON body under any status.
+/// A JSON answer.
 pub(crate) fn json_answer(status: u16, value: &Value) -> Response {
     let mut response = text_answer(
         status,
         "application/json; charset=utf-8",
         value.to_string().into_bytes(),
     );
-    // Nobody may keep a status or a token that is already history.
+    // A cache must not repeat a status or a token.
     response
         .headers_mut()
         .insert("cache-control", HeaderValue::from_static("no-store"));
     response
 }
 
-/// Any body under any status.
+/// An answer with any body.
 pub(crate) fn text_answer(
     status: u16,
     content_type: &'static str,
@@ -139,7 +139,7 @@ pub(crate) fn empty_answer(status: u16) -> Response {
     response
 }
 
-/// An answer of the upload host: a status, perhaps progress, and a body that says nothing.
+/// An answer of the upload host: a status, the progress if there is any, and a body without content.
 pub(crate) fn put_answer(status: u16, progress: Option<&str>, settings: &Settings) -> Response {
     let mut response = match settings.put_body {
         PutBody::Null => json_answer(status, &Value::Null),
@@ -152,7 +152,7 @@ pub(crate) fn put_answer(status: u16, progress: Option<&str>, settings: &Setting
     response
 }
 
-/// Says that this connection takes no further request, because a body was left unread.
+/// Announces that this connection ends, because a body was left unread.
 pub(crate) fn closing(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,5 +1,5 @@
-//! The front door of the API: every call is counted, may be hit by a fault, shows its token, takes its
-//! place in the window, and is answered in the envelope.
+//! The entry of the API: counts each call, applies faults, checks its token and its rate window, and answers in the
+//! envelope.
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ async fn handle(shared: Arc<Shared>, mut call: Call, body: Body, strike: Strike)
     }
     let read = call.read(body, settings.body_timeout).await;
 
-    // Dropped after the lock is free: what gave way takes its files along.
+    // Dropped after the lock is released: it removes the files of forgotten uploads.
     let _gone;
     let mut service = shared.service();
     if !service.performs(endpoint, &strike, &settings) {
@@ -118,7 +118,7 @@ fn perform_for_token(service: &mut Service, call: &Call, settings: &Settings) ->
     envelope(outcome, settings, &log_id)
 }
 
-/// Refuses a call, or what is none, in the envelope.
+/// Refuses a request in the envelope.
 pub(crate) fn refuse(service: &mut Service, refusal: Refusal, settings: &Settings) -> Response {
     let log_id = service.log_id();
     envelope(Err(refusal), settings, &log_id)

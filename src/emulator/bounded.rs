@@ -4,10 +4,10 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 
-/// Entries that each list of what happened keeps: faults, remarks, webhooks, findings.
+/// Most entries in each list of events: faults, remarks, webhooks, findings.
 pub(crate) const MOST_RECORDS: usize = 10_000;
 
-/// Keys that each list of tokens keeps.
+/// Most keys in each list of tokens.
 pub(crate) const MOST_KEYS: usize = 10_000;
 
 /// The last `most` entries of a list. Each keeps the number it was pushed with.
@@ -50,7 +50,7 @@ impl<T> Last<T> {
         self.entries.len()
     }
 
-    /// Keeps the entries that `keep` accepts. The numbers that `push` returned before are void then.
+    /// Keeps the wanted entries. Numbers that `push` returned before are then invalid.
     pub(crate) fn retain(&mut self, wanted: impl FnMut(&T) -> bool) {
         self.entries.retain(wanted);
     }
@@ -138,7 +138,7 @@ impl<K: Clone + Eq + Hash, V> LastKeys<K, V> {
     }
 }
 
-/// The first `most` characters, with a sign where some are missing.
+/// The first `most` characters, with a mark if some are missing.
 pub(crate) fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => text.to_owned(),

@@ -1,4 +1,4 @@
-//! An API call as it comes in: who makes it, what it says, where its upload URLs will point.
+//! An API call: its token, its content, and the address that its upload URLs get.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::creator::{bearer, creator_of, public_name};
 use super::endpoint::Endpoint;
 use super::settings::{MissingContentType, Settings};
 
-/// The largest body of a call or a page, in bytes: more than any documented one needs. A longer one is refused unread.
+/// Largest body of a call or a page in bytes, more than any documented call needs. A longer one is refused unread.
 pub(crate) const MOST_BYTES: usize = 256 << 10;
 
 #[derive(Debug)]
@@ -24,11 +24,11 @@ pub(crate) struct Call {
     pub(crate) token: Option<String>,
     pub(crate) query: String,
     content_type: Option<String>,
-    /// A browser shows what it is answered.
+    /// The client is a browser that shows the answer.
     pub(crate) wants_html: bool,
     /// The creator who consented last in this browser.
     pub(crate) creator_cookie: Option<String>,
-    /// `https://host`, as the client sees this server.
+    /// `https://host`, as the client addresses this server.
     pub(crate) origin: String,
     pub(crate) body: Bytes,
 }
@@ -54,24 +54,24 @@ impl Call {
         }
     }
 
-    /// Takes in the body; one that is too long or never ends is refused.
+    /// Reads the body; refuses one that is too long or never ends.
     pub(crate) async fn read(&mut self, body: Body, patience: Duration) -> Result<(), Refusal> {
         self.body = read(body, patience).await.map_err(Refusal::param)?;
         Ok(())
     }
 
-    /// The creator whose token it is.
+    /// The creator that the token belongs to.
     pub(crate) fn creator(&self) -> &str {
         self.token.as_deref().map_or("", creator_of)
     }
 
-    /// What that creator is called where it may be seen.
+    /// The creator's name in logs and pages.
     pub(crate) fn shown_creator(&self) -> String {
         let token = self.token.as_deref().unwrap_or_default();
         public_name(creator_of(token), token)
     }
 
-    /// The declared type of the body, without its parameters.
+    /// The Content-Type of the body, without parameters.
     pub(crate) fn media_type(&self) -> Option<&str> {
         let declared = self.content_type.as_deref()?;
         declared.split(';').next().map(str::trim)
@@ -95,7 +95,7 @@ impl Call {
     }
 }
 
-/// The whole body of a call or a page.
+/// Reads the whole body of a call or a page.
 pub(crate) async fn read(body: Body, patience: Duration) -> Result<Bytes, String> {
     if body.size_hint().lower() > MOST_BYTES as u64 {
         return Err(format!("the body is longer than {MOST_BYTES} bytes"));
@@ -108,7 +108,7 @@ pub(crate) async fn read(body: Body, patience: Duration) -> Result<Bytes, String
     }
 }
 
-/// Scheme and host under which a client sees this server.
+/// Scheme and host by which the client addresses this server.
 pub(crate) fn address(parts: &Parts, tls: bool) -> (&'static str, &str) {
     let text = |name: &str| {
         let value = parts.headers.get(name);
@@ -123,7 +123,7 @@ pub(crate) fn address(parts: &Parts, tls: bool) -> (&'static str, &str) {
     (scheme, host.unwrap_or("localhost"))
 }
 
-/// Names the creator who has consented in this browser before.
+/// The cookie that names the last creator who consented in this browser.
 pub(crate) const CREATOR_COOKIE: &str = "chunkferry_creator";
 
 fn cookie(cookies: &str) -> Option<String> {
@@ -131,8 +131,7 @@ fn cookie(cookies: &str) -> Option<String> {
     pairs.find_map(|(name, value)| (name == CREATOR_COOKIE).then(|| value.to_owned()))
 }
 
-/// The service takes chunks on another host than calls; a client that came by the real name gets the
-/// real name of the other one.
+/// The service has a separate upload host; a client that used the real API host gets the real upload host.
 fn upload_host(host: &str) -> String {
     match host.strip_prefix("open.tiktokapis.com") {
         Some(port) => format!("open-upload.tiktokapis.com{port}"),

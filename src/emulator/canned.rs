@@ -1,4 +1,4 @@
-//! Answers that faults give in the service's place.
+//! Answers that faults give instead of the service.
 
 use axum::response::Response;
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::endpoint::Endpoint;
 use super::faults::{Canned, CannedBody};
 use super::settings::Settings;
 
-/// As a gateway shows it when what lies behind it is gone.
+/// The page of a gateway whose backend is down.
 const HTML: &str = "<html>\r\n<head><title>Bad Gateway</title></head>\r\n<body>\r\n\
     <center><h1>Bad Gateway</h1></center>\r\n</body>\r\n</html>\r\n";
 

@@ -1,4 +1,4 @@
-//! How much a creator may have waiting, and may post in a day.
+//! The limits on a creator's pending shares and daily posts.
 
 use std::time::Duration;
 

@@ -1,19 +1,19 @@
 //! The server's time: real, scaled, or pushed forward by hand.
 //!
-//! Windows, lifetimes and processing follow it. Socket timeouts and the delays of faults do not:
-//! they concern the connection, and that lives in real time.
+//! Windows, lifetimes and processing follow this clock. Socket timeouts and the delays of faults concern the connection
+//! and follow real time.
 
 use std::time::{Duration, Instant, SystemTime};
 
 /// Unix seconds of the last moment that an HTTP date can name: the end of the year 9999.
 const LAST: u64 = 253_402_300_799;
 
-/// A point of the server's time, counted from its start.
+/// A moment of the server's time, counted from its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(pub(crate) Duration);
 
 impl Moment {
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// Time from `earlier` to this moment; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
@@ -23,7 +23,7 @@ impl Moment {
     }
 }
 
-/// Invariant: never goes back, whatever is set, and stops at the end of the year 9999.
+/// Invariant: never goes back, and stops at the end of the year 9999.
 #[derive(Debug)]
 pub(crate) struct Clock {
     epoch: SystemTime,
@@ -52,7 +52,7 @@ impl Clock {
         Moment(now.min(self.end()))
     }
 
-    /// Lets the clock run at another speed from now on.
+    /// Changes the speed of the clock from now on.
     pub(crate) fn set_scale(&mut self, scale: f64) {
         let instant = Instant::now();
         self.at_anchor = self.at(instant).0;
@@ -60,7 +60,7 @@ impl Clock {
         self.scale = scale;
     }
 
-    /// How far it may still go.
+    /// Time until the clock's end.
     pub(crate) fn left(&self) -> Duration {
         self.end().saturating_sub(self.now().0)
     }
@@ -70,24 +70,24 @@ impl Clock {
         Duration::from_secs(LAST).saturating_sub(since.unwrap_or_default())
     }
 
-    /// Jumps forward, at most to its end.
+    /// Moves the clock forward, at most to its end.
     pub(crate) fn advance(&mut self, by: Duration) {
         self.at_anchor = self.at_anchor.saturating_add(by).min(self.end());
     }
 
-    /// Seconds since the Unix epoch, as the server believes them.
+    /// Seconds since the Unix epoch, in the server's time.
     pub(crate) fn unix(&self, moment: Moment) -> u64 {
         let since = self.epoch.duration_since(SystemTime::UNIX_EPOCH);
         since.unwrap_or_default().saturating_add(moment.0).as_secs()
     }
 
-    /// Milliseconds since the Unix epoch, as the server believes them.
+    /// Milliseconds since the Unix epoch, in the server's time.
     pub(crate) fn unix_millis(&self, moment: Moment) -> u64 {
         let since = self.wall(moment).duration_since(SystemTime::UNIX_EPOCH);
         u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The wall-clock time a moment stands for, for HTTP dates: never past the year 9999.
+    /// The wall-clock time of a moment, for HTTP dates: never past the year 9999.
     pub(crate) fn wall(&self, moment: Moment) -> SystemTime {
         self.epoch
             .checked_add(moment.0.min(self.end()))

@@ -28,14 +28,14 @@ use super::connection_limit::Client;
 use super::settings::Http2;
 use super::shared::Shared;
 
-/// What is read before it is asked for, by each connection; a head must fit in it.
+/// Most bytes that a connection buffers; a head must fit in it.
 const READ_AHEAD: usize = 64 << 10;
 
-/// What a client may still send after a refusal before the connection is dropped on it.
+/// Most bytes that a client may send after a refusal before its connection is dropped.
 const LINGER_BYTES: u64 = 256 << 20;
 const LINGER_TIME: Duration = Duration::from_secs(30);
 
-/// A handler's grip on the connection its request came by; found in the request's extensions.
+/// A handler's control over the connection of its request; in the request's extensions.
 #[derive(Debug)]
 pub(crate) struct Line {
     pub(crate) tls: bool,
@@ -56,14 +56,14 @@ impl Line {
         }
     }
 
-    /// A call or a chunk came by it; each connection counts once.
+    /// Counts the connection, once, when a call or a chunk arrives on it.
     pub(crate) fn count(&self, shared: &Shared) {
         if !self.used.swap(true, Ordering::Relaxed) {
             shared.service().connections += 1;
         }
     }
 
-    /// Resets the connection. The future never ends: its connection takes it along.
+    /// Resets the connection. The future never ends; it is dropped with the connection.
     pub(crate) async fn break_off<T>(&self) -> T {
         self.broken.store(true, Ordering::Relaxed);
         self.reset.notify_one();
@@ -71,7 +71,7 @@ impl Line {
     }
 }
 
-/// A socket that leaves with a reset if its line was broken off.
+/// A socket that closes with a reset if a handler broke it off.
 struct Wire {
     stream: TcpStream,
     line: Arc<Line>,
@@ -80,7 +80,7 @@ struct Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         if self.line.broken.load(Ordering::Relaxed) {
-            // If it fails the connection is gone already, which is what was wanted.
+            // This fails only if the connection is gone already.
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -94,7 +94,7 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     router: Router,
 ) {
-    // Answers are small and wanted at once; where it cannot be set they are only later.
+    // Answers are small and urgent; if this fails they are only late.
     let _ = stream.set_nodelay(true);
     let line = Arc::new(Line::new(client, tls.is_some()));
     let wire = Wire {
@@ -108,7 +108,7 @@ pub(crate) async fn serve(
                 let two = two && wire.starts_http2().await;
                 speak(wire, Arc::clone(&line), router, two).await;
             }
-            // A client that does not trust the certificate has nothing more to say.
+            // A client that does not trust the certificate sends nothing more.
             Some(tls) => {
                 if let Ok(stream) = tls.accept(wire).await {
                     let two = two && stream.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -125,7 +125,7 @@ pub(crate) async fn serve(
 }
 
 impl Wire {
-    /// Whether a client opens with HTTP/2 without having been asked (prior knowledge).
+    /// Whether the client begins with HTTP/2 without negotiation (prior knowledge).
     async fn starts_http2(&self) -> bool {
         let mut first = [0; 3];
         // No request line of HTTP/1 starts like its preface, `PRI * HTTP/2.0`.
@@ -144,9 +144,9 @@ where
         let answered = service.call(request);
         async move {
             let response = answered.await?;
-            // An open page is idle between two events; its browser comes back by itself.
+            // An open page is idle between two events; its browser reconnects by itself.
             let served = (!is_event_stream(&response)).then_some(served);
-            // The connection is in use until the body has been sent, too.
+            // The connection is in use until the body was sent.
             let held = move |frame| {
                 let _served = &served;
                 frame
@@ -156,7 +156,7 @@ where
     });
     if two {
         let http2 = http2::Builder::new(TokioExecutor::new());
-        // An error is the client's way to leave, here as below.
+        // An error means that the client has left, here and below.
         let _ = http2.serve_connection(TokioIo::new(stream), service).await;
         return;
     }
@@ -165,7 +165,7 @@ where
         .header_read_timeout(Duration::from_secs(120))
         .max_buf_size(READ_AHEAD)
         .serve_connection(TokioIo::new(stream), service);
-    // An error is the client's way to leave; what it left undone is in the log.
+    // An error means that the client has left; the log shows what it did not finish.
     if let Ok(parts) = connection.without_shutdown().await {
         linger(parts.io.into_inner()).await;
     }
@@ -176,8 +176,8 @@ pub(crate) fn is_event_stream(response: &Response) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
 }
 
-/// Ends a connection so that the last answer arrives: closing while the client is still sending would
-/// reset it, and a reset overtakes the answer.
+/// Closes a connection so that the last answer arrives: closing while the client still sends would reset it, and a reset
+/// overtakes the answer.
 async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     if stream.shutdown().await.is_err() {
         return;
@@ -192,7 +192,7 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
             }
         }
     };
-    // Whoever sends longer than this has had the answer for as long.
+    // A client that sends for longer than this has had its answer for as long.
     let _ = tokio::time::timeout(LINGER_TIME, drain).await;
 }
 

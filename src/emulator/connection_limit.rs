@@ -9,39 +9,39 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinSet};
 
-/// More connections than this are never held, however many descriptors there are.
+/// Most open connections, however many descriptors there are.
 const MOST: usize = 10_000;
 
-/// Descriptors that are left for kept files, pulls, webhooks and the process itself: an eighth, and no fewer than this.
+/// Least number of descriptors reserved for kept files, pulls, webhooks and the process itself; otherwise an eighth.
 const LEAST_SPARE: usize = 32;
 
-/// Threads that may block at a time. Each connection of a sink takes one, and files take the others.
+/// Most threads that may block. Each connection of a sink needs one, and file access needs the others.
 pub(crate) const BLOCKING_THREADS: usize = 512;
 const MOST_OF_SINK: usize = BLOCKING_THREADS - 64;
 
-/// The other end of a connection.
+/// The client of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) address: IpAddr,
-    /// Told when its connection is to make room.
+    /// Notified when its connection must make room.
     pub(crate) leave: Notify,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Requests that are being served.
+    /// Requests in progress.
     requests: usize,
-    /// When that changed last.
+    /// When `requests` last changed.
     since: Instant,
-    /// It was asked to leave already.
+    /// Whether the client was asked to leave.
     leaving: bool,
 }
 
 impl Client {
     pub(crate) fn new(address: IpAddr) -> Arc<Self> {
         Arc::new(Self {
-            // An IPv4 client of an IPv6 socket.
+            // An IPv4 client on an IPv6 socket.
             address: address.to_canonical(),
             leave: Notify::new(),
             state: Mutex::new(State {
@@ -52,7 +52,7 @@ impl Client {
         })
     }
 
-    /// A request has come in; it is served until the guard is dropped.
+    /// Counts a request as in progress until the guard is dropped.
     pub(crate) fn serve(self: &Arc<Self>) -> Served {
         self.change(1);
         Served(Arc::clone(self))
@@ -74,7 +74,7 @@ impl Client {
     }
 }
 
-/// A request of a client that is being served.
+/// A request in progress.
 pub(crate) struct Served(Arc<Client>);
 
 impl Drop for Served {
@@ -91,7 +91,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// `two`: each may take two descriptors.
+    /// `two`: each connection may need two descriptors.
     pub(crate) fn new(sink: bool, two: bool) -> Self {
         let descriptors = descriptors();
         let spare = (descriptors / 8).max(LEAST_SPARE);
@@ -118,7 +118,7 @@ impl Connections {
         self.open.len() >= self.most
     }
 
-    /// Asks the connection to leave that has been idle for the longest time.
+    /// Asks the connection that has been idle for the longest time to leave.
     pub(crate) fn close_oldest_idle(&self) {
         let clients = self.open.values();
         let idle = clients.filter_map(|client| Some((client.idle_since()?, client)));
@@ -128,7 +128,7 @@ impl Connections {
         }
     }
 
-    /// Waits until a connection has ended; `None`: there is none.
+    /// Waits until a connection has ended; `None` if there is none.
     pub(crate) async fn ended(&mut self) -> Option<()> {
         let id = match self.tasks.join_next_with_id().await? {
             Ok((id, ())) => id,
@@ -139,7 +139,7 @@ impl Connections {
     }
 }
 
-/// How many files and sockets this process may have open.
+/// Most descriptors that this process may have.
 #[cfg(unix)]
 fn descriptors() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;

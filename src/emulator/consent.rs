@@ -1,4 +1,4 @@
-//! What an app asks a creator for, who decides, and what comes of it (D OA, LKW, LKD).
+//! The consent of a creator to an app: the request, the decision and the redirect (D OA, LKW, LKD).
 
 use axum::response::Response;
 use hyper::header::{HeaderValue, LOCATION, SET_COOKIE};
@@ -12,7 +12,7 @@ use super::service::Service;
 use super::settings::{Consent as Mode, Settings};
 use super::tokens::{ALL_SCOPES, Code, Consent};
 
-/// What an app asks for.
+/// An app's request for consent.
 pub(crate) struct Wish<'a> {
     form: &'a Form,
     pub(crate) client_key: &'a str,
@@ -27,8 +27,8 @@ enum Decision {
     Refuse,
 }
 
-/// `GET /v2/auth/authorize/`: a browser is asked as `consent` says; a program, which cannot press a
-/// button, is granted at once. `creator=NAME` chooses who, `deny=1` refuses; both are this server's own.
+/// `GET /v2/auth/authorize/`: `consent` decides for browsers; a program cannot press a button, so it is granted at once.
+/// `creator=NAME` chooses the creator and `deny=1` refuses; both exist only here.
 pub(crate) fn authorize(service: &mut Service, call: &Call, settings: &Settings) -> Response {
     let form = pairs(call.query.as_bytes());
     let decided = Wish::read(&form).and_then(|wish| match wish.decision(service, call, settings) {
@@ -44,7 +44,7 @@ pub(crate) fn authorize(service: &mut Service, call: &Call, settings: &Settings)
     decided.unwrap_or_else(|failure| answer(service, Err(failure), settings))
 }
 
-/// The buttons of the page that asked.
+/// Handles the buttons of the consent page.
 pub(crate) fn decide(service: &mut Service, query: &str, body: &[u8]) -> Response {
     let (form, decision) = (pairs(query.as_bytes()), pairs(body));
     let settings = service.settings(None);
@@ -63,7 +63,7 @@ pub(crate) fn decide(service: &mut Service, query: &str, body: &[u8]) -> Respons
     decided.unwrap_or_else(|failure| answer(service, Err(failure), &settings))
 }
 
-/// Sends the browser on.
+/// Redirects the browser.
 fn see(status: u16, url: &Url) -> Response {
     let mut response = empty_answer(status);
     if let Ok(location) = HeaderValue::from_str(url.as_str()) {
@@ -110,7 +110,7 @@ impl<'a> Wish<'a> {
         self.form.get(key).map(String::as_str)
     }
 
-    /// The creator the address of the page names.
+    /// The creator in the page's query.
     pub(crate) fn creator(&self) -> Option<&'a str> {
         self.given("creator")
     }
@@ -123,7 +123,7 @@ impl<'a> Wish<'a> {
         match settings.consent {
             Mode::Refused => Decision::Refuse,
             Mode::Ask if call.wants_html => {
-                // Who has agreed to as much before is not asked again, unless the app wants it (D LKW).
+                // A creator who has agreed to these scopes before is not asked again, unless the app wants it (D LKW).
                 let again = self.given("disable_auto_auth") == Some("1");
                 let before = call.creator_cookie.as_deref().filter(|creator| {
                     let same = named.is_none_or(|named| named == *creator);
@@ -150,7 +150,7 @@ impl<'a> Wish<'a> {
     }
 
     fn grant(&self, service: &mut Service, creator: &str) -> Result<Url, Failure> {
-        // A dot would end the name within the token that will carry it.
+        // A dot would end the name within its token.
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
         if creator.is_empty() || creator.len() > 40 || !creator.bytes().all(sound) {
             return fail(
@@ -158,8 +158,8 @@ impl<'a> Wish<'a> {
                 "creator must be up to 40 letters, digits, _ and -",
             );
         }
-        // The star and the exclamation mark are what codes of the service carry: a client that does not
-        // decode them fails here as it would there.
+        // Codes of the service contain a star and an exclamation mark: a client that does not decode them fails here,
+        // too.
         let text = format!(
             "{creator}.{:016x}*1!{}",
             service.random.u64(..),

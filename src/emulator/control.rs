@@ -1,6 +1,6 @@
-//! The server's own pages below `/_emulator`: what it saw, and how it shall behave.
+//! The server's own pages below `/_emulator`: its log and its controls.
 //!
-//! A request with a bearer token concerns that token alone; without one it concerns everyone.
+//! A request with a bearer token concerns that token alone; without one it concerns all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +23,10 @@ use super::shared::Shared;
 use super::sink::usage;
 use super::webhooks::Hook;
 
-/// The longest field of a webhook's registration, in bytes.
+/// Longest field of a webhook's registration in bytes.
 const LONGEST_FIELD: usize = 2048;
 
-/// Answers a request to one of these pages; `None`: there is no such page.
+/// Answers a request to one of these pages; `None` if there is no such page.
 pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option<Response> {
     let page = parts.uri.path().strip_prefix("/_emulator/")?;
     let desk = Desk {
@@ -73,8 +73,8 @@ fn tell(value: &impl Serialize) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
-/// Whom a request to one of the server's own pages concerns: the bearer's creator, or else the one in `?creator=NAME`;
-/// `None`: everyone.
+/// The creator that a request to one of these pages concerns: the bearer's, or else the one in `?creator=NAME`; `None`
+/// for all.
 pub(crate) fn concerned(token: Option<&str>, query: &str) -> Option<String> {
     let bearers = token.map(|token| public_name(creator_of(token), token));
     let named = || self::query(query, "creator").filter(|name| !name.is_empty());
@@ -91,7 +91,7 @@ impl Desk<'_> {
         concerned(self.token, self.query)
     }
 
-    /// `?over=1`: the clients are done, what is unfinished counts as abandoned.
+    /// `?over=1`: the clients are done, so unfinished uploads count as abandoned.
     fn review(&self) -> Result<Value, String> {
         let over = query(self.query, "over").is_some_and(|over| over == "1");
         let findings = self
@@ -158,7 +158,7 @@ impl Desk<'_> {
         json!({ "faults": [] })
     }
 
-    /// `{"advance": "90s"}`, `{"scale": "60x"}`, or both; the clock is everyone's.
+    /// `{"advance": "90s"}`, `{"scale": "60x"}`, or both, for the whole server.
     fn clock(&self, text: &str) -> Result<Value, String> {
         let wish: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -182,7 +182,7 @@ impl Desk<'_> {
         Ok(json!({ "now": service.clock.unix(service.now()) }))
     }
 
-    /// `{"url", "client_secret"}` and perhaps `client_key`: where events are sent from now on.
+    /// `{"url", "client_secret"}` and perhaps `client_key`: registers the receiver of events from now on.
     fn register(&self, text: &str) -> Result<Value, String> {
         let wish: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let field = |key: &str| wish.get(key).and_then(Value::as_str);
@@ -217,7 +217,7 @@ impl Desk<'_> {
         Ok(json!({}))
     }
 
-    /// `{"publish_id"}`: what the creator does with a draft or a post.
+    /// `{"publish_id"}`: the creator's action on a draft or a post.
     fn decide(
         &self,
         text: &str,
@@ -242,7 +242,7 @@ impl Desk<'_> {
     }
 }
 
-/// Numbers and flags may be written as such.
+/// Numbers and flags need no quotes.
 fn plain(value: Value) -> String {
     match value {
         Value::String(text) => text,

@@ -1,4 +1,4 @@
-//! Whose token it is, and how often it may call.
+//! The creator of a token, and the token's rate windows.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::bounded::{LastKeys, MOST_KEYS};
 use super::clock::Moment;
 use super::endpoint::Endpoint;
 
-/// The token in `Authorization: Bearer …`, if there is one that is not empty.
+/// The token in `Authorization: Bearer …`, unless it is missing or empty.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
@@ -19,7 +19,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-/// The creator a token belongs to: NAME of `act.NAME.anything`, else the token stands for its own.
+/// The creator of a token: NAME of `act.NAME.anything`; any other token is its own creator.
 pub(crate) fn creator_of(token: &str) -> &str {
     let mut parts = token.splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
@@ -28,7 +28,7 @@ pub(crate) fn creator_of(token: &str) -> &str {
     }
 }
 
-/// What a creator is called where it may be seen: never the token itself.
+/// The creator's name in logs and pages: never the token itself.
 pub(crate) fn public_name(creator: &str, token: &str) -> String {
     match creator == token {
         true => format!("token-{:08x}", short_hash(token)),
@@ -36,13 +36,13 @@ pub(crate) fn public_name(creator: &str, token: &str) -> String {
     }
 }
 
-/// What an app knows a creator by: stable, and not the name.
+/// The creator's id for apps: stable, and different from the name.
 pub(crate) fn open_id(creator: &str) -> String {
     let digest = hex::encode(Sha256::digest(creator));
     format!("-000{}", &digest[..32])
 }
 
-/// FNV-1a: short, stable names; nothing hangs on it but readability.
+/// FNV-1a: short, stable names, only for readability.
 pub(crate) fn short_hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
@@ -66,7 +66,7 @@ impl Default for Windows {
 }
 
 impl Windows {
-    /// Takes a place in the window, or says how long until one is free. A refused call takes none.
+    /// Takes a place in the window; without a free one, returns the wait for it. A refused call takes no place.
     pub(crate) fn enter(
         &mut self,
         token: &str,

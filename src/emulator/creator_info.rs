@@ -1,4 +1,4 @@
-//! The calls that describe a creator and what the creator may post.
+//! The calls that describe a creator, and what the creator may post.
 
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -29,7 +29,7 @@ pub(crate) fn creator_info(service: &mut Service, call: &Call, settings: &Settin
     }))
 }
 
-/// A creator, as user/info describes one.
+/// A creator as user/info describes them.
 struct Person {
     creator: String,
     name: String,
@@ -38,8 +38,8 @@ struct Person {
     videos: usize,
 }
 
-/// The documented fields of user/info, and `profile_web_link`, which clients ask for, too (F). Nobody follows or likes
-/// anybody here.
+/// The documented fields of user/info, and `profile_web_link`, which clients request, too (F). Followers and likes are
+/// always 0.
 const FIELDS: [Field<Person>; 15] = [
     basic("open_id", |person| json!(open_id(&person.creator))),
     basic("union_id", |person| {
@@ -77,7 +77,7 @@ const fn stats(name: &'static str, value: fn(&Person) -> Value) -> Field<Person>
     Field { name, scope, value }
 }
 
-/// Who the creator is: `GET /v2/user/info/?fields=…` (D).
+/// The creator's profile: `GET /v2/user/info/?fields=…` (D).
 pub(crate) fn user_info(
     service: &Service,
     call: &Call,
@@ -96,12 +96,12 @@ pub(crate) fn user_info(
     Ok(json!({ "user": object(&fields, &person) }))
 }
 
-/// The picture of a creator, made by this server.
+/// URL of a creator's picture, which this server draws.
 pub(super) fn avatar_url(origin: &str, name: &str) -> String {
     format!("{origin}/_emulator/avatar/{}", encoded(name))
 }
 
-/// The page of this server that shows this creator alone.
+/// URL of this server's page for one creator.
 pub(super) fn page_url(origin: &str, name: &str) -> String {
     format!("{origin}/?creator={}", encoded(name))
 }

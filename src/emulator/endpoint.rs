@@ -1,4 +1,4 @@
-//! The calls the service offers, by the names faults and the log use.
+//! The service's calls, by the names in fault scripts and in the log.
 
 use super::settings::Settings;
 
@@ -14,7 +14,7 @@ pub enum Endpoint {
     PhotoInit,
     /// Carries one chunk.
     Put,
-    /// Asks how an upload is doing.
+    /// Asks for the status of an upload.
     Status,
     /// Stops a pull.
     Cancel,
@@ -51,7 +51,7 @@ impl Endpoint {
         Self::Revoke,
     ];
 
-    /// The word for it in fault scripts and in the log.
+    /// The name in fault scripts and in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -75,12 +75,12 @@ impl Endpoint {
         matches!(self, Self::InboxInit | Self::DirectInit | Self::PhotoInit)
     }
 
-    /// Answers flat, without the envelope.
+    /// Whether its answers are flat, without the envelope.
     pub(crate) fn is_oauth(self) -> bool {
         matches!(self, Self::Authorize | Self::Token | Self::Revoke)
     }
 
-    /// Calls a token may make in a minute (D UP, DP, PH, ST, CI, RL); `None`: no window is documented.
+    /// Most calls of a token in a minute (D UP, DP, PH, ST, CI, RL); `None` if no limit is documented.
     pub(crate) fn per_minute(self, settings: &Settings) -> Option<u64> {
         match self {
             Self::InboxInit | Self::DirectInit | Self::PhotoInit => Some(settings.init_per_minute),
@@ -93,7 +93,7 @@ impl Endpoint {
         }
     }
 
-    /// The scopes of which a token needs one. Where a call names fields, each of them has its own.
+    /// The scopes of which a token needs one. If a call names fields, each field has its own.
     pub(crate) fn scopes(self) -> &'static [&'static str] {
         match self {
             Self::InboxInit => &["video.upload"],

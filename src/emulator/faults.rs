@@ -1,4 +1,4 @@
-//! Faults on order: which request is hit, and how.
+//! Faults: which requests they hit, and how.
 
 mod armed;
 mod chaos;
@@ -13,11 +13,11 @@ pub use script::FaultError;
 
 use super::endpoint::Endpoint;
 
-/// Something that goes wrong with chosen requests.
+/// A fault for chosen requests.
 ///
-/// Built from a script (`"put chunk=7 nth=1 cut=3MB".parse()`) or with the methods below; without an
-/// action it only delays, and without `nth` it hits every request that fits. Requests are counted
-/// by each fault for itself, over those that fit its other selectors.
+/// Made from a script (`"put chunk=7 nth=1 cut=3MB".parse()`) or with the methods below. Without an action it only
+/// delays, and without `nth` it hits every request that fits. Each fault counts the requests that fit its other
+/// selectors.
 ///
 /// ```
 /// use chunkferry_emulator::{Endpoint, Fault};
@@ -52,20 +52,20 @@ enum Upload {
     PublishId(String),
 }
 
-/// What happens to a request that is hit.
+/// The effect on a request that is hit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Answered at once, nothing is done.
+    /// Answers at once and does nothing.
     Answer(Canned),
-    /// The connection is reset after so many body bytes.
+    /// Resets the connection after so many body bytes.
     Cut(u64),
-    /// Everything is done, then the connection is reset instead of an answer.
+    /// Handles the request, then resets the connection instead of answering.
     Lose,
-    /// Everything is done, then this is answered.
+    /// Handles the request, then gives this answer.
     Store(Canned),
-    /// Nothing more is read after so many body bytes.
+    /// Reads nothing more after so many body bytes.
     Stall(u64),
-    /// The body is read at so many bytes a second.
+    /// Reads the body at so many bytes a second.
     Trickle(u64),
     /// The upload URL expires, then the request is handled.
     ExpireUrl,
@@ -75,7 +75,7 @@ pub(crate) enum Action {
     DropSession,
 }
 
-/// An answer that is written down beforehand.
+/// An answer that a fault gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Canned {
     pub(crate) status: u16,
@@ -89,7 +89,7 @@ pub(crate) enum CannedBody {
     /// The envelope on API calls, the usual body on PUTs.
     Usual,
     None,
-    /// An error page as a gateway sends it.
+    /// An error page of a gateway.
     Html,
     Text(String),
 }
@@ -177,17 +177,17 @@ impl Fault {
         self.act(Action::Answer(canned))
     }
 
-    /// Resets the connection once `bytes` of the body were read; calls other than PUT, at once.
+    /// Resets the connection after `bytes` of the body; calls other than PUT, at once.
     pub fn cut(self, bytes: u64) -> Self {
         self.act(Action::Cut(bytes))
     }
 
-    /// Does everything that was asked, then resets the connection instead of answering.
+    /// Handles the request, then resets the connection instead of answering.
     pub fn lose_answer(self) -> Self {
         self.act(Action::Lose)
     }
 
-    /// Does everything that was asked, then answers this HTTP status.
+    /// Handles the request, then answers this HTTP status.
     pub fn store_then_answer(self, status: u16) -> Self {
         self.act(Action::Store(Canned::new(status)))
     }

@@ -1,4 +1,4 @@
-//! The `fields` of a query: which of them an object has, which scope each needs, and what it holds.
+//! The `fields` of a query: the fields of an object, their scopes and values.
 
 use serde_json::{Map, Value};
 use url::form_urlencoded;
@@ -8,10 +8,10 @@ use super::service::Service;
 use super::settings::Settings;
 use super::tokens::Unfit;
 
-/// A field of an object in which the service describes a `T`.
+/// A field of an object that describes a `T`.
 pub(crate) struct Field<T> {
     pub(crate) name: &'static str,
-    /// The scope without which the field is left out.
+    /// The scope that the field needs.
     pub(crate) scope: &'static str,
     pub(crate) value: fn(&T) -> Value,
 }
@@ -41,7 +41,7 @@ pub(crate) fn chosen<'a, T>(
                 format!("{name} needs the scope {}", field.scope),
             ));
         }
-        // However often a field is asked for, it is answered once.
+        // A field that is named twice is answered once.
         if !chosen.iter().any(|other| other.name == name) {
             chosen.push(field);
         }
@@ -49,7 +49,7 @@ pub(crate) fn chosen<'a, T>(
     Ok(chosen)
 }
 
-/// The object with these fields alone.
+/// The object with only these fields.
 pub(crate) fn object<T>(fields: &[&Field<T>], of: &T) -> Value {
     let pair = |field: &&Field<T>| (field.name.to_owned(), (field.value)(of));
     Value::Object(fields.iter().map(pair).collect::<Map<_, _>>())

@@ -1,4 +1,4 @@
-//! Requests of the server's own: to the host of a pull, to a webhook's receiver.
+//! Requests that this server makes: to the host of a pull and to the receiver of a webhook.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,13 +17,13 @@ use url::{Position, Url};
 
 use super::{reach, tls};
 
-/// A host that has not answered for so long is taken for gone, in real time.
+/// How long a host may take to answer, in real time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Sends one request to a URL and returns the head of the answer; redirects are answers too.
+/// Sends one request to a URL and returns the head of the answer; redirects are answers, too.
 ///
-/// `ca_file` names certificates to trust besides the system's; `only` is the one address that may be called, if there is
-/// such a one. The request's target and Host are set here.
+/// `ca_file` names certificates to trust besides the system's; `only` is the one address that may be called, if given.
+/// Sets the request's target and Host.
 pub(crate) async fn send(
     url: &Url,
     request: Request<Full<Bytes>>,
@@ -62,7 +62,7 @@ where
 {
     let io = TokioIo::new(stream);
     let (mut sender, connection) = http1::handshake(io).await.map_err(io::Error::other)?;
-    // Ends with the exchange; what goes wrong on it shows in the answer.
+    // Ends with the exchange; the answer shows its errors.
     tokio::spawn(connection);
     let target = url[Position::BeforePath..Position::AfterQuery].parse();
     *request.uri_mut() = target.map_err(io::Error::other)?;

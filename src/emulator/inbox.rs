@@ -1,19 +1,19 @@
-//! What a creator does with a draft: post it, throw it away, take a post back.
+//! A creator's actions on a draft: post, discard, take a post back.
 
 use super::service::Service;
 use super::session::{State, Verdict};
 use super::webhooks;
 
 impl Service {
-    /// The creator posts a draft that waits in the inbox (D ST: `PUBLISH_COMPLETE`).
+    /// Posts a draft from the inbox (D ST: `PUBLISH_COMPLETE`).
     ///
     /// `owner`: only a draft of this creator.
     pub(crate) fn post(&mut self, publish_id: &str, owner: Option<&str>) -> Result<(), String> {
         self.decide(publish_id, owner, Verdict::Posted(self.now()))
     }
 
-    /// The creator throws a draft away. The documents name no status for that, so it stays
-    /// `SEND_TO_USER_INBOX`; its pending place is free again.
+    /// Discards a draft. No status is documented for that, so it stays `SEND_TO_USER_INBOX`; its pending place is free
+    /// again.
     pub(crate) fn discard(&mut self, publish_id: &str, owner: Option<&str>) -> Result<(), String> {
         self.decide(publish_id, owner, Verdict::Discarded)
     }
@@ -24,7 +24,7 @@ impl Service {
         owner: Option<&str>,
         verdict: Verdict,
     ) -> Result<(), String> {
-        // The event of the delivery comes before that of its end.
+        // The event of the delivery must precede this one.
         self.gather_news();
         let now = self.now();
         let number = self.by_publish_id(publish_id);
@@ -39,7 +39,7 @@ impl Service {
         Ok(())
     }
 
-    /// A public post disappears; only webhooks say so.
+    /// Takes a public post back; only webhooks report that.
     pub(crate) fn unpublish(
         &mut self,
         publish_id: &str,

@@ -1,9 +1,8 @@
 //! A local server that stands in for the Content Posting API.
 //!
-//! It speaks the wire protocol and judges every request by its own reading of the documents; where
-//! those leave a point open, [`Settings`] has a switch for it, the default being what is documented or
-//! else the strictest reading. It never calls the real service, and listens on loopback unless told
-//! otherwise.
+//! It speaks the wire protocol and judges every request by its own reading of the documents. For each point that they
+//! leave open [`Settings`] has a switch; the default is the documented reading or else the strictest. It never calls the
+//! real service, and listens on loopback unless another address is given.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -85,7 +84,7 @@ use storage::Storage;
 
 /// A server that runs on its own thread until it is dropped.
 ///
-/// If a request made the server panic, dropping it panics too, so that the test that caused it fails.
+/// If a request made the server panic, dropping the emulator panics too, so that the test fails.
 pub struct Emulator {
     address: SocketAddr,
     scheme: &'static str,
@@ -93,7 +92,7 @@ pub struct Emulator {
     server: Option<Server>,
 }
 
-/// How an [`Emulator`] is to be started.
+/// The options of an [`Emulator`].
 #[derive(Debug, Default)]
 #[must_use]
 pub struct EmulatorBuilder {
@@ -110,40 +109,40 @@ pub struct EmulatorBuilder {
 }
 
 impl Emulator {
-    /// Starts one with default settings on a free port of 127.0.0.1.
+    /// Starts an emulator with default settings on a free port of 127.0.0.1.
     ///
     /// # Errors
     ///
-    /// When no port or no thread is to be had.
+    /// If no port or no thread is available.
     pub async fn start() -> io::Result<Self> {
         Self::builder().start().await
     }
 
-    /// Starts one with other settings, faults, or a directory.
+    /// Prepares an emulator with other settings, faults, or a directory.
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder::default()
     }
 
-    /// The base of its API, like `http://127.0.0.1:40123`, without a slash at the end.
+    /// The API base, like `http://127.0.0.1:40123`, without a slash at the end.
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
     }
 
-    /// The address it listens on.
+    /// The address that the emulator listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it saw so far.
+    /// Everything that happened so far.
     #[must_use]
     pub fn log(&self) -> Log {
         self.shared.service().log(None)
     }
 
-    /// What clients did wrong though it got through; uploads they left unfinished count, so ask when
-    /// they are done.
+    /// The clients' mistakes that had no visible consequence. Unfinished uploads count, so ask when the clients are
+    /// done.
     #[must_use]
     pub fn review(&self) -> Vec<Finding> {
         self.shared.service().findings(None, true)
@@ -153,7 +152,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// An unknown key, or a value that does not fit it.
+    /// If the key is unknown, or the value does not fit it.
     pub fn set(&self, key: &str, value: &str) -> Result<(), SettingError> {
         let mut service = self.shared.service();
         service.set(None, &[(key.to_owned(), value.to_owned())])
@@ -164,18 +163,18 @@ impl Emulator {
         self.shared.service().faults.arm(fault, None);
     }
 
-    /// Pushes the server's clock forward, past a URL's hour or a window's minute. It stops at the end of the year 9999.
+    /// Moves the server's clock forward, past a URL's hour or a window's minute. It stops at the end of the year 9999.
     pub fn advance(&self, by: Duration) {
         self.shared.service().clock.advance(by);
     }
 
-    /// Forgets all uploads, tokens, faults and settings chosen since the start.
+    /// Forgets all uploads and tokens, and the faults and settings changed since the start.
     pub fn reset(&self) {
         let _gone = self.shared.service().reset(None);
     }
 }
 
-/// What it saw is in the log, where no token is.
+/// Shows only the URL: the state holds tokens.
 impl fmt::Debug for Emulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Emulator");
@@ -201,7 +200,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Starts with these settings; a reset goes back to them.
+    /// Starts with these settings; a reset restores them.
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
         self
@@ -213,51 +212,51 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Lets faults happen by chance.
+    /// Adds random faults.
     pub fn chaos(mut self, chaos: Chaos) -> Self {
         self.chaos = Some(chaos);
         self
     }
 
-    /// Keeps the last so many bytes of what it receives in a temporary directory, for its page to show; they
-    /// are gone when it is dropped.
+    /// Keeps the last so many bytes of received videos in a temporary directory, so that the page can show them. The
+    /// directory is removed when the emulator is dropped.
     pub fn keep(mut self, bytes: u64) -> Self {
         self.keep = bytes;
         self
     }
 
-    /// Keeps all it receives in this directory, one file an upload. Without this and
-    /// [`EmulatorBuilder::keep`] nothing is kept.
+    /// Keeps all received videos in this directory, one file for each upload. Without this and [`EmulatorBuilder::keep`]
+    /// nothing is kept.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
         self
     }
 
-    /// Gives upload URLs this origin (`https://upload.example:8443`) instead of the one the client called.
+    /// Gives upload URLs this origin (`https://upload.example:8443`) instead of the one that the client called.
     pub fn upload_origin(mut self, origin: impl Into<String>) -> Self {
         self.upload_origin = Some(origin.into());
         self
     }
 
-    /// Serves requests that name this host, too (`emulator.test`, without scheme and port).
+    /// Serves requests to this host, too (`emulator.test`, without scheme and port).
     ///
-    /// IP addresses, names without a dot, `*.localhost`, the service's own hosts and the one of the upload origin are
-    /// always served; a request that names any other host is answered 421, as it may come from a page whose name was
-    /// made to lead here.
+    /// IP addresses, names without a dot, `*.localhost`, the service's own hosts and the host of the upload origin are
+    /// always served. A request to any other host is answered 421, as it may come from a page whose name resolves to
+    /// this machine.
     pub fn allow_host(mut self, name: impl Into<String>) -> Self {
         self.allow_hosts.push(name.into());
         self
     }
 
-    /// Speaks TLS, with a certificate for the service's hosts, this machine, the address it listens on, and the names that
-    /// were allowed; the authority that a client must trust is written to this file, in PEM, anew at each start.
+    /// Speaks TLS, with a certificate for the service's hosts, this machine, the listening address, and the allowed
+    /// names. Writes the authority that clients must trust to this file in PEM, a new one at each start.
     pub fn tls(mut self, ca_file: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(ca_file.into());
         self
     }
 
-    /// Throws bodies away unseen, at the least cost that this machine allows: for measuring clients. Ranges are judged as
-    /// ever. Nothing is hashed or kept, no page shows a chunk on its way, and faults and rates do not act on chunks.
+    /// Discards bodies at the least cost that this machine allows, to measure clients. Ranges are judged as usual.
+    /// Nothing is hashed or kept, no page shows a chunk in transit, and faults and rates do not affect chunks.
     pub fn sink(mut self) -> Self {
         self.sink = true;
         self
@@ -267,7 +266,7 @@ impl EmulatorBuilder {
     ///
     /// # Errors
     ///
-    /// When the address is taken, a host to allow is no host name, or no thread is to be had.
+    /// If the address is taken, an allowed host is not a host name, or no thread is available.
     pub async fn start(self) -> io::Result<Emulator> {
         self.start_blocking()
     }

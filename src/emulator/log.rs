@@ -1,38 +1,37 @@
-//! The outside witness: what the server saw and what became of it, as plain values.
+//! The log: everything that the server saw, and the results, as plain values.
 //!
-//! Nothing in here names a token or an upload URL, so a log can be attached to a bug report, and a page
-//! can be made of it.
+//! Nothing in it names a token or an upload URL, so a log can be attached to a bug report or shown on a page.
 
 use serde::{Deserialize, Serialize};
 
-/// Everything the server saw since it started or was reset; the JSON of `GET /_emulator/log`.
+/// Everything that the server saw since its start or reset; the JSON of `GET /_emulator/log`.
 ///
-/// New fields may come, existing ones stay.
+/// New fields may be added; existing ones stay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Log {
-    /// How many requests came in, by kind; refused ones count too.
+    /// Number of requests by kind, refused ones included.
     pub requests: Requests,
-    /// How many inits were accepted.
+    /// Number of accepted inits.
     pub inits: u64,
-    /// Connections by which calls or chunks came, of all creators.
+    /// Connections that carried calls or chunks, of all creators.
     #[serde(default)]
     pub connections: u64,
-    /// How many drafts reached an inbox.
+    /// Number of drafts that reached an inbox.
     pub drafts: u64,
-    /// How many uploads, of all creators, are no longer in `sessions`, which holds the last 10,000 (fewer if they had
-    /// more than 200,000 PUTs). They still count in `inits` and `drafts`, unless the log is one creator's.
+    /// Number of uploads, of all creators, that are no longer in `sessions`, which holds the last 10,000 (fewer if they
+    /// had more than 200,000 PUTs). They still count in `inits` and `drafts`, unless the log is one creator's.
     #[serde(default)]
     pub forgotten: u64,
     /// The last uploads, in the order of their inits.
     pub sessions: Vec<SessionLog>,
     /// The last 10,000 faults that fired.
     pub faults: Vec<FaultLog>,
-    /// What a person should know to make sense of a refusal: the last 10,000 remarks.
+    /// Explanations of refusals: the last 10,000 remarks.
     pub notes: Vec<NoteLog>,
     /// The last 10,000 attempts to deliver a webhook.
     pub webhooks: Vec<WebhookLog>,
-    /// The last 200 requests, whatever became of them.
+    /// The last 200 requests of any kind.
     pub recent: Vec<RequestLog>,
 }
 
@@ -49,7 +48,7 @@ pub struct Requests {
     /// Calls of the token endpoint: codes and refresh tokens for tokens.
     #[serde(default)]
     pub token: u64,
-    /// Everything else, unknown paths included; the server's own `/_emulator` is left out.
+    /// All other requests, also of unknown paths; the server's own `/_emulator` is left out.
     pub other: u64,
 }
 
@@ -69,11 +68,11 @@ impl Requests {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SessionLog {
-    /// The id in the answer to the init.
+    /// The `publish_id` in the answer to the init.
     pub publish_id: String,
     /// The init it came from: `inbox_init`, `direct_init` or `photo_init`.
     pub endpoint: String,
-    /// Whose it is; a token that names nobody shows as `token-` and a short hash.
+    /// The creator; a token without a name shows as `token-` and a short hash.
     pub creator: String,
     /// The plan's size in bytes; null for a pull.
     pub video_size: Option<u64>,
@@ -81,37 +80,37 @@ pub struct SessionLog {
     pub chunk_size: Option<u64>,
     /// The plan's number of chunks; null for a pull.
     pub total_chunk_count: Option<u64>,
-    /// Bytes that count.
+    /// Accepted bytes.
     pub received: u64,
-    /// SHA-256 of the received bytes in hex; null until they are whole.
+    /// SHA-256 of the received bytes in hex; null until all have arrived.
     pub sha256: Option<String>,
-    /// What a status call would be answered now.
+    /// The answer that a status call would get now.
     pub status: String,
-    /// Why it failed, if it did.
+    /// Why the upload failed, if it did.
     pub fail_reason: Option<String>,
-    /// The caption that was kept, if any.
+    /// The stored caption, if any.
     pub title: Option<String>,
-    /// The description that was kept, if any; photos have one.
+    /// The stored description, if any; only photos have one.
     pub description: Option<String>,
     /// True while a draft waits in the inbox for its creator to post or discard it.
     pub waiting: bool,
-    /// True if the creator threw the draft away; the documents name no status for that.
+    /// True if the creator discarded the draft; no status is documented for that.
     pub discarded: bool,
     /// The id of the public post, if there is one.
     pub post_id: Option<u64>,
-    /// Where this server shows what it received: one path a video, one each for photos.
+    /// Paths of this server that show the received files: one for a video, one for each photo.
     pub media: Vec<String>,
-    /// Why there is nothing to show of an upload that is whole.
+    /// Why a complete upload has no file to show.
     pub not_kept: Option<String>,
-    /// True if no client knows it: its init was lost or refused.
+    /// True if no client knows the upload: its init was lost or refused.
     pub orphan: bool,
     /// Unix seconds of the init, in the server's time.
     pub issued_at: u64,
-    /// Unix seconds at which its upload URL dies, in the server's time.
+    /// Unix seconds when its upload URL expires, in the server's time.
     pub expires_at: u64,
-    /// Unix seconds at which its bytes were whole, in the server's time.
+    /// Unix seconds when its last byte arrived, in the server's time.
     pub completed_at: Option<u64>,
-    /// The last 2,000 PUTs, in the order they came.
+    /// The last 2,000 PUTs, in the order of arrival.
     pub puts: Vec<PutLog>,
 }
 
@@ -123,13 +122,13 @@ pub struct PutLog {
     pub first: Option<u64>,
     /// Last byte of its range; null if the header could not be read.
     pub last: Option<u64>,
-    /// How it was answered; null if it ended, or still runs, without an answer.
+    /// Status of the answer; null if it ended without one or is still in progress.
     pub http_status: Option<u16>,
-    /// Whether it still runs.
+    /// Whether it is still in progress.
     pub open: bool,
-    /// Body bytes that were read.
+    /// Body bytes read.
     pub bytes: u64,
-    /// When its head was here, in microseconds since this server started.
+    /// When its head arrived, in microseconds since this server started.
     #[serde(default)]
     pub began_us: u64,
     /// When it was answered, on the same clock.
@@ -149,7 +148,7 @@ pub struct FaultLog {
     pub at: u64,
     /// The request it hit.
     pub endpoint: String,
-    /// Whose request it was, as in [`SessionLog::creator`].
+    /// The creator, as in [`SessionLog::creator`].
     pub creator: Option<String>,
     /// The upload it hit, if the request belonged to one.
     pub publish_id: Option<String>,
@@ -165,9 +164,9 @@ pub struct FaultLog {
 pub struct NoteLog {
     /// Unix seconds, in the server's time.
     pub at: u64,
-    /// The request it concerns.
+    /// The kind of request.
     pub endpoint: String,
-    /// Whose request it was, as in [`SessionLog::creator`].
+    /// The creator, as in [`SessionLog::creator`].
     pub creator: String,
     /// The remark.
     pub text: String,
@@ -181,15 +180,15 @@ pub struct WebhookLog {
     pub at: u64,
     /// The event.
     pub event: String,
-    /// Whom it is about, as in [`SessionLog::creator`].
+    /// The creator, as in [`SessionLog::creator`].
     pub creator: String,
-    /// The host it was sent to; the rest of the URL is the receiver's own.
+    /// The receiver's host; the rest of the URL may be secret.
     pub host: String,
-    /// Which attempt at this message it was, counted from 1.
+    /// Number of this attempt at the message, from 1.
     pub attempt: u64,
-    /// The upload it is about, if about one.
+    /// The upload of the event, if any.
     pub publish_id: Option<String>,
-    /// How the receiver answered; null if it did not.
+    /// Status of the receiver's answer; null without one.
     pub http_status: Option<u16>,
     /// Why there was no answer.
     #[serde(default)]
@@ -200,7 +199,7 @@ pub struct WebhookLog {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RequestLog {
-    /// Counts all requests since the start.
+    /// Number of the request since the start.
     pub number: u64,
     /// Unix seconds, in the server's time.
     pub at: u64,
@@ -208,17 +207,17 @@ pub struct RequestLog {
     pub method: String,
     /// Its path, without the query.
     pub path: String,
-    /// What the client calls itself.
+    /// The client's name for itself (`User-Agent`).
     pub client: Option<String>,
-    /// Whose request it was, as in [`SessionLog::creator`].
+    /// The creator, as in [`SessionLog::creator`].
     pub creator: Option<String>,
-    /// The upload it belonged to, if to one.
+    /// The upload of the request, if any.
     pub publish_id: Option<String>,
-    /// The chunk it carried, counted from 0.
+    /// Index of the chunk, from 0.
     pub chunk: Option<u64>,
-    /// How it was answered; null if it ended, or still runs, without an answer.
+    /// Status of the answer; null if it ended without one or is still in progress.
     pub http_status: Option<u16>,
-    /// Whether it still runs.
+    /// Whether it is still in progress.
     pub open: bool,
     /// The fault that hit it.
     pub fault: Option<String>,

@@ -1,4 +1,4 @@
-//! Shows what was received: `GET /_emulator/media/PUBLISH_ID/N`, in ranges if asked for.
+//! Serves received files: `GET /_emulator/media/PUBLISH_ID/N`, in ranges on request.
 
 use std::io::SeekFrom;
 use std::path::PathBuf;
@@ -23,17 +23,17 @@ use super::storage::StoredFile;
 
 const PIECE: u64 = 64 << 10;
 
-/// Part of a kept file.
+/// A part of a kept file.
 struct Medium {
     path: PathBuf,
     ending: &'static str,
     first: u64,
     end: u64,
-    /// Lets the file live as long as it is shown.
+    /// Keeps the file while it is being sent.
     _place: StoredFile,
 }
 
-/// Answers with one file; `None`: there is none, or none any more.
+/// Answers with one file; `None` if there is none, or no longer.
 pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts) -> Option<Response> {
     let path = parts.uri.path().strip_prefix("/_emulator/media/")?;
     let (publish_id, index) = path.split_once('/')?;
@@ -70,7 +70,7 @@ pub(crate) async fn answer(shared: &Arc<Shared>, parts: &Parts) -> Option<Respon
         set(&mut response, CONTENT_RANGE, &range);
     }
     let headers = response.headers_mut();
-    // It is whatever a client sent: it must not be taken for a page, nor shown on pages of others.
+    // A client chose these bytes: they must not act as a page, nor appear on pages of other sites.
     headers.insert(
         "x-content-type-options",
         HeaderValue::from_static("nosniff"),
@@ -92,11 +92,11 @@ fn set(response: &mut Response, name: HeaderName, value: &str) {
 enum Part {
     All,
     Of(u64, u64),
-    /// It lies outside of the file.
+    /// The range lies outside the file.
     None,
 }
 
-/// One range; several at once, or what cannot be read, is answered with the whole (RFC 9110, 14.2).
+/// Reads one range; several ranges, or an unreadable one, mean the whole file (RFC 9110, 14.2).
 fn part(range: &str, size: u64) -> Part {
     let read = range
         .strip_prefix("bytes=")
@@ -106,7 +106,7 @@ fn part(range: &str, size: u64) -> Part {
         Some((Ok(first), _, Ok(last))) if first <= last => {
             Some((first, size.min(last.saturating_add(1))))
         }
-        // So many bytes of the end.
+        // A suffix: the last bytes of the file.
         Some((Err(_), _, Ok(last))) if range.starts_with("bytes=-") => {
             Some((size.saturating_sub(last), size))
         }
@@ -119,14 +119,14 @@ fn part(range: &str, size: u64) -> Part {
     }
 }
 
-/// What it may be shown as; photos say themselves what they are.
+/// The Content-Type to serve; photos are recognised by their first bytes.
 async fn kind(file: &mut File, ending: &str) -> &'static str {
     match ending {
         "mov" => "video/quicktime",
         "webm" => "video/webm",
         "photos" => {
             let mut start = [0; 12];
-            // A shorter file is no photo.
+            // A file shorter than that is not a photo.
             let _ = file.read_exact(&mut start).await;
             match &start {
                 [0xff, 0xd8, ..] => "image/jpeg",

@@ -1,6 +1,6 @@
-//! Tokens, their renewal and revocation (D OA, OA-new, LKD, OAE).
+//! Issues, renews and revokes tokens (D OA, OA-new, LKD, OAE).
 //!
-//! Its answers are flat, without the envelope of the other calls.
+//! The answers are flat, without the envelope of the other calls.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use super::service::Service;
 use super::settings::{Auth, OauthErrorStatus, Pkce, Settings};
 use super::tokens::{ALL_SCOPES, Consent, Pair};
 
-/// Why a call was refused: the code, and words for people.
+/// Why a call was refused: the code and a text.
 pub(crate) struct Failure(&'static str, String);
 
 pub(crate) type Form = HashMap<String, String>;
@@ -39,7 +39,7 @@ pub(crate) fn required<'a>(form: &'a Form, key: &str) -> Result<&'a str, Failure
     }
 }
 
-/// A field that may be missing, and may not be longer than a token.
+/// Reads an optional field, which may not be longer than a token.
 pub(crate) fn optional<'a>(form: &'a Form, key: &str) -> Result<Option<&'a str>, Failure> {
     match form.get(key) {
         Some(value) if value.len() > LONGEST_TOKEN => {
@@ -50,7 +50,7 @@ pub(crate) fn optional<'a>(form: &'a Form, key: &str) -> Result<Option<&'a str>,
     }
 }
 
-/// `POST /v2/oauth/token/`: a code or a refresh token for a pair of tokens.
+/// `POST /v2/oauth/token/`: exchanges a code or a refresh token for a pair of tokens.
 pub(crate) fn token(service: &mut Service, call: &Call, settings: &Settings) -> Response {
     let given = call.form().and_then(|form| {
         required(&form, "client_key")?;
@@ -67,7 +67,7 @@ pub(crate) fn token(service: &mut Service, call: &Call, settings: &Settings) -> 
     answer(service, given.map(|pair| tell(&pair)), settings)
 }
 
-/// `POST /v2/oauth/revoke/`: takes a creator's tokens back; what was on its way fails.
+/// `POST /v2/oauth/revoke/`: revokes a creator's tokens; unfinished uploads fail.
 pub(crate) fn revoke(service: &mut Service, call: &Call, settings: &Settings) -> Response {
     let revoked = call.form().and_then(|form| {
         required(&form, "client_key")?;
@@ -100,7 +100,7 @@ fn by_code(service: &mut Service, form: &Form, settings: &Settings) -> Result<Pa
         (None, Auth::Issued) => {
             return fail("invalid_grant", "Authorization code is invalid or expired");
         }
-        // Any code is as good as another; what stands before its first dot names the creator.
+        // Any code is accepted; the part before its first dot names the creator.
         (None, Auth::Any) => Consent {
             creator: text.split('.').next().unwrap_or(text).to_owned(),
             scopes: ALL_SCOPES.to_owned(),
@@ -160,7 +160,7 @@ fn tell(pair: &Pair) -> Value {
     })
 }
 
-/// Answers flat, without an envelope.
+/// A flat answer, without the envelope.
 pub(crate) fn answer(
     service: &mut Service,
     given: Result<Value, Failure>,

@@ -1,7 +1,7 @@
-//! The page at `/`: what creators see of the uploads, and what the server sees, for people.
+//! The page at `/`: the creators' view of the uploads, and the server's own view.
 //!
-//! It is made of the same values the JSON pages below `/_emulator` show, so it knows no more than they
-//! do: no token and no upload URL. Its buttons call those pages too.
+//! It shows the same values as the JSON pages below `/_emulator`, without any token or upload URL. Its buttons call
+//! those pages, too.
 
 mod consent;
 mod desk;
@@ -34,11 +34,11 @@ const SCRIPT: &str = include_str!("page/page.js");
 
 const EMBED: &str = r#"<blockquote cite="{}"><a href="{}">{}</a></blockquote>"#;
 
-/// Nothing may come from elsewhere, and no markup that slipped through could run.
+/// Nothing may load from other hosts, and injected markup could not run.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     img-src 'self' data:; media-src 'self'; base-uri 'none'; frame-ancestors 'none'";
 
-/// Answers a request for the page or one of its files; `None`: there is no such file.
+/// Answers a request for the page or one of its files; `None` if there is no such file.
 pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts) -> Option<Response> {
     let path = parts.uri.path();
     if let Some(name) = path.strip_prefix("/_emulator/avatar/") {
@@ -80,7 +80,7 @@ fn index(view: &View) -> Html {
     )
 }
 
-/// Markup for pages of others, which leads to a post here.
+/// Markup that other pages can embed; it links to a post here.
 pub(crate) fn embed(url: &str, title: &str) -> String {
     html!(EMBED, url, url, title).into_text()
 }
@@ -91,7 +91,7 @@ fn page(html: &Html) -> Response {
     let headers = response.headers_mut();
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    // The address of a consent page carries the client's state.
+    // The address of a consent page contains the client's state.
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     response
 }

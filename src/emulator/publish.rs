@@ -1,4 +1,4 @@
-//! The calls that start a post, stop it, and report its status.
+//! The calls that start a post, cancel it, and report its status.
 
 use serde_json::{Value, json};
 
@@ -13,10 +13,10 @@ use super::service::{Order, Service};
 use super::session::{Session, Source, State};
 use super::settings::{InboxPostInfo, RefusedInit, Settings};
 
-/// The longest URL that is pulled, in bytes.
+/// Longest URL of a pull in bytes.
 const LONGEST_URL: usize = 2048;
 
-/// Pulls that may run or wait for their turn at a time.
+/// Most pulls that run or wait.
 const MOST_PULLS: usize = 1_000;
 
 /// An inbox draft: `/v2/post/publish/inbox/video/init/` (D UP).
@@ -32,13 +32,13 @@ pub(crate) fn inbox_init(
     let mut session = Session::new(call.endpoint, source, service.now(), settings);
     if settings.inbox_post_info == InboxPostInfo::ApplyTitle {
         let title = body.pointer("/post_info/title").and_then(Value::as_str);
-        // A direct post may have no longer one.
+        // The limit of a direct post's title.
         session.title = title.map(|title| short(title, 2200));
     }
     Ok(open(service, call, token, session, urls))
 }
 
-/// A post without a stop in the inbox: `/v2/post/publish/video/init/` (D DP).
+/// A direct post: `/v2/post/publish/video/init/` (D DP).
 pub(crate) fn direct_init(
     service: &mut Service,
     call: &Call,
@@ -81,7 +81,7 @@ pub(crate) fn photo_init(
     Ok(open(service, call, token, session, post.images))
 }
 
-/// How an upload is doing: `/v2/post/publish/status/fetch/` (D ST).
+/// The status of an upload: `/v2/post/publish/status/fetch/` (D ST).
 pub(crate) fn status(service: &mut Service, call: &Call, settings: &Settings) -> Outcome {
     let body = call.json(settings)?;
     let number = owned(service, call, &body, settings)?;
@@ -89,9 +89,9 @@ pub(crate) fn status(service: &mut Service, call: &Call, settings: &Settings) ->
     Ok(service.sessions[&number].status_data(service.now(), settings))
 }
 
-/// Stops a pull that still runs: `/v2/post/publish/cancel/` (D MTG).
+/// Cancels a pull in progress: `/v2/post/publish/cancel/` (D MTG).
 ///
-/// Uploads by the client are refused as the documents speak of pulls only.
+/// Uploads by the client are refused, as the documents mention pulls only.
 pub(crate) fn cancel(service: &mut Service, call: &Call, settings: &Settings) -> Outcome {
     let body = call.json(settings)?;
     let number = owned(service, call, &body, settings)?;
@@ -111,7 +111,7 @@ pub(crate) fn cancel(service: &mut Service, call: &Call, settings: &Settings) ->
     }
 }
 
-/// The upload a call names, if it is its creator's to name.
+/// The upload with the call's publish_id, if it belongs to the call's creator.
 fn owned(
     service: &Service,
     call: &Call,
@@ -142,7 +142,7 @@ fn owned(
     }
 }
 
-/// Where the video comes from, and the URLs to fetch it from.
+/// The source of the video, and the URLs to fetch.
 fn source(
     service: &Service,
     body: &Value,
@@ -198,7 +198,7 @@ fn check_url(text: &str, settings: &Settings) -> Result<(), Refusal> {
     }
 }
 
-/// More pulls than this at a time are refused: each holds its URLs, and in its turn a connection.
+/// Refuses a pull if there are too many: each holds its URLs, and later a connection.
 fn check_pulls(service: &Service) -> Result<(), Refusal> {
     let runs = |session: &&Session| {
         let ended = session.completed.is_some() || session.failed.is_some();
@@ -247,7 +247,7 @@ fn open(
     }
 }
 
-/// Leaves behind what a refused init may have created (O-12): a task that no client knows.
+/// Creates the task that a refused init may leave (O-12), which no client knows.
 pub(crate) fn leave_orphan(service: &mut Service, call: &Call, status: u16, settings: &Settings) {
     let created = status == 400 || status >= 500;
     let Some(token) = call.token.as_deref().filter(|_| created) else {

@@ -1,5 +1,4 @@
-//! Fetches what a PULL_FROM_URL names, the way the documents say it is fetched: no redirect is
-//! followed, and it must end within an hour.
+//! Fetches the URLs of a PULL_FROM_URL as documented: follows no redirect, and must end within an hour.
 
 use std::future::Future;
 use std::io;
@@ -20,14 +19,14 @@ use super::service::Order;
 use super::settings::Settings;
 use super::shared::Shared;
 
-/// D MTG: the download task times out after one hour, of the server's time.
+/// D MTG: the download task times out after one hour, in the server's time.
 const LONGEST: Duration = Duration::from_secs(3600);
-/// D PH: 20 MB each.
+/// D PH: 20 MB for each photo.
 const LARGEST_PHOTO: u64 = 20_000_000;
-/// How often a pull looks up while nothing comes, in real time.
+/// How often a silent pull checks the clock, in real time.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Waits for its turn, fetches all that is ordered, and brings the upload to its end.
+/// Waits for its turn, fetches all URLs, and ends the upload.
 pub(crate) async fn fetch(shared: Arc<Shared>, order: Order) {
     let _turn = shared.pulls.acquire().await;
     let Some(mut pull) = Pull::start(&shared, order.session) else {
@@ -98,8 +97,8 @@ impl Pull {
         Ok(())
     }
 
-    /// Waits for more, and looks up now and then whether it is still wanted: the server's clock may be
-    /// pushed past the hour while nothing comes.
+    /// Waits for more bytes, and checks now and then whether the pull should go on: the server's clock may be moved past
+    /// the hour while nothing arrives.
     async fn wait_for<T>(&self, next: impl Future<Output = T>) -> io::Result<T> {
         let mut next = pin!(next);
         let start = Instant::now();
@@ -134,7 +133,7 @@ impl Pull {
         Ok(())
     }
 
-    /// Shows the progress; fails once nobody wants the rest.
+    /// Records the progress; fails if the pull should not go on.
     fn tell(&self) -> io::Result<()> {
         let mut service = self.shared.service();
         let now = service.now();
@@ -149,7 +148,7 @@ impl Pull {
         Ok(())
     }
 
-    /// What was fetched breaks a rule of its own, whatever the host did.
+    /// Fails the upload because the fetched file breaks a rule.
     fn fail(&self, reason: &str, why: &str) -> io::Result<()> {
         let mut service = self.shared.service();
         if let Some(session) = service.sessions.get_mut(&self.session) {

@@ -1,4 +1,4 @@
-//! Who may choose what this server reads and calls, and which addresses it never calls.
+//! Who may choose the files that this server reads and the hosts that it calls; and the addresses that it never calls.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,18 +8,18 @@ use hyper::http::request::Parts;
 
 use super::connection::Line;
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sender {
     /// A program on this machine.
     Local,
     /// Another machine, by its address.
     Remote(IpAddr),
-    /// Somebody behind a proxy.
+    /// A client behind a proxy.
     Proxied,
 }
 
-/// What proxies add to the requests that they pass on.
+/// Headers that proxies add to requests.
 const BY_PROXY: [&str; 5] = [
     "via",
     "forwarded",
@@ -43,7 +43,7 @@ impl Sender {
 
 /// The addresses of a host that may be called.
 ///
-/// Link-local ones never are: there cloud machines hand out their credentials. `only`: no other address than this.
+/// Link-local addresses never are: cloud machines serve their credentials there. `only`: the one allowed address.
 pub(crate) fn callable(
     host: &str,
     found: impl Iterator<Item = SocketAddr>,

@@ -1,4 +1,4 @@
-//! Takes in chunks: judged on their headers, hashed as they arrive, counted when they are whole.
+//! Receives chunks: judges their headers, hashes their bytes, and counts them once they are complete.
 
 mod body;
 mod cors;
@@ -33,14 +33,14 @@ use url::{dead, find, gone, refuse_dead};
 struct Put {
     shared: Arc<Shared>,
     session: u64,
-    /// Which of the session's PUTs this is.
+    /// Number of this PUT within its session.
     entry: usize,
     head: Head,
     settings: Arc<Settings>,
     strike: Strike,
 }
 
-/// Handles a PUT to the upload host; runs apart from its connection, which a client may cut at will.
+/// Handles a PUT to the upload host in a task of its own, as the client may cut the connection at any time.
 pub(crate) async fn put(shared: Arc<Shared>, parts: Parts, body: Body) -> Reply {
     let (put, request) = Put::enter(&shared, &parts);
     let settings = match &put {
@@ -59,7 +59,7 @@ pub(crate) async fn put(shared: Arc<Shared>, parts: Parts, body: Body) -> Reply 
 }
 
 impl Put {
-    /// Finds the upload, counts the request and asks which fault hits it.
+    /// Finds the upload, counts the request, and returns the fault that hits it.
     fn enter(shared: &Arc<Shared>, parts: &Parts) -> (Option<Self>, u64) {
         let head = Head::read(&parts.headers);
         let mut service = shared.service();
@@ -145,7 +145,7 @@ impl Put {
         }
     }
 
-    /// Judges the headers against the upload as it stands now.
+    /// Judges the headers by the upload's present state.
     fn judge(&self) -> Judgement {
         let service = self.shared.service();
         let Some(session) = service.sessions.get(&self.session) else {
@@ -175,7 +175,7 @@ impl Put {
         }
     }
 
-    /// Counts a chunk that arrived whole, unless the service has moved on.
+    /// Counts a complete chunk, unless the service has moved on.
     async fn commit(mut self, mut wanted: Wanted) -> Reply {
         if let Some(writer) = &mut wanted.writer
             && let Err(error) = writer.flush().await
@@ -200,8 +200,8 @@ impl Put {
         }
     }
 
-    /// Counts what arrived whole, unless the service has moved on; whether that completes the upload, or what to refuse it
-    /// with.
+    /// Counts the received bytes, unless the service has moved on. Returns whether they complete the upload, or the
+    /// refusal.
     fn count(&self, wanted: &mut Wanted) -> Result<bool, (u16, String)> {
         let mut service = self.shared.service();
         let now = service.now();
@@ -224,7 +224,7 @@ impl Put {
         }
     }
 
-    /// A body that did not arrive as declared.
+    /// Answers a body that did not arrive as declared.
     fn end_badly(self, ending: Ending, wanted: Option<Wanted>) -> Reply {
         let (status, why) = match ending {
             Ending::Stalled => return Reply::Silence,
@@ -248,7 +248,7 @@ impl Put {
         self.answer(closing(response), Some(why))
     }
 
-    /// Counts what arrived of a chunk before it was cut.
+    /// Counts the bytes that arrived before a chunk was cut.
     fn keep_prefix(&self, wanted: Option<Wanted>) {
         let mut service = self.shared.service();
         let now = service.now();
@@ -261,7 +261,7 @@ impl Put {
         }
     }
 
-    /// An answer with the upload's progress as it stands.
+    /// An answer with the upload's present progress.
     fn respond(&self, status: u16) -> Response {
         let service = self.shared.service();
         let session = service.sessions.get(&self.session);
@@ -277,7 +277,7 @@ impl Put {
         }
     }
 
-    /// Answers a request that was handled, unless a fault takes the answer away.
+    /// Answers a handled request, unless a fault drops the answer.
     fn finish(&mut self, response: Response, why: Option<String>) -> Reply {
         match self.strike.action.take() {
             Some(Action::Lose) => {

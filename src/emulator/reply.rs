@@ -1,23 +1,23 @@
-//! How a request ends: with an answer, or without one.
+//! The end of a request: an answer, or none.
 
 use std::time::Duration;
 
 use axum::response::Response;
 
-/// What its connection does once a request was handled.
+/// What the connection does after a request was handled.
 pub(crate) enum Reply {
     Answer(Response),
-    /// The connection is reset.
+    /// Resets the connection.
     Reset,
-    /// Nothing happens any more until the client leaves.
+    /// Sends nothing until the client leaves.
     Silence,
 }
 
-/// How long a connection is kept that will never be answered.
+/// How long a connection without an answer is kept.
 pub(crate) const SILENCE: Duration = Duration::from_secs(3600);
 
 impl Reply {
-    /// The status of an answer.
+    /// The status of the answer; `None` without one.
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Answer(response) => Some(response.status().as_u16()),

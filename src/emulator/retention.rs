@@ -1,4 +1,4 @@
-//! Decides what is kept, and writes it down while it arrives.
+//! Decides which videos are kept, and stores them while they arrive.
 
 use std::io;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ const TOO_LARGE: &str =
     "It is larger than all this server keeps. --keep SIZE or --dir DIR keeps more.";
 const GAVE_WAY: &str = "It gave way to newer videos. --keep SIZE or --dir DIR keeps more.";
 
-/// Writes one upload down, if it is to be kept.
+/// Stores one upload, if it is to be kept.
 ///
-/// In a directory of the user's, what cannot be kept is an error. Elsewhere it is only not shown.
+/// In a directory of the user a failure to store is an error. In a temporary one the upload is only not shown.
 pub(crate) struct UploadWriter {
     shared: Arc<Shared>,
     session: u64,
@@ -22,7 +22,7 @@ pub(crate) struct UploadWriter {
 }
 
 impl UploadWriter {
-    /// Opens the file at `first`; the upload is going to take `size` bytes.
+    /// Opens the file at offset `first`; the upload will have `size` bytes.
     pub(crate) async fn open(
         shared: &Arc<Shared>,
         session: u64,
@@ -41,7 +41,7 @@ impl UploadWriter {
         Ok(writer)
     }
 
-    /// The upload is going to take more than was thought.
+    /// Notes that the upload will have more bytes than expected.
     pub(crate) fn grow(&mut self, size: u64) {
         if self.keep.is_some() && self.set_aside(size).is_none() {
             self.keep = None;
@@ -64,7 +64,7 @@ impl UploadWriter {
         self.forgive(flushed).map(drop)
     }
 
-    /// The upload is whole; it can be shown from now on.
+    /// Ends a complete upload; it can be shown from now on.
     pub(crate) async fn complete(&mut self, ending: &'static str) -> io::Result<()> {
         let Some(keep) = self.keep.take() else {
             return Ok(());
@@ -78,7 +78,7 @@ impl UploadWriter {
 
     fn set_aside(&self, size: u64) -> Option<StoredFile> {
         let storage = self.shared.storage.as_ref()?;
-        // What gives way is dropped, and with it its file, when the lock is free again.
+        // The uploads that give way are dropped, and so their files removed, after the lock is released.
         let (place, _gone) = self.shared.service().set_aside(self.session, size, storage);
         place
     }
@@ -99,7 +99,7 @@ impl UploadWriter {
 }
 
 impl Service {
-    /// Sets room aside for an upload, unless it is not to be kept; the oldest give way, and are returned.
+    /// Reserves room for an upload, unless it is not to be kept; returns the oldest uploads, which give way.
     fn set_aside(
         &mut self,
         number: u64,
@@ -149,7 +149,7 @@ impl Service {
         Some(session.keep_not(why))
     }
 
-    /// An upload is whole and kept, unless it gave way meanwhile.
+    /// Marks a complete upload as kept, unless it gave way meanwhile.
     fn show(&mut self, number: u64, place: StoredFile) {
         let session = self.sessions.get_mut(&number);
         if let Some(session) = session.filter(|session| matches!(session.kept, Kept::At(_))) {

@@ -1,4 +1,4 @@
-//! What a client did wrong though it got through, each with the fact it offends against.
+//! The clients' mistakes that had no visible consequence, each with the fact that shows the mistake.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use super::bounded::{Last, LastKeys, MOST_KEYS, MOST_RECORDS};
 use super::clock::Moment;
 use super::session::{Session, Source};
 
-/// One thing a client should not do.
+/// One mistake of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// A short name for the kind of mistake, stable.
+    /// A short, stable name for the kind of mistake.
     pub rule: String,
-    /// Whose token it was made with.
+    /// The creator of the client's token.
     pub creator: String,
-    /// The upload it was made on, if on one.
+    /// The upload, if the mistake concerns one.
     pub publish_id: Option<String>,
     /// What happened.
     pub what: String,
     /// Why it is a mistake.
     pub fact: String,
-    /// Where the fact comes from: `D` documented, `F` reported from the field, `R` this project's rule.
+    /// The source of the fact: `D` documented, `F` reported from the field, `R` this project's rule.
     pub mark: String,
 }
 
@@ -70,17 +70,17 @@ const ABANDONED: Rule = Rule {
     mark: "D",
 };
 
-/// How long an upload may rest before it counts as left behind, while the client still runs.
+/// How long an upload may rest before it counts as abandoned, while the client still runs.
 const REST: Duration = Duration::from_secs(60);
 
-/// What was noticed so far, and what must be remembered to notice more.
+/// The findings so far, and the state needed to find more.
 #[derive(Debug)]
 pub(crate) struct Review {
     findings: Last<Finding>,
     once: LastKeys<(&'static str, u64), ()>,
-    /// The range each upload was last refused with 416.
+    /// The range of each upload's last 416.
     refused: LastKeys<u64, (u64, u64)>,
-    /// SHA-256 of the token and the body of inits that were refused.
+    /// SHA-256 of token and body of each refused init.
     refused_inits: LastKeys<[u8; 32], ()>,
 }
 
@@ -107,12 +107,12 @@ impl Review {
         });
     }
 
-    /// Forgets what was noticed about a creator.
+    /// Forgets the findings about a creator.
     pub(crate) fn forget(&mut self, creator: &str) {
         self.findings.retain(|finding| finding.creator != creator);
     }
 
-    /// A PUT carried an Authorization header; reported once an upload.
+    /// Reports an Authorization header on a PUT, once for each upload.
     pub(crate) fn bearer_on_put(&mut self, number: u64, session: &Session) {
         if self.once.insert((BEARER_ON_PUT.name, number), ()) {
             let what = "Authorization was sent to the upload host".to_owned();
@@ -129,7 +129,7 @@ impl Review {
         self.add(&ONE_READING, creator, None, remark);
     }
 
-    /// A PUT came with this range; one that was just refused must not come again unasked.
+    /// Checks the range of a PUT: a refused range must not come again without a status call.
     pub(crate) fn put_came(&mut self, number: u64, session: &Session, range: (u64, u64)) {
         if self.refused.get(&number) == Some(&range) {
             let (first, last) = range;
@@ -143,7 +143,7 @@ impl Review {
         }
     }
 
-    /// How that PUT was answered; anything but 416 clears the slate.
+    /// Notes the answer to that PUT; any status but 416 forgets the refused range.
     pub(crate) fn put_answered(&mut self, number: u64, status: u16, range: Option<(u64, u64)>) {
         match (status, range) {
             (416, Some(range)) => {
@@ -155,12 +155,12 @@ impl Review {
         }
     }
 
-    /// Who asks is not blind any more.
+    /// Notes a status call, after which a repeat is not blind.
     pub(crate) fn status_asked(&mut self, number: u64) {
         self.refused.remove(&number);
     }
 
-    /// An init was refused for its parameters.
+    /// Notes an init that was refused for its parameters.
     pub(crate) fn init_refused(&mut self, token: &str, creator: &str, body: &[u8]) {
         let digest = Sha256::new_with_prefix(Sha256::digest(token)).chain_update(body);
         if !self.refused_inits.insert(digest.finalize().into(), ()) {
@@ -174,8 +174,8 @@ impl Review {
         self.add(&OVER_30, creator, None, what);
     }
 
-    /// All findings, with those that only a look at the uploads shows. `over`: the client is done, so
-    /// what is unfinished stays so.
+    /// All findings, with those that only the uploads show. `over`: the clients are done, so unfinished uploads count as
+    /// abandoned.
     pub(crate) fn findings<'a>(
         &self,
         sessions: impl Iterator<Item = &'a Session> + Clone,
@@ -198,7 +198,7 @@ impl Review {
                 );
             }
         }
-        // By what two uploads of one video have in common; all by all would take too long.
+        // Grouped by what two uploads of one video have in common; comparing all pairs would take too long.
         let mut known: HashMap<_, Vec<&Session>> = HashMap::new();
         for session in sessions.filter(|session| !session.orphan) {
             let known = known
@@ -213,7 +213,7 @@ impl Review {
                     what,
                 );
             }
-            // After a failure the same bytes may be sent anew.
+            // After a failure the same bytes may be sent again.
             if !failed(session) {
                 known.push(session);
             }
@@ -228,7 +228,7 @@ impl Session {
         if !unfinished || self.dropped || self.orphan || matches!(self.source, Source::Pull) {
             return false;
         }
-        // A client that was answered that the URL is dead could not have gone on.
+        // A client whose URL was answered as dead could not continue.
         let told = self.puts.iter().next_back().and_then(|put| put.http_status);
         if matches!(told, Some(403..=405)) {
             return false;
@@ -237,8 +237,8 @@ impl Session {
         over || (self.open_puts == 0 && rests)
     }
 
-    /// Whether a later upload carries the same video to the same creator, though this one could
-    /// have been carried on. The first chunk decides; a whole file's first chunk is the file.
+    /// Whether a later upload sends the same video to the same creator although this one could have continued. The first
+    /// chunk decides; of a file sent whole, that is the file.
     fn is_doubled_by(&self, later: &Self) -> bool {
         let same = self.creator == later.creator
             && self.direct == later.direct

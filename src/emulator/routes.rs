@@ -1,4 +1,4 @@
-//! Which path is which call.
+//! The paths of the calls.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::settings::NoSlash;
 use super::shared::Shared;
 use super::{admission, api, consent, control, media, page, receive};
 
-/// The calls that are POST, by path.
+/// POST calls by path.
 const POSTS: [(&str, Endpoint); 10] = [
     ("/v2/post/publish/inbox/video/init/", Endpoint::InboxInit),
     ("/v2/post/publish/video/init/", Endpoint::DirectInit),
@@ -38,7 +38,7 @@ const POSTS: [(&str, Endpoint); 10] = [
     ("/v2/oauth/revoke/", Endpoint::Revoke),
 ];
 
-/// The calls that are GET, by path.
+/// GET calls by path.
 const GETS: [(&str, Endpoint); 2] = [
     ("/v2/user/info/", Endpoint::UserInfo),
     ("/v2/auth/authorize/", Endpoint::Authorize),
@@ -46,7 +46,7 @@ const GETS: [(&str, Endpoint); 2] = [
 
 const NOT_FOUND: &str = "not_found";
 
-/// The paths upload URLs were seen with (D MTG; F AutoPromote, aitiktokz).
+/// The paths of upload URLs (D MTG; F AutoPromote, aitiktokz).
 pub(crate) const UPLOADS: [&str; 4] = ["/video/", "/video", "/upload/", "/upload"];
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -67,14 +67,14 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         router = router.route(path, any(put));
     }
     let admitted = middleware::from_fn_with_state(Arc::clone(&shared), admit);
-    // Last, as it holds for the routes that are there already.
+    // The last layer, as it covers the routes that exist already.
     router
         .method_not_allowed_fallback(wrong_method)
         .layer(admitted)
         .with_state(shared)
 }
 
-/// Lets a request pass to its route, whichever that is, or to none.
+/// Passes a request to its route, if there is one and the request may be served.
 async fn admit(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     match admission::refuse(&parts, &shared) {
@@ -94,7 +94,7 @@ async fn call(shared: Arc<Shared>, endpoint: Endpoint, request: Request) -> Resp
     apart(shared, line, handled).await
 }
 
-/// Whether a path of the API is not known because its final slash is missing (O-27).
+/// Whether the path of an API call is refused because its final slash is missing (O-27).
 fn lacks_slash(shared: &Shared, request: &Request) -> bool {
     let settings = shared.service().settings(bearer(request.headers()));
     settings.no_slash == NoSlash::NotFound && !request.uri().path().ends_with('/')
@@ -113,8 +113,8 @@ async fn put(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     apart(shared, line, handled).await
 }
 
-/// Runs a handler in its own task: a client that breaks its connection must not take the bookkeeping
-/// of its request along.
+/// Runs a handler in its own task, so that a client which breaks its connection does not stop the bookkeeping of its
+/// request.
 async fn apart(
     shared: Arc<Shared>,
     line: Option<Arc<Line>>,
@@ -132,7 +132,7 @@ async fn apart(
     }
 }
 
-/// The connection that a call or a chunk came by.
+/// The connection of a call or a chunk.
 fn line(shared: &Shared, request: &Request) -> Option<Arc<Line>> {
     let line = request.extensions().get::<Arc<Line>>().cloned();
     if let Some(line) = &line {
@@ -141,7 +141,7 @@ fn line(shared: &Shared, request: &Request) -> Option<Arc<Line>> {
     line
 }
 
-/// The server's own pages: for people, for test suites, and what was received.
+/// The server's own pages: for people, for test suites, and for received files.
 async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let patience = shared.service().settings(None).body_timeout;
@@ -149,7 +149,7 @@ async fn page(State(shared): State<Arc<Shared>>, request: Request) -> Response {
         Ok(body) => body,
         Err(why) => return closing(json_answer(400, &json!({ "error": why }))),
     };
-    // What a HEAD leaves out is left out on the wire.
+    // For a HEAD the connection drops the body.
     let reads = matches!(parts.method, Method::GET | Method::HEAD);
     let answered = match parts.uri.path() {
         "/_emulator/consent" if parts.method == Method::POST => {
@@ -189,7 +189,7 @@ async fn wrong_method(State(shared): State<Arc<Shared>>, request: Request) -> Re
     no_call(&shared, request, refusal)
 }
 
-/// Refuses a request that is no call, unread.
+/// Refuses a request that is not a call, without reading its body.
 fn no_call(shared: &Shared, request: Request, refusal: Refusal) -> Response {
     let (parts, _) = request.into_parts();
     let mut service = shared.service();

@@ -1,5 +1,4 @@
-//! The service's rules, judged as a server judges them: the plan at init, the headers of a PUT, what
-//! a post says about itself.
+//! The service's rules as a server applies them: the plan at init, the headers of a PUT, the fields of a post.
 //!
 //! Written from the documents alone; the engine has its own reading of the same pages.
 

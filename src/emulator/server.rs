@@ -18,7 +18,7 @@ use super::routes::router;
 use super::shared::Shared;
 use super::{connection, sink, webhook_delivery};
 
-/// How long a connection that makes room is given before the next look.
+/// How long a connection may take to make room before the next check.
 const ROOM: Duration = Duration::from_millis(10);
 
 /// A running server; dropping it stops it.
@@ -29,8 +29,8 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves on a listener that is already bound, on a thread and a runtime of its own: tests that block
-    /// theirs must not stop it.
+    /// Serves on a bound listener, with a thread and a runtime of its own, so that a test which blocks its thread does
+    /// not stop the server.
     pub(crate) fn start(
         listener: TcpListener,
         tls: Option<Arc<ServerConfig>>,
@@ -54,7 +54,7 @@ impl Server {
     }
 
     fn stop(&mut self) {
-        // A receiver that is gone has stopped already.
+        // Without a receiver the server has stopped already.
         let _ = self.stop.take().map(|stop| stop.send(()));
         let _ = self.thread.take().map(JoinHandle::join);
     }
@@ -80,7 +80,7 @@ fn run(
             _ = stopped => {}
         }
     });
-    // Requests in flight end with their connections; nobody waits for them.
+    // Requests in progress end with their connections.
     runtime.shutdown_timeout(Duration::from_secs(1));
 }
 
@@ -104,14 +104,14 @@ async fn accept(listener: TcpListener, tls: Option<Arc<ServerConfig>>, shared: A
                     let served = serve(stream, Arc::clone(&client), tls, shared, router);
                     connections.add(client, served);
                 }
-                // Out of descriptors, mostly, which others of this process may hold, too.
+                // Usually no descriptor is free; other code in this process may hold them, too.
                 Err(_) => {
                     connections.close_oldest_idle();
                     tokio::time::sleep(ROOM).await;
                 }
             },
             Some(()) = connections.ended() => {}
-            // If all were in use, one may be idle by now.
+            // If all connections were in use, one may be idle by now.
             () = tokio::time::sleep(ROOM), if full => {}
         }
     }

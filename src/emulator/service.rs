@@ -1,7 +1,7 @@
 //! The state of the emulated service, behind one lock that is only held for bookkeeping.
 //!
-//! Nothing waits, reads or hashes under the lock: a body is received with a copy of the hasher, and handed in when it is
-//! whole.
+//! Nothing waits, reads or hashes under the lock: a body is received with a copy of the hasher, and counted once it is
+//! complete.
 
 mod entry;
 mod forget;
@@ -28,25 +28,25 @@ use super::webhooks::{News, Webhooks};
 pub(crate) use forget::Forgotten;
 pub(crate) use scopes::Scopes;
 
-/// A pull that was accepted: the URLs to fetch for an upload.
+/// An accepted pull: the URLs to fetch for an upload.
 #[derive(Debug)]
 pub(crate) struct Order {
     pub(crate) session: u64,
     pub(crate) urls: Vec<String>,
 }
 
-/// Sessions, tokens, settings, faults and counts: all that changes while the emulator runs.
+/// The state: sessions, tokens, settings, faults and counts.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) clock: Clock,
     pub(crate) scopes: Scopes,
     pub(crate) faults: Faults,
     pub(crate) windows: Windows,
-    /// By number. Numbers are never used twice, so that a PUT which outlives a reset finds nothing.
+    /// By number. Numbers are never reused, so a PUT that outlives a reset finds no session.
     pub(crate) sessions: BTreeMap<u64, Session>,
-    /// What is known of uploads that were forgotten for newer ones.
+    /// Facts about forgotten uploads.
     pub(crate) forgotten: Forgotten,
-    /// PUTs that are remembered, of all uploads together.
+    /// PUTs in the log, of all uploads together.
     pub(crate) puts: usize,
     next_session: u64,
     first_session: u64,
@@ -55,14 +55,14 @@ pub(crate) struct Service {
     pub(crate) tokens: Tokens,
     pub(crate) review: Review,
     pub(crate) webhooks: Webhooks,
-    /// Pulls that were accepted and wait to be started.
+    /// Accepted pulls that wait to be started.
     pub(crate) orders: Vec<Order>,
     pub(crate) random: fastrand::Rng,
     /// By creator. Requests without a creator are stored under "".
     requests: BTreeMap<String, Requests>,
     pub(crate) traffic: Traffic,
     inits: u64,
-    /// By which calls or chunks came.
+    /// Connections that carried calls or chunks.
     pub(crate) connections: u64,
     fired: Last<FaultLog>,
     notes: Last<NoteLog>,
@@ -110,7 +110,7 @@ impl Service {
         self.scopes.of(token)
     }
 
-    /// Changes settings for everyone or for one token; all of them or none.
+    /// Changes settings for all or for one token; all of them or none.
     pub(crate) fn set(
         &mut self,
         token: Option<&str>,
@@ -124,7 +124,7 @@ impl Service {
         Ok(())
     }
 
-    /// Leaves a remark in the log.
+    /// Adds a remark to the log.
     pub(crate) fn note(&mut self, endpoint: Endpoint, creator: &str, text: impl Into<String>) {
         let at = self.unix();
         self.notes.push(NoteLog {
@@ -164,9 +164,9 @@ impl Service {
         })
     }
 
-    /// The Retry-After of a 429, in the form the settings ask for.
+    /// The Retry-After of a 429, in the form of the settings.
     pub(crate) fn retry_after(&self, wait: Duration, settings: &Settings) -> Option<String> {
-        // Rounded up, and never "now": a client that obeys must not be refused again.
+        // Rounded up, and never zero: a client that obeys must not be refused again.
         let seconds = wait.as_secs() + 1;
         match settings.retry_after {
             RetryAfter::Absent => None,
@@ -188,11 +188,11 @@ impl Service {
         )
     }
 
-    /// Opens an upload for a token; ids are made here.
+    /// Opens an upload for a token, with new ids.
     pub(crate) fn open(&mut self, token: &str, mut session: Session) -> u64 {
         let number = self.next_session;
         self.next_session += 1;
-        // 19 digits, above 2^53: a client that reads them as floating point loses some.
+        // 19 digits, above 2^53: a client that reads the id as floating point loses digits.
         let id = 7_000_000_000_000_000_000 + self.random.u64(0..999_999_999_999_999_999);
         let prefix = match (session.endpoint, &session.source) {
             (Endpoint::DirectInit, Source::Upload(_)) => "v_pub_file~v2-1",
@@ -216,8 +216,8 @@ impl Service {
         number
     }
 
-    /// Forgets what happened and what was chosen at run time: all of it, or what belongs to a token and its
-    /// creator. Returns the uploads, for what they leave behind to be dropped without the lock.
+    /// Forgets the history and the run-time choices, all or those of a token and its creator. Returns the uploads, whose
+    /// files are removed when they are dropped after the lock is released.
     #[must_use]
     pub(crate) fn reset(&mut self, token: Option<&str>) -> Vec<Session> {
         self.scopes.reset(token);
@@ -272,7 +272,7 @@ impl Service {
         self.next_session
     }
 
-    /// Uploads since `number` were made by a call whose client never hears of them.
+    /// Marks uploads since `number` as orphans: their client never learns of them.
     pub(crate) fn orphan_since(&mut self, number: u64) {
         for session in self
             .sessions
@@ -303,10 +303,10 @@ impl Service {
             .count() as u64
     }
 
-    /// A creator took the consent back: what is not finished fails (D ST `auth_removed`).
+    /// Revokes a creator's consent: unfinished uploads fail (D ST `auth_removed`).
     pub(crate) fn remove_auth(&mut self, creator: &str, token: &str) {
         let now = self.now();
-        // 5: the developer asked for it (D WHE).
+        // 5: at the developer's request (D WHE).
         let reason = serde_json::Map::from_iter([("reason".to_owned(), 5.into())]);
         let news = News {
             event: "authorization.removed",
@@ -328,7 +328,7 @@ impl Service {
         }
     }
 
-    /// Whether an init whose answer gets lost does its work.
+    /// Whether an init whose answer is lost creates a task.
     pub(crate) fn performs(
         &self,
         endpoint: Endpoint,

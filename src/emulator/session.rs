@@ -15,18 +15,18 @@ use super::storage::StoredFile;
 
 mod shown;
 
-/// How late `uploaded_bytes` is where it lags.
+/// Delay of `uploaded_bytes` when it lags.
 const LAG: Duration = Duration::from_secs(2);
 
-/// PUTs of one upload that are remembered: twice the chunks of the largest plan.
+/// Most PUTs of one upload in the log: twice the chunks of the largest plan.
 const MOST_PUTS: usize = 2_000;
 
-/// Where the bytes come from.
+/// The source of the bytes.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// The client sends them as planned.
+    /// The client sends the bytes by this plan.
     Upload(Plan),
-    /// The server fetches them; the size is unknown until it has.
+    /// The server fetches the bytes; the size is unknown until it has.
     Pull,
 }
 
@@ -38,23 +38,23 @@ pub(crate) struct Session {
     pub(crate) endpoint: Endpoint,
     pub(crate) creator: String,
     pub(crate) shown_creator: String,
-    /// The token of the init: settings and faults of that token hold for the PUTs too.
+    /// The token of the init: its settings and faults apply to the PUTs, too.
     pub(crate) token: String,
     pub(crate) source: Source,
     pub(crate) issued: Moment,
     pub(crate) expires: Moment,
-    /// The upload host no longer knows it; status still does.
+    /// The upload host no longer knows the upload; status still does.
     pub(crate) dropped: bool,
-    /// Made by a refused or lost init: no client knows it.
+    /// Created by a refused or lost init, so that no client knows it.
     pub(crate) orphan: bool,
     pub(crate) received: u64,
-    /// Over all that was received; `None` once bytes were thrown away unseen.
+    /// The hash of all received bytes; `None` once bytes were discarded.
     pub(crate) hasher: Option<Sha256>,
     pub(crate) sha256: Option<String>,
     pub(crate) first_chunk: Option<String>,
     pub(crate) completed: Option<Moment>,
     pub(crate) failed: Option<String>,
-    /// Grows with each PUT that is taken, so that an older one cannot write over a newer one.
+    /// Raised by each PUT that is received, so that an older PUT cannot overwrite a newer one.
     pub(crate) attempt: u64,
     pub(crate) open_puts: u64,
     pub(crate) last_put: Option<Moment>,
@@ -62,31 +62,31 @@ pub(crate) struct Session {
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) public: bool,
-    /// Posted without a stop in the inbox.
+    /// A direct post, without the inbox.
     pub(crate) direct: bool,
-    /// What the creator did with the draft.
+    /// The creator's action on the draft.
     pub(crate) verdict: Option<Verdict>,
-    /// The last state that was sent to webhooks.
+    /// The last state reported to webhooks.
     pub(crate) announced: Option<State>,
-    /// What is kept of the bytes.
+    /// The stored bytes.
     pub(crate) kept: Kept,
-    /// Where each fetched file ends among the bytes.
+    /// Offset at which each fetched file ends.
     pub(crate) ends: Vec<u64>,
-    /// What was received when; what a lagging status reads.
+    /// Received bytes over time, for a lagging status.
     history: VecDeque<(Moment, u64)>,
 }
 
-/// What a creator does with a draft.
+/// A creator's action on a draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Posted(Moment),
     Discarded,
 }
 
-/// What is kept of an upload's bytes.
+/// The stored bytes of an upload.
 #[derive(Debug)]
 pub(crate) enum Kept {
-    /// Nothing so far, or nothing ever.
+    /// Nothing yet, or nothing at all.
     Nothing,
     /// Nothing any more, for this reason.
     Not(String),
@@ -94,7 +94,7 @@ pub(crate) enum Kept {
 }
 
 impl Kept {
-    /// Bytes that its file takes in the storage.
+    /// Bytes of its file in the storage.
     pub(crate) fn size(&self) -> u64 {
         match self {
             Self::At(place) => place.size,
@@ -103,14 +103,14 @@ impl Kept {
     }
 }
 
-/// Where an upload is in its life.
+/// The stage of an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Bytes are still missing.
     Arriving,
-    /// All bytes are here.
+    /// All bytes have arrived.
     Processing,
-    /// A draft lies in the inbox.
+    /// The draft is in the inbox.
     Delivered,
     /// It is posted.
     Posted,
@@ -168,12 +168,12 @@ impl Session {
         Some(Progress { plan, received })
     }
 
-    /// Counts bytes that arrived; `hasher` has seen every byte up to `received`.
+    /// Counts received bytes; `hasher` covers every byte up to `received`.
     pub(crate) fn advance(&mut self, received: u64, hasher: Option<Sha256>, now: Moment) {
         self.received = received;
         self.hasher = hasher;
         self.history.push_back((now, received));
-        // Byte counts older than the last one that status may report are never read again.
+        // Entries older than the last one that status may report are not needed.
         while self
             .history
             .get(1)
@@ -197,7 +197,7 @@ impl Session {
         Some(hex::encode(hasher.finalize()))
     }
 
-    /// Nothing is missing any more.
+    /// Notes that all bytes have arrived.
     pub(crate) fn complete(&mut self, now: Moment) {
         self.sha256 = self.digest();
         self.completed = Some(now);
@@ -213,7 +213,7 @@ impl Session {
         if now.since(completed) < settings.processing_time {
             return State::Processing;
         }
-        // What a creator did is not undone by a setting.
+        // A setting does not undo the creator's action.
         match self.verdict {
             Some(Verdict::Posted(_)) => return State::Posted,
             Some(Verdict::Discarded) => return State::Delivered,
@@ -231,7 +231,7 @@ impl Session {
         }
     }
 
-    /// When it was posted, if it is.
+    /// When the upload was posted, if it was.
     pub(crate) fn posted_at(&self, now: Moment, settings: &Settings) -> Option<Moment> {
         if self.state(now, settings) != State::Posted {
             return None;
@@ -264,23 +264,23 @@ impl Session {
         }
     }
 
-    /// Whether the creator can still do something with the draft.
+    /// Whether the creator can still act on the draft.
     pub(crate) fn waits(&self, now: Moment, settings: &Settings) -> bool {
         self.state(now, settings) == State::Delivered && self.stays(now, settings)
     }
 
-    /// Whether a draft is still there.
+    /// Whether the draft still exists.
     fn stays(&self, now: Moment, settings: &Settings) -> bool {
         let lives = settings.draft_ttl.zip(self.completed);
         self.verdict.is_none() && lives.is_none_or(|(ttl, completed)| now.since(completed) < ttl)
     }
 
-    /// Whether it is this creator's; `None` is everyone.
+    /// Whether the upload belongs to this creator; `None` means any.
     pub(crate) fn is_of(&self, owner: Option<&str>) -> bool {
         owner.is_none_or(|owner| self.shown_creator == owner)
     }
 
-    /// Keeps nothing of it, and returns what was kept.
+    /// Drops the stored bytes and keeps none from now on; returns what was stored.
     pub(crate) fn keep_not(&mut self, why: String) -> Kept {
         std::mem::replace(&mut self.kept, Kept::Not(why))
     }

@@ -1,8 +1,8 @@
-//! What nobody knows about the service, and the dials of this server: one table.
+//! The settings, in one table: the open points of the service, and the dials of this server.
 //!
-//! A row of the table is all there is to a setting: its key, its values (the first is the default),
-//! what it means, and the mark of its source: `D` documented, `F` reported from the field, `O-n` the
-//! open point it answers, `dial` for a knob that only exists here.
+//! A row defines a setting completely: its key, its values (the first is the default), its meaning, and the mark of its
+//! source: `D` documented, `F` reported from the field, `O-n` the open point that it answers, `dial` for a setting that
+//! exists only here.
 
 pub(crate) mod choices;
 pub(crate) mod value;
@@ -20,13 +20,13 @@ use value::{
 pub struct Setting {
     /// The name used in `KEY=VALUE`.
     pub key: &'static str,
-    /// What may stand after the `=`.
+    /// The possible values.
     pub values: String,
-    /// The value without any `--set`.
+    /// The value unless it is set.
     pub default: String,
     /// What it does.
     pub meaning: &'static str,
-    /// Where it comes from: `D`, `F`, `O-n` or `dial`.
+    /// The source: `D`, `F`, `O-n` or `dial`.
     pub mark: &'static str,
 }
 
@@ -36,7 +36,7 @@ pub enum SettingError {
     /// No setting has this key.
     #[error("no setting is called `{0}`; see --list-settings")]
     UnknownKey(String),
-    /// The key exists, the value does not fit it.
+    /// The value does not fit the key.
     #[error("{key}: {why}")]
     BadValue {
         /// The setting.
@@ -44,7 +44,7 @@ pub enum SettingError {
         /// What is wrong with the value.
         why: String,
     },
-    /// No further token may have settings of its own.
+    /// Too many tokens have settings of their own.
     #[error(
         "1,000 tokens have settings of their own; POST /_emulator/reset with one of them frees its place"
     )]
@@ -65,10 +65,10 @@ struct Row {
 
 macro_rules! settings {
     ($($key:ident: $kind:ty as $codec:ident($shown:literal) = $default:expr, $mark:literal, $meaning:literal;)+) => {
-        /// How the server behaves where the documents leave a choice.
+        /// The server's behaviour where the documents leave a choice.
         ///
-        /// Fields are read and set as plain values; [`Settings::set`] takes them as text. Sizes are
-        /// bytes, rates bytes a second.
+        /// Fields are read and set as plain values; [`Settings::set`] takes them as text. Sizes are bytes, rates bytes a
+        /// second.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub struct Settings { $(#[doc = $meaning] #[doc = concat!("\n\nSource: ", $mark, ".")] pub $key: $kind,)+ }
@@ -163,9 +163,9 @@ settings! {
     log_id_key: LogIdKey as Choice("") = LogIdKey::Underscore, "O-20",
         "Key of the log id in error objects.";
     extra_status: Option<String> as NoneOr("none, or any text up to 1000 bytes") = None, "O-21",
-        "A status nobody listed, told while an upload is processed.";
+        "An undocumented status, reported while an upload is processed.";
     extra_fail_reason: Option<String> as NoneOr("none, or any text up to 1000 bytes") = None, "O-21",
-        "A fail_reason nobody listed; every upload then ends FAILED with it.";
+        "An undocumented fail_reason; every upload then ends FAILED with it.";
     daily_posts: u64 as Count("15, 25, or a number from 0 to 1,000,000") = 15, "O-22",
         "Direct posts a creator may make in 24 hours.";
     inbox_post_info: InboxPostInfo as Choice("") = InboxPostInfo::Ignore, "O-23",
@@ -207,11 +207,11 @@ settings! {
     processing_time: Duration as Time("1s, or a duration from 0s to 3650d") = Duration::from_secs(1), "dial",
         "How long a complete upload is processed.";
     body_timeout: Duration as Time("10s, or a duration from 0s to 3650d") = Duration::from_secs(10), "dial",
-        "How long a request body may stand still, in real time.";
+        "How long a request body may pause, in real time.";
     receive_rate: Option<u64> as SizeOrOff("off, or a size from 1 to 1000GB a second") = None, "dial",
         "How fast the whole server takes in PUT bodies.";
     consent: Consent as Choice("") = Consent::Ask, "dial",
-        "Who decides at the authorize page: a person (programs, which show no pages, are granted at once), or nobody.";
+        "The answer at the authorize page: that of a person (programs, which show no pages, are granted at once), or always the same.";
     auth: Auth as Choice("") = Auth::Any, "dial",
         "Which bearer tokens are taken: any (act.NAME.x is creator NAME's, others are their own creator), or issued ones.";
     final_status: FinalStatus as Choice("") = FinalStatus::ByEndpoint, "dial",
@@ -242,7 +242,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// An unknown key, or a value that does not fit; the settings are then unchanged.
+    /// If the key is unknown, or the value does not fit; the settings are then unchanged.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingError> {
         let row = row(key)?;
         (row.read)(self, value).map_err(|why| SettingError::BadValue { key: row.key, why })
@@ -252,7 +252,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// As [`Settings::set`], and when there is no `=`.
+    /// As [`Settings::set`], and if there is no `=`.
     pub fn set_pair(&mut self, pair: &str) -> Result<(), SettingError> {
         let (key, value) = split(pair)?;
         self.set(key, value)
@@ -276,7 +276,7 @@ impl Settings {
         row(key).ok().map(|row| (row.write)(self))
     }
 
-    /// Every setting there is, in the order of the table.
+    /// All settings, in the order of the table.
     #[must_use]
     pub fn list() -> Vec<Setting> {
         let default = Self::default();
@@ -306,10 +306,10 @@ fn split(pair: &str) -> Result<(&str, &str), SettingError> {
         .ok_or_else(|| SettingError::NoPair(pair.to_owned()))
 }
 
-/// Settings that name files or widen what this server fetches.
+/// Settings that name files or extend what this server fetches.
 const REACH: [&str; 3] = ["pull_allow_http", "pull_ca_file", "verified_prefix"];
 
-/// Refuses such a setting; for requests from other machines.
+/// Refuses such a setting for requests from other machines.
 pub(crate) fn check_reach(key: &str) -> Result<(), SettingError> {
     let row = row(key)?;
     match REACH.contains(&row.key) {
@@ -321,7 +321,7 @@ pub(crate) fn check_reach(key: &str) -> Result<(), SettingError> {
     }
 }
 
-/// Refuses to give one bearer token a setting of the whole server.
+/// Refuses a setting of the whole server for one bearer token.
 pub(crate) fn check_scope(key: &str) -> Result<(), SettingError> {
     let row = row(key)?;
     match WHOLE_SERVER.contains(&row.key) {

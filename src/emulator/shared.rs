@@ -1,4 +1,4 @@
-//! What every connection of one server has in common.
+//! The state that all connections of one server share.
 
 use std::any::Any;
 use std::future::Future;
@@ -15,27 +15,27 @@ use super::service::Service;
 use super::settings::Settings;
 use super::storage::Storage;
 
-/// Pulls that run at a time, and webhooks that are delivered at a time.
+/// Most pulls that run at a time, and most webhooks that are delivered at a time.
 const AT_A_TIME: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     service: Mutex<Service>,
-    /// The pace of all PUT bodies together.
+    /// The rate limit for all PUT bodies together.
     pub(crate) pace: Pace,
-    /// Where received files are kept; without it nothing is kept.
+    /// The storage for received files; without it nothing is kept.
     pub(crate) storage: Option<Storage>,
-    /// The names under which requests may reach this server.
+    /// The host names under which this server answers.
     pub(crate) hosts: Hosts,
-    /// The origin of upload URLs, where the request does not show it.
+    /// The origin of upload URLs, if it is not the request's.
     pub(crate) upload_origin: Option<String>,
-    /// Whether bodies are thrown away unseen.
+    /// Whether bodies are discarded.
     pub(crate) sink: bool,
-    /// Told when a webhook's receiver is registered.
+    /// Notified when a webhook's receiver is registered.
     pub(crate) registered: Notify,
-    /// Turns to fetch: so many pulls run at a time.
+    /// Permits for running pulls.
     pub(crate) pulls: Semaphore,
-    /// Turns to call a webhook's receiver.
+    /// Permits for deliveries of webhooks.
     pub(crate) deliveries: Semaphore,
     panic: Mutex<Option<String>>,
     started: std::time::Instant,
@@ -64,17 +64,17 @@ impl Shared {
         }
     }
 
-    /// Locks the state of the service; never keep the guard across an await.
+    /// Locks the state of the service; do not hold the guard across an await.
     pub(crate) fn service(&self) -> MutexGuard<'_, Service> {
         self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Microseconds since the start, by a clock that nothing sets.
+    /// Microseconds since the start, on a clock that cannot be set.
     pub(crate) fn micros(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Runs a future to its end or its panic, and remembers the panic for whoever owns the server.
+    /// Runs a future to its end or its panic; keeps the panic for the server's owner.
     pub(crate) async fn guard<T>(self: Arc<Self>, future: impl Future<Output = T>) -> Option<T> {
         match AssertUnwindSafe(future).catch_unwind().await {
             Ok(value) => Some(value),
@@ -99,8 +99,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-/// Shorter waits are put off to the next piece: a timer overshoots by about a millisecond, and small pieces would add
-/// that up to a rate far below the one asked for.
+/// Shorter waits are left to the next piece: a timer is about a millisecond late, and with small pieces that would
+/// reduce the rate far below the wanted one.
 const GRAIN: Duration = Duration::from_millis(20);
 
 /// Spreads bytes evenly over time.
@@ -119,7 +119,7 @@ impl Pace {
         }
     }
 
-    /// Takes the next stretch of time that is free; time in which nobody sent is not saved up.
+    /// Reserves the next free stretch of time; unused time is not saved.
     fn reserve(&self, now: Instant, bytes: u64, rate: u64) -> Instant {
         let takes = Duration::from_secs_f64(bytes as f64 / rate as f64);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);

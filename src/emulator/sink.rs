@@ -1,9 +1,9 @@
 //! Sink mode: a server that costs less than its clients, for measuring them.
 //!
-//! Heads are judged by the same rules as ever; a body is counted and thrown away without being looked at, in most cases
-//! without being copied. Each connection has a thread of its own that blocks. What needs a look at the bytes or a say in
-//! their pace (hashes, faults, rates, keeping) is not to be had here. A server that speaks TLS speaks without it, too, on
-//! the same port, so that whoever measures can ask for its log in the clear.
+//! Heads are judged by the usual rules; a body is counted and discarded without being read, in most cases without being
+//! copied. Each connection has a blocking thread of its own. Functions that need the bytes or their pace (hashes,
+//! faults, rates, keeping) do not exist here. A TLS server also accepts plain HTTP on the same port, so that a benchmark
+//! can read its log.
 
 mod pipe;
 mod usage;
@@ -36,14 +36,14 @@ use super::{admission, receive};
 use pipe::Pipe;
 pub(crate) use usage::usage;
 
-/// Longest head that is read, in bytes, and most of its fields.
+/// Longest head in bytes, and most of its fields.
 const LONGEST_HEAD: usize = 64 << 10;
 const MOST_FIELDS: usize = 64;
 
-/// Takes a body of any length, for what a client is compared with: `curl -T FILE URL/_emulator/sink`.
+/// Accepts a body of any length, for comparisons: `curl -T FILE URL/_emulator/sink`.
 const SINK: &str = "/_emulator/sink";
 
-/// An idle connection, or one that sends nothing of what it owes, is given up after this.
+/// How long a connection may be idle, or send none of the bytes it owes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Serves one connection until it ends or this future is dropped.
@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     router: Router,
 ) {
     let stream = stream.into_std();
-    // Without a socket there is nobody to answer.
+    // Without a socket there is no client to answer.
     let Ok((stream, end)) = stream.and_then(|stream| Ok((stream.try_clone()?, HangUp(stream))))
     else {
         return;
@@ -78,17 +78,17 @@ pub(crate) async fn serve(
     }
 }
 
-/// Wakes the thread that waits for this connection, whatever it waits for.
+/// Wakes the thread of this connection from any wait.
 struct HangUp(TcpStream);
 
 impl Drop for HangUp {
     fn drop(&mut self) {
-        // It may be over already.
+        // The connection may have ended already.
         let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
-/// Serves it on this thread.
+/// Serves a connection on this thread.
 fn block(
     stream: TcpStream,
     client: Arc<Client>,
@@ -110,11 +110,11 @@ fn block(
         while connection.exchange()? {}
         connection.pipe.close()
     });
-    // An error is the client's way to leave.
+    // An error means that the client has left.
     drop(served);
 }
 
-/// Whether the first byte is that of a handshake (RFC 8446, 5.1). Waits for it.
+/// Waits for the first byte; whether it begins a TLS handshake (RFC 8446, 5.1).
 fn opens_tls(stream: &TcpStream) -> bool {
     let mut first = [0];
     let looked = stream
@@ -133,7 +133,7 @@ struct Connection<'a> {
 }
 
 impl Connection<'_> {
-    /// One request and its answer; whether another may follow.
+    /// Handles one request; returns whether another may follow.
     fn exchange(&mut self) -> io::Result<bool> {
         let Some(head) = self.pipe.head(LONGEST_HEAD)? else {
             return Ok(false);
@@ -180,7 +180,7 @@ impl Connection<'_> {
         self.answer(response, unread == 0 && !last)
     }
 
-    /// Writes an answer; whether the connection goes on after it.
+    /// Writes an answer; returns whether the connection stays open.
     fn answer(&mut self, response: Response, keep: bool) -> io::Result<bool> {
         let (mut parts, mut body) = response.into_parts();
         parts.headers.remove(TRANSFER_ENCODING);
@@ -226,8 +226,8 @@ fn closes(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-/// The length of the body, or why the head does not state one: a length that can be read in two ways would let a client
-/// slip a request of its own between those of others.
+/// The length of the body, or why the head does not state one: an ambiguous length would let a client smuggle a request
+/// between others.
 fn content_length(headers: &HeaderMap) -> Result<u64, &'static str> {
     if headers.contains_key(TRANSFER_ENCODING) {
         return Err("The sink takes no Transfer-Encoding; send a Content-Length.");
@@ -244,7 +244,7 @@ fn content_length(headers: &HeaderMap) -> Result<u64, &'static str> {
     length.ok_or("The Content-Length is no number of bytes.")
 }
 
-/// The head of a request, if it is one of HTTP/1.
+/// Parses the head of an HTTP/1 request.
 fn parse(head: &[u8]) -> Option<Parts> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut fields);

@@ -1,4 +1,4 @@
-//! Keeps what arrives, so that it can be looked at.
+//! Stores received videos, so that they can be viewed.
 
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use tempfile::TempDir;
 use tokio::fs::{self, DirBuilder, File, OpenOptions};
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 
-/// Where received files are kept.
+/// The place for received files.
 #[derive(Debug)]
 pub(crate) enum Storage {
-    /// Everything, in a directory of the user's; what cannot be kept is refused.
+    /// Keeps everything in a directory of the user; an upload that cannot be stored is refused.
     UserDir(PathBuf),
-    /// The last `most` bytes, until the server ends; what cannot be kept is only not shown. The directory is
-    /// made for the first upload.
+    /// Keeps the last `most` bytes until the server ends; an upload that cannot be stored is only not shown. The
+    /// directory is made for the first upload.
     Temporary {
         most: u64,
         dir: OnceLock<TempStorage>,
     },
 }
 
-/// A directory that goes with its server. It is locked for as long as that lives: one that a killed server has left is known
-/// by that, and goes with the next server that keeps anything.
+/// A directory that is removed with its server and locked while the server runs. An unlocked one belonged to a killed
+/// server; the next server that keeps anything removes it.
 #[derive(Debug)]
 pub(crate) struct TempStorage {
     dir: TempDir,
@@ -37,9 +37,9 @@ impl TempStorage {
         loop {
             let dir = private_dir()?;
             let lock = std::fs::File::open(dir.path())?;
-            // Where a file system knows no locks, nobody takes it for one that was left, either.
+            // On a file system without locks, no server can take it for an abandoned one either.
             let _ = lock.lock();
-            // Another server may have taken it for one that was left.
+            // Another server may have removed it as abandoned.
             if dir.path().is_dir() {
                 return Ok(Self { dir, _lock: lock });
             }
@@ -60,7 +60,7 @@ fn private_dir() -> io::Result<TempDir> {
     TempDir::with_prefix(PREFIX)
 }
 
-/// Removes what killed servers have left in `temp`, as far as that is allowed.
+/// Removes the directories of killed servers in `temp`, as far as permissions allow.
 fn sweep(temp: &Path) {
     let entries = std::fs::read_dir(temp).into_iter().flatten().flatten();
     for entry in entries {
@@ -85,7 +85,7 @@ impl Storage {
         }
     }
 
-    /// Bytes at most, if there is a limit.
+    /// Most bytes, if there is a limit.
     pub(crate) fn most(&self) -> Option<u64> {
         match self {
             Self::UserDir(_) => None,
@@ -93,7 +93,7 @@ impl Storage {
         }
     }
 
-    /// The place of one upload; its file is not there yet.
+    /// The place for one upload; its file does not exist yet.
     pub(crate) fn place(&self, publish_id: &str, size: u64) -> io::Result<StoredFile> {
         let file = Names {
             part: self.dir()?.join(format!("{publish_id}.part")),
@@ -120,15 +120,15 @@ impl Storage {
     }
 }
 
-/// The file of one upload, wherever it stands on its way.
+/// The file of one upload, partial or complete.
 ///
 /// In a temporary directory the file is removed with the last handle.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredFile {
     file: Arc<Names>,
-    /// What it is, once it is whole.
+    /// The file extension, once the file is complete.
     ending: Option<&'static str>,
-    /// Bytes it takes, or is going to take.
+    /// Bytes that the file has or will have.
     pub(crate) size: u64,
 }
 
@@ -139,12 +139,12 @@ struct Names {
 }
 
 impl Names {
-    /// Only in a directory of the user's does a whole file get a name of its own.
+    /// Only in a user's directory does a complete file get a name of its own.
     fn whole(&self, ending: &str) -> PathBuf {
         if self.temporary {
             return self.part.clone();
         }
-        // The id itself ends in a dot and digits, so the new ending is added, not exchanged.
+        // The id itself ends in a dot and digits, so the extension is added, not replaced.
         let mut name = self.part.with_extension("").into_os_string();
         name.push(".");
         name.push(ending);
@@ -155,14 +155,14 @@ impl Names {
 impl Drop for Names {
     fn drop(&mut self) {
         if self.temporary {
-            // It may never have been written; its directory is removed at the end in any case.
+            // The file may never have been written; its directory is removed at the end in any case.
             let _ = std::fs::remove_file(&self.part);
         }
     }
 }
 
 impl StoredFile {
-    /// The same place with room for so much.
+    /// The same place with room for `size` bytes.
     pub(crate) fn grown(self, size: u64) -> Self {
         Self {
             size: size.max(self.size),
@@ -170,7 +170,7 @@ impl StoredFile {
         }
     }
 
-    /// The whole file, and what it is.
+    /// The complete file and its extension.
     pub(crate) fn whole(&self) -> Option<(PathBuf, &'static str)> {
         let ending = self.ending?;
         Some((self.file.whole(ending), ending))
@@ -179,8 +179,8 @@ impl StoredFile {
 
 /// A received file, open for writing at the start of a chunk.
 ///
-/// A chunk that is sent again is written over what its first attempt left; the rename at the end makes
-/// a whole file out of the `.part`.
+/// A repeated chunk overwrites what its first attempt left; the rename at the end turns the `.part` into the complete
+/// file.
 pub(crate) struct PartFile {
     file: File,
     place: StoredFile,
@@ -193,7 +193,7 @@ impl PartFile {
         let mut dir = DirBuilder::new();
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
-        // Videos are nobody else's business.
+        // Videos are private to the user.
         #[cfg(unix)]
         {
             dir.mode(0o700);
@@ -219,7 +219,7 @@ impl PartFile {
         self.file.flush().await
     }
 
-    /// Gives the whole file its name.
+    /// Renames the complete file.
     pub(crate) async fn complete(self, ending: &'static str) -> io::Result<StoredFile> {
         self.file.set_len(self.end).await?;
         let kept = &self.place.file;

@@ -1,4 +1,4 @@
-//! TLS on both sides: the server's own certificate, and the trust of a pull.
+//! TLS on both sides: the server's certificate, and the roots that a pull trusts.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -16,8 +16,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-/// The service's own hosts, documented (D MTG, UP, DP, GSU, LKW) or seen (F AutoPromote, aitiktokz): for clients whose hosts cannot
-/// be changed and that are sent here by a hosts entry.
+/// The service's hosts, documented (D MTG, UP, DP, GSU, LKW) or seen (F AutoPromote, aitiktokz), for clients with fixed
+/// hosts that a hosts entry sends here.
 pub(crate) const SERVICE: [&str; 8] = [
     "open.tiktokapis.com",
     "open-upload.tiktokapis.com",
@@ -29,19 +29,19 @@ pub(crate) const SERVICE: [&str; 8] = [
     "www.tiktok.com",
 ];
 
-/// What every machine calls itself.
+/// The local names of every machine.
 const LOCAL: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Makes a certificate for the service's hosts, this machine and `more` names or addresses, and writes the authority that
-/// signed it to `ca_file`, in PEM.
+/// Makes a certificate for the service's hosts, this machine and `more` names or addresses, and writes the authority
+/// that signed it to `ca_file` in PEM.
 ///
-/// Authority and keys are new each time and are never written: whoever trusts the file trusts this
-/// run of the server and nothing else. The authority has a name of its own each time, and the certificate names the key
-/// it was signed with: clients that trust several authorities look for the right one by these.
+/// Authority and keys are new each time, and keys are never written: a client that trusts the file trusts only this run
+/// of the server. The authority has a new name each time, and the certificate names its signing key: clients that trust
+/// several authorities find the right one by these.
 pub(crate) fn config(
     ca_file: &Path,
     http2: bool,
@@ -60,7 +60,7 @@ pub(crate) fn config(
         .chain(&LOCAL)
         .map(|&name| name.to_owned())
         .collect();
-    // Addresses of IPv6 stand in brackets where hosts are named.
+    // IPv6 addresses are in brackets as hosts.
     names.extend(
         more.into_iter()
             .map(|name| name.trim_matches(['[', ']']).to_owned()),
@@ -69,7 +69,7 @@ pub(crate) fn config(
     names.dedup();
     let mut leaf = CertificateParams::new(names).map_err(io::Error::other)?;
     leaf.distinguished_name.push(DnType::CommonName, SERVICE[0]);
-    // Stated, so that a subject key id is written, too.
+    // Stated explicitly, so that a subject key id is written, too.
     leaf.is_ca = IsCa::ExplicitNoCa;
     leaf.use_authority_key_identifier_extension = true;
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -84,7 +84,7 @@ pub(crate) fn config(
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], private)
         .map_err(io::Error::other)?;
-    // HTTP/2 is offered only where it will be spoken.
+    // HTTP/2 is offered only if the server speaks it.
     config.alpn_protocols = match http2 {
         true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         false => vec![b"http/1.1".to_vec()],
@@ -93,13 +93,13 @@ pub(crate) fn config(
     Ok(Arc::new(config))
 }
 
-/// The largest file of certificates, in bytes.
+/// Largest file of certificates in bytes.
 const MOST_CERTIFICATES: u64 = 1 << 20;
 
-/// Reads a file that a setting names: nothing that blocks, and nothing without an end.
+/// Reads a file that a setting names; refuses files that block or never end.
 fn read_certificates(file: &str) -> io::Result<Vec<u8>> {
     let wrong = |what: &str| io::Error::other(format!("{file} {what}"));
-    // Looked at before it is opened: opening a pipe waits for its writer.
+    // Checked before it is opened: opening a pipe would wait for its writer.
     if !std::fs::metadata(file)?.is_file() {
         return Err(wrong("is no regular file"));
     }
@@ -112,14 +112,14 @@ fn read_certificates(file: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Connects to a host that a pull fetches from; trusts the system's roots and those in `ca_file`.
+/// Connects to the host of a pull; trusts the system's roots and those in `ca_file`.
 pub(crate) async fn connect(
     stream: TcpStream,
     host: &str,
     ca_file: Option<&str>,
 ) -> io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
-    // A system without roots is one where only the file counts.
+    // On a system without roots only the file counts.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = ca_file {
         let text = read_certificates(file)?;

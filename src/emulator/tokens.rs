@@ -1,4 +1,4 @@
-//! Codes and tokens this server gave out, and how long they hold.
+//! The codes and tokens that this server issued, and their lifetimes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::settings::{Auth, RefreshRotation, Settings, TokenLifetimes};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-/// Every scope this server knows; what a token has that nobody consented to in detail.
+/// All scopes of this server; a token without a detailed consent has them all.
 pub(crate) const ALL_SCOPES: &str =
     "user.info.basic,user.info.profile,user.info.stats,video.list,video.publish,video.upload";
 
@@ -16,11 +16,11 @@ pub(crate) const ALL_SCOPES: &str =
 #[derive(Debug)]
 pub(crate) struct Tokens {
     codes: LastKeys<String, Code>,
-    /// Scopes by client and creator: what need not be asked again.
+    /// Granted scopes by client and creator, which need not be requested again.
     consents: LastKeys<(String, String), String>,
     access: LastKeys<String, Access>,
     refresh: LastKeys<String, Refresh>,
-    /// Tokens that a fault or a revocation made invalid.
+    /// Tokens that a fault or a revocation has invalidated.
     dead: LastKeys<String, ()>,
 }
 
@@ -36,7 +36,7 @@ impl Default for Tokens {
     }
 }
 
-/// What a creator consented to.
+/// A creator's consent.
 #[derive(Clone, Debug)]
 pub(crate) struct Consent {
     pub(crate) creator: String,
@@ -65,7 +65,7 @@ struct Refresh {
     uses: u64,
 }
 
-/// A pair of tokens as the token endpoint answers it.
+/// A pair of tokens, as the token endpoint returns it.
 #[derive(Debug)]
 pub(crate) struct Pair {
     pub(crate) access: String,
@@ -75,7 +75,7 @@ pub(crate) struct Pair {
     pub(crate) consent: Consent,
 }
 
-/// Why a bearer token is not taken.
+/// Why a bearer token is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unfit {
     Invalid,
@@ -83,7 +83,7 @@ pub(crate) enum Unfit {
 }
 
 impl Tokens {
-    /// Whether a bearer may make a call that needs one of `scopes`.
+    /// Checks that a bearer may make a call that needs one of `scopes`.
     pub(crate) fn admit(
         &self,
         token: &str,
@@ -112,7 +112,7 @@ impl Tokens {
         self.consents.insert(between, consent.scopes);
     }
 
-    /// Whether the creator agreed to all of these scopes before, and did not take it back.
+    /// Whether the creator has agreed to all these scopes and not revoked it.
     pub(crate) fn has_consent(&self, client_key: &str, creator: &str, scopes: &str) -> bool {
         let between = (client_key.to_owned(), creator.to_owned());
         let given = self.consents.get(&between);
@@ -122,7 +122,7 @@ impl Tokens {
         })
     }
 
-    /// Everyone who agreed to something.
+    /// All creators with a consent.
     pub(crate) fn consenting(&self) -> impl Iterator<Item = &str> {
         let keys = self.consents.iter().map(|(key, _)| key);
         keys.map(|(_, creator)| creator.as_str())
@@ -132,12 +132,12 @@ impl Tokens {
         self.codes.insert(text, code);
     }
 
-    /// A code works once.
+    /// Takes a code out: it works once.
     pub(crate) fn take_code(&mut self, text: &str) -> Option<Code> {
         self.codes.remove(text)
     }
 
-    /// Gives out a new pair.
+    /// Issues a new pair.
     pub(crate) fn issue(
         &mut self,
         consent: Consent,
@@ -159,7 +159,7 @@ impl Tokens {
         self.pair(consent, refresh, now, settings, random)
     }
 
-    /// Renews: a new access token, and a new refresh token as the rotation has it.
+    /// Renews: a new access token, and a new refresh token if the rotation requires it.
     pub(crate) fn renew(
         &mut self,
         old: &str,
@@ -219,12 +219,12 @@ impl Tokens {
         }
     }
 
-    /// Makes one token invalid.
+    /// Invalidates one token.
     pub(crate) fn kill(&mut self, token: &str) {
         self.dead.insert(token.to_owned(), ());
     }
 
-    /// Takes everything back that the creator of this token gave to its client; names the creator.
+    /// Revokes all tokens of this token's creator for its client; returns the creator.
     pub(crate) fn revoke(&mut self, token: &str, creator: &str) -> String {
         let held = self.access.get(token).map(|access| &access.consent);
         let held = held.or_else(|| self.refresh.get(token).map(|refresh| &refresh.consent));
@@ -252,7 +252,7 @@ impl Tokens {
     }
 }
 
-/// Of the access and of the refresh token (D OA-new; D OA; which is in force is O-18).
+/// Lifetimes of access and refresh token (D OA-new; D OA; which is in force is O-18).
 fn lifetimes(settings: &Settings) -> (Duration, Duration) {
     let (access, refresh) = match settings.token_lifetimes {
         TokenLifetimes::Short => (2 * HOUR, 180 * DAY),

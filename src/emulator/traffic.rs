@@ -1,4 +1,4 @@
-//! The last requests, for whoever looks on; older ones are forgotten.
+//! The last requests, for the page and the log; older ones are forgotten.
 
 use std::collections::VecDeque;
 
@@ -8,9 +8,9 @@ use hyper::http::request::Parts;
 use super::bounded::short;
 use super::log::RequestLog;
 
-/// More than anyone reads, and little enough to keep for nobody.
+/// Most requests that are kept.
 const MOST: usize = 200;
-/// Paths and names of clients may be of any length.
+/// Most characters of a path or a client's name.
 const LONGEST: usize = 120;
 
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// Notes a request that came in; the number names it from now on.
+    /// Records a request; returns its number.
     pub(crate) fn begin(&mut self, mut request: RequestLog) -> u64 {
         self.begun += 1;
         request.number = self.begun;
@@ -32,7 +32,7 @@ impl Traffic {
         self.begun
     }
 
-    /// Notes how it was answered; `None`: not at all.
+    /// Records the status of its answer; `None` without one.
     pub(crate) fn end(&mut self, number: u64, http_status: Option<u16>) {
         let known = |request: &&mut RequestLog| request.number == number;
         if let Some(request) = self.recent.iter_mut().rev().find(known) {
@@ -52,7 +52,7 @@ impl Traffic {
     }
 }
 
-/// A request by its head. The query stays out: that of an upload URL is a credential.
+/// The log entry of a request. The query is left out: an upload URL's query is a credential.
 pub(crate) fn request(at: u64, parts: &Parts) -> RequestLog {
     let client = parts.headers.get(USER_AGENT);
     let client = client.map(|client| String::from_utf8_lossy(client.as_bytes()));

@@ -1,4 +1,4 @@
-//! The calls that list which public videos a creator has: those that were posted here.
+//! The calls that list a creator's public videos: those that were posted here.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::service::Service;
 use super::session::Session;
 use super::settings::Settings;
 
-/// Most videos in one answer, and how many `video/list` answers with by default.
+/// Most videos in one answer, also the default of `video/list`.
 const MOST: u64 = 20;
 const USUAL: u64 = 10;
 
@@ -23,13 +23,13 @@ struct Video {
     posted: u64,
     title: String,
     cover_url: String,
-    /// Where this server's page shows it.
+    /// The page of this server that shows the video.
     page_url: String,
-    /// The video itself, or its page where nothing is kept.
+    /// The video itself, or its page if the video was not kept.
     embed_url: String,
 }
 
-/// The documented fields. This server does not look into videos, so their measures are 0; nor does anybody watch them.
+/// The documented fields. This server does not decode videos, so their measures are 0; so are their views.
 const FIELDS: [Field<Video>; 15] = [
     field("id", |video| json!(video.id)),
     field("create_time", |video| json!(video.posted / 1000)),
@@ -55,7 +55,7 @@ const fn field(name: &'static str, value: fn(&Video) -> Value) -> Field<Video> {
     Field { name, scope, value }
 }
 
-/// A page of the creator's public videos, the newest first: `/v2/video/list/` (D).
+/// Lists the creator's public videos, the newest first: `/v2/video/list/` (D).
 pub(crate) fn list(service: &Service, call: &Call, token: &str, settings: &Settings) -> Outcome {
     let fields = chosen(&FIELDS, &call.query, token, service, settings)?;
     let body = match call.body.is_empty() {
@@ -66,7 +66,7 @@ pub(crate) fn list(service: &Service, call: &Call, token: &str, settings: &Setti
     if !(1..=MOST).contains(&count) {
         return Err(Refusal::param(format!("max_count must be 1 to {MOST}")));
     }
-    // Clients also ask for the first page with a cursor of 0 (F).
+    // Clients also request the first page with a cursor of 0 (F).
     let before = number(&body, "cursor")?.filter(|cursor| *cursor > 0);
     let older = |(posted, _): &(u64, &Session)| before.is_none_or(|before| *posted < before);
     let mut found = posted(service, call.creator()).into_iter().filter(older);
@@ -82,7 +82,7 @@ pub(crate) fn list(service: &Service, call: &Call, token: &str, settings: &Setti
     }))
 }
 
-/// The creator's public videos among some ids: `/v2/video/query/` (D).
+/// Finds the creator's public videos with given ids: `/v2/video/query/` (D).
 pub(crate) fn query(service: &Service, call: &Call, token: &str, settings: &Settings) -> Outcome {
     let fields = chosen(&FIELDS, &call.query, token, service, settings)?;
     let body = call.json(settings)?;
@@ -100,7 +100,7 @@ pub(crate) fn query(service: &Service, call: &Call, token: &str, settings: &Sett
     Ok(json!({ "videos": described.collect::<Vec<_>>() }))
 }
 
-/// An int64 of a body that may be left out.
+/// An optional int64 of a body.
 fn number(body: &Value, key: &str) -> Result<Option<u64>, Refusal> {
     match body.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -131,8 +131,8 @@ impl Video {
 
 /// The public videos of a creator with the Unix milliseconds of their posts, the newest first.
 ///
-/// No two of them have the same time, since a cursor is such a time and must not skip or repeat a video: of those that
-/// were posted in one millisecond, each is a millisecond later than the one before.
+/// All times differ, since a cursor is such a time and must not skip or repeat a video: of videos posted in one
+/// millisecond, each counts a millisecond later than the one before.
 pub(super) fn posted<'a>(service: &'a Service, creator: &str) -> Vec<(u64, &'a Session)> {
     let now = service.now();
     let theirs = service.sessions.values().filter(|session| {
@@ -144,7 +144,7 @@ pub(super) fn posted<'a>(service: &'a Service, creator: &str) -> Vec<(u64, &'a S
             Some((session.posted_at(now, &settings)?, session))
         })
         .collect();
-    // Those of one moment stay in the order of their inits.
+    // Videos of one moment stay in the order of their inits.
     found.sort_by_key(|(at, _)| *at);
     let mut last = 0;
     let mut timed: Vec<_> = found

@@ -1,4 +1,4 @@
-//! Watches uploads come to their ends, and carries the news out.
+//! Watches for uploads that end, and delivers the events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::service::Service;
 use super::shared::Shared;
 use super::webhooks::{Hook, Message, News, events, sign};
 
-/// How often the server looks for news, in real time.
+/// How often the server looks for events, in real time.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Looks for news and delivers what is due, for as long as the server runs; rests while nobody listens.
+/// Queues events and delivers due messages while the server runs; pauses while no receiver is registered.
 pub(crate) async fn announce(shared: Arc<Shared>) {
     loop {
         if shared.service().webhooks.is_unheard() {
@@ -36,7 +36,7 @@ pub(crate) async fn announce(shared: Arc<Shared>) {
     }
 }
 
-/// One after the other, in the order of the queue; a receiver that hangs holds up nobody else's.
+/// Delivers messages one after the other, in queue order; a receiver that hangs delays only its own.
 async fn deliver(shared: Arc<Shared>, batch: Vec<Message>) {
     for message in batch {
         deliver_one(&shared, message).await;
@@ -44,7 +44,7 @@ async fn deliver(shared: Arc<Shared>, batch: Vec<Message>) {
 }
 
 async fn deliver_one(shared: &Shared, message: Message) {
-    // Before the time is taken that the signature carries.
+    // Taken before the time in the signature.
     let _turn = shared.deliveries.acquire().await;
     let (unix, settings) = {
         let service = shared.service();
@@ -70,7 +70,7 @@ async fn deliver_one(shared: &Shared, message: Message) {
 }
 
 impl Shared {
-    /// Sends events there from now on. What has happened before is news to nobody.
+    /// Registers a receiver for events from now on; earlier events are not sent.
     pub(crate) fn register(&self, hook: Hook) -> Result<(), String> {
         let mut service = self.service();
         service.gather_news();
@@ -81,7 +81,7 @@ impl Shared {
 }
 
 impl Service {
-    /// Queues the events of uploads that came to their end since the last look.
+    /// Queues the events of uploads that ended since the last call.
     pub(crate) fn gather_news(&mut self) {
         let now = self.now();
         let unix = self.clock.unix(now);

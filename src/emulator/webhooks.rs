@@ -1,7 +1,7 @@
-//! Tells registered receivers what became of uploads (D WHO, WHE, WHV).
+//! Sends the events of uploads to registered receivers (D WHO, WHE, WHV).
 //!
-//! At least once, signed, and again with growing pauses until a 200 or for 72 hours of the server's
-//! time. What happens while nobody is registered is not sent later.
+//! At least once, signed, and again after growing pauses until a 200 or for 72 hours of the server's time. Events
+//! without a registered receiver are not sent later.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -18,27 +18,27 @@ use super::session::{Session, State};
 use super::settings::{Settings, WebhookOrder};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// After so long a message is dropped (D WHO).
+/// Age at which a message is dropped (D WHO).
 const LONGEST: Duration = Duration::from_secs(72 * 3600);
 
-/// Receivers that may be registered at a time.
+/// Most registered receivers.
 const MOST_HOOKS: usize = 1_000;
-/// Messages that may be on their way at a time; events beyond that number send no message.
+/// Most queued messages; further events send none.
 const MOST_MESSAGES: usize = 10_000;
 
-/// Where events are sent.
+/// A receiver of events.
 #[derive(Clone, Debug)]
 pub(crate) struct Hook {
     pub(crate) url: Url,
     pub(crate) client_key: String,
     pub(crate) client_secret: String,
-    /// Registered with a bearer: hears of that token's uploads only.
+    /// The bearer token that registered it: it gets only that token's events.
     pub(crate) owner: Option<String>,
-    /// The one address that may be called: that of the machine which registered it.
+    /// The one address that may be called: the address of the machine that registered it.
     pub(crate) only: Option<IpAddr>,
 }
 
-/// One event on its way to one receiver.
+/// One event for one receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) hook: Hook,
@@ -52,12 +52,12 @@ pub(crate) struct Message {
     pause: Duration,
 }
 
-/// Receivers, and what is on its way to them.
+/// Receivers and their queued messages.
 #[derive(Debug)]
 pub(crate) struct Webhooks {
     hooks: Vec<Hook>,
     queue: Vec<Message>,
-    /// Messages that are being sent.
+    /// Messages in delivery.
     leaving: usize,
     pub(crate) sent: Last<WebhookLog>,
 }
@@ -74,7 +74,7 @@ impl Default for Webhooks {
 }
 
 impl Webhooks {
-    /// Nobody is registered, so nothing can be on its way.
+    /// Whether no receiver is registered, so that no message is queued.
     pub(crate) fn is_unheard(&self) -> bool {
         self.hooks.is_empty()
     }
@@ -95,7 +95,7 @@ impl Webhooks {
             .retain(|message| message.hook.owner.as_deref() != owner);
     }
 
-    /// Queues one event for everyone whom it concerns.
+    /// Queues one event for each receiver that it concerns.
     pub(crate) fn tell(&mut self, news: &News<'_>, now: Moment, unix: u64, settings: &Settings) {
         let concerned = |hook: &&Hook| {
             hook.owner
@@ -134,7 +134,8 @@ impl Webhooks {
         }
     }
 
-    /// Notes an attempt: its answer, or why there was none. One that was not answered 200 is made again later, until it is too old.
+    /// Records an attempt: its answer, or why there was none. Without a 200 the message is sent again later, until it is
+    /// too old.
     pub(crate) fn tried(
         &mut self,
         mut message: Message,
@@ -163,7 +164,7 @@ impl Webhooks {
         }
     }
 
-    /// What is to be sent now: a batch for each receiver, in the order it goes out.
+    /// The messages due now: a batch for each receiver, in order.
     pub(crate) fn take_due(&mut self, now: Moment) -> Vec<Vec<Message>> {
         let mut batches: Vec<Vec<Message>> = Vec::new();
         for message in self.queue.extract_if(.., |message| message.due <= now) {
@@ -178,18 +179,18 @@ impl Webhooks {
     }
 }
 
-/// One event and whom it is about.
+/// One event and its creator.
 pub(crate) struct News<'a> {
     pub(crate) event: &'static str,
     pub(crate) token: &'a str,
     pub(crate) creator: &'a str,
-    /// What the creator is called where it may be seen.
+    /// The creator's name in logs and pages.
     pub(crate) shown: &'a str,
     pub(crate) publish_id: Option<&'a str>,
     pub(crate) content: Map<String, Value>,
 }
 
-/// The misspelling is the service's (D WHE).
+/// The event name's misspelling is the service's (D WHE).
 pub(crate) fn unpublished(session: &Session) -> News<'_> {
     let mut content = about(session);
     content.insert("post_id".to_owned(), json!(session.post_id().to_string()));
@@ -212,7 +213,7 @@ fn about(session: &Session) -> Map<String, Value> {
     Map::from_iter([publish_id, ("publish_type".to_owned(), json!(kind))])
 }
 
-/// The events of an upload that came to an end.
+/// The events of an upload that ended.
 pub(crate) fn events(session: &Session, state: &State) -> Vec<(&'static str, Map<String, Value>)> {
     let mut content = about(session);
     match state {

@@ -52,7 +52,7 @@ impl Error {
             bytes_per_second: needed,
         };
         Self::usage(format!(
-            "{name} cannot be there in time: at {rate} bytes a second its {size} bytes take {} min, and an upload has one hour. Nothing was asked of TikTok. {needed} bytes a second would do.",
+            "{name} cannot arrive in time: at {rate} bytes a second its {size} bytes take {} min, and an upload has one hour. TikTok got no request. It needs {needed} bytes a second.",
             size / rate.max(1) / 60
         ))
         .helped_by([raise, Remedy::IgnoreForecast])

@@ -1,4 +1,4 @@
-//! Errors of accounts that log in.
+//! Errors about accounts that log in.
 
 use std::io;
 use std::path::Path;
@@ -18,7 +18,7 @@ impl Error {
         Self::log_in(account, format!("Nobody is logged in as \"{account}\"."))
     }
 
-    /// The account's refresh token is of no use any more.
+    /// The account's refresh token is not valid any more.
     pub(crate) fn needs_login(account: &str, reason: &str) -> Self {
         Self::log_in(
             account,
@@ -64,7 +64,7 @@ impl Error {
         .helped_by([Remedy::RepeatAfterFix])
     }
 
-    /// Another process has renewed this account for longer than anybody waits.
+    /// Another process has been renewing this account for longer than a process waits.
     pub(crate) fn account_busy(account: &str) -> Self {
         Self::temporary(format!(
             "Another process is renewing the tokens of the account \"{account}\"."
@@ -72,13 +72,13 @@ impl Error {
         .helped_by([Remedy::RepeatLater])
     }
 
-    /// A call was not answered, or not in a way that can be read.
+    /// A call had no readable answer.
     pub(crate) fn not_answered(call: Call, failure: &Failure) -> Self {
         Self::temporary(format!("The {} was not answered ({failure}).", call.name()))
             .helped_by([Remedy::RepeatLater])
     }
 
-    /// What was given as the end of a login is no address of one.
+    /// The address given to end a login is not the one of a login.
     pub(crate) fn no_code() -> Self {
         Self::usage(
             "This address holds no code: it must be the whole address to which the browser was sent, from http to the end.",
@@ -98,7 +98,7 @@ impl Error {
         Self::log_in(account, "This login began more than a day ago.".into())
     }
 
-    /// What the browser brought back was not asked for by this login. Using it could log a stranger in.
+    /// The address belongs to another login. Using it could log a stranger in.
     pub(crate) fn other_login(account: &str) -> Self {
         Self::log_in(
             account,
@@ -118,7 +118,7 @@ impl Error {
         )
     }
 
-    /// The name stands for another creator.
+    /// The name belongs to another creator.
     pub(crate) fn account_taken(account: &str) -> Self {
         Self::new(
             ErrorKind::NeedsPerson,

@@ -116,7 +116,7 @@ fn what_many_uploads_had_on_their_way_is_not_kept_when_they_are_over() {
     assert_eq!(pool.spare(), SPARE);
 }
 
-/// Takes what is shared of a chunk until `most` pieces came; their bytes, and the hash after the last.
+/// Takes at most `most` pieces of a chunk; returns their bytes, and the hash after the last.
 async fn take(mut share: Share, most: usize) -> io::Result<(u64, Option<Entry>)> {
     let (mut len, mut entry) = (0, None);
     for _ in 0..most {

@@ -173,7 +173,7 @@ impl FailReason {
     pub(crate) fn of(reason: &str) -> Self {
         let known = REASONS.iter().find(|row| row.0 == reason);
         known.map_or(
-            Never(Who::Service, "Nobody has listed this reason"),
+            Never(Who::Service, "No document lists this reason"),
             |row| row.1,
         )
     }
@@ -190,7 +190,7 @@ impl FailReason {
             Never(who, text) => (
                 Refused,
                 who,
-                format!("{text}. Without a request the same video is refused again."),
+                format!("{text}. The same video is not sent again unless asked for."),
                 AGAIN,
             ),
         };

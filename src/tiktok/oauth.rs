@@ -1,4 +1,4 @@
-//! OAuth as the service has it: the page where a creator consents, and what its token endpoint answers. Sources: User Access
+//! The service's OAuth: the page where a creator consents, and the answers of the token endpoint. Sources: User Access
 //! Token Management, Login Kit for Desktop, Login Kit for Web, OAuth Error Handling.
 
 use std::time::Duration;
@@ -18,20 +18,20 @@ use crate::secret::{Redactor, Secret};
 pub(crate) const TOKEN: &str = "/v2/oauth/token/";
 pub(crate) const REVOKE: &str = "/v2/oauth/revoke/";
 
-/// Where creators of the live service consent. An emulator has the page at its API base.
+/// The consent page of the live service. An emulator has the page at its API base.
 const AUTHORIZE: &str = "https://www.tiktok.com/v2/auth/authorize/";
 
-/// How the challenge is made of the verifier.
+/// The form of a PKCE challenge.
 ///
-/// Login Kit for Desktop documents the hexadecimal form, and five independent clients report that it is the one that works,
-/// where the standard (RFC 7636) has base64url.
+/// Login Kit for Desktop documents the hexadecimal form, and five independent clients report that it works, although the
+/// standard (RFC 7636) has base64url.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Pkce {
-    /// SHA-256 in lower-case hexadecimal: what the service documents.
+    /// SHA-256 in lower-case hexadecimal, as the service documents it.
     #[default]
     Hex,
-    /// SHA-256 in base64url without padding: what the standard has.
+    /// SHA-256 in base64url without padding, as in the standard.
     Base64Url,
 }
 
@@ -45,7 +45,7 @@ impl Pkce {
     }
 }
 
-/// What a creator is asked for.
+/// An app's request for a creator's consent.
 pub(crate) struct Wish<'a> {
     pub(crate) client_key: &'a str,
     pub(crate) scopes: &'a str,
@@ -56,7 +56,7 @@ pub(crate) struct Wish<'a> {
 }
 
 impl Wish<'_> {
-    /// The address that the creator opens; at `emulated`, the API base of an emulator, if there is one.
+    /// The address that the creator opens; `emulated` is the API base of an emulator, if there is one.
     pub(crate) fn url(&self, emulated: Option<&Url>) -> Url {
         let page = emulated.and_then(|base| base.join("/v2/auth/authorize/").ok());
         let mut url = page.unwrap_or_else(|| {
@@ -74,16 +74,16 @@ impl Wish<'_> {
     }
 }
 
-/// What the browser of a creator brings back.
+/// The result of a consent, as the creator's browser brings it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Redirected {
     pub(crate) state: Secret,
-    /// The code, or why there is none: the error and its description.
+    /// The code, or the error and its description.
     pub(crate) code: Result<Secret, (String, String)>,
 }
 
 impl Redirected {
-    /// Reads the address that the browser was sent to, or only its query. `None` if neither a code nor an error is in it.
+    /// Reads the address that the browser was sent to, or only its query. `None` if it has neither a code nor an error.
     pub(crate) fn read(address: &str) -> Option<Self> {
         let query = match address.split_once('?') {
             Some((_, query)) => query.split('#').next().unwrap_or_default(),
@@ -111,7 +111,7 @@ impl Redirected {
     }
 }
 
-/// The body of a call of the token endpoint.
+/// The body of a call to the token endpoint.
 pub(crate) fn form(pairs: &[(&str, &str)]) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(pairs);
@@ -139,7 +139,8 @@ struct Stated {
     log_id: Option<String>,
 }
 
-/// The tokens in an answer. The answer is flat, without the envelope of the other calls, and an error may come with HTTP 200.
+/// The tokens in an answer. The answer is flat, without the envelope of the other calls, and an error may come with HTTP
+/// 200.
 pub(crate) fn granted(
     http_status: u16,
     retry_after: Option<Duration>,
@@ -148,7 +149,7 @@ pub(crate) fn granted(
 ) -> Result<Granted, Failure> {
     stated(http_status, retry_after, body, redactor)?;
     let pair: Pair = serde_json::from_slice(body)
-        // What serde says repeats the answer.
+        // An error of serde repeats the answer.
         .map_err(|_| Failure::Lost("an answer without tokens".into()))?;
     for token in [&pair.access_token, &pair.refresh_token] {
         if token.is_empty() {
@@ -172,7 +173,7 @@ pub(crate) fn granted(
     })
 }
 
-/// Whether an answer of the token endpoint is a refusal.
+/// Fails if the token endpoint has refused the call.
 pub(crate) fn stated(
     http_status: u16,
     retry_after: Option<Duration>,

@@ -222,7 +222,7 @@ impl Upload {
         let waited = now.boot.saturating_sub(since);
         if waited >= LAST_WORD && self.is_past_telling(now) {
             let publish_id = self.state.publish_id().map(str::to_owned);
-            let why = "its URL takes nothing more, and the service does not tell whether the last bytes arrived";
+            let why = "its URL takes nothing more, and the service does not say whether the last bytes arrived";
             return self.end(State::Unknown {
                 publish_id,
                 why: why.to_owned(),
@@ -235,11 +235,11 @@ impl Upload {
             let text = match (&self.origin, &self.state) {
                 (Origin::Url { .. }, _) => {
                     format!(
-                        "The service was followed for {seconds} s and is still fetching or working."
+                        "After {seconds} s the service is still fetching or processing the video."
                     )
                 }
                 (_, State::Sealed { .. }) => format!(
-                    "The service does not tell whether the last bytes arrived: after {seconds} s it is still working on the video."
+                    "The service does not say whether the last bytes arrived: after {seconds} s it is still working on the video."
                 ),
                 _ => format!(
                     "Every byte is at the service, but after {seconds} s it is still working on the video."

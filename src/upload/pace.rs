@@ -113,7 +113,7 @@ mod tests {
         let late = Shortfall::of(90_000_000, Duration::from_secs(590), 100_000).expect("too slow");
         assert_eq!(
             late.to_string(),
-            "Its URL lives 10 min more: what is left of it needs 1.2 Mbit/s, and has 0.8."
+            "Its URL lives 10 min more: the rest of the file needs 1.2 Mbit/s, and has 0.8."
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Never a mixed video: what is completed is one version of the file.
+//! Never a mixed video: a completed upload holds one version of the file.
 
 use std::fs::{self, File, OpenOptions};
 use std::path::Path;

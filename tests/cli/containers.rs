@@ -1,4 +1,4 @@
-//! Containers: what is complete is sent as what it is, and what is broken is refused before any request.
+//! Containers: a complete file is sent with its type, and a broken one is refused before any request.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What scripts rely on: exit codes, the lines on stdout, and what is remembered from run to run.
+//! The contract with scripts: exit codes, lines on stdout, and the memory between runs.
 
 use std::fs;
 use std::process::Command;

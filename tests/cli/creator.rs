@@ -1,4 +1,4 @@
-//! Whose inbox it is: what an account's name stands for, and what is claimed of it.
+//! The creator of an account: who it is, and what messages claim about the inbox.
 
 use std::time::Duration;
 

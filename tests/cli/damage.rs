@@ -55,7 +55,7 @@ fn a_history_that_was_thrown_away_makes_no_second_draft_unless_a_person_says_so(
     let ended = scene.upload(&file, &[]).end().expect(5);
     let told = ended.message();
     assert!(
-        told.contains("no longer says what it said") && told.contains("forget"),
+        told.contains("have changed or are missing") && told.contains("forget"),
         "{told}"
     );
     assert!(

@@ -1,4 +1,4 @@
-//! A server that repeats what it must not: no field of an answer brings a secret to anybody who reads along.
+//! A server that repeats secrets: no field of an answer carries a secret into output, logs or files.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ const TOKEN: &str = "act.lena.sEcReTtOkEn0123456789";
 const SIGNATURE: &str = "sIgNaTuRe0123456789";
 const PULLED: &str = "https://media.example/clip.mp4?X-Expires=1&X-Signature=sIgNaTuRe0123456789";
 
-/// Every byte that need not stand raw, percent-encoded.
+/// Every byte percent-encoded, except those that must be raw.
 fn percent(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

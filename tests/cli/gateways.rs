@@ -1,4 +1,4 @@
-//! What stands between: proxies, filters and gateways that add, refuse, swallow, or end connections in their own way.
+//! Proxies, filters and gateways that add, refuse, swallow, or end connections in their own way.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

@@ -11,7 +11,7 @@ use crate::scene::{Scene, Start, settings};
 const SIZE: u64 = 64_000_123;
 const CHUNK: u64 = 20_000_000;
 
-/// Slow enough for what is mapped to wait for the socket.
+/// Slow enough for mapped windows to wait for the socket.
 const SLOW: &str = "receive_rate=30MB";
 
 struct Mapping {

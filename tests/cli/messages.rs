@@ -148,7 +148,7 @@ fn a_video_that_failed_is_told_with_what_must_change() {
     let scene = Scene::new(&["fail_reason=picture_size_check_failed"], &[]);
     scene.video("clip.mp4", 1_000_000);
     let ended = scene.command(["upload", "clip.mp4"]).end().expect(1);
-    insta::assert_snapshot!(last(&ended.stderr), @"TikTok took clip.mp4 and then failed it: picture_size_check_failed (PUBLISH_ID). Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4). Without a request the same video is refused again. --again sends it once more.");
+    insta::assert_snapshot!(last(&ended.stderr), @"TikTok accepted clip.mp4 and then rejected it: picture_size_check_failed (PUBLISH_ID). Both sides must have 360 to 4096 pixels: resize it (ffmpeg -i IN -vf scale=1080:-2 OUT.mp4). The same video is not sent again unless asked for. --again sends it once more.");
 }
 
 #[test]

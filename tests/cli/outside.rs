@@ -11,7 +11,7 @@ use crate::video;
 const NAME: &str =
     "a\r\n::error ::b\u{1b}]0;t\u{7}\u{1b}[2J\u{9b}31m\u{202e}4pm\u{2066}\u{2028}\u{200b}\tc.mp4";
 
-/// What must stand in no output for people.
+/// Texts that no output for people may contain.
 fn assert_is_plain(what: &str, ended: &Ended) {
     for text in [&ended.stdout, &ended.stderr] {
         for line in text.lines() {

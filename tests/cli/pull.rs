@@ -204,7 +204,7 @@ fn a_pull_that_only_a_lost_history_told_of_is_not_asked_for_again_without_a_pers
     std::fs::remove_file(stage.scene.state_dir().join("history.jsonl")).unwrap();
     let ended = stage.pull(&url, &[]).end().expect(5);
     let told = ended.message();
-    assert!(told.contains("no longer says what it said"), "{told}");
+    assert!(told.contains("have changed or are missing"), "{told}");
     assert_eq!(stage.inits(), 1);
     stage.pull(&url, &["--again"]).end().expect(0);
     let outcome = stage.pull(&url, &[]).end().expect(0).outcome();
@@ -272,7 +272,7 @@ fn what_the_service_would_refuse_an_hour_later_is_told_at_once() {
         (
             "http://127.0.0.1:1/clip.mp4?s3cret".into(),
             75,
-            "cannot be looked at: no connection",
+            "cannot be checked: no connection",
         ),
         (
             "http://media.example/clip.mp4?s3cret".into(),

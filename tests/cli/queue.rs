@@ -1,4 +1,4 @@
-//! Several files in one command: who goes first, and what the others learn from the one that went before.
+//! Several files in one command: their order, and what later uploads learn from earlier ones.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -109,7 +109,7 @@ fn files_get_their_inits_in_the_order_in_which_they_are_named() {
         let ended = command.args(&names).end();
         let sizes = scene.log().sessions.into_iter();
         let sizes: Vec<u64> = sizes.filter_map(|session| session.video_size).collect();
-        // Five drafts may wait; who gets through is decided by the order.
+        // Five drafts may wait; the order decides which files get through.
         let first_five: Vec<u64> = (100_000..100_005).collect();
         assert_eq!(sizes, first_five, "run {run}, {jobs} at once");
         assert_eq!(ended.code, Some(4), "{}", ended.stderr);
@@ -178,7 +178,7 @@ fn an_init_of_which_a_killed_run_knows_no_more_takes_a_slot() {
         command
     };
     for _ in 0..6 {
-        // Before the request, after the intent was recorded: nobody can tell from the journal that nothing has left.
+        // After the intent was recorded, before the request: the journal does not show that no request has left.
         let mut killed = upload();
         killed.env("CHUNKFERRY_KILL_POINT", "init before 1");
         assert_eq!(killed.end().code, None, "it is killed");

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::video;
 
-/// No run of a test takes as long; one that does hangs, and that fails the test instead of stopping it.
+/// Longest run of a command. A longer one hangs, and fails the test instead of blocking it.
 const HANGS: Duration = Duration::from_secs(300);
 
 pub(crate) const MIB: u64 = 1 << 20;

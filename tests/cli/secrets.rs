@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::proxy::Proxy;
 use crate::scene::{Ended, Scene, Start};
 
-/// Part of the access token that stands nowhere else.
+/// A part of the access token that occurs nowhere else.
 const SECRET: &str = "sEcReT-0123456789";
 
 struct Watched {

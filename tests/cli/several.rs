@@ -1,4 +1,4 @@
-//! Several files in one command: which exit code wins, and what is said of them all.
+//! Several files in one command: the exit code that wins, and the summary.
 
 use std::fs;
 

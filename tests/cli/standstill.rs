@@ -1,4 +1,4 @@
-//! Runs that stand still: Ctrl-Z, a frozen container. The service gives a body up meanwhile, and that is nobody's fault.
+//! Paused runs: Ctrl-Z, a frozen container. The service gives the body up meanwhile, and no error may follow from that.
 
 use std::time::Duration;
 

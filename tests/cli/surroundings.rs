@@ -256,10 +256,9 @@ fn the_first_steps_in_the_readme_end_as_it_says() {
     let readme = std::fs::read_to_string(readme).unwrap();
     let (_, section) = readme.split_once("\n## Upload to the emulator\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
-    let lines: Vec<&str> = section
-        .lines()
-        .filter_map(|line| line.strip_prefix("    "))
-        .collect();
+    let blocks = section.split("```").skip(1).step_by(2);
+    let lines = blocks.flat_map(|block| block.lines().skip(1));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     let [emulator, steps @ .., end] = &lines[..] else {
         panic!("{lines:?}");
     };

@@ -80,7 +80,7 @@ fn an_unfinished_container_is_being_written_while_somebody_has_it_open_and_broke
     assert_eq!(scene.log().inits, 0);
 }
 
-/// Leases are for the owner of a file, so for another user only its end and its age can tell.
+/// Leases are for a file's owner, so for another user only the file's end and age can show a writer.
 #[test]
 fn where_leases_do_not_tell_an_open_end_must_have_been_still_for_a_while() {
     let scene = Scene::new(&[], &[]);

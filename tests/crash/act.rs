@@ -41,7 +41,7 @@ impl Act {
     }
 }
 
-/// The file of one case, and what is about to happen to it.
+/// The file of one case, and the change that it will undergo.
 pub(crate) struct Subject {
     act: Act,
     pub(crate) path: PathBuf,

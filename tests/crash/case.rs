@@ -165,7 +165,7 @@ impl Case {
                     "        recorded {state} ({reason}), {} bytes, {:?}",
                     record.confirmed, record.publish_id
                 ));
-                // Nobody tells whether the last chunk has arrived.
+                // Nothing shows whether the last chunk has arrived.
                 let waits = match record.state.as_str() {
                     "sealed" => true,
                     "processing" => self.row.is_whole() && self.swallows_a_chunk(),
@@ -209,7 +209,7 @@ impl Case {
         let posted = drafts.any(|draft| draft.sha256.as_ref() == there);
         match last {
             Some(0 | 3) if !posted => verdict.send_what_is_there(&mut scene, there),
-            // What became of the video of before is unknown; the one that is there now is another.
+            // The outcome of the earlier video is unknown; the present file is another video.
             Some(5) if self.act.changes_bytes() => {}
             Some(code @ (0 | 1 | 5)) => verdict.run_once_more(&mut scene, code, &log),
             _ => {}

@@ -1,5 +1,6 @@
 //! SIGKILL of the real command at every point between a request, its answer and the journal, and at random instants,
-//! under every setting and fault of the emulator; and whatever may happen to its file meanwhile. The witness stands outside: the emulator's log, in another process.
+//! under every setting and fault of the emulator; and whatever may happen to its file meanwhile. The witness is outside:
+//! the emulator's log, in another process.
 //!
 //! A bounded part runs with all tests. The whole matrix, which also writes its page: see `docs/reliability.md`.
 

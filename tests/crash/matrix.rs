@@ -30,11 +30,11 @@ pub(crate) fn full() -> bool {
 /// The ends that a row allows.
 fn ends(row: &Row) -> Vec<i32> {
     let mut ends = vec![0];
-    // Once status no longer knows the upload, nobody can tell what became of it.
+    // Once status no longer knows the upload, its outcome is unknown.
     if !matches!(row.get("publish_id_ttl"), "forever" | "24h") {
         ends.push(5);
     }
-    // Nobody tells whether the last chunk has arrived: it may be complete, so no other session is opened.
+    // Nothing shows whether the last chunk has arrived: the video may be complete, so no other session is opened.
     let dead = ["_url", "drop_session", "chaos"]
         .iter()
         .any(|end| row.get("fault").contains(end));
@@ -73,7 +73,7 @@ fn at_point(row: &Row, (step, what, times): (&str, &str, u32), random: &mut Rng)
 }
 
 /// Something happens to the file while the first run is frozen at this point, or, one time in three, after it was killed
-/// there. Once the last bytes may have left, nobody can tell whether the video of before is complete.
+/// there. Once the last bytes may have left, it is unknown whether the earlier video is complete.
 fn acted_on(row: &Row, (step, what, times): (&str, &str, u32), act: Act, random: &mut Rng) -> Case {
     let in_memory = random.bool();
     let Kill::At(point, nth) = at(step, what, random.u32(1..=times)) else {
@@ -167,7 +167,7 @@ pub(crate) struct Tally {
     pub(crate) inits: u64,
     /// Why sessions were given up, and how often.
     pub(crate) sessions_lost: BTreeMap<String, usize>,
-    /// What was told of an upload instead of a draft: the setting that leaves no witness, and how often.
+    /// Uploads that ended as unknown instead of in a draft: the setting that leaves no witness, and how often.
     pub(crate) told: BTreeMap<String, usize>,
     /// Cases in which another promise was broken.
     pub(crate) broken: usize,
@@ -274,7 +274,7 @@ fn killed_anywhere_it_is_one_draft_or_a_typed_end() {
     let (cases, threads) = match full() {
         true => (
             all(&rows, &mut random),
-            // Most of a case is waiting: for a session to stand still, for a status, for a window.
+            // A case mostly waits: for the progress to settle, for a status, for a window.
             number("CHUNKFERRY_THREADS").map_or(cores * 12, |n| n as usize),
         ),
         false => (some(&rows, &mut random), cores * 5),

@@ -8,7 +8,7 @@ use crate::matrix::Tally;
 use crate::points::POINTS;
 use crate::switches::Switch;
 
-/// Replaces what stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`, and nothing else.
+/// Replaces only the text between `<!-- NAME: begin -->` and `<!-- NAME: end -->`.
 fn replace(path: &Path, name: &str, text: &str) {
     let page = std::fs::read_to_string(path).unwrap();
     let (begin, end) = (

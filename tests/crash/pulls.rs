@@ -96,7 +96,7 @@ fn a_pull_killed_at_any_point_is_asked_for_once_and_ends_or_is_parked() {
             _ => panic!("{point:?}: {ends:?}"),
         }
     }
-    // Between the intent and the record of the answer nobody can tell.
+    // Between the intent and the record of the answer the outcome is unknown.
     let between = [
         ("saving", "pulling"),
         ("begin", "after"),

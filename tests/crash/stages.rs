@@ -191,7 +191,7 @@ const STAGES: &[Stage] = &[
         edited: false,
         ends: &[5],
     },
-    // A kill leaves the service inside the last chunk, and only the header of a 416 tells.
+    // A kill leaves the service with part of the last chunk, and only the header of a 416 shows it.
     Stage {
         row: &["cut_chunk=keep_prefix", "status_bytes=absent"],
         before: &[("gate", "open", 1)],

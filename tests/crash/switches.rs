@@ -6,7 +6,7 @@ use fastrand::Rng;
 
 use crate::covering;
 
-/// One thing that can differ, and its values as they stand in a row.
+/// One factor of a case, and its values as rows write them.
 #[derive(Debug)]
 pub(crate) struct Switch {
     pub(crate) name: &'static str,
@@ -113,7 +113,7 @@ pub(crate) fn switches() -> Vec<Switch> {
     switches
 }
 
-/// One row: a value for each switch, and the seed of what is left to chance.
+/// One row: a value for each switch, and the seed of the random choices.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) number: usize,
@@ -125,7 +125,7 @@ pub(crate) const CHUNKED: u64 = 16_000_000;
 pub(crate) const WHOLE: u64 = 3_000_000;
 
 impl Row {
-    /// Everything as documented, except what is said: `KEY=VALUE` each.
+    /// The documented settings, except for these `KEY=VALUE` pairs.
     pub(crate) fn with(changes: &[&str]) -> Self {
         let mut values: Vec<_> = switches()
             .into_iter()

@@ -18,7 +18,7 @@ pub(crate) enum Fate {
     Lost,
     Doubled,
     Mixed,
-    /// A video that is new was taken for one that is delivered.
+    /// A new video was taken for a delivered one.
     Withheld,
     Hung,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Verdict {
     pub(crate) sessions_lost: Vec<String>,
     /// Promises that were broken, in words.
     pub(crate) broken: Vec<String>,
-    /// What happened, for whoever looks into a broken promise: a line for each run, session and PUT.
+    /// The events of a case, to investigate a broken promise: a line for each run, session and PUT.
     pub(crate) story: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl Case {
             // A cut chunk leaves the service inside of it, and a kill cuts.
             || is("cut_chunk", &["keep_prefix"])
             || !is("publish_id_ttl", &["forever", "24h"])
-            // Nobody tells where it stands.
+            // Nothing shows the progress.
             || is("progress_header", &["never"]) && !is("status_bytes", &["exact"])
             || is("final_status", &["FAILED"])
             || self.act.changes_bytes()
@@ -190,7 +190,7 @@ impl Verdict {
         let kills = self.at_points.len() + self.cuts + self.frozen;
         for session in &log.sessions {
             let chunks = session.total_chunk_count.unwrap_or(0) as usize;
-            // The chunk in flight once more; where only headers tell, they are believed when they say it twice.
+            // The chunk in flight again; if only headers show the progress, two equal ones are believed.
             let most = chunks + 3 * (kills + log.faults.len());
             if session.puts.len() > most && !case.may_lose_sessions() {
                 let puts = session.puts.len();

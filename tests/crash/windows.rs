@@ -1,4 +1,4 @@
-//! The window of inits stands in the journal, so that no crash opens it.
+//! The journal keeps the window of inits, so that no crash resets it.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// How long a packet waits at most before its own turn; one that would wait longer is dropped.
+    /// Longest wait of a packet in the queue; a packet that would wait longer is dropped.
     fn queue(&self) -> Duration {
         self.rtt.max(Duration::from_millis(100))
     }

@@ -36,7 +36,7 @@ fn a_long_link_costs_no_second_connection_and_no_byte_twice() {
     let run = cell.upload(&emulator, &first, "state", None);
     assert_eq!(run.chunk_size, Limits::DEFAULT_CHUNK);
     assert_eq!((run.connections, run.sent_again), (1, 0));
-    // However busy the machine, the rate is one that calls for the largest chunk there is.
+    // Even on a busy machine the rate is high enough for the largest chunk.
     let second = cell.video("second.mp4", 65_000_000);
     let run = cell.upload(&emulator, &second, "state", None);
     assert_eq!(run.chunk_size, Limits::DOCUMENTED.max_chunk());

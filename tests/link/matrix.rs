@@ -102,7 +102,7 @@ fn cell((rate, rtt, file): (u64, u64, u64)) -> Option<Times> {
                 let run = cell.upload(&breaking, &video, "broken", Some(size));
                 assert!(run.connections > 1, "nothing broke: {run:?}");
                 times.broken[index].push(run);
-                // Its journal holds what it was sent through another emulator; the next one starts afresh.
+                // The journal holds uploads to another emulator; the next run needs a fresh one.
                 fs::remove_dir_all(cell.path("broken")).unwrap();
             }
         }

@@ -55,7 +55,7 @@ impl Namespace {
         let mtu = MTU.to_string();
         let rows: [&[&str]; 3] = [
             &["addr", "add", here, "peer", there, "dev", DEVICE],
-            // The queue is the link's own affair: what is sent in a burst must reach it.
+            // Only the link's own queue may drop packets, so a burst must reach it whole.
             &["link", "set", DEVICE, "mtu", &mtu, "txqueuelen", "50000"],
             &["link", "set", DEVICE, "up"],
         ];

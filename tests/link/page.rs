@@ -7,7 +7,7 @@ use crate::link::MTU;
 use crate::matrix::{SIZES, Times, median, seconds};
 use crate::namespace::congestion_control;
 
-/// Replaces what stands between the marks, and nothing else.
+/// Replaces only the text between the marks.
 pub(crate) fn write(cells: &[Times]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/performance.md");
     let page = std::fs::read_to_string(&path).unwrap();

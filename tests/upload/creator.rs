@@ -1,4 +1,4 @@
-//! Whether a token is of the creator that its account's name stands for, and how slow a file may be carried.
+//! Whether a token belongs to its account's creator, and how slowly a file may be sent.
 
 use chunkferry::{ErrorKind, Job, Outcome, Remedy};
 
@@ -63,7 +63,7 @@ async fn an_account_stands_for_the_creator_of_its_first_token_until_that_is_forg
         .await
         .unwrap_err();
     assert_eq!(error.remedies(), other_creator, "{error}");
-    // What was known then is known of what is there already.
+    // The fact known at that init still holds for the delivered draft.
     let known = engine.upload(job(&files[0])).await.unwrap();
     assert_eq!(
         (known.outcome, known.creator_known),

@@ -35,7 +35,7 @@ fn uploads_dropped_at_any_await_leave_no_session_behind_and_make_one_draft_each(
     crate::stage::with_scaled_clocks("drops::dropped", SCALE);
 }
 
-/// Drops `future` at its await number `polls`, counted from 0, after a pause; what it has come to, if it ended before.
+/// Drops `future` at its await number `polls`, from 0, after a pause; returns its result if it ended before.
 async fn drop_at<F: Future>(polls: usize, pause: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;

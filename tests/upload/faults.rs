@@ -64,7 +64,7 @@ async fn a_reset_in_mid_chunk_costs_that_chunk_alone() {
     }
 }
 
-/// One chunk is stored and its answer lost; what is sent next is answered 416 where status is no help.
+/// One chunk is stored and its answer lost; if status is no help, the next PUT is answered 416.
 async fn a_lost_answer(unit: &str, header: &str, bytes: &str) {
     let set = [
         format!("progress_unit={unit}"),
@@ -79,13 +79,13 @@ async fn a_lost_answer(unit: &str, header: &str, bytes: &str) {
     let told = format!("{set:?}: {ended:?}, {:?}", stage.puts());
     match ended {
         Ok(_) => drop(stage.assert_one_draft_of(&file)),
-        // With no witness at all the sessions are lost, and that is told.
+        // Without any witness the sessions are lost, and the error says so.
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::Temporary, "{told}");
             assert_eq!(log.drafts, 0, "{told}");
         }
     }
-    // Where the service tells its progress in any way, however late, the session is kept.
+    // If the service reports its progress in any way, however late, the session is kept.
     let witness = header != "never" || bytes != "absent";
     assert!(log.inits == 1 || !witness && log.inits <= 3, "{told}");
 }
@@ -265,7 +265,7 @@ async fn a_published_draft_is_as_good_as_a_delivered_one() {
 
 #[tokio::test]
 async fn a_slow_link_is_honoured_for_as_long_as_it_moves() {
-    // The chunk takes three times as long as a body may stand still.
+    // The chunk takes three times as long as a body may stall.
     let stage = Stage::new(&["body_timeout=1s"], &["put chunk=0 trickle=2MB"]);
     let file = stage.video("clip.mp4", CHUNK + 1_000_000);
     let (draft, events) = run(&stage.engine(), job(&file)).await;

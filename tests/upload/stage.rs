@@ -102,7 +102,7 @@ pub(crate) fn job(file: &Path) -> Job {
     Job::file(file).account("lena", TOKEN).chunk_size(CHUNK)
 }
 
-/// Runs a job to its end and keeps what it told.
+/// Runs a job to its end and keeps its events.
 pub(crate) async fn run(engine: &Engine, job: Job) -> (Result<Draft, Error>, Vec<Event>) {
     let mut handle = engine.submit(job);
     let mut events = Vec::new();
@@ -112,7 +112,7 @@ pub(crate) async fn run(engine: &Engine, job: Job) -> (Result<Draft, Error>, Vec
     (handle.await, events)
 }
 
-/// Waits until a handle has told of so many confirmed bytes.
+/// Waits until a handle has reported so many confirmed bytes.
 pub(crate) async fn until_confirmed(handle: &mut chunkferry::Handle, bytes: u64) {
     while let Some(event) = handle.event().await {
         if matches!(event, Event::ChunkAccepted { confirmed, .. } if confirmed >= bytes) {

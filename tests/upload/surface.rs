@@ -484,7 +484,7 @@ async fn an_upload_that_the_service_works_on_takes_no_place_from_the_next() {
 async fn different_files_of_one_size_do_not_wait_for_each_other() {
     let stage = Stage::new(&["processing_time=1h"], &[]);
     let engine = stage.options().jobs(3).open().unwrap();
-    // The same beginning; only the last bytes tell.
+    // The same beginning; only the last bytes differ.
     let files: Vec<_> = (0..3_u8)
         .map(|last| {
             let file = stage.path(&format!("{last}.mp4"));

@@ -1,4 +1,4 @@
-//! What the figures mean for someone with a video to upload.
+//! The meaning of the figures for an upload of a video.
 
 use serde::Serialize;
 
@@ -8,22 +8,22 @@ use super::course::Row;
 /// An upload must be over within this many seconds of its init (Media Transfer Guide).
 const HOUR: f64 = 3600.0;
 
-/// The largest video that is taken without doubt, in bytes.
+/// Largest video that the service takes for sure, in bytes.
 const LARGEST: f64 = 4e9;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Advice {
     /// Bytes per second.
     rate: f64,
-    /// The smallest chunk size that is as fast as any, in bytes: a broken chunk costs no more than it must.
+    /// Smallest chunk size that is as fast as any, in bytes: a broken chunk then costs least.
     chunk_size: u64,
     /// Seconds for the largest video.
     largest_takes: f64,
-    /// How many times that goes into the hour it has.
+    /// How many times the largest video fits in its hour.
     times_inside: f64,
 }
 
-/// Nearer than this counts as equally fast.
+/// A ratio of rates above this counts as equally fast.
 const AS_FAST: f64 = 0.97;
 
 pub(super) fn advice(results: &Results) -> Option<Advice> {
@@ -73,7 +73,7 @@ pub(super) fn words(results: &Results) -> String {
     text
 }
 
-/// `1:45`, `1:02:03`.
+/// A time as `1:45` or `1:02:03`.
 fn clock(seconds: f64) -> String {
     let seconds = seconds.round() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

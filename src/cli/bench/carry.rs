@@ -1,4 +1,4 @@
-//! One measured run: videos go as they would in any program, and the kernel counts what that takes.
+//! One measured run: uploads videos as any program would, while the kernel counts the costs.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,16 +11,16 @@ use tokio::io::AsyncReadExt;
 use crate::exit::Exit;
 use crate::{Failure, Globals};
 
-/// How a run sends. What is not said here is as ever.
+/// The setup of a run. Every other option has its default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Setup {
     pub(crate) chunk_size: u64,
     pub(crate) map: bool,
     pub(crate) ledger: bool,
     pub(crate) tls: bool,
-    /// One upload each, all at once, each for a creator of its own.
+    /// One upload for each file, all at once, each for another creator.
     pub(crate) files: Vec<PathBuf>,
-    /// The name of the first creator; those of the others are made from it.
+    /// The name of the first creator; the others' names are made from it.
     pub(crate) creator: String,
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -41,7 +41,7 @@ impl FromStr for Setup {
     }
 }
 
-/// Sends all files of the setup, and ends when they are acknowledged or nobody waits for that any more.
+/// Sends all files of the setup; ends once they are acknowledged or the measuring process is gone.
 pub(super) async fn carry(setup: Setup, globals: &Globals) -> Result<Exit, Failure> {
     let mut options = globals
         .options(globals.state_dir()?)

@@ -1,4 +1,4 @@
-//! What a command costs, in the kernel's own account of it.
+//! The costs of a command, as the kernel counts them.
 
 use std::io::{self, Read};
 use std::process::{Command, Output, Stdio};
@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use wait4::Wait4;
 
-/// The account of one process that has ended, its threads included.
+/// The costs of one ended process with all its threads.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub(crate) struct Cost {
     /// Seconds from start to end.
     pub(crate) wall: f64,
-    /// Seconds of CPU time, in and out of the kernel.
+    /// Seconds of CPU time, of the process and of the kernel for it.
     pub(crate) cpu: f64,
     /// Most memory at any time, in bytes.
     pub(crate) peak_rss: u64,

@@ -1,5 +1,5 @@
-//! Which setups are measured, in rounds that alternate between them: a machine changes its pace all the time, and what
-//! is compared must have had the same of it.
+//! The setups to measure, in rounds that alternate between them: a machine's speed changes all the time, and compared
+//! setups must get the same share of that.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,46 +18,46 @@ use super::sink::Sink;
 use super::witness::seen;
 use crate::{Failure, Globals};
 
-/// The chunk size that all setups have unless it is what they differ in.
+/// The chunk size of all setups, unless they differ in it.
 const USUAL: u64 = 10_000_000;
 const CHUNK_SIZES: [u64; 4] = [5_242_880, USUAL, 20_000_000, 32_000_000];
 const AT_ONCE: [usize; 2] = [8, 64];
 
-/// Bytes of the run that only finds out how long the others may be.
+/// Bytes of the first run, which only determines the length of the others.
 const PROBE: u64 = 32_000_000;
 
-/// Seconds that one run should take.
+/// Seconds that each run should take.
 const RUN: f64 = 3.0;
 
 pub(super) struct Course {
     rows: Vec<(String, Setup)>,
     rounds: u16,
     program: PathBuf,
-    /// The options that each run has from the command line.
+    /// The command line's options for each run.
     globals: Vec<String>,
     plain: Sink,
     tls: Option<Sink>,
-    /// The input of each run, which ends when this does: with this process, or when it is stopped.
+    /// The input of each run. It closes, and so ends the runs, with this process or this value.
     leash: PipeReader,
-    /// Whether the sinks are ours.
+    /// Whether the sinks run on this machine.
     local: bool,
     size: u64,
-    /// Holds the samples and the journals.
+    /// Contains the samples and the journals.
     dir: TempDir,
 }
 
-/// All that was measured.
+/// The results of all measurements.
 #[derive(Debug, Serialize)]
 pub(super) struct Results {
     pub(super) host: Host,
-    /// Whether the server was a process beside this one, or somewhere else.
+    /// Whether the server was a local process.
     pub(super) local: bool,
     pub(super) bytes: u64,
     pub(super) rounds: u16,
     pub(super) rows: Vec<Row>,
 }
 
-/// One setup, by the medians of its rounds.
+/// The result of one setup: medians of its rounds.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) name: String,
@@ -68,9 +68,9 @@ pub(super) struct Row {
     pub(super) cpu_per_gib: f64,
     /// Most memory at any time, in bytes.
     pub(super) peak_rss: f64,
-    /// Seconds between two chunks, as the server saw them; where a run has more than one.
+    /// Seconds between two chunks, as the server saw them; `None` if each run has one chunk.
     pub(super) gap: Option<f64>,
-    /// Processors that the server kept busy.
+    /// Processors that the server used.
     pub(super) sink_cores: f64,
     /// Whether the server may have been the limit.
     pub(super) sink_bound: bool,
@@ -81,7 +81,7 @@ pub(super) struct Row {
     pub(super) rates: Vec<f64>,
 }
 
-/// One run.
+/// The result of one run.
 struct Measured {
     rate: f64,
     cpu_per_gib: f64,
@@ -141,7 +141,7 @@ impl Course {
         Ok(course)
     }
 
-    /// Finds out how much to send, and makes the samples.
+    /// Determines how much to send, and makes the samples.
     fn lay_out(&mut self, bench: &Bench) -> io::Result<()> {
         let (file, size) = match (&bench.file, bench.size) {
             (Some(file), _) => {
@@ -212,7 +212,7 @@ impl Course {
             );
         }
         for many in AT_ONCE {
-            // Of one size they would count as what may be the same video, and go one after another.
+            // Files of one size would count as possibly the same video, and be sent one after another.
             let each = (size / many as u64).max(6_000_000);
             let files =
                 (0..many).map(|one| self.sample(&format!("{many}-{one}"), each + one as u64));
@@ -235,7 +235,7 @@ impl Course {
         }
     }
 
-    /// What takes some seconds.
+    /// Bytes that take some seconds.
     fn enough(&self) -> io::Result<u64> {
         let probe = self.setup(vec![self.sample("probe", PROBE)?]);
         let rate = self.measure(&probe)?.rate;
@@ -249,7 +249,7 @@ impl Course {
         Ok(path)
     }
 
-    /// Measures everything. `show` is given how many runs are done, of how many, and what the next one is called.
+    /// Measures all setups. `show` gets the number of finished runs, of all runs, and the name of the next one.
     pub(super) fn run(self, show: impl Fn(usize, usize, &str)) -> Result<Results, Failure> {
         let failed = |error: io::Error| Failure::temporary(format!("A run failed: {error}"));
         let mut measured: BTreeMap<usize, Vec<Measured>> = BTreeMap::new();
@@ -315,12 +315,12 @@ impl Course {
     }
 }
 
-/// Reads a file, so that the first run finds it in memory as the others do; how many bytes it has.
+/// Reads a file, so that the first run finds it in memory as the others do; returns its size in bytes.
 fn warm(path: &Path) -> io::Result<u64> {
     io::copy(&mut File::open(path)?, &mut io::sink())
 }
 
-/// A directory on the disk that holds journals, since syncing one takes what that disk takes.
+/// A directory on the disk of the journal, since the time of a sync depends on the disk.
 fn beside(state_dir: &Path) -> io::Result<TempDir> {
     let make = |dir: &Path| {
         tempfile::Builder::new()

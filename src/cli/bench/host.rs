@@ -1,4 +1,4 @@
-//! The machine a measurement was made on.
+//! The machine of a measurement.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ pub(super) struct Host {
     pub(super) system: String,
     pub(super) cpu: String,
     pub(super) cores: usize,
-    /// Bytes of memory, if that is known.
+    /// Bytes of memory, if known.
     pub(super) memory: Option<u64>,
     pub(super) version: &'static str,
     pub(super) at: String,

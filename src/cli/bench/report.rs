@@ -1,4 +1,4 @@
-//! What was measured, as one page with plots: no script, nothing to load.
+//! The results as one page with plots: no script, nothing to load.
 
 use std::fmt::{self, Display, Write};
 
@@ -6,7 +6,7 @@ use super::course::Row;
 use super::table::runs;
 use super::{Results, advice, humane};
 
-/// Width of a plot, of its names and of its bars, in SVG units.
+/// Width of a plot, of its labels and of its bars, in SVG units.
 const WIDTH: f64 = 900.0;
 const NAMES: f64 = 200.0;
 const BARS: f64 = 560.0;
@@ -77,7 +77,7 @@ fn write_page(page: &mut String, results: &Results) -> fmt::Result {
         page,
         results,
         "Memory",
-        "MiB at the most; what is mapped counts",
+        "MiB at the most; mapped bytes count",
         |row| Some(Bar::of(row.peak_rss / f64::from(1 << 20), 1)),
     )?;
     plot(
@@ -197,7 +197,7 @@ fn table(page: &mut String, results: &Results) -> fmt::Result {
     Ok(())
 }
 
-/// Text that stays text within a page.
+/// Text, escaped for HTML.
 struct Text<'a>(&'a str);
 
 impl Display for Text<'_> {

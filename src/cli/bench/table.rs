@@ -1,4 +1,4 @@
-//! What was measured, as a table for a terminal.
+//! The results as a table for a terminal.
 
 use std::fmt::Write;
 

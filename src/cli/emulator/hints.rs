@@ -1,5 +1,4 @@
-//! What a started emulator prints for people: where its page and its API are, which tokens it takes, and a command that
-//! uploads a video to it.
+//! The lines that a started emulator prints: its page, its API, its tokens, and a command that uploads a video to it.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,8 +7,8 @@ use std::path::{Path, absolute};
 use chunkferry::Escaped;
 use chunkferry::emulator::Emulator;
 
-/// The lines after `listening on URL`, each with its line break. `ca_file`: the authority to trust if it speaks TLS;
-/// `issued`: it takes only tokens that it issued itself.
+/// The lines after `listening on URL`, each with its line break. `ca_file`: the authority to trust, if it speaks TLS;
+/// `issued`: it accepts only tokens that it issued.
 pub(super) fn hints(emulator: &Emulator, ca_file: Option<&Path>, issued: bool) -> String {
     let base = base(emulator);
     let (token, account, tokens) = match issued {
@@ -42,14 +41,14 @@ pub(super) fn hints(emulator: &Emulator, ca_file: Option<&Path>, issued: bool) -
     )
 }
 
-/// Its URL as this machine reaches it.
+/// The URL by which this machine reaches the emulator.
 fn base(emulator: &Emulator) -> String {
     let url = emulator.url();
     let listens = emulator.address().ip().to_string();
     url.replacen(&listens, &reached_at(emulator).to_string(), 1)
 }
 
-/// Whoever listens on every address is reached on loopback, too.
+/// An emulator on all addresses is reached on loopback, too.
 fn reached_at(emulator: &Emulator) -> IpAddr {
     match emulator.address().ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
@@ -58,7 +57,7 @@ fn reached_at(emulator: &Emulator) -> IpAddr {
     }
 }
 
-/// One word for a shell.
+/// Quotes a text as one word for a shell.
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     match text.bytes().all(plain) {

@@ -1,4 +1,4 @@
-//! The faults that are armed, and what they do to one request.
+//! The armed faults, and their effect on one request.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use super::{Action, Chaos, Fault};
 use crate::bounded::short;
 use crate::endpoint::Endpoint;
 
-/// Faults that may be armed at a time.
+/// Most armed faults.
 const MOST: usize = 1_000;
-/// Characters of a script that the log shows.
+/// Most characters of a script in the log.
 const LONGEST: usize = 200;
 
-/// A request, as far as faults distinguish requests.
+/// The properties of a request that faults select by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Occasion<'a> {
     pub(crate) endpoint: Endpoint,
@@ -22,12 +22,12 @@ pub(crate) struct Occasion<'a> {
     pub(crate) creator: Option<&'a str>,
 }
 
-/// What is to be done to one request.
+/// The faults that hit one request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Strike {
     pub(crate) delay: Duration,
     pub(crate) action: Option<Action>,
-    /// The scripts that fired, as the log shows them.
+    /// The scripts that fired, for the log.
     pub(crate) scripts: Vec<String>,
 }
 
@@ -35,11 +35,11 @@ pub(crate) struct Strike {
 struct Armed {
     fault: Fault,
     seen: u64,
-    /// Posted with a bearer: belongs to that token and goes with its reset.
+    /// The token whose request armed the fault; the fault hits only that token, and its reset disarms it.
     owner: Option<String>,
 }
 
-/// All faults that are armed.
+/// All armed faults.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     armed: Vec<Armed>,
@@ -59,7 +59,7 @@ impl Faults {
         });
     }
 
-    /// Whether so many more may be armed.
+    /// Refuses `more` faults if there is no room.
     pub(crate) fn check_room(&self, more: usize) -> Result<(), String> {
         match self.armed.len() + more <= MOST {
             true => Ok(()),
@@ -80,14 +80,14 @@ impl Faults {
         self.chaos = chaos;
     }
 
-    /// What is armed, for everyone or for one owner, tokens left out.
+    /// The armed faults of all or of one owner, without tokens.
     pub(crate) fn scripts(&self, owner: Option<&str>) -> Vec<String> {
         let theirs = |armed: &&Armed| owner.is_none() || armed.owner.as_deref() == owner;
         let armed = self.armed.iter().filter(theirs);
         armed.map(|armed| armed.fault.to_string()).collect()
     }
 
-    /// Counts the request and says what hits it: all delays together, and the first action.
+    /// Counts the request and returns what hits it: the sum of all delays, and the first action.
     pub(crate) fn strike(&mut self, occasion: &Occasion<'_>) -> Strike {
         let mut strike = Strike::default();
         for armed in &mut self.armed {
@@ -118,7 +118,7 @@ impl Strike {
         self.scripts.push(short(&fault.to_string(), LONGEST));
     }
 
-    /// What fired, as one line.
+    /// The scripts that fired, on one line.
     pub(crate) fn told(&self) -> Option<String> {
         (!self.scripts.is_empty()).then(|| short(&self.scripts.join("; "), LONGEST))
     }

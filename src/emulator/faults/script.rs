@@ -11,7 +11,7 @@ use crate::bounded::short;
 use crate::endpoint::Endpoint;
 use crate::settings::value::{duration, print_duration, size};
 
-/// The longest script, in bytes.
+/// Longest script in bytes.
 const LONGEST: usize = 4096;
 
 /// Why a fault script was refused.
@@ -42,7 +42,7 @@ fn parse(script: &str) -> Result<Fault, String> {
         .split_once(char::is_whitespace)
         .unwrap_or((script, ""));
     let mut fault = Fault::new(self::target(target)?);
-    // A body may hold spaces, so it takes the rest of the line.
+    // A body may contain spaces, so it takes the rest of the line.
     let (words, body) = match rest.split_once("body=") {
         Some((words, body)) => (words, Some(body.trim_end())),
         None => (rest, None),
@@ -110,7 +110,7 @@ fn parse(script: &str) -> Result<Fault, String> {
     }
 }
 
-/// What a fault names that no other call than PUT has.
+/// The part of a fault that only PUTs have.
 fn only_for_puts(fault: &Fault) -> Option<&'static str> {
     match (&fault.action, fault.chunk, &fault.upload) {
         (_, Some(_), _) => Some("chunk"),
@@ -189,7 +189,7 @@ impl fmt::Display for Fault {
             Some(Upload::Number(number)) => write!(f, " upload={number}")?,
             Some(Upload::PublishId(id)) => write!(f, " upload={id}")?,
         }
-        // The log is public, so the token itself stays out of it.
+        // Everyone can read the log, so the token itself stays out of it.
         if self.token.is_some() {
             f.write_str(" token=…")?;
         }

@@ -1,4 +1,4 @@
-//! The page on which a creator lets an app in, or does not.
+//! The page on which a creator grants or refuses an app's request.
 
 use axum::response::Response;
 
@@ -7,7 +7,7 @@ use crate::consent::Wish;
 
 const CONSENT: &str = include_str!("consent.html");
 
-/// Asks for the answer to an app's wish; `query` is the wish as it came.
+/// Asks the creator; `query` is the app's request as it arrived.
 pub(crate) fn ask(wish: &Wish<'_>, query: &str, known: &[String], last: Option<&str>) -> Response {
     let scopes: Html = wish.scopes.split(',').map(scope).collect();
     let known_names: Html = known

@@ -1,4 +1,4 @@
-//! What lies beside the phones: the counts, the review, the faults that are armed.
+//! The area beside the phones: counts, the review, and armed faults.
 
 use super::html::{Html, html};
 use super::view::View;

@@ -1,18 +1,18 @@
-//! HTML, put together so that nothing from outside can become markup.
+//! Builds HTML in which no text from outside can become markup.
 
 use std::fmt::Write;
 
-/// Markup. Only templates of this program become markup as they stand; everything else is escaped.
+/// Markup. Only templates of this program become markup unchanged; everything else is escaped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Html(String);
 
-/// What may be put into a template.
+/// A value for a template.
 pub(super) trait Piece {
     fn put(&self, out: &mut String);
 }
 
 impl Html {
-    /// Fills the `{}` of a template, one after the other; in content or in quoted attributes.
+    /// Fills the `{}` of a template in order, in content or in quoted attributes.
     pub(super) fn fill(template: &'static str, pieces: &[&dyn Piece]) -> Self {
         let mut parts = template.split("{}");
         let mut out = parts.next().unwrap_or_default().to_owned();
@@ -70,7 +70,7 @@ impl Piece for str {
                 '>' => out.push_str("&gt;"),
                 '"' => out.push_str("&quot;"),
                 '\'' => out.push_str("&#39;"),
-                // Control characters have no meaning here, and a parser may choke on them.
+                // Control characters have no meaning here, and could confuse a parser.
                 control if control.is_control() && control != '\n' => out.push('\u{fffd}'),
                 other => out.push(other),
             }
@@ -113,7 +113,7 @@ macro_rules! html {
 }
 pub(super) use html;
 
-/// A number of bytes for people, decimal.
+/// A number of bytes as text, decimal.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1_000 => format!("{bytes} B"),
@@ -123,7 +123,7 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// A time; the script shows it in the reader's own zone.
+/// A time; the script shows it in the reader's time zone.
 pub(super) fn time(unix: u64) -> Html {
     let (hours, minutes, seconds) = (unix / 3600 % 24, unix / 60 % 60, unix % 60);
     let utc = format!("{hours:02}:{minutes:02}:{seconds:02}");

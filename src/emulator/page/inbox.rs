@@ -1,12 +1,12 @@
-//! The phones: what each creator was notified of, to look at, post or discard.
+//! The phones: each creator's notifications, to view, post or discard.
 
 use super::html::{Html, html, size, time};
 use super::view::View;
 use crate::log::SessionLog;
 
-/// Phones at most; the others are a `?creator=NAME` away.
+/// Most phones on the page; `?creator=NAME` shows any other.
 const MOST_PHONES: usize = 6;
-/// Drafts at most on one phone.
+/// Most drafts on one phone.
 const MOST_NOTES: usize = 12;
 
 const PHONE: &str = r#"<article class="phone" id="phone-{}" aria-label="Inbox of {}">
@@ -37,7 +37,7 @@ const DEEDS: &str = r#"<div class="deeds">
 const POSTED: &str = r#"<div class="deeds"><span>Public post <code>{}</code></span>
 <button data-post="unpublish" data-id="{}">Take back</button></div>"#;
 
-/// Said aloud when a draft arrives.
+/// The announcement for screen readers when a draft arrives.
 pub(super) fn news(view: &View) -> Html {
     let waiting = |session: &&SessionLog| session.waiting;
     match view.log.sessions.iter().rev().find(waiting) {
@@ -51,7 +51,7 @@ pub(super) fn news(view: &View) -> Html {
     }
 }
 
-/// The inboxes of those to whom something happened last.
+/// The inboxes of the creators with the latest events.
 pub(super) fn phones(view: &View) -> Html {
     let mut creators: Vec<&str> = Vec::new();
     for session in view.log.sessions.iter().rev().filter(|one| !one.orphan) {
@@ -96,7 +96,7 @@ fn phone(view: &View, creator: &str) -> Html {
     html!(PHONE, creator, creator, creator, creator, state, notes)
 }
 
-/// Whether a creator gets to see it: drafts, and what was posted for them.
+/// Whether the creator sees the upload: drafts, and posts made for the creator.
 fn is_shown(session: &SessionLog) -> bool {
     matches!(&*session.status, "SEND_TO_USER_INBOX" | "PUBLISH_COMPLETE")
 }
@@ -139,7 +139,7 @@ fn note(session: &SessionLog) -> Html {
     html!(NOTE, id, state, lead, at, media(session), caption, deeds)
 }
 
-/// The video or the photos, or why they cannot be seen.
+/// The video or the photos, or why they cannot be shown.
 fn media(session: &SessionLog) -> Html {
     if let Some(why) = &session.not_kept {
         let said = html!("<p>{} of {}.</p>", size(session.received), noun(session));

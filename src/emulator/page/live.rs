@@ -1,4 +1,4 @@
-//! Sends the parts of an open page that have changed. Without an open page nothing of this runs.
+//! Sends the changed parts of an open page. Without an open page this code does not run.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use super::parts::parts;
 use super::view::View;
 use crate::shared::Shared;
 
-/// How often an open page is looked after, in real time: processing ends by the clock alone.
+/// How often an open page is updated, in real time: processing ends by the clock alone.
 const GLANCE: Duration = Duration::from_millis(150);
-/// A browser that left is noticed by then.
+/// Longest time until a disconnected browser is noticed.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 struct Reader {
     shared: Arc<Shared>,
     view: View,
-    /// The parts as the browser has them; nothing before the first look.
+    /// The parts that the browser has; empty before the first update.
     sent: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn events(shared: Arc<Shared>, parts: &Parts) -> Response {
 }
 
 impl Reader {
-    /// Waits until something differs from what the browser has.
+    /// Waits until a part differs from the browser's.
     async fn wait(&mut self) -> Map<String, Value> {
         loop {
             if !self.sent.is_empty() {

@@ -1,10 +1,10 @@
-//! The page by its parts, each of which changes on its own.
+//! The parts of the page, each of which changes on its own.
 
 use super::html::Html;
 use super::view::View;
 use super::{desk, inbox, settings, traffic, uploads};
 
-/// Each part under the id of its place.
+/// Each part with the id of its element.
 pub(super) fn parts(view: &View) -> [(&'static str, Html); 9] {
     [
         ("summary", desk::summary(view)),

@@ -1,4 +1,4 @@
-//! The switches, those that differ from their default first.
+//! The settings; those that differ from their default come first.
 
 use super::html::{Html, html};
 use super::view::View;
@@ -67,7 +67,7 @@ fn switch((setting, value): &(Setting, String)) -> Html {
     )
 }
 
-/// A list to choose from where there is one, else a field.
+/// A list of values if there is one, else a text field.
 fn control(setting: &Setting, value: &str) -> Html {
     let words: Vec<&str> = setting.values.split(", ").collect();
     if words.iter().any(|word| word.contains(' ')) {

@@ -1,4 +1,4 @@
-//! Requests as they come in, and webhooks as they go out.
+//! Incoming requests and outgoing webhooks.
 
 use super::html::{Html, html, time};
 use super::view::View;
@@ -13,7 +13,7 @@ const WEBHOOK: &str = r#"<li data-kind="{}">{}<span class="what">{}</span><span 
 
 const NO_WEBHOOKS: &str = r#"<li class="none">None so far. <code>PUT /_emulator/webhooks</code> says where they go.</li>"#;
 
-/// The last requests, the newest first; equal ones in a row are one line.
+/// The last requests, the newest first; equal requests in a row share one line.
 pub(super) fn requests(view: &View) -> Html {
     let mut lines: Vec<Line<'_>> = Vec::new();
     for request in view.log.recent.iter().rev() {
@@ -39,7 +39,7 @@ pub(super) fn requests(view: &View) -> Html {
     }
 }
 
-/// Equal requests in a row. The oldest gives it its place, so that it stays where it is while it grows.
+/// Equal requests in a row, placed by the oldest one, so that the line stays in place while it grows.
 struct Line<'a> {
     newest: &'a RequestLog,
     oldest: u64,

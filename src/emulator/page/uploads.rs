@@ -1,4 +1,4 @@
-//! The uploads, each with a bar of what has arrived.
+//! The uploads, each with a bar of the received bytes.
 
 use std::fmt::Write;
 
@@ -6,11 +6,11 @@ use super::html::{Html, html, size, time};
 use super::view::View;
 use crate::log::{PutLog, SessionLog};
 
-/// Uploads at most, the newest first.
+/// Most uploads on the page, the newest first.
 const MOST_CARDS: usize = 20;
-/// More chunks than this would be a grey block.
+/// With more chunks than this the marks would form a grey block.
 const MOST_TICKS: u64 = 120;
-/// The bar is drawn on a field this wide.
+/// Width of the bar's coordinate system.
 const WIDTH: u64 = 1000;
 
 const CARD: &str = r#"<li class="card" id="up-{}" data-state="{}">
@@ -89,14 +89,14 @@ fn facts(session: &SessionLog) -> Html {
         _ => facts.push(format!("{} fetched", size(session.received))),
     }
     if session.orphan {
-        facts.push("no client was told of it".to_owned());
+        facts.push("no client knows it".to_owned());
     }
     let arriving = state(session) == "arriving" && session.video_size.is_some();
     let until = arriving.then(|| html!(" · URL lives until {}", time(session.expires_at)));
     html!("{}{}", facts.join(" · "), until)
 }
 
-/// What was refused or broke off, the last few.
+/// The last refusals and broken requests.
 fn troubles(session: &SessionLog) -> impl Iterator<Item = Html> {
     let chunk = session.chunk_size.unwrap_or(1).max(1);
     let last = session.total_chunk_count.unwrap_or(1).saturating_sub(1);
@@ -154,7 +154,7 @@ fn bar(session: &SessionLog, total: u64) -> Html {
     )
 }
 
-/// A line from top to bottom at each place.
+/// A vertical line at each place.
 fn strokes(places: impl Iterator<Item = u64>) -> String {
     places.fold(String::new(), |mut path, place| {
         // Writing to a string does not fail.

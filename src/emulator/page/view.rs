@@ -13,26 +13,26 @@ use crate::review::Finding;
 use crate::settings::Settings;
 use crate::shared::Shared;
 
-/// More uploads than anyone looks through; the log has them all.
+/// Most uploads that the page considers; the log has all.
 const MOST_UPLOADS: usize = 60;
 
 pub(super) struct View {
-    /// Where clients reach this server.
+    /// The address by which clients reach this server.
     pub(super) origin: String,
-    /// The bearer that asked: settings and faults are its own. It is never shown.
+    /// The bearer token of the request, which decides about settings and faults. It is never shown.
     token: Option<String>,
-    /// Shown alone, if one was asked for.
+    /// The only creator to show, if given.
     pub(super) creator: Option<String>,
     pub(super) log: Log,
     pub(super) findings: Vec<Finding>,
     pub(super) faults: Vec<String>,
     pub(super) settings: Arc<Settings>,
-    /// What single tokens chose for themselves: whose, key, value.
+    /// Settings of single tokens: creator, key, value.
     pub(super) own: Vec<(String, String, String)>,
 }
 
 impl View {
-    /// Of the bearer's creator, of the one in `?creator=NAME`, or of all.
+    /// The view for the bearer's creator, for the one in `?creator=NAME`, or for all.
     pub(super) fn ask(shared: &Shared, parts: &Parts) -> Self {
         let token = bearer(&parts.headers);
         let creator = concerned(token, parts.uri.query().unwrap_or_default());
@@ -42,7 +42,7 @@ impl View {
         Self::take(shared, origin, token.map(str::to_owned), creator)
     }
 
-    /// The same view, as it is now.
+    /// The same view at this time.
     pub(super) fn again(&self, shared: &Shared) -> Self {
         let (origin, token) = (self.origin.clone(), self.token.clone());
         Self::take(shared, origin, token, self.creator.clone())

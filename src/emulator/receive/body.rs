@@ -1,4 +1,4 @@
-//! The body of a chunk as it comes in: counted, hashed and written down, piece by piece.
+//! Receives the body of a chunk: counts, hashes and stores it piece by piece.
 
 use axum::body::Body;
 use http_body_util::BodyExt;
@@ -9,41 +9,41 @@ use crate::faults::Action;
 use crate::retention::UploadWriter;
 use crate::shared::Pace;
 
-/// Bytes of a body between two notes of its progress; whoever looks on sees the chunk move.
+/// Bytes of a body between two notes of its progress, so that log and page show the chunk advance.
 const TELL_EVERY: u64 = 256 << 10;
 
-/// The body that is wanted, and what is known before its first byte.
+/// The body to receive, and what is known before its first byte.
 pub(super) struct Wanted {
-    /// Of the whole upload.
+    /// Size of the whole upload.
     pub(super) size: u64,
     pub(super) first: u64,
     pub(super) end: u64,
-    /// How many of its bytes are here.
+    /// Bytes of the body that have arrived.
     pub(super) arrived: u64,
     pub(super) attempt: u64,
     pub(super) hasher: Option<Sha256>,
-    /// Writes them down; a body that is only read away is not.
+    /// Stores the bytes; `None` for a body that is read and dropped.
     pub(super) writer: Option<UploadWriter>,
 }
 
-/// How the body came to an end.
+/// How a body ended.
 pub(super) enum Ending {
     Whole,
-    /// The client fell silent, or ended a body of unknown length too early.
+    /// The client stopped sending, or ended a body of unknown length too early.
     Short,
-    /// More came than the range holds.
+    /// More bytes came than the range has.
     Long,
     /// The client broke the connection.
     Broken,
-    /// A fault did.
+    /// A fault broke the connection.
     Cut,
     Stalled,
-    /// It could not be written to disk.
+    /// The bytes could not be stored.
     NotKept(String),
 }
 
 impl Put {
-    /// Takes the turn: an older PUT of the same upload that still runs will not count.
+    /// Starts to receive a body: an older PUT of the same upload that is still in progress will not count.
     pub(super) fn want(&self, first: u64, end: u64) -> Option<Wanted> {
         let mut service = self.shared.service();
         let session = service.sessions.get_mut(&self.session)?;
@@ -80,7 +80,7 @@ impl Put {
         ending
     }
 
-    /// Reads the body; memory is bounded by the pieces the connection hands over.
+    /// Reads the body; memory is bounded by the connection's pieces.
     async fn read_on(&self, mut body: Body, wanted: &mut Wanted) -> Ending {
         let length = wanted.end - wanted.first;
         let (stop, after) = match self.strike.action {
@@ -121,7 +121,7 @@ impl Put {
             {
                 return Ending::NotKept(error.to_string());
             }
-            // Now and then, so that a log read meanwhile shows the chunk moving.
+            // Now and then, so that a log read meanwhile shows the chunk advance.
             if wanted.arrived - told >= TELL_EVERY {
                 told = wanted.arrived;
                 self.note(|put| put.bytes = told);

@@ -1,4 +1,4 @@
-//! What the upload host says to browsers whose pages belong to another site (Fetch standard, CORS; O-24).
+//! The upload host's answers to browsers for pages of another site (Fetch standard, CORS; O-24).
 
 use axum::response::Response;
 use hyper::Method;
@@ -13,10 +13,10 @@ use crate::answer::{closing, empty_answer};
 use crate::settings::{Cors, Settings};
 use crate::shared::Shared;
 
-/// The headers of a PUT that a browser asks about first.
+/// The headers of a PUT that a browser's preflight asks for.
 const USUAL: HeaderValue = HeaderValue::from_static("content-type, content-range");
 
-/// Answers a request to the upload host that is no PUT: a preflight, or what the host does not know.
+/// Answers a request to the upload host that is not a PUT: a preflight, or an unknown method.
 pub(crate) fn other(shared: &Shared, parts: &Parts) -> Response {
     let settings = {
         let service = shared.service();
@@ -42,7 +42,7 @@ pub(crate) fn other(shared: &Shared, parts: &Parts) -> Response {
     readable(response, &settings)
 }
 
-/// Lets the page that sent a request read its answer, and the progress in it, if `cors` says so.
+/// Lets the page that sent a request read the answer and its progress header, if `cors` allows it.
 pub(super) fn readable(mut response: Response, settings: &Settings) -> Response {
     if settings.cors == Cors::Any {
         let headers = response.headers_mut();

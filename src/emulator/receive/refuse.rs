@@ -13,7 +13,7 @@ use crate::answer::{closing, put_answer};
 use crate::reply::Reply;
 use crate::settings::{PutRefusal, Settings};
 
-/// A PUT to a URL that leads to no upload.
+/// Refuses a PUT to a URL without an upload.
 pub(super) async fn refuse_unknown(body: Body, settings: &Settings) -> Reply {
     let response = put_answer(dead(404, settings), None, settings);
     match settings.put_refusal {
@@ -27,7 +27,7 @@ pub(super) async fn refuse_unknown(body: Body, settings: &Settings) -> Reply {
 }
 
 impl Put {
-    /// Refuses it on its headers, before or after its body; the progress in `answer` is that of then.
+    /// Refuses a PUT by its headers, before or after its body; `answer` is made at that time, with the progress then.
     pub(super) async fn refuse(
         self,
         body: Body,
@@ -35,7 +35,7 @@ impl Put {
         why: Option<String>,
         answer: impl FnOnce(&Self) -> Response,
     ) -> Reply {
-        // A client that asks whether the body is wanted is answered before it sends the body.
+        // A client that waits for 100 Continue is answered before it sends the body.
         if self.settings.put_refusal == PutRefusal::Early || status == 417 {
             return self.answer(closing(answer(&self)), why);
         }
@@ -53,7 +53,7 @@ impl Put {
     }
 }
 
-/// Reads a body of any length away: whole, broken off by the client, or short because the client fell silent.
+/// Reads and drops a body of any length until it is complete, broken off, or stalled.
 async fn read_away(mut body: Body, patience: Duration) -> Ending {
     loop {
         match tokio::time::timeout(patience, body.frame()).await {

@@ -1,4 +1,4 @@
-//! Chunks in sink mode: judged and counted like any other, and never looked at.
+//! Chunks in sink mode: judged and counted like any other, but never read.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::rules::{Head, Judgement};
 use crate::settings::PutRefusal;
 use crate::shared::Shared;
 
-/// Handles a PUT; `swallow` throws so many bytes of its body away.
+/// Handles a PUT; `swallow` discards so many bytes of its body.
 pub(crate) fn take_chunk(
     shared: &Arc<Shared>,
     parts: &Parts,
@@ -47,7 +47,7 @@ pub(crate) fn take_chunk(
 
 impl Put {
     fn swallow(self, swallow: impl FnOnce(u64) -> io::Result<()>) -> io::Result<Response> {
-        // Whether the body was left unread, so that nothing can follow it.
+        // Whether the body was left unread, so that no request can follow it.
         let mut unread = false;
         let (status, why) = match self.judge() {
             Judgement::Refuse { status, why } => {

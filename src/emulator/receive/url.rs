@@ -1,4 +1,4 @@
-//! What an upload URL leads to.
+//! Finds the upload of an upload URL.
 
 use ::url::form_urlencoded;
 
@@ -7,7 +7,7 @@ use crate::service::Service;
 use crate::session::Session;
 use crate::settings::{DeadUrlStatus, Settings};
 
-/// The upload a URL's query names, if its token is right.
+/// The upload in a URL's query, if the token is right.
 pub(super) fn find(service: &Service, query: &str) -> Option<u64> {
     let value = |wanted: &str| {
         let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -19,7 +19,7 @@ pub(super) fn find(service: &Service, query: &str) -> Option<u64> {
     (session.upload_token == token).then_some(number)
 }
 
-/// The status for a URL that leads nowhere, in place of the documented one if the switch says so.
+/// The status for a dead URL: the documented one, unless the setting has another.
 pub(super) fn dead(documented: u16, settings: &Settings) -> u16 {
     match settings.dead_url_status {
         DeadUrlStatus::Documented => documented,
@@ -27,7 +27,7 @@ pub(super) fn dead(documented: u16, settings: &Settings) -> u16 {
     }
 }
 
-/// The upload host knows nothing of it.
+/// The upload host does not know the URL.
 pub(super) fn gone(settings: &Settings) -> Judgement {
     Judgement::Refuse {
         status: dead(404, settings),
@@ -35,7 +35,7 @@ pub(super) fn gone(settings: &Settings) -> Judgement {
     }
 }
 
-/// Whether the URL still leads to an upload.
+/// Refuses a URL that is expired or unknown.
 pub(super) fn refuse_dead(
     session: &Session,
     service: &Service,

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use crate::settings::{LenientNumbers, Settings};
 
-/// Every whole number up to this one has a floating-point form of its own.
+/// Every whole number up to this one has an exact floating-point form.
 const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Reads a whole number that is not negative: int64 or int32 in the documents. Text of digits and a fraction of zero are
-/// numbers only if `lenient_numbers` says so (O-26).
+/// accepted only if `lenient_numbers` says so (O-26).
 pub(crate) fn whole(value: &Value, settings: &Settings) -> Option<u64> {
     if settings.lenient_numbers == LenientNumbers::Refuse {
         return value.as_u64();

@@ -6,7 +6,7 @@ use super::number::whole;
 use crate::answer::Refusal;
 use crate::settings::{Settings, ShortSingle};
 
-/// What the client said it would send.
+/// The client's plan: sizes and number of chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) video_size: u64,
@@ -15,7 +15,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The first byte of a chunk and the one after its last; the tail belongs to the last chunk.
+    /// The first byte of a chunk, and the byte after its last; the tail belongs to the last chunk.
     pub(crate) fn chunk(&self, index: u64) -> (u64, u64) {
         let first = index * self.chunk_size;
         match index + 1 >= self.total_chunk_count {
@@ -24,7 +24,7 @@ impl Plan {
         }
     }
 
-    /// The chunk a byte belongs to.
+    /// Index of the chunk that contains a byte.
     pub(crate) fn index_of(&self, byte: u64) -> u64 {
         (byte / self.chunk_size).min(self.total_chunk_count - 1)
     }
@@ -72,8 +72,8 @@ fn find_fault(plan: &Plan, settings: &Settings) -> Option<&'static str> {
     if chunk_size == 0 || chunk_size > video_size || chunk_size > settings.max_chunk {
         return Some(CHUNK_SIZE);
     }
-    // A whole upload may have any size, a chunk of a split one may not; and a file below the lower
-    // edge cannot be split at all.
+    // A whole upload may have any size, but a chunk of a split one may not; and a file below the lower limit cannot be
+    // split at all.
     if chunk_size < video_size && chunk_size < settings.min_chunk {
         return Some(CHUNK_SIZE);
     }
@@ -92,7 +92,7 @@ fn find_fault(plan: &Plan, settings: &Settings) -> Option<&'static str> {
     (plan.last_chunk() > settings.max_last_chunk).then_some(CHUNK_SIZE)
 }
 
-/// Whether a plan holds whichever way "MB" is read; `Err` names the number that does not.
+/// Whether a plan is legal under both readings of "MB"; `Err` names the number that is not.
 pub(crate) fn legal_under_both_readings(plan: &Plan) -> Result<(), String> {
     let strict = [
         ("chunk_size", plan.chunk_size, 64_000_000),

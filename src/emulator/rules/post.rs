@@ -1,4 +1,4 @@
-//! What a direct post must say about itself (D DP), and a photo post (D PH).
+//! The fields of a direct post (D DP) and of a photo post (D PH).
 
 use serde_json::Value;
 
@@ -6,11 +6,11 @@ use super::number::whole;
 use crate::answer::Refusal;
 use crate::settings::{BrandContentToggle, PhotoIsAigc, Settings};
 
-/// What a public creator may choose from (D CI, DP).
+/// The privacy levels of a public creator (D CI, DP).
 pub(crate) const PRIVACY_LEVELS: [&str; 3] =
     ["PUBLIC_TO_EVERYONE", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"];
 
-/// What any creator may choose from; the last one belongs to private accounts.
+/// All privacy levels; the last one belongs to private accounts.
 const ALL_PRIVACY_LEVELS: [&str; 4] = [
     "PUBLIC_TO_EVERYONE",
     "MUTUAL_FOLLOW_FRIENDS",
@@ -18,16 +18,16 @@ const ALL_PRIVACY_LEVELS: [&str; 4] = [
     "FOLLOWER_OF_CREATOR",
 ];
 
-/// The latest cover of a video in milliseconds, an int32 (D DP).
+/// Latest cover of a video in milliseconds, an int32 (D DP).
 const LONGEST_MS: u64 = 2_147_483_647;
 
-/// What is kept of an accepted post.
+/// The stored fields of an accepted post.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Post {
     pub(crate) title: Option<String>,
     pub(crate) description: Option<String>,
     pub(crate) public: bool,
-    /// Posted at once, not put into the inbox.
+    /// Posted at once, without the inbox.
     pub(crate) direct: bool,
     pub(crate) images: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! The headers of a PUT, judged before its body is asked for (D MTG, UP, DP; F aitiktokz, postiz-app #1784).
 //!
-//! One principle decides between the two refusals: 416 when the range starts elsewhere than the
-//! upload stands, or is missing; 400 for every other disagreement, which no repeat can cure.
+//! Two refusals: 416 if the range is missing or does not start at the upload's progress; 400 for every other fault,
+//! which no repeat can cure.
 
 use hyper::HeaderMap;
 use hyper::header::{
@@ -16,12 +16,12 @@ use crate::settings::{
 
 const CONTENT_TYPES: [&str; 3] = ["video/mp4", "video/quicktime", "video/webm"];
 
-/// The headers a PUT is judged by.
+/// The headers that decide on a PUT.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {
     content_length: Option<u64>,
     content_range: Option<Option<Range>>,
-    /// Without its parameters, in lower case.
+    /// Without parameters, in lower case.
     media_type: Option<String>,
     chunked: bool,
     expects: bool,
@@ -36,21 +36,21 @@ pub(crate) struct Range {
     total: u64,
 }
 
-/// How far an upload is.
+/// The progress of an upload.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
     pub(crate) plan: Plan,
     pub(crate) received: u64,
 }
 
-/// What becomes of a PUT.
+/// The decision on a PUT.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Judgement {
-    /// Its body is wanted: these bytes, the last one excluded.
+    /// Receive the body: bytes from `first` up to `end`, exclusive.
     Take { first: u64, end: u64 },
-    /// Its body was taken earlier; this one is read and thrown away.
+    /// Read and drop the body, which was received before.
     Again { status: u16, length: u64 },
-    /// Refused on its headers.
+    /// Refuse the PUT by its headers.
     Refuse { status: u16, why: String },
 }
 
@@ -69,17 +69,17 @@ impl Head {
         }
     }
 
-    /// How long the body is, as far as the headers say.
+    /// Length of the body, if the headers state it.
     pub(crate) fn length(&self) -> Option<u64> {
         self.content_length
     }
 
-    /// The range as far as it can be read.
+    /// The range, if it can be read.
     pub(crate) fn range(&self) -> Option<Range> {
         self.content_range.flatten()
     }
 
-    /// The file name ending that fits the declared type.
+    /// The file extension for the declared type.
     pub(crate) fn extension(&self) -> &'static str {
         match self.media_type.as_deref() {
             Some("video/quicktime") => "mov",
@@ -89,14 +89,14 @@ impl Head {
     }
 }
 
-/// The type in a Content-Type; its parameters say nothing about whether it is taken (RFC 9110, 8.3).
+/// The type in a Content-Type, without parameters, which do not matter here (RFC 9110, 8.3).
 fn media_type(declared: &str) -> String {
     let (kind, _) = declared.split_once(';').unwrap_or((declared, ""));
     kind.trim().to_ascii_lowercase()
 }
 
 impl Range {
-    /// The literal form; no spaces, no signs, no star.
+    /// Reads the documented form: no spaces, no signs, no star.
     fn read(text: &str) -> Option<Self> {
         let number = |text: &str| {
             let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -153,7 +153,7 @@ pub(crate) fn judge_put(head: &Head, progress: &Progress, settings: &Settings) -
     }
 }
 
-/// Whether the type is one of the documented three, or what else the service takes is unknown (O-25).
+/// Checks the type; how the service treats an undocumented one is unknown (O-25).
 fn judge_type(head: &Head, settings: &Settings) -> Option<Judgement> {
     let known = head.media_type.as_deref();
     if known.is_some_and(|known| CONTENT_TYPES.contains(&known)) {
@@ -168,7 +168,7 @@ fn judge_type(head: &Head, settings: &Settings) -> Option<Judgement> {
     Some(refuse(status, why))
 }
 
-/// Whether the length that was declared is that of the range.
+/// Checks that the declared length is that of the range.
 fn judge_framing(head: &Head, length: u64, settings: &Settings) -> Option<Judgement> {
     let declared = match (head.chunked, settings.chunked_encoding) {
         (true, ChunkedEncoding::Accept) => return None,
@@ -193,7 +193,7 @@ fn judge_framing(head: &Head, length: u64, settings: &Settings) -> Option<Judgem
     }
 }
 
-/// Whether the range is the one that comes next.
+/// Checks that the range is the next one.
 fn judge_range(plan: &Plan, received: u64, range: Range, settings: &Settings) -> Judgement {
     let Range { first, last, .. } = range;
     let end = last + 1;

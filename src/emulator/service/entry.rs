@@ -1,4 +1,4 @@
-//! Requests as they come in: each is counted, remembered for a while, and may be hit by a fault.
+//! Incoming requests: each is counted, logged for a while, and may be hit by a fault.
 
 use hyper::http::request::Parts;
 
@@ -11,7 +11,7 @@ use crate::log::{FaultLog, RequestLog};
 use crate::traffic;
 
 impl Service {
-    /// An API call: says which fault hits it, and under which number it is remembered.
+    /// Enters an API call; returns the fault that hits it, and its number in the log.
     pub(crate) fn enter(
         &mut self,
         endpoint: Endpoint,
@@ -40,8 +40,8 @@ impl Service {
         (strike, number)
     }
 
-    /// A PUT: lets faults act on its upload, says which one hits the transfer, and under which number it is
-    /// remembered.
+    /// Enters a PUT and applies faults to its upload; returns the fault that hits the transfer, and its number in the
+    /// log.
     pub(crate) fn enter_put(
         &mut self,
         upload: Option<u64>,
@@ -80,7 +80,7 @@ impl Service {
         (strike, number)
     }
 
-    /// A request that is none of the service's, answered like this.
+    /// Enters a request that is not a call of the service, with the status of its answer.
     pub(crate) fn enter_other(&mut self, parts: &Parts, http_status: u16) {
         self.count(None, None);
         let request = traffic::request(self.unix(), parts);
@@ -106,7 +106,7 @@ impl Service {
 
     fn count(&mut self, endpoint: Option<Endpoint>, creator: Option<&str>) {
         let creator = creator.unwrap_or_default();
-        // Beyond so many creators, requests count as nobody's.
+        // Beyond this number of creators, requests count under no creator.
         let known = self.requests.len() < MOST_KEYS || self.requests.contains_key(creator);
         let whose = if known { creator } else { "" };
         let requests = self.requests.entry(whose.to_owned()).or_default();

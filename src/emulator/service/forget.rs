@@ -1,15 +1,15 @@
-//! Uploads that give way: only the last ones are known, so that memory stays bounded.
+//! Forgets the oldest uploads, so that memory stays bounded.
 
 use super::Service;
 use crate::session::Session;
 
-/// Uploads that are known at a time.
+/// Most uploads in memory.
 const MOST_SESSIONS: usize = 10_000;
 
-/// PUTs of all uploads together that are remembered.
+/// Most PUTs in memory, of all uploads together.
 const MOST_PUTS: usize = 200_000;
 
-/// What is still known of uploads that were forgotten.
+/// The remaining facts about forgotten uploads.
 #[derive(Debug, Default)]
 pub(crate) struct Forgotten {
     pub(crate) sessions: u64,
@@ -17,8 +17,8 @@ pub(crate) struct Forgotten {
 }
 
 impl Service {
-    /// Forgets the oldest uploads while there are too many, or too many PUTs. Returns them, for what they leave behind to
-    /// be dropped without the lock.
+    /// Forgets the oldest uploads while there are too many, or too many PUTs. Returns them: their files are removed when
+    /// they are dropped after the lock is released.
     #[must_use]
     pub(crate) fn forget_surplus(&mut self) -> Vec<Session> {
         let mut gone = Vec::new();

@@ -1,4 +1,4 @@
-//! Settings for all, and what single tokens have of their own.
+//! Settings for all tokens and for single ones.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::creator::{creator_of, public_name};
 use crate::settings::{SettingError, Settings, check_scope};
 
-/// Tokens that may have settings of their own at a time.
+/// Most tokens with settings of their own.
 const MOST_OWN: usize = 1_000;
 
 #[derive(Debug)]
 pub(crate) struct Scopes {
-    /// As the server was started; what a reset goes back to.
+    /// The settings of the start, which a reset restores.
     initial: Settings,
     base: Arc<Settings>,
     own: HashMap<String, Own>,
@@ -37,7 +37,7 @@ impl Scopes {
         Arc::clone(own.map_or(&self.base, |own| &own.effective))
     }
 
-    /// What single tokens chose, or only this one: whose, key, value. The tokens themselves stay here.
+    /// The settings of single tokens, or of this one: creator, key, value. Tokens are not shown.
     pub(crate) fn chosen(&self, only: Option<&str>) -> Vec<(String, String, String)> {
         let mut chosen = Vec::new();
         let wanted = |(token, _): &(&String, &Own)| only.is_none_or(|only| only == *token);
@@ -51,7 +51,7 @@ impl Scopes {
         chosen
     }
 
-    /// Sets all pairs or none, for everyone or for one token.
+    /// Sets all pairs or none, for all or for one token.
     pub(crate) fn set(
         &mut self,
         token: Option<&str>,
@@ -82,7 +82,7 @@ impl Scopes {
         Ok(())
     }
 
-    /// Goes back to the settings of the start, for everyone or for one token.
+    /// Restores the settings of the start, for all or for one token.
     pub(crate) fn reset(&mut self, token: Option<&str>) {
         match token {
             Some(token) => {
@@ -95,12 +95,12 @@ impl Scopes {
         }
     }
 
-    /// What single tokens chose lies on top of what holds for all.
+    /// Applies the settings of single tokens on top of those for all.
     fn rebase(&mut self) {
         for own in self.own.values_mut() {
             let mut settings = Settings::clone(&self.base);
             for (key, value) in &own.pairs {
-                // Every pair was accepted once; a value does not become invalid by others.
+                // Every pair was accepted before, and other settings do not make it invalid.
                 let _ = settings.set(key, value);
             }
             own.effective = Arc::new(settings);

@@ -1,4 +1,4 @@
-//! The log and the review, for all or for one creator.
+//! The log and the review, for all creators or one.
 
 use super::Service;
 use crate::log::{Log, Requests};
@@ -6,7 +6,7 @@ use crate::review::Finding;
 use crate::session::{Session, State};
 
 impl Service {
-    /// What clients did wrong though it got through; `over`: they are done.
+    /// The clients' mistakes; `over`: the clients are done.
     pub(crate) fn findings(&self, creator: Option<&str>, over: bool) -> Vec<Finding> {
         let sessions = self.of(creator);
         let now = self.now();
@@ -19,12 +19,12 @@ impl Service {
         findings.into_iter().filter(theirs).collect()
     }
 
-    /// What `GET /_emulator/log` shows.
+    /// The content of `GET /_emulator/log`.
     pub(crate) fn log(&self, creator: Option<&str>) -> Log {
         self.log_of_last(usize::MAX, creator)
     }
 
-    /// The same, with no more than the last of each list.
+    /// The same, with only the last entries of each list.
     pub(crate) fn log_of_last(&self, most: usize, creator: Option<&str>) -> Log {
         let now = self.now();
         let sessions = self.of(creator);
@@ -66,7 +66,7 @@ impl Service {
         }
     }
 
-    /// Creators who have a name, for people to choose from.
+    /// Creators with a name, to choose from.
     pub(crate) fn known_creators(&self) -> Vec<String> {
         let named = |session: &&Session| session.creator == session.shown_creator;
         let sessions = self.sessions.values().filter(named);
@@ -88,7 +88,7 @@ impl Service {
     }
 }
 
-/// The last of those that are wanted, in their order.
+/// The last of the wanted entries, in their order.
 fn last<'a, T: Clone + 'a>(
     most: usize,
     all: impl IntoIterator<Item = &'a T, IntoIter: DoubleEndedIterator>,

@@ -1,4 +1,4 @@
-//! What others see of an upload: the answers to status, the header of a chunk's answer, the log.
+//! The outside view of an upload: status answers, the progress header, the log.
 
 use serde_json::{Map, Value, json};
 
@@ -69,7 +69,7 @@ impl Session {
         match (settings.progress_unit, self.received.checked_sub(1)) {
             (ProgressUnit::Count, _) => Some(format!("bytes 0-{}/{total}", self.received)),
             (ProgressUnit::LastIndex, Some(last)) => Some(format!("bytes 0-{last}/{total}")),
-            // There is no last byte to name; this is the standard's form for "none".
+            // There is no last byte; this is the standard's form for "none".
             (ProgressUnit::LastIndex, None) => Some(format!("bytes */{total}")),
         }
     }
@@ -107,7 +107,7 @@ impl Session {
         }
     }
 
-    /// The paths of `media.rs`, as far as they lead to something.
+    /// The paths of `media.rs` that lead to a file.
     pub(crate) fn media(&self) -> Vec<String> {
         let shown = matches!(&self.kept, Kept::At(place) if place.whole().is_some());
         let id = &self.publish_id;

@@ -1,10 +1,10 @@
-//! How the values of settings are written and read.
+//! The text forms of settings' values.
 
 use std::time::Duration;
 
 /// Reads a number of bytes: `5242880`, `10MB` (10^6) or `10MiB` (2^20).
 ///
-/// `10M` is refused: whether it is decimal is the classic confusion around this API.
+/// `10M` is refused: decimal or binary is the classic confusion with this API.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 7] = [
         ("KiB", 1 << 10),
@@ -48,7 +48,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     ))
 }
 
-/// What a setting may be at most; far beyond anything the service knows.
+/// Largest values of settings; far beyond those of the service.
 const MOST_COUNT: u64 = 1_000_000;
 const MOST_FEW: u64 = 100;
 const MOST_SIZE: u64 = 1_000_000_000_000;
@@ -91,7 +91,7 @@ pub(crate) fn print_duration(duration: Duration) -> String {
     }
 }
 
-/// A way to write values of `T`; `shown` lists what a user may type.
+/// A text form for values of `T`; `shown` lists the possible texts.
 pub(crate) trait Codec<T> {
     fn read(text: &str) -> Result<T, String>;
     fn write(value: &T) -> String;
@@ -100,7 +100,7 @@ pub(crate) trait Codec<T> {
     }
 }
 
-/// A closed list of words, the first being the default.
+/// A closed list of words; the first is the default.
 pub(crate) trait Words: Copy + PartialEq + 'static {
     const WORDS: &'static [(&'static str, Self)];
 }
@@ -176,7 +176,7 @@ impl Codec<Duration> for Time {
     }
 }
 
-/// `None` is written with the word that says why there is no value.
+/// `None` has a word of its own, such as `forever` or `off`.
 fn optional<T>(
     word: &str,
     text: &str,
@@ -270,7 +270,7 @@ impl Codec<f64> for Scale {
     }
 }
 
-/// Declares an enum and the words its variants are written with.
+/// Declares an enum and the words for its variants.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*

@@ -1,4 +1,4 @@
-//! A connection's bytes, in the clear or under TLS. Both ways throw a body away with the least that it can cost.
+//! A connection's bytes, plain or under TLS. Both discard a body at the least cost.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -9,16 +9,16 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::server::UnbufferedServerConnection;
 use tokio_rustls::rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 
-/// Bytes that one system call takes in.
+/// Bytes of one read.
 const GULP: usize = 512 << 10;
 
-/// The most that a record under TLS takes.
+/// Largest TLS record.
 const RECORD: usize = (16 << 10) + 2048;
 
 pub(super) struct Pipe {
     stream: TcpStream,
     tls: Option<Tls>,
-    /// What came and was not asked for yet, in the clear.
+    /// Decrypted bytes that were not requested yet.
     ready: Vec<u8>,
     buffer: Vec<u8>,
 }
@@ -26,7 +26,7 @@ pub(super) struct Pipe {
 struct Tls {
     connection: UnbufferedServerConnection,
     incoming: Vec<u8>,
-    /// Bytes of `incoming` that are not yet taken apart.
+    /// Bytes of `incoming` that were not decrypted yet.
     filled: usize,
     outgoing: Vec<u8>,
     ended: bool,
@@ -60,7 +60,7 @@ impl Pipe {
         })
     }
 
-    /// The next head, its blank line included; `None` at the end of the connection.
+    /// Reads the next head with its blank line; `None` at the end of the connection.
     pub(super) fn head(&mut self, longest: usize) -> io::Result<Option<Vec<u8>>> {
         loop {
             let end = self.ready.windows(4).position(|bytes| bytes == b"\r\n\r\n");
@@ -77,7 +77,7 @@ impl Pipe {
         }
     }
 
-    /// The next `length` bytes.
+    /// Reads the next `length` bytes.
     pub(super) fn take(&mut self, length: u64) -> io::Result<Vec<u8>> {
         let length = length as usize;
         while self.ready.len() < length {
@@ -89,7 +89,7 @@ impl Pipe {
         Ok(std::mem::replace(&mut self.ready, rest))
     }
 
-    /// Throws the next `length` bytes away.
+    /// Discards the next `length` bytes.
     pub(super) fn discard(&mut self, length: u64) -> io::Result<()> {
         let here = length.min(self.ready.len() as u64);
         self.ready.drain(..here as usize);
@@ -126,7 +126,7 @@ impl Pipe {
         }
     }
 
-    /// Ends it so that the last answer arrives.
+    /// Closes the connection so that the last answer arrives.
     pub(super) fn close(&mut self) -> io::Result<()> {
         self.stream.shutdown(Shutdown::Write)?;
         let mut rest = [0; 4096];
@@ -134,7 +134,7 @@ impl Pipe {
         Ok(())
     }
 
-    /// Takes in what comes; how many bytes that were, 0 at the end.
+    /// Reads more bytes; returns their number, 0 at the end.
     fn fill(&mut self) -> io::Result<usize> {
         let before = self.ready.len();
         match &mut self.tls {
@@ -153,7 +153,7 @@ impl Pipe {
     }
 }
 
-/// Throws away what waits in the socket, at most `most` bytes: Linux does so without copying it (tcp(7), `MSG_TRUNC`).
+/// Discards at most `most` bytes of the socket's buffer: Linux does so without copying them (tcp(7), `MSG_TRUNC`).
 #[cfg(target_os = "linux")]
 fn swallow(stream: &TcpStream, buffer: &mut Vec<u8>, most: u64) -> io::Result<u64> {
     use rustix::net::{RecvFlags, recv};
@@ -175,7 +175,7 @@ fn swallow(mut stream: &TcpStream, buffer: &mut Vec<u8>, most: u64) -> io::Resul
 }
 
 impl Tls {
-    /// Takes apart what is here, or reads more and takes that apart.
+    /// Decrypts the buffered bytes, or reads more first.
     fn read(&mut self, stream: &mut TcpStream, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         let mut start = 0;
         let mut got = false;
@@ -205,7 +205,7 @@ impl Tls {
                     self.ended = true;
                     return Ok(());
                 }
-                // Nothing more can be made of what is here.
+                // The buffered bytes do not make a whole record.
                 _ => {
                     start += used;
                     self.incoming.copy_within(start..self.filled, 0);
@@ -244,7 +244,7 @@ impl Tls {
     }
 }
 
-/// Adds to `outgoing` what `encode` writes, which says how much room it needs.
+/// Appends to `outgoing` the output of `encode`, which states the room that it needs.
 fn encode(
     outgoing: &mut Vec<u8>,
     mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,

@@ -1,11 +1,11 @@
-//! What this process has cost the machine so far.
+//! The resources that this process has used so far.
 
 use serde_json::{Value, json};
 
 use crate::shared::Shared;
 
-/// The answer to `GET /_emulator/usage`: CPU time in microseconds, of all threads; peak memory in bytes, where the
-/// system shows; connections that calls or chunks came by; and the time on the clock of the log's PUTs.
+/// The answer to `GET /_emulator/usage`: CPU time of all threads in microseconds; peak memory in bytes, if the system
+/// shows it; connections that carried calls or chunks; and the time on the clock of the log's PUTs.
 pub(crate) fn usage(shared: &Shared) -> Value {
     let connections = shared.service().connections;
     json!({

@@ -47,7 +47,7 @@ const SOUND: Remedy = Ffmpeg(
 const UNPACK: Remedy = Say("Unpack it and send the video inside.");
 const OTHER_FILE: Remedy = Say("Is this the right file?");
 const ANEW: Remedy =
-    Say("Copy, download or export it once more: this is what one that was broken off leaves.");
+    Say("Copy, download or export it again: an interrupted attempt leaves such a file.");
 
 const fn format(name: &'static str, remedy: Remedy) -> Format {
     Format { name, remedy }

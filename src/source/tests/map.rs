@@ -97,7 +97,7 @@ fn bus() {
     assert_eq!(unsafe { libc::raise(libc::SIGBUS) }, 0);
 }
 
-/// The handler of another library, which keeps who was there before, and passes signals on.
+/// The handler of another library, which keeps the handler before it and passes signals on.
 #[allow(unsafe_code)]
 fn another_handler(chains: bool) {
     use std::sync::OnceLock;

@@ -1,4 +1,4 @@
-//! The calls of the token endpoint. Their bodies hold secrets both ways, so the wire log has neither.
+//! The calls of the token endpoint. Requests and answers hold secrets, so the wire log has neither.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use crate::answer::{Call, Failure, Granted};
 use crate::secret::Secret;
 use crate::tiktok::oauth::{self, REVOKE, TOKEN, Wish};
 
-/// What is sent with each call of the token endpoint.
+/// The keys in each call of the token endpoint.
 pub(crate) struct AppKeys<'a> {
     pub(crate) client_key: &'a str,
     pub(crate) client_secret: &'a Secret,
 }
 
-/// An answer of the token endpoint as it came. It holds tokens, and is kept before it is read.
+/// An answer of the token endpoint as it arrived. It holds tokens, and is stored before it is read.
 pub(crate) struct Raw {
     pub(crate) http_status: u16,
     pub(crate) retry_after: Option<Duration>,
@@ -68,7 +68,7 @@ impl Client {
         self.post_form(Call::Token, TOKEN, app, &form).await
     }
 
-    /// Takes the app's access to a creator back.
+    /// Revokes the app's access to a creator.
     pub(crate) async fn revoke(&self, app: AppKeys<'_>, access: &Secret) -> Result<(), Failure> {
         self.redactor.learn_token(access);
         let form = [("token", access.expose())];
@@ -123,7 +123,7 @@ impl Client {
                     retry_after: retry_after(&headers),
                     body: arrived.body,
                 };
-                // An answer that broke off in its middle is no JSON.
+                // An incomplete answer is not JSON.
                 let whole = serde_json::from_slice::<serde::de::IgnoredAny>(&raw.body).is_ok();
                 let raw = match arrived.broke_off {
                     Some(broke_off) if !whole => Err(broke_off),

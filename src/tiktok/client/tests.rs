@@ -177,7 +177,7 @@ async fn a_host_that_takes_everything_and_never_answers_is_given_up() {
     );
 }
 
-/// A server that stops reading for a while, and then refuses what it has of the body.
+/// A server that stops reading for a while, and then refuses the partial body.
 fn refuses_after(pause: Duration) -> String {
     server(Some(16 * 1024), move |mut stream| {
         head(&mut stream);
@@ -224,7 +224,7 @@ async fn an_api_call_that_is_never_answered_or_never_ends_is_given_up() {
 
 #[tokio::test]
 async fn an_honest_link_of_256_kilobits_is_never_cut() {
-    // It needs longer than every window, and never stands still.
+    // The transfer takes longer than every window, but never stalls.
     let rate = 32_000 * SCALE as usize;
     let base = server(Some(16 * 1024), move |mut stream| {
         let mut seen = head(&mut stream);
@@ -246,7 +246,7 @@ async fn an_honest_link_of_256_kilobits_is_never_cut() {
     assert_eq!(answer.said, Said::Accepted);
 }
 
-/// Each piece pays for itself before it leaves, and at a very low rate that takes longer than a peer may stand still.
+/// Each piece waits for its time, which at a very low rate is longer than a peer may stall.
 #[tokio::test]
 async fn waiting_for_a_very_low_rate_is_no_stall() {
     let len = 4096;

@@ -200,7 +200,7 @@ impl fmt::Display for LossCause {
             Self::MoreThanSent => "the service says it has more bytes than were sent",
             Self::BytesLost => "the service has lost bytes it had acknowledged",
             Self::BytesLostAgain => "the service keeps losing bytes that it had acknowledged",
-            Self::InsideChunk => "the service stands inside a chunk",
+            Self::InsideChunk => "the service has only part of a chunk",
             Self::Silent => "the service refuses the next chunk and does not say how much it has",
             Self::LastChunkLost => "the last chunk did not arrive and its URL takes no more",
             Self::Forgotten => "the service no longer knows it",

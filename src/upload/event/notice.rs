@@ -80,7 +80,7 @@ impl fmt::Display for Notice {
                 "{size} bytes are more than {}: the service may refuse them",
                 grouped(*limit)
             ),
-            Self::SizeUnknown => f.write_str("its host does not tell its size"),
+            Self::SizeUnknown => f.write_str("its host does not state its size"),
             Self::ChunkSizeKept { chunk_size } => write!(
                 f,
                 "the upload keeps the chunk size it was planned with: {chunk_size}"
@@ -154,7 +154,7 @@ impl fmt::Display for Shortfall {
             f.write_str("An upload must end within one hour: this one")?;
         } else {
             let minutes = self.within.as_secs().div_ceil(60);
-            write!(f, "Its URL lives {minutes} min more: what is left of it")?;
+            write!(f, "Its URL lives {minutes} min more: the rest of the file")?;
         }
         write!(
             f,

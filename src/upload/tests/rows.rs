@@ -1,4 +1,4 @@
-//! The row: what it says of itself, to people, to another process, and to a note of it.
+//! The row: its names for people, its text for another process, and its comparison with a note.
 
 use super::*;
 
@@ -281,7 +281,7 @@ fn rows_of_the_first_version_are_carried_on() {
     }
 }
 
-/// A row of the second version in each state, as it stands in databases and histories for ever.
+/// A row of version 2 in each state, as databases and histories hold it for ever.
 #[test]
 fn rows_of_the_second_version_are_read_in_each_state() {
     if std::env::var_os("CHUNKFERRY_GOLDEN").is_some() {

@@ -118,7 +118,7 @@ fn a_link_too_slow_for_its_hour_is_told_with_the_first_chunk_and_once_a_session(
         .expect("40 MB at 10 kB/s take 4000 s");
     assert_eq!(
         told.to_string(),
-        "Its URL lives 44 min more: what is left of it needs 0.1 Mbit/s, and has 0.1."
+        "Its URL lives 44 min more: the rest of the file needs 0.1 Mbit/s, and has 0.1."
     );
     assert_eq!(upload.foresee(at(1001)), None, "once is enough");
 

@@ -1,4 +1,4 @@
-//! Video files as lists of their structure: what programs write, what is appended to files, and broken files.
+//! Video files as lists of their structure: written by programs, with data appended, or broken.
 
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ impl Trailer {
     }
 }
 
-/// A file that is refused: of this structure, or one that is taken after a change.
+/// A refused file: of this structure, or an accepted one with a change.
 #[derive(Deserialize)]
 pub(crate) struct Broken {
     pub(crate) name: String,

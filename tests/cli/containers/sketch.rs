@@ -165,7 +165,7 @@ fn read_elements(bytes: &[u8], within: Range<usize>, depth: usize, lines: &mut V
             .iter()
             .fold(0, |size, &byte| size << 8 | u64::from(byte));
         let length = (size & (marker - 1) != marker - 1).then_some(size & (marker - 1));
-        // A cluster of unknown size ends where the next cluster begins; its elements are told on the level of the Segment.
+        // A cluster of unknown size ends where the next cluster begins; its elements are listed with those of the Segment.
         let end = length.map_or(within.end, |length| body + length as usize);
         let known = ELEMENTS.iter().find(|(_, known)| *known == id);
         let name = known.map_or(id.as_str(), |(name, _)| name);

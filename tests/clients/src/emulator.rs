@@ -1,4 +1,4 @@
-//! The emulator as a process of its own, and what it witnessed.
+//! The emulator as a process of its own, and its log.
 
 use std::path::Path;
 use std::process::Stdio;

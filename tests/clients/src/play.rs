@@ -135,7 +135,7 @@ async fn run(
             Some(Kill::InChunk) => !emulator.log().await?.faults.is_empty(),
             Some(Kill::BeforeInbox) => {
                 let log = emulator.log().await?;
-                // A client that asks is being kept waiting then; one that does not ask ends by itself.
+                // A client that polls would wait for ever; one that does not poll ends by itself.
                 !log.faults.is_empty()
                     && log.sessions.iter().any(|session| session.sha256.is_some())
             }
@@ -148,7 +148,7 @@ async fn run(
     }
 }
 
-/// A script dies with what it has started.
+/// Kills a script with the processes that it started.
 async fn kill_group(process: &mut tokio::process::Child) -> Result<(), Anyhow> {
     if let Some(id) = process.id() {
         let group = format!("-{id}");

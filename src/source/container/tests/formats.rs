@@ -72,14 +72,14 @@ fn the_command_can_be_pasted_whatever_the_name() {
             "$(rm x).mkv",
             "ffmpeg -i '$(rm x).mkv' -c copy '$(rm x).mp4'",
         ),
-        // An option, a URL, and a control sequence to whoever reads them so.
+        // These names could be read as an option, a URL, and a control sequence.
         ("-y.mkv", "ffmpeg -i ./-y.mkv -c copy ./-y.mp4"),
         ("20:15.mkv", "ffmpeg -i ./20:15.mkv -c copy ./20:15.mp4"),
         (
             "a\x1B[2J.mkv",
             "ffmpeg -i 'a\u{fffd}[2J.mkv' -c copy 'a\u{fffd}[2J.mp4'",
         ),
-        // ffmpeg cannot write over what it reads.
+        // ffmpeg cannot overwrite its input.
         ("clip.mp4", "ffmpeg -i clip.mp4 -c copy clip.new.mp4"),
         ("CLIP.MP4", "ffmpeg -i CLIP.MP4 -c copy CLIP.new.mp4"),
         ("", "ffmpeg -i '' -c copy ''"),
