@@ -3,15 +3,13 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
-#[path = "cli/process.rs"]
-mod process;
+mod support;
 
 use std::alloc::System;
 use std::fs::File;
 use std::path::Path;
 
 use chunkferry::{Engine, Job, Ledger, Options};
-use process::Process;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -44,7 +42,7 @@ async fn upload(engine: &Engine, dir: &Path, chunks: u64, ledger: Ledger) -> (f6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_more_chunk_costs_few_allocations_and_no_copy_of_it() {
     // In another process, or its allocations would count.
-    let sink = Process::start(&[
+    let sink = support::emulator([
         "--sink",
         "--set",
         "limits=off",
@@ -52,7 +50,7 @@ async fn one_more_chunk_costs_few_allocations_and_no_copy_of_it() {
         "processing_time=0s",
     ]);
     let dir = tempfile::tempdir().unwrap();
-    let options = Options::new(dir.path().join("state")).api_base(&sink.url);
+    let options = Options::new(dir.path().join("state")).api_base(sink.url());
     let engine = options.open().unwrap();
     // Fills the pool, and whatever else is made once.
     upload(&engine, dir.path(), CHUNKS, Ledger::On).await;
@@ -70,7 +68,7 @@ async fn one_more_chunk_costs_few_allocations_and_no_copy_of_it() {
             "{ledger:?}: {count} allocations, {bytes} bytes"
         );
     }
-    let log = sink.log();
+    let log = sink.client().log().unwrap();
     assert_eq!(log.drafts, 5);
     let puts = log.sessions.iter().map(|session| session.puts.len() as u64);
     assert_eq!(

@@ -2,15 +2,13 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
-#[path = "cli/process.rs"]
-mod process;
+mod support;
 
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
 use chunkferry::{Engine, Job, Options};
-use process::Process;
 use rustix::time::{ClockId, clock_gettime};
 
 const UPLOADS: u64 = 64;
@@ -55,7 +53,7 @@ async fn uploads(engine: &Engine, dir: &Path, round: u64) {
 /// One test, as each part of it counts what the whole process does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_at_rest_takes_no_cpu_and_does_not_keep_what_many_uploads_needed() {
-    let sink = Process::start(&[
+    let sink = support::emulator([
         "--sink",
         "--set",
         "limits=off",
@@ -63,7 +61,7 @@ async fn an_engine_at_rest_takes_no_cpu_and_does_not_keep_what_many_uploads_need
         "processing_time=0s",
     ]);
     let dir = tempfile::tempdir().unwrap();
-    let options = Options::new(dir.path().join("state")).api_base(&sink.url);
+    let options = Options::new(dir.path().join("state")).api_base(sink.url());
     // Held back by the rate, each upload has as much on its way as it ever has.
     let options = options.jobs(UPLOADS as usize).bandwidth(150_000_000);
     let engine = options.open().unwrap();
@@ -77,7 +75,7 @@ async fn an_engine_at_rest_takes_no_cpu_and_does_not_keep_what_many_uploads_need
     println!(
         "each 2 s of rest took {rests:?} of CPU, {memories:?} MiB were held: fresh, and after {UPLOADS} uploads at once"
     );
-    assert_eq!(sink.log().drafts, 3 * UPLOADS);
+    assert_eq!(sink.client().log().unwrap().drafts, 3 * UPLOADS);
     let most = Duration::from_millis(40);
     assert!(rests.iter().all(|rest| *rest < most), "{rests:?}");
     // What is on the way of so many at once takes 100 MiB more. The journal's cache grows, too.

@@ -3,11 +3,10 @@
 use std::io;
 use std::path::Path;
 
+use chunkferry::emulator::Log;
 use tempfile::TempDir;
 
-use crate::scene::{CHUNKFERRY, Scene, median, sample};
-use crate::sink::Sink;
-use crate::witness::seen;
+use crate::scene::{Scene, emulator, median, sample};
 
 const SIZE: u64 = 1_000_000_000;
 
@@ -24,7 +23,7 @@ pub(crate) struct Gigabit {
 pub(crate) fn gigabit(scene: &Scene, rounds: usize) -> io::Result<Gigabit> {
     let file = sample(scene.dir.path(), "gigabit.mp4", SIZE)?;
     let rate = ["--set", "receive_rate=125MB", "--keep", "0"];
-    let server = Sink::emulate(Path::new(CHUNKFERRY), &rate)?;
+    let server = emulator(rate)?;
     let memory = Path::new("/dev/shm");
     let run = |in_memory: bool, args: &[&str]| -> io::Result<f64> {
         let state = match in_memory && memory.is_dir() {
@@ -34,7 +33,7 @@ pub(crate) fn gigabit(scene: &Scene, rounds: usize) -> io::Result<Gigabit> {
         let token = format!("act.lab{:08x}.1", fastrand::u32(..));
         let mut command = scene.upload(&file, state.path(), &server, args);
         scene.run(command.env("TIKTOK_ACCESS_TOKEN", &token), SIZE)?;
-        Ok(seen(&server.address, &[token])?.transfer)
+        transfer(&server.client().log_of(&token)?)
     };
     let (mut journal, mut ledger, mut used) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -49,4 +48,14 @@ pub(crate) fn gigabit(scene: &Scene, rounds: usize) -> io::Result<Gigabit> {
         ledger: median(ledger),
         used: median(used),
     })
+}
+
+/// Seconds from the head of the first chunk to the answer to the last one.
+fn transfer(log: &Log) -> io::Result<f64> {
+    let puts = || log.sessions.iter().flat_map(|session| &session.puts);
+    let began = puts().map(|put| put.began_us).min();
+    let ended = puts().filter_map(|put| put.answered_us).max();
+    let micros = began.zip(ended).map(|(began, ended)| ended - began);
+    let micros = micros.ok_or_else(|| io::Error::other("the emulator saw no chunk"))?;
+    Ok(micros as f64 / 1e6)
 }

@@ -6,24 +6,13 @@
 //!     cargo bench --bench lab              everything, and docs/performance.md
 //!     cargo bench --bench lab -- --gate    the part that CI holds us to
 
-#[path = "../../src/cli/bench/cost.rs"]
 mod cost;
 mod gate;
 mod gigabit;
-#[path = "../../src/source/map.rs"]
-#[expect(
-    dead_code,
-    reason = "an upload waits for its windows; nobody does here"
-)]
-mod map;
 mod page;
 mod resume;
 mod rivals;
 mod scene;
-#[path = "../../src/cli/bench/sink.rs"]
-mod sink;
-#[path = "../../src/cli/witness.rs"]
-mod witness;
 mod yardstick;
 
 use clap::Parser;

@@ -3,10 +3,9 @@
 use std::io::{self, BufRead, BufReader};
 use std::process::Stdio;
 
-use serde::Deserialize;
+use chunkferry::emulator::SessionLog;
 
 use crate::scene::{Scene, median, sample};
-use crate::witness::{Put, ask, puts as puts_of};
 
 const SIZE: u64 = 4_000_000_000;
 
@@ -17,12 +16,6 @@ pub(crate) struct Resumed {
     pub(crate) from_the_start: f64,
     /// Bytes that were acknowledged and came again, in all rounds.
     pub(crate) again: u64,
-}
-
-#[derive(Deserialize)]
-struct Usage {
-    /// On the clock of the log.
-    now_us: u64,
 }
 
 pub(crate) fn resume(scene: &Scene, rounds: usize) -> io::Result<Resumed> {
@@ -39,11 +32,8 @@ pub(crate) fn resume(scene: &Scene, rounds: usize) -> io::Result<Resumed> {
                 .stderr(Stdio::null());
             command
         };
-        let now = || ask(&scene.plain.address, "usage", None).map(|usage: Usage| usage.now_us);
-        let puts = || -> io::Result<Vec<Put>> {
-            let uploads = puts_of(&scene.plain.address, &token)?;
-            Ok(uploads.into_iter().flatten().collect())
-        };
+        let client = scene.plain.client();
+        let now = || client.usage().map(|usage| usage.now_us);
         let started = now()?;
         let mut child = upload().stdout(Stdio::piped()).spawn()?;
         if let Some(stdout) = child.stdout.take() {
@@ -59,22 +49,16 @@ pub(crate) fn resume(scene: &Scene, rounds: usize) -> io::Result<Resumed> {
         }
         child.kill()?;
         child.wait()?;
-        let before = puts()?;
-        fresh.extend(
-            before
-                .first()
-                .map(|put| put.began_us.saturating_sub(started) as f64 / 1e3),
-        );
+        let log = client.log_of(&token)?;
+        let first = log.sessions.iter().flat_map(|session| &session.puts).next();
+        fresh.extend(first.map(|put| put.began_us.saturating_sub(started) as f64 / 1e3));
         let started = now()?;
         scene.run(&mut upload(), SIZE)?;
-        let after = puts()?;
-        let next = after.iter().find(|put| put.began_us > started);
+        let log = client.log_of(&token)?;
+        let mut puts = log.sessions.iter().flat_map(|session| &session.puts);
+        let next = puts.find(|put| put.began_us > started);
         first_bytes.extend(next.map(|put| (put.began_us - started) as f64 / 1e3));
-        let mut accepted = 0;
-        again += after
-            .iter()
-            .map(|put| put.again(&mut accepted))
-            .sum::<u64>();
+        again += log.sessions.iter().map(SessionLog::sent_again).sum::<u64>();
     }
     std::fs::remove_file(file)?;
     Ok(Resumed {

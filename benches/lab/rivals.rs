@@ -3,9 +3,9 @@
 use std::io;
 use std::process::Command;
 
+use chunkferry::emulator::{Process, SessionLog};
+
 use crate::scene::{CHUNKFERRY, Run, Scene, median, sample};
-use crate::sink::Sink;
-use crate::witness::seen;
 
 /// The chunk size of those who send in chunks.
 const CHUNK: u64 = 10_000_000;
@@ -110,7 +110,12 @@ pub(crate) fn compare(scene: &Scene, rounds: usize, who: &[Who]) -> io::Result<R
         again: 0,
         sinks: [0.0; 2],
     };
-    let spent = || Ok::<_, io::Error>([scene.plain.usage()?.cpu_us, scene.tls.usage()?.cpu_us]);
+    let spent = || {
+        Ok::<_, io::Error>([
+            scene.plain.client().usage()?.cpu_us,
+            scene.tls.client().usage()?.cpu_us,
+        ])
+    };
     let before = spent()?;
     for round in 0..rounds {
         eprintln!("round {} of {rounds}", round + 1);
@@ -159,19 +164,25 @@ fn ours(scene: &Scene, who: Who, tls: bool, rivals: &mut Rivals) -> io::Result<R
 }
 
 /// One of our uploads, the connections it took, and the bytes it sent twice.
-pub(crate) fn watched(scene: &Scene, sink: &Sink, args: &[&str]) -> io::Result<(Run, (u64, u64))> {
+pub(crate) fn watched(
+    scene: &Scene,
+    sink: &Process,
+    args: &[&str],
+) -> io::Result<(Run, (u64, u64))> {
     let state = scene.journal()?;
     let token = format!("act.lab{:08x}.1", fastrand::u32(..));
-    let before = sink.usage()?.connections;
+    let before = sink.client().usage()?.connections;
     let mut command = scene.upload(&scene.file, state.path(), sink, args);
     let run = scene.run(command.env("TIKTOK_ACCESS_TOKEN", &token), scene.size)?;
-    let connections = sink.usage()?.connections - before;
-    Ok((run, (connections, seen(&sink.address, &[token])?.again)))
+    let connections = sink.client().usage()?.connections - before;
+    let log = sink.client().log_of(&token)?;
+    let again = log.sessions.iter().map(SessionLog::sent_again).sum();
+    Ok((run, (connections, again)))
 }
 
 fn theirs(scene: &Scene, who: Who, tls: bool) -> Command {
     let sink = if tls { &scene.tls } else { &scene.plain };
-    let target = format!("{}/_emulator/sink", sink.url);
+    let target = format!("{}/_emulator/sink", sink.url());
     let (file, ca_file) = (scene.file.display(), scene.ca_file.display());
     let lab = |words: &[&str]| {
         let mut command = Command::new(std::env::current_exe().unwrap_or_default());
@@ -203,10 +214,7 @@ fn theirs(scene: &Scene, who: Who, tls: bool) -> Command {
             command
         }
         Who::Raw => {
-            let address = sink
-                .url
-                .split_once("://")
-                .map_or("", |(_, address)| address);
+            let address = sink.client().address();
             let (file, ca_file) = (file.to_string(), ca_file.to_string());
             match tls {
                 true => lab(&["rustls", address, &file, &ca_file]),

@@ -1,14 +1,15 @@
 //! What every run needs: the sample, the sinks, and places for journals.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use chunkferry::emulator::Process;
 use tempfile::TempDir;
 
 use crate::cost::{self, Cost};
-use crate::sink::Sink;
 
 pub(crate) const CHUNKFERRY: &str = env!("CARGO_BIN_EXE_chunkferry");
 
@@ -16,8 +17,8 @@ pub(crate) struct Scene {
     pub(crate) dir: TempDir,
     pub(crate) size: u64,
     pub(crate) file: PathBuf,
-    pub(crate) plain: Sink,
-    pub(crate) tls: Sink,
+    pub(crate) plain: Process,
+    pub(crate) tls: Process,
     pub(crate) ca_file: PathBuf,
 }
 
@@ -53,19 +54,25 @@ impl Scene {
         Ok(Self {
             size,
             file,
-            plain: Sink::start(Path::new(CHUNKFERRY), None)?,
-            tls: Sink::start(Path::new(CHUNKFERRY), Some(&ca_file))?,
+            plain: emulator(["--sink"])?,
+            tls: emulator(["--sink".as_ref(), "--tls".as_ref(), ca_file.as_os_str()])?,
             ca_file,
             dir,
         })
     }
 
     /// `chunkferry upload` of `file`, with a journal of its own below `state`.
-    pub(crate) fn upload(&self, file: &Path, state: &Path, sink: &Sink, args: &[&str]) -> Command {
+    pub(crate) fn upload(
+        &self,
+        file: &Path,
+        state: &Path,
+        sink: &Process,
+        args: &[&str],
+    ) -> Command {
         let mut command = Command::new(CHUNKFERRY);
         command
             .args(["upload", "--no-wait", "--content-type", "video/mp4"])
-            .args(["--api-base", &sink.url, "--ca-file"])
+            .args(["--api-base", sink.url(), "--ca-file"])
             .arg(&self.ca_file)
             .arg("--state-dir")
             .arg(state)
@@ -80,11 +87,7 @@ impl Scene {
 
     /// Runs it, and sees to it that it did what it should.
     pub(crate) fn run(&self, command: &mut Command, bytes: u64) -> io::Result<Run> {
-        let (output, cost) = cost::run(command)?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(io::Error::other(format!("{command:?}: {said}")));
-        }
+        let cost = cost::run(command)?;
         Ok(Run { cost, bytes })
     }
 
@@ -92,6 +95,18 @@ impl Scene {
     pub(crate) fn journal(&self) -> io::Result<TempDir> {
         TempDir::new_in(&self.dir)
     }
+}
+
+/// An emulator whose only limits are these arguments.
+pub(crate) fn emulator<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> io::Result<Process> {
+    let mut command = Command::new(CHUNKFERRY);
+    command.args(["emulator", "--listen", "127.0.0.1:0"]).args([
+        "--set",
+        "limits=off",
+        "--set",
+        "processing_time=0s",
+    ]);
+    Process::spawn(command.args(args))
 }
 
 /// A file of bytes that no file system folds, in memory as far as there is room.

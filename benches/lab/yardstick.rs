@@ -6,12 +6,11 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use memmap2::MmapOptions;
 use sha2::{Digest, Sha256};
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-
-use crate::map::{Mapped, Window};
 
 const PIECE: u64 = 256 << 10;
 
@@ -52,6 +51,10 @@ fn trusting(ca_file: &str) -> io::Result<Arc<ClientConfig>> {
 }
 
 /// One PUT of the whole file from a map, by blocking writes.
+#[expect(
+    unsafe_code,
+    reason = "a map is the least that sending a file can cost"
+)]
 fn send(mut stream: impl Read + Write, address: &str, file: &Path) -> io::Result<()> {
     let file = File::open(file)?;
     let size = file.metadata()?.len();
@@ -59,9 +62,9 @@ fn send(mut stream: impl Read + Write, address: &str, file: &Path) -> io::Result
         stream,
         "PUT /_emulator/sink HTTP/1.1\r\nHost: {address}\r\nContent-Length: {size}\r\n\r\n"
     )?;
-    let of = Arc::new(Mapped::default());
-    let all = Window::open(&file, 0..size, &of)?.ok_or(io::ErrorKind::OutOfMemory)?;
-    for piece in all.as_ref().chunks(PIECE as usize) {
+    // SAFETY: the lab made this sample and changes it only after this process has ended.
+    let all = unsafe { MmapOptions::new().populate().map(&file)? };
+    for piece in all.chunks(PIECE as usize) {
         stream.write_all(piece)?;
     }
     stream.flush()?;

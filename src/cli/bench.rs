@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::gauge::Gauge;
 use super::signals::Signals;
 use super::size::{bytes, humane};
-use super::{Failure, Globals, terminal, witness};
+use super::{Failure, Globals, terminal};
 
 mod advice;
 mod carry;
@@ -16,6 +16,7 @@ mod cost;
 mod course;
 mod host;
 mod report;
+mod seen;
 mod sink;
 mod table;
 

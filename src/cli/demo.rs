@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use chunkferry::Escaped;
-use chunkferry::emulator::Log;
+use chunkferry::emulator::{Process, SessionLog};
 use clap::Args;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -14,7 +14,6 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use super::exit::Exit;
 use super::terminal;
-use super::witness::{ask, seen};
 use super::{Failure, Globals};
 
 /// Upload a sample to an emulator, kill the upload on the way, and watch it arrive
@@ -44,11 +43,12 @@ impl Demo {
         let dir = tempfile::tempdir().map_err(failed)?;
         let sample = dir.path().join("sample.mp4");
         make_sample(&sample).map_err(failed)?;
-        let (mut emulator, url) = start_emulator(dir.path()).await.map_err(failed)?;
+        let emulator = start_emulator(dir.path()).map_err(failed)?;
+        let url = emulator.url();
         eprintln!("An emulator of TikTok's upload API listens on {url}, at 40 MB/s.");
         eprintln!("Uploading a video of {} MB to it:", SIZE / 1_000_000);
 
-        let mut upload = Run::start(&sample, dir.path(), &url).map_err(failed)?;
+        let mut upload = Run::start(&sample, dir.path(), url).map_err(failed)?;
         let sent = upload
             .until(|confirmed| confirmed * 100 >= SIZE * KILL_AT)
             .await
@@ -65,14 +65,13 @@ impl Demo {
             sent / 1_000_000
         );
 
-        let mut upload = Run::start(&sample, dir.path(), &url).map_err(failed)?;
+        let mut upload = Run::start(&sample, dir.path(), url).map_err(failed)?;
         upload.until(|_| false).await.map_err(failed)?;
         let ended = upload.child.wait().await.map_err(failed)?;
-        let address = url.trim_start_matches("http://");
-        let log: Log = ask(address, "log", None).map_err(failed)?;
-        let again = seen(address, &[TOKEN.to_owned()]).map_err(failed)?.again;
+        let log = emulator.client().log().map_err(failed)?;
+        let again: u64 = log.sessions.iter().map(SessionLog::sent_again).sum();
         // What it has kept goes with the directory.
-        let _ = emulator.kill().await;
+        drop(emulator);
         // On a terminal it has said so itself.
         if !ended.success() && !upload.draws {
             eprintln!("{}", upload.complaint);
@@ -116,28 +115,14 @@ fn sha256(path: &Path) -> io::Result<String> {
     }
 }
 
-async fn start_emulator(temp: &Path) -> io::Result<(Child, String)> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args([
-            "emulator",
-            "--listen",
-            "127.0.0.1:0",
-            "--set",
-            "receive_rate=40MB",
-            "--fault",
-            FAULT,
-        ])
+fn start_emulator(temp: &Path) -> io::Result<Process> {
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command
+        .args(["emulator", "--listen", "127.0.0.1:0"])
+        .args(["--set", "receive_rate=40MB", "--fault", FAULT])
         // What it keeps goes with the rest.
-        .env("TMPDIR", temp)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let mut lines = lines(&mut child)?;
-    let line = lines.next_line().await?.unwrap_or_default();
-    match line.strip_prefix("listening on ") {
-        Some(url) => Ok((child, url.to_owned())),
-        None => Err(io::Error::other("the emulator did not start")),
-    }
+        .env("TMPDIR", temp);
+    Process::spawn(&mut command)
 }
 
 fn lines(child: &mut Child) -> io::Result<Lines<BufReader<ChildStdout>>> {

@@ -49,7 +49,6 @@ mod status;
 mod terminal;
 mod token;
 mod upload;
-mod witness;
 mod words;
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";

@@ -38,7 +38,7 @@ pub(crate) fn answer(shared: &Arc<Shared>, parts: &Parts, body: &[u8]) -> Option
     let text = String::from_utf8_lossy(body);
     let done = match (&parts.method, page) {
         (&Method::GET, "log") => tell(&shared.service().log(desk.creator().as_deref())),
-        (&Method::GET, "usage") => Ok(usage(shared)),
+        (&Method::GET, "usage") => tell(&usage(shared)),
         (&Method::GET, "review") => desk.review(),
         (&Method::GET, "settings") => Ok(desk.settings()),
         (&Method::PUT, "settings") => desk.set(&text),

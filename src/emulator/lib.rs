@@ -16,6 +16,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! An [`Emulator`] runs inside the test. A [`Process`] starts the one of an installed `chunkferry` beside it, and a [`Client`]
+//! reads what an emulator in another process saw.
 
 mod admission;
 mod answer;
@@ -24,6 +27,7 @@ mod bounded;
 mod call;
 mod canned;
 mod caps;
+mod client;
 mod clock;
 mod connection;
 mod connection_limit;
@@ -40,6 +44,7 @@ mod log;
 mod media;
 mod oauth;
 mod page;
+mod process;
 mod publish;
 mod pull;
 mod reach;
@@ -63,11 +68,14 @@ mod videos;
 mod webhook_delivery;
 mod webhooks;
 
+pub use client::Client;
 pub use endpoint::Endpoint;
 pub use faults::{Chaos, Fault, FaultError};
 pub use log::{FaultLog, Log, NoteLog, PutLog, RequestLog, Requests, SessionLog, WebhookLog};
+pub use process::Process;
 pub use review::Finding;
 pub use settings::{Setting, SettingError, Settings};
+pub use sink::Usage;
 
 use std::fmt;
 use std::io;

@@ -114,6 +114,25 @@ pub struct SessionLog {
     pub puts: Vec<PutLog>,
 }
 
+impl SessionLog {
+    /// Bytes of its ranges that were accepted before and came again. A client that loses no answer and resumes well sends
+    /// none.
+    #[must_use]
+    pub fn sent_again(&self) -> u64 {
+        let (mut accepted, mut again) = (0, 0);
+        for put in &self.puts {
+            let (Some(first), Some(last)) = (put.first, put.last) else {
+                continue;
+            };
+            again += accepted.min(last + 1).saturating_sub(first);
+            if put.http_status.is_some_and(|status| status < 300) {
+                accepted = accepted.max(last + 1);
+            }
+        }
+        again
+    }
+}
+
 /// One PUT.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -221,4 +240,51 @@ pub struct RequestLog {
     pub open: bool,
     /// The fault that hit it.
     pub fault: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(puts: &[(Option<u64>, Option<u64>, Option<u16>)]) -> SessionLog {
+        let puts: Vec<_> = puts
+            .iter()
+            .map(|(first, last, http_status)| PutLog {
+                first: *first,
+                last: *last,
+                http_status: *http_status,
+                ..PutLog::default()
+            })
+            .collect();
+        let whole = serde_json::json!({
+            "publish_id": "", "endpoint": "", "creator": "", "received": 0, "status": "", "waiting": false,
+            "discarded": false, "media": [], "orphan": false, "issued_at": 0, "expires_at": 0, "puts": puts,
+        });
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn only_bytes_that_were_accepted_before_were_sent_again() {
+        let put = |first, last, status| (Some(first), Some(last), Some(status));
+        for (puts, again) in [
+            (&[][..], 0),
+            (&[put(0, 9, 206), put(10, 19, 201)], 0),
+            // The first try was refused, and that of the second chunk got no answer.
+            (&[put(0, 9, 503), put(0, 9, 206)], 0),
+            (
+                &[put(0, 9, 206), (Some(10), Some(19), None), put(10, 19, 201)],
+                0,
+            ),
+            (&[put(0, 9, 206), put(0, 9, 416), put(10, 19, 201)], 10),
+            (&[put(0, 9, 206), put(5, 14, 206), put(15, 19, 201)], 5),
+            (&[put(0, 19, 201), put(10, 19, 416), put(10, 19, 416)], 20),
+            // A range that could not be read.
+            (
+                &[put(0, 9, 206), (None, None, Some(400)), put(10, 19, 201)],
+                0,
+            ),
+        ] {
+            assert_eq!(session(puts).sent_again(), again, "{puts:?}");
+        }
+    }
 }

@@ -34,6 +34,7 @@ use super::routes::UPLOADS;
 use super::shared::Shared;
 use super::{admission, receive};
 use pipe::Pipe;
+pub use usage::Usage;
 pub(crate) use usage::usage;
 
 /// Longest head in bytes, and most of its fields.

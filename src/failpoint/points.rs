@@ -1,4 +1,4 @@
-//! Every failpoint there is, as (step, what); the crash matrix reads this list too, and fails if one is never reached.
+// Every failpoint there is, as (step, what). The crash matrix includes this file too, and fails if one is never reached.
 
 pub(crate) const POINTS: &[(&str, &str)] = &[
     // The state directory.

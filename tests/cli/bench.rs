@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::browser::Browser;
-use crate::process::Process;
 use crate::scene::{Ended, Scene, Start};
 use crate::secrets::files;
+use crate::support;
 
 const ROWS: [&str; 4] = [
     "chunk 5.2 MB",
@@ -207,7 +207,7 @@ fn nothing_is_sent_to_what_is_no_emulator() {
 #[test]
 fn a_sink_elsewhere_is_measured_over_one_path_and_in_the_clear() {
     let scene = Scene::new(&[], &[]);
-    let sink = Process::start(&["--sink", "--set", "limits=off"]);
+    let sink = support::emulator(["--sink", "--set", "limits=off"]);
     let ended = bench(
         &scene,
         &[
@@ -217,7 +217,7 @@ fn a_sink_elsewhere_is_measured_over_one_path_and_in_the_clear() {
             "64MB",
             "--json",
             "--api-base",
-            &sink.url,
+            sink.url(),
         ],
     )
     .end()
@@ -225,7 +225,7 @@ fn a_sink_elsewhere_is_measured_over_one_path_and_in_the_clear() {
     assert_no_secret(&ended);
     let told: Value = serde_json::from_str(ended.stdout.trim()).unwrap();
     assert_eq!(told["results"]["local"], false);
-    assert_eq!(sink.log().sessions.len(), ROWS.len());
+    assert_eq!(sink.client().log().unwrap().sessions.len(), ROWS.len());
 }
 
 /// Processes that live in this scene.

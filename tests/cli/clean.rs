@@ -1,8 +1,7 @@
 //! An upload in which nothing goes wrong costs nothing that it need not cost.
 
-use crate::alter;
-use crate::process::Process;
 use crate::scene::{CHUNK, Scene, Start};
+use crate::{alter, support};
 
 #[test]
 fn a_clean_upload_uses_one_connection_and_sends_no_byte_twice_however_it_reads() {
@@ -22,16 +21,16 @@ fn a_clean_upload_uses_one_connection_and_sends_no_byte_twice_however_it_reads()
         for way in ways {
             // One for each, as it counts connections from its start.
             let sink =
-                Process::start(&[&["--sink", "--set", "processing_time=0s"], serve].concat());
+                support::emulator([&["--sink", "--set", "processing_time=0s"], serve].concat());
             let ended = scene
                 .upload(&file, way)
-                .args(["--api-base", &sink.url])
+                .args(["--api-base", sink.url()])
                 .args(trust)
-                .env("CHUNKFERRY_STATE_DIR", scene.path(&sink.url[8..]))
+                .env("CHUNKFERRY_STATE_DIR", scene.path(&sink.url()[8..]))
                 .end()
                 .expect(0);
             assert_eq!(ended.outcome()["bytes_resent"], 0, "{way:?}");
-            let log = sink.log();
+            let log = sink.client().log().unwrap();
             assert_eq!(log.connections, 1, "{serve:?} {way:?}");
             assert_eq!((log.inits, log.drafts), (1, 1));
             let puts = &log.sessions[0].puts;

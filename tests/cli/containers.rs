@@ -7,7 +7,6 @@ use serde_json::Value;
 use crate::scene::{Scene, Start};
 use samples::{broken, taken, trailers};
 
-#[path = "containers/samples.rs"]
 #[allow(dead_code)] // The tests beside the code use all of it.
 mod samples;
 

@@ -4,9 +4,6 @@
 
 mod alter;
 mod bench;
-#[path = "../emulator/browser.rs"]
-#[allow(dead_code)] // A page without a script needs less of it.
-mod browser;
 mod changes;
 mod clean;
 mod containers;
@@ -32,7 +29,6 @@ mod mount;
 mod network;
 mod nginx;
 mod outside;
-mod process;
 mod proxy;
 mod pull;
 mod queue;
@@ -44,12 +40,15 @@ mod scene;
 mod secrets;
 mod several;
 mod standstill;
+#[path = "../support/mod.rs"]
+mod support;
 mod surroundings;
 mod swallower;
 mod terminal;
 mod times;
 mod tokens;
 mod usage;
-mod video;
 mod wire;
 mod writers;
+
+use support::{browser, video};

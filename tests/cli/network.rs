@@ -1,11 +1,12 @@
 //! Networks as they are: lines that break, gateways that close, packets that are lost.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use chunkferry::emulator::Process;
 
 use crate::line::{Line, Trouble};
 use crate::nginx::{Nginx, port};
@@ -226,32 +227,13 @@ impl Namespace {
         assert!(set.success(), "nft");
     }
 
-    /// The emulator's process, and where it listens.
-    fn emulator(&self, keep: &Path) -> (Stopped, String) {
-        let listen = format!("{}:0", self.address);
-        let mut process = self
-            .command(env!("CARGO_BIN_EXE_chunkferry"))
-            .args([
-                "emulator",
-                "--listen",
-                &listen,
-                "--set",
-                "processing_time=0s",
-                "--dir",
-            ])
-            .arg(keep)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = process.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let url = line
-            .trim_end()
-            .strip_prefix("listening on ")
-            .unwrap()
-            .to_owned();
-        (Stopped(process), url)
+    fn emulator(&self, keep: &Path) -> Process {
+        let mut command = self.command(env!("CARGO_BIN_EXE_chunkferry"));
+        command
+            .args(["emulator", "--listen", &format!("{}:0", self.address)])
+            .args(["--set", "processing_time=0s", "--dir"])
+            .arg(keep);
+        Process::spawn(&mut command).unwrap()
     }
 }
 
@@ -271,10 +253,10 @@ fn lost_packets_and_a_line_that_is_dead_for_seconds_cost_no_byte_and_no_draft() 
     };
     let keep = scene.path("kept");
     fs::create_dir(&keep).unwrap();
-    let (_emulator, url) = namespace.emulator(&keep);
+    let emulator = namespace.emulator(&keep);
     let file = scene.video("clip.mp4", 6 * CHUNK);
     let mut upload = scene.upload(&file, &["--allow-http", "--bwlimit", "10MB"]);
-    let mut run = upload.env("CHUNKFERRY_API_BASE", &url).start();
+    let mut run = upload.env("CHUNKFERRY_API_BASE", emulator.url()).start();
     run.until_confirmed(CHUNK);
     namespace.lose(3);
     run.until_confirmed(2 * CHUNK);

@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 
-use crate::process::Process;
 use crate::scene::{Scene, Start};
+use crate::support;
 
 /// Runs it with readers that are gone before it says a word; its exit code.
 fn unheard(command: &mut Command) -> Option<i32> {
@@ -149,8 +149,8 @@ fn a_machine_without_certificates_still_uploads_to_an_emulator_and_says_what_it_
 
     let ca = scene.path("ca.pem");
     let ca = ca.to_str().unwrap();
-    let sink = Process::start(&["--sink", "--tls", ca]);
-    let mut named = scene.upload(&file, &["--api-base", &sink.url, "--ca-file", ca]);
+    let sink = support::emulator(["--sink", "--tls", ca]);
+    let mut named = scene.upload(&file, &["--api-base", sink.url(), "--ca-file", ca]);
     bare(&mut named).expect(0);
 
     let mut live = scene.upload(&file, &["--api-base", "https://127.0.0.1:1"]);
@@ -264,11 +264,11 @@ fn the_first_steps_in_the_readme_end_as_it_says() {
     };
     assert!(emulator.starts_with("chunkferry emulator "), "{emulator}");
     // The same on a port that is free.
-    let emulator = Process::start(&[]);
+    let emulator = support::emulator::<&str>([]);
     let script = steps
         .join("\n")
-        .replace("http://127.0.0.1:8787", &emulator.url);
-    assert!(script.contains(&emulator.url), "{script}");
+        .replace("http://127.0.0.1:8787", emulator.url());
+    assert!(script.contains(emulator.url()), "{script}");
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_chunkferry"));
     let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
     let mut shell = Command::new("bash");

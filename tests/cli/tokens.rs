@@ -5,8 +5,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::process::Process;
 use crate::scene::{Running, Scene, Start, TOKEN};
+use crate::support;
 
 fn fifo(scene: &Scene, name: &str) -> String {
     let path = scene.path(name);
@@ -312,13 +312,13 @@ fn a_certificate_that_is_not_trusted_needs_a_person_at_once() {
     let scene = Scene::new(&[], &[]);
     let file = scene.video("clip.mp4", 100_000);
     let ca = scene.path("ca.pem");
-    let sink = Process::start(&["--sink", "--tls", ca.to_str().unwrap()]);
+    let sink = support::emulator(["--sink", "--tls", ca.to_str().unwrap()]);
     // Some other certificate is trusted, so that TLS can be set up on a machine that has none.
     let other = scene.path("other.pem");
-    let _other = Process::start(&["--sink", "--tls", other.to_str().unwrap()]);
+    let _other = support::emulator(["--sink", "--tls", other.to_str().unwrap()]);
     let other = [
         "--api-base",
-        &sink.url,
+        sink.url(),
         "--ca-file",
         other.to_str().unwrap(),
     ];
@@ -336,10 +336,10 @@ fn a_certificate_that_is_not_trusted_needs_a_person_at_once() {
     let mut status = scene.command(["status", "v_inbox_file~v2.1"]);
     let ended = status.args(other).end().expect(4);
     assert!(ended.stderr.contains("--ca-file"), "{}", ended.stderr);
-    let url = format!("{}/clip.mp4", sink.url);
+    let url = format!("{}/clip.mp4", sink.url());
     let ended = scene.command(["pull", &url]).args(other).end().expect(4);
     assert!(ended.stderr.contains("--ca-file"), "{}", ended.stderr);
     // The same command carries on when it is.
-    let ca = ["--api-base", &sink.url, "--ca-file", ca.to_str().unwrap()];
+    let ca = ["--api-base", sink.url(), "--ca-file", ca.to_str().unwrap()];
     scene.upload(&file, &ca).end().expect(0);
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use chunkferry::emulator::Process;
+
 use crate::proxy::Proxy;
 use crate::scene::{CHUNK, Scene, Start, full};
 use crate::{alter, video};
@@ -275,19 +277,12 @@ fn a_separately_started_emulator_receives_and_keeps_the_file_byte_for_byte() {
     let scene = Scene::new(&[], &[]);
     let file = scene.video("clip.mp4", 40_000_000);
     let mut server = scene.command(["emulator", "--listen", "127.0.0.1:0", "--dir", "kept"]);
-    let mut server = server.stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    let mut stdout = std::io::BufReader::new(server.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
-    let url = line
-        .trim()
-        .strip_prefix("listening on ")
-        .unwrap()
-        .to_owned();
+    let server = Process::spawn(&mut server).unwrap();
 
-    let ended = scene.upload(&file, &["--api-base", &url]).end().expect(0);
+    let mut upload = scene.upload(&file, &["--api-base", server.url()]);
+    let ended = upload.end().expect(0);
     assert_eq!(ended.outcome()["sha256"], *video::sha256(&file));
-    let log = log_of(&url);
+    let log = server.client().log().unwrap();
     assert_eq!((log.inits, log.drafts, log.requests.put), (1, 1, 7));
     assert_eq!(log.sessions[0].sha256, Some(video::sha256(&file)));
     let kept: Vec<_> = fs::read_dir(scene.path("kept"))
@@ -298,31 +293,6 @@ fn a_separately_started_emulator_receives_and_keeps_the_file_byte_for_byte() {
     assert_eq!(kept[0].extension().unwrap(), "mp4");
     assert!(fs::read(&kept[0]).unwrap() == fs::read(&file).unwrap());
 
-    let pid = server.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert!(
-        server.wait().unwrap().success(),
-        "SIGTERM is its normal end"
-    );
-}
-
-/// `GET /_emulator/log`, as any program can read it.
-fn log_of(url: &str) -> chunkferry::emulator::Log {
-    use std::io::Read;
-    let host = url.trim_start_matches("http://");
-    let mut stream = std::net::TcpStream::connect(host).unwrap();
-    let request =
-        format!("GET /_emulator/log HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    serde_json::from_str(body).unwrap()
+    let status = server.stop().unwrap();
+    assert!(status.success(), "SIGTERM is its normal end: {status}");
 }

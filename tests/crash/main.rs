@@ -11,17 +11,22 @@ mod case;
 mod covering;
 mod matrix;
 mod page;
+mod pulls;
+mod scene;
+mod stages;
+#[path = "../support/mod.rs"]
+mod support;
+mod switches;
+mod verdict;
+mod windows;
+
+/// The failpoints of the library.
 #[expect(
     dead_code,
     reason = "an upload with a token of the environment renews none"
 )]
-#[path = "../../src/failpoint/points.rs"]
-mod points;
-mod pulls;
-mod scene;
-mod stages;
-mod switches;
-mod verdict;
-#[path = "../cli/video.rs"]
-mod video;
-mod windows;
+mod points {
+    include!("../../src/failpoint/points.rs");
+}
+
+use support::video;

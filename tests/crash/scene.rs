@@ -1,15 +1,13 @@
 //! An emulator in a process of its own, a state directory, and runs of the real command that may be killed.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use chunkferry::Record;
-use chunkferry::emulator::Log;
+use chunkferry::emulator::{Log, Process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -66,8 +64,7 @@ impl Run {
 }
 
 pub(crate) struct Scene {
-    emulator: Child,
-    url: String,
+    emulator: Process,
     dir: TempDir,
     pub(crate) file: PathBuf,
     more: Vec<&'static str>,
@@ -79,23 +76,16 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn new(row: &Row, file: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut emulator = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chunkferry"));
+        command
             .args(["emulator", "--listen", "127.0.0.1:0"])
             .args(row.emulator_args())
             // It is killed in the end; what it keeps goes with the scene.
             .env("TMPDIR", dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let stdout = emulator.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("listening on ");
-        let url = url.unwrap_or_else(|| panic!("no emulator for {}", row.told()));
+            .stderr(Stdio::null());
+        let emulator = Process::spawn(&mut command);
+        let emulator = emulator.unwrap_or_else(|error| panic!("{}: {error}", row.told()));
         Self {
-            url: url.to_owned(),
             emulator,
             dir,
             file: file.to_owned(),
@@ -123,7 +113,7 @@ impl Scene {
             .env_clear()
             .env("HOME", self.dir.path())
             .env("CHUNKFERRY_STATE_DIR", self.path("state"))
-            .env("CHUNKFERRY_API_BASE", &self.url)
+            .env("CHUNKFERRY_API_BASE", self.emulator.url())
             .env("CHUNKFERRY_ACCOUNT", "lena")
             .env("TIKTOK_ACCESS_TOKEN", format!("act.lena.{}", self.token))
             .args(["upload", "--json", "--chunk-size", "5MiB", "--wait", WAIT])
@@ -201,17 +191,7 @@ impl Scene {
 
     /// What the emulator saw.
     pub(crate) fn log(&self) -> Log {
-        let address = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream
-            .write_all(
-                b"GET /_emulator/log HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n\r\n",
-            )
-            .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        let (_, body) = text.split_once("\r\n\r\n").expect("an answer");
-        serde_json::from_str(body).unwrap()
+        self.emulator.client().log().unwrap()
     }
 
     /// What the journal says of the upload: read from a copy, so that looking changes nothing.
@@ -254,13 +234,5 @@ fn copy_dir(from: &Path, to: &Path) {
         } else {
             std::fs::copy(entry.path(), to).unwrap();
         }
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.emulator.kill();
-        let _ = self.emulator.wait();
     }
 }

@@ -2,12 +2,12 @@
 
 #![cfg(all(target_os = "linux", feature = "cli"))]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use chunkferry::emulator::Log;
+use chunkferry::emulator::{Log, Process};
 use serde_json::Value;
 
 use crate::client::{Answer, INBOX_INIT, Line, STATUS, Upload, plan};
@@ -16,8 +16,7 @@ use crate::client::{Answer, INBOX_INIT, Line, STATUS, Upload, plan};
 const MOST: u64 = 256 << 10;
 
 struct Server {
-    process: Child,
-    address: String,
+    process: Process,
     temp: tempfile::TempDir,
 }
 
@@ -33,25 +32,15 @@ impl Server {
             most => format!("ulimit -n {most}; "),
         };
         let temp = tempfile::tempdir().unwrap();
-        let mut process = Command::new("sh")
+        let mut command = Command::new("sh");
+        command
             .args(["-c", &format!("{limit}exec \"$0\" \"$@\"")])
             .arg(env!("CARGO_BIN_EXE_chunkferry"))
             .args(["emulator", "--listen", "127.0.0.1:0"])
             .args(args)
-            .env("TMPDIR", temp.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://");
-        let address = address.unwrap().to_owned();
-        Self {
-            process,
-            address,
-            temp,
-        }
+            .env("TMPDIR", temp.path());
+        let process = Process::spawn(&mut command).unwrap();
+        Self { process, temp }
     }
 
     /// How many videos it keeps.
@@ -74,14 +63,16 @@ impl Server {
         self.memory("VmHWM")
     }
 
+    fn address(&self) -> &str {
+        self.process.client().address()
+    }
+
     fn line(&self) -> Line {
-        Line::to(&self.address)
+        Line::to(self.address())
     }
 
     fn log(&self) -> Log {
-        let mut line = self.line();
-        line.head("GET", "/_emulator/log", &[]);
-        serde_json::from_slice(&line.answer().unwrap().body).unwrap()
+        self.process.client().log().unwrap()
     }
 
     /// How long a new client waits for its first answer.
@@ -91,13 +82,6 @@ impl Server {
         let answer = call(&mut line, STATUS, "act.new.1", b"{\"publish_id\":\"x\"}");
         assert_eq!(answer.code(), "invalid_publish_id");
         started.elapsed()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }
 
@@ -256,7 +240,7 @@ fn what_is_armed_and_set_for_single_tokens_has_an_end() {
 
 /// Opens so many connections that say nothing, then asks for something by a new one.
 fn crowd(server: &Server, idle: usize) -> (Duration, Vec<TcpStream>) {
-    let open = |_| TcpStream::connect(&server.address).unwrap();
+    let open = |_| TcpStream::connect(server.address()).unwrap();
     let crowd: Vec<TcpStream> = (0..idle).map(open).collect();
     (server.readiness(), crowd)
 }

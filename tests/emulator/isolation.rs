@@ -152,34 +152,21 @@ fn the_clock_ends_with_the_year_9999_instead_of_breaking_the_server() {
 mod files {
     use std::os::unix::fs::PermissionsExt;
     use std::path::{Path, PathBuf};
-    use std::process::{Child, Command, Stdio};
+    use std::process::Command;
+
+    use chunkferry::emulator::Process;
 
     use super::*;
     use crate::client::sample;
 
-    struct Server(Child);
-
-    impl Drop for Server {
-        fn drop(&mut self) {
-            let _ = self.0.kill();
-            let _ = self.0.wait();
-        }
-    }
-
-    /// The command with a temporary directory of its own, and the address it listens on.
-    fn serve(temp: &Path, args: &[&str]) -> (Server, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
+    /// The command with a temporary directory of its own.
+    fn serve(temp: &Path, args: &[&str]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chunkferry"));
+        command
             .args(["emulator", "--listen", "127.0.0.1:0"])
             .args(args)
-            .env("TMPDIR", temp)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let address = line.trim_end().strip_prefix("listening on http://");
-        (Server(child), address.unwrap().to_owned())
+            .env("TMPDIR", temp);
+        Process::spawn(&mut command).unwrap()
     }
 
     /// Sends one upload; half of it, if it is to stay unfinished.
@@ -223,9 +210,10 @@ mod files {
         let dir = temp.path().join("videos/kept");
         let dir = dir.to_str().unwrap();
         for args in [&[][..], &["--dir", dir][..]] {
-            let (_server, address) = serve(temp.path(), args);
-            upload(&address, false);
-            upload(&address, true);
+            let server = serve(temp.path(), args);
+            let address = server.client().address();
+            upload(address, false);
+            upload(address, true);
             let modes = modes(temp.path());
             assert!(modes.len() >= 3, "{modes:?}");
             for (path, mode) in modes {

@@ -4,42 +4,31 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use chunkferry::emulator::Log;
+use chunkferry::emulator::Process;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::client::{INBOX_INIT, plan};
+use crate::support;
 
 /// No step takes as long.
 const HANGS: Duration = Duration::from_secs(240);
 
 struct Server {
-    process: Child,
-    address: String,
+    process: Process,
 }
 
 impl Server {
     /// The real command, and how long it took until it said where it listens.
     fn start() -> (Self, Duration) {
         let started = Instant::now();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_chunkferry"))
-            .args(["emulator", "--listen", "127.0.0.1:0"])
-            // Every body waits for all others half way.
-            .args(["--set", "body_timeout=5m", "--set", "processing_time=0s"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let ready = started.elapsed();
-        let address = line.trim_end().strip_prefix("listening on http://");
-        let address = address.unwrap().to_owned();
-        (Self { process, address }, ready)
+        // Every body waits for all others half way.
+        let args = ["--set", "body_timeout=5m", "--set", "processing_time=0s"];
+        let process = support::emulator(args);
+        (Self { process }, started.elapsed())
     }
 
     /// The most memory it ever held, in KiB.
@@ -53,18 +42,15 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    fn address(&self) -> &str {
+        self.process.client().address()
+    }
+
     fn line(&self) -> BufReader<TcpStream> {
-        let stream = TcpStream::connect(&self.address).unwrap();
+        let stream = TcpStream::connect(self.address()).unwrap();
         // A server that never answers must fail the test, not hang it.
         stream.set_read_timeout(Some(HANGS)).unwrap();
         BufReader::new(stream)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
     }
 }
 
@@ -120,15 +106,13 @@ fn upload(server: &Server, number: usize, size: usize, halfway: &Halfway) -> Str
     let head = format!(
         "POST {INBOX_INIT} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer act.u{number}.1\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{init}",
-        server.address,
+        server.address(),
         init.len()
     );
     line.get_mut().write_all(head.as_bytes()).unwrap();
     let init = json(answer(&mut line));
     let url = init["data"]["upload_url"].as_str().unwrap();
-    let target = url
-        .strip_prefix(&format!("http://{}", server.address))
-        .unwrap();
+    let target = url.strip_prefix(server.process.url()).unwrap();
 
     let mut block = [0x5a; 50_000];
     block[..8].copy_from_slice(&number.to_le_bytes());
@@ -137,7 +121,7 @@ fn upload(server: &Server, number: usize, size: usize, halfway: &Halfway) -> Str
         let head = format!(
             "PUT {target} HTTP/1.1\r\nhost: {}\r\ncontent-type: video/mp4\r\ncontent-length: {chunk}\r\n\
              content-range: bytes {}-{}/{size}\r\n\r\n",
-            server.address,
+            server.address(),
             index * chunk,
             (index + 1) * chunk - 1,
         );
@@ -183,13 +167,7 @@ fn many_uploads_at_once_are_all_kept_apart_and_none_is_held_in_memory() {
         "{uploads} uploads of {size} bytes: ready in {ready:.0?}, all whole after {took:.1?}, {idle} KiB idle, {peak} KiB at most"
     );
 
-    let mut line = server.line();
-    let ask = format!(
-        "GET /_emulator/log HTTP/1.1\r\nhost: {}\r\n\r\n",
-        server.address
-    );
-    line.get_mut().write_all(ask.as_bytes()).unwrap();
-    let log: Log = serde_json::from_value(json(answer(&mut line))).unwrap();
+    let log = server.process.client().log().unwrap();
     assert_eq!(log.drafts, uploads as u64);
     let mut arrived: Vec<_> = log
         .sessions

@@ -3,7 +3,6 @@
 #![cfg(feature = "emulator")]
 
 mod bounds;
-mod browser;
 mod client;
 mod command;
 mod conformance;
@@ -17,15 +16,16 @@ mod isolation;
 mod load;
 mod page;
 mod pictures;
-#[cfg(all(unix, feature = "cli"))]
-#[path = "../cli/process.rs"]
-mod process;
 mod reach;
 mod recipes;
 mod review;
 mod sink;
 mod suites;
+#[path = "../support/mod.rs"]
+mod support;
 mod tls;
 mod transfer;
 mod videos;
 mod webhooks;
+
+use support::browser;

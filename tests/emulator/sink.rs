@@ -1,9 +1,8 @@
 //! Discard mode: nobody looks at the bytes, and everything else is as ever.
 
 use std::io::Read;
-use std::net::SocketAddr;
 
-use chunkferry::emulator::{Emulator, EmulatorBuilder, Settings};
+use chunkferry::emulator::{Client, Emulator, EmulatorBuilder, Settings, Usage};
 use serde_json::Value;
 
 use crate::client::{INBOX_INIT, Line, STATUS, TOKEN, Upload, get, plan, post, sample, try_post};
@@ -21,10 +20,8 @@ fn started() -> Emulator {
     builder().start_blocking().unwrap()
 }
 
-fn usage(address: SocketAddr) -> Value {
-    let mut line = Line::to(address);
-    line.head("GET", "/_emulator/usage", &[]);
-    line.answer().unwrap().json()
+fn usage(emulator: &Emulator) -> Usage {
+    Client::new(&emulator.url()).usage().unwrap()
 }
 
 /// Whether the server ends this connection, whatever it says before.
@@ -114,9 +111,9 @@ fn one_connection_carries_calls_and_chunks_and_is_counted_once() {
     assert_eq!(status.json()["data"]["status"], "SEND_TO_USER_INBOX");
 
     // Questions of whoever measures are not part of what is measured.
-    usage(emulator.address());
+    usage(&emulator);
     assert_eq!(get(&emulator, "/_emulator/log").json()["connections"], 1);
-    assert_eq!(usage(emulator.address())["connections"], 1);
+    assert_eq!(usage(&emulator).connections, 1);
 
     // Each head follows the answer before it.
     let log = emulator.log();
@@ -205,7 +202,7 @@ fn a_head_that_is_endless_or_no_head_ends_its_connection_and_not_the_server() {
         line.no_more();
         assert!(ends(&mut line), "{length}");
     }
-    assert!(usage(emulator.address())["cpu_us"].as_u64().unwrap() > 0);
+    assert!(usage(&emulator).cpu_us > 0);
 }
 
 #[test]
@@ -278,7 +275,7 @@ mod command {
     use std::process::Command;
 
     use super::*;
-    use crate::process::Process;
+    use crate::support;
 
     /// The HTTP status and what else was said; `None` where curl is missing.
     fn curl(args: &[&str]) -> Option<String> {
@@ -302,8 +299,9 @@ mod command {
         let (ca, file) = (dir.path().join("ca.pem"), dir.path().join("file"));
         std::fs::write(&file, sample(0, 20_000_000)).unwrap();
         let (ca, file) = (ca.to_str().unwrap(), file.to_str().unwrap());
-        let sink = Process::start(&["--sink", "--tls", ca]);
-        let address = sink.url.strip_prefix("https://").unwrap();
+        let sink = support::emulator(["--sink", "--tls", ca]);
+        assert!(sink.url().starts_with("https://"), "{}", sink.url());
+        let address = sink.client().address();
         let target = |scheme: &str| format!("{scheme}://{address}/_emulator/sink");
         for args in [
             ["-T", file, &*target("https")],
@@ -314,18 +312,10 @@ mod command {
                 assert_eq!(status, "200");
             }
         }
-        let usage = usage(address.parse().unwrap());
-        let told = |key: &str| usage[key].as_u64();
-        assert!(
-            told("now_us") > Some(0) && told("cores") > Some(0),
-            "{usage}"
-        );
-        assert_eq!(
-            told("connections"),
-            Some(0),
-            "nothing of the API was called"
-        );
-        let log = sink.log();
+        let usage = sink.client().usage().unwrap();
+        assert!(usage.now_us > 0 && usage.cores > 0, "{usage:?}");
+        assert_eq!(usage.connections, 0, "nothing of the API was called");
+        let log = sink.client().log().unwrap();
         assert_eq!((log.inits, log.connections), (0, 0));
     }
 

@@ -1,13 +1,13 @@
 //! Two machines and the link between them: the command on one, the emulator on the other.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use chunkferry::emulator::Log;
+use chunkferry::emulator::{Log, Process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -72,7 +72,7 @@ impl Cell {
     }
 
     /// The emulator at the other end. It takes files whole, so that an unbroken PUT can be held against chunks.
-    pub(crate) fn emulator(&self, faults: &[String]) -> Emulator {
+    pub(crate) fn emulator(&self, faults: &[String]) -> Process {
         let mut command = self.there.command(env!("CARGO_BIN_EXE_chunkferry"));
         command.args(["emulator", "--keep", "0", "--listen"]);
         command.arg(format!("{THERE}:0"));
@@ -88,36 +88,19 @@ impl Cell {
         for fault in faults {
             command.args(["--fault", fault]);
         }
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        let stdout = process.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut line).unwrap();
-        let url = line.trim_end().strip_prefix("listening on ").unwrap();
-        Emulator {
-            url: url.to_owned(),
-            process,
-        }
+        Process::spawn(&mut command).unwrap()
     }
 
     /// What the emulator saw.
-    pub(crate) fn log(&self, of: &Emulator) -> Log {
-        let request = "GET /_emulator/log HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n\r\n";
-        let answer = self.here.enter(|| {
-            let mut stream = TcpStream::connect(of.address()).unwrap();
-            stream.write_all(request.as_bytes()).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
-        });
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
+    pub(crate) fn log(&self, of: &Process) -> Log {
+        self.here.enter(|| of.client().log()).unwrap()
     }
 
     /// The time that a connection takes to open, which is one round trip; the shortest of five.
-    pub(crate) fn round_trip(&self, to: &Emulator) -> Duration {
+    pub(crate) fn round_trip(&self, to: &Process) -> Duration {
         let once = || {
             let started = Instant::now();
-            TcpStream::connect(to.address()).unwrap();
+            TcpStream::connect(to.client().address()).unwrap();
             started.elapsed()
         };
         self.here.enter(|| (0..5).map(|_| once()).min().unwrap())
@@ -126,7 +109,7 @@ impl Cell {
     /// One run of the command. Without a chunk size that is `auto`, by the rate that is known in this state directory.
     pub(crate) fn upload(
         &self,
-        to: &Emulator,
+        to: &Process,
         file: &Path,
         state: &str,
         chunk_size: Option<u64>,
@@ -134,7 +117,7 @@ impl Cell {
         let opened = self.here.tcp("ActiveOpens");
         let mut command = self.here.command(env!("CARGO_BIN_EXE_chunkferry"));
         command.args(["upload", "--json", "--again", "--allow-http"]);
-        command.args(["--api-base", &to.url, "--account", "lena", "--state-dir"]);
+        command.args(["--api-base", to.url(), "--account", "lena", "--state-dir"]);
         command.arg(self.path(state)).arg(file);
         if let Some(chunk_size) = chunk_size {
             command.args(["--chunk-size", &chunk_size.to_string()]);
@@ -169,7 +152,7 @@ impl Cell {
     }
 
     /// The whole file in one unbroken PUT, as curl sends it; the time from the open connection to the answer.
-    pub(crate) fn curl(&self, to: &Emulator, file: &Path) -> Duration {
+    pub(crate) fn curl(&self, to: &Process, file: &Path) -> Duration {
         let size = file.metadata().unwrap().len();
         let init = format!(
             r#"{{"source_info":{{"source":"FILE_UPLOAD","video_size":{size},"chunk_size":{size},"total_chunk_count":1}}}}"#
@@ -182,7 +165,7 @@ impl Cell {
             "-d",
             &init,
         ]);
-        command.arg(format!("{}/v2/post/publish/inbox/video/init/", to.url));
+        command.arg(format!("{}/v2/post/publish/inbox/video/init/", to.url()));
         let answer: Value = serde_json::from_str(&said(&mut command)).unwrap();
         let mut command = self.here.command("curl");
         command.args([
@@ -197,10 +180,10 @@ impl Cell {
         command.args(["-w", "%{http_code} %{time_pretransfer} %{time_total}", "-T"]);
         // Left to itself it would add the name of the file to a path that ends in a slash.
         let target = answer["data"]["upload_url"].as_str().unwrap();
-        let target = target.strip_prefix(&to.url).unwrap();
+        let target = target.strip_prefix(to.url()).unwrap();
         command
             .arg(file)
-            .args(["--request-target", target, &to.url]);
+            .args(["--request-target", target, to.url()]);
         let figures = said(&mut command);
         let [code, from, until] = *figures.split(' ').collect::<Vec<_>>() else {
             panic!("{figures}");
@@ -215,23 +198,4 @@ impl Cell {
 fn said(command: &mut Command) -> String {
     let output = command.stderr(Stdio::inherit()).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Stopped when it is dropped.
-pub(crate) struct Emulator {
-    url: String,
-    process: Child,
-}
-
-impl Emulator {
-    fn address(&self) -> SocketAddr {
-        self.url.strip_prefix("http://").unwrap().parse().unwrap()
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

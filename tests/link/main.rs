@@ -7,14 +7,15 @@ mod link;
 mod matrix;
 mod namespace;
 mod page;
-#[path = "../cli/video.rs"]
-mod video;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 
 use cell::Cell;
 use chunkferry::Limits;
 use link::Shape;
+use support::video;
 
 /// Whether every link is measured, and not just tried.
 fn full() -> bool {

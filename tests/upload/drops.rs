@@ -11,8 +11,7 @@ use std::time::Duration;
 use chunkferry::{Engine, Job, Options};
 use futures::future::join_all;
 
-use crate::process::Process;
-use crate::video;
+use crate::{support, video};
 
 /// How many times faster an hour passes.
 const SCALE: u32 = 20;
@@ -63,7 +62,7 @@ async fn drop_at<F: Future>(polls: usize, pause: Duration, future: F) -> Option<
 async fn dropped() {
     let clock = format!("clock={SCALE}x");
     let lost = ["inbox_init nth=3 lose", "inbox_init nth=11 lose"];
-    let server = Process::start(&["--set", &clock, "--fault", lost[0], "--fault", lost[1]]);
+    let server = support::emulator(["--set", &clock, "--fault", lost[0], "--fault", lost[1]]);
     let dir = tempfile::tempdir().unwrap();
     let files: Vec<_> = (0..FILES as u64)
         .map(|number| {
@@ -72,7 +71,7 @@ async fn dropped() {
             path
         })
         .collect();
-    let options = Options::new(dir.path().join("state")).api_base(&server.url);
+    let options = Options::new(dir.path().join("state")).api_base(server.url());
     let engine: Engine = options.jobs(8).open().unwrap();
 
     let (dropped, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -114,7 +113,7 @@ async fn dropped() {
     };
     join_all((0..8).map(worker)).await;
 
-    let log = server.log();
+    let log = server.client().log().unwrap();
     let (uploads, dropped) = (begun.into_inner(), dropped.into_inner());
     let unused = log
         .sessions

@@ -9,8 +9,7 @@ use chunkferry::{Engine, Job, Options};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 
-use crate::process::Process;
-use crate::video;
+use crate::{support, video};
 
 /// How many times faster an hour passes.
 const SCALE: u32 = 20;
@@ -41,7 +40,7 @@ fn memory() -> u64 {
 async fn fleet() {
     let (uploads, accounts, in_flight) = sizes();
     let clock = format!("clock={SCALE}x");
-    let server = Process::start(&["--set", &clock, "--set", "pending_cap=10000"]);
+    let server = support::emulator(["--set", &clock, "--set", "pending_cap=10000"]);
     let dir = tempfile::tempdir().unwrap();
     let files = uploads / accounts;
     for file in 0..files {
@@ -51,7 +50,7 @@ async fn fleet() {
         );
         video::write(&path, size, size);
     }
-    let options = Options::new(dir.path().join("state")).api_base(&server.url);
+    let options = Options::new(dir.path().join("state")).api_base(server.url());
     let engine: Engine = options.jobs(in_flight).open().unwrap();
 
     // The worst order there is: all jobs of one account before the first of the next.
@@ -75,7 +74,7 @@ async fn fleet() {
         }
     }
 
-    let log = server.log();
+    let log = server.client().log().unwrap();
     assert_eq!((log.drafts, log.inits), (uploads as u64, uploads as u64));
     let refused = log.requests.init - log.inits;
     let mut half: HashMap<usize, usize> = HashMap::new();

@@ -7,13 +7,12 @@ mod creator;
 mod drops;
 mod faults;
 mod load;
-#[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
-#[path = "../cli/process.rs"]
-mod process;
 mod ranges;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 mod service;
 mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 mod surface;
-#[path = "../cli/video.rs"]
-mod video;
+
+use support::video;

@@ -8,17 +8,17 @@ use wait4::Wait4;
 
 /// The costs of one ended process with all its threads.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
-pub(crate) struct Cost {
+pub(super) struct Cost {
     /// Seconds from start to end.
-    pub(crate) wall: f64,
+    pub(super) wall: f64,
     /// Seconds of CPU time, of the process and of the kernel for it.
-    pub(crate) cpu: f64,
+    pub(super) cpu: f64,
     /// Most memory at any time, in bytes.
-    pub(crate) peak_rss: u64,
+    pub(super) peak_rss: u64,
 }
 
 /// Runs a command to its end.
-pub(crate) fn run(command: &mut Command) -> io::Result<(Output, Cost)> {
+pub(super) fn run(command: &mut Command) -> io::Result<(Output, Cost)> {
     let started = Instant::now();
     let mut child = command
         .stdout(Stdio::piped())

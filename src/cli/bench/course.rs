@@ -14,8 +14,8 @@ use super::Bench;
 use super::carry::Setup;
 use super::cost;
 use super::host::Host;
+use super::seen::Seen;
 use super::sink::Sink;
-use super::witness::seen;
 use crate::{Failure, Globals};
 
 /// The chunk size of all setups, unless they differ in it.
@@ -115,7 +115,7 @@ impl Course {
                 Some(Sink::start(&program, Some(&dir.path().join("ca.pem"))).map_err(cannot)?),
             ),
         };
-        plain.usage().map_err(|error| {
+        plain.client.usage().map_err(|error| {
             Failure::temporary(format!(
                 "{} does not answer as an emulator does ({error}). Nothing was sent.",
                 plain.url
@@ -286,7 +286,7 @@ impl Course {
             ..setup.clone()
         };
         let state = tempfile::tempdir_in(&self.dir)?;
-        let before = sink.usage()?;
+        let before = sink.client.usage()?;
         let mut command = Command::new(&self.program);
         command
             .args(["bench", "--carry", &serde_json::to_string(&setup)?])
@@ -299,8 +299,8 @@ impl Course {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(io::Error::other(said.trim().to_owned()));
         }
-        let after = sink.usage()?;
-        let seen = seen(&sink.address, &setup.tokens())?;
+        let after = sink.client.usage()?;
+        let seen = Seen::of(&sink.client, &setup.tokens())?;
         let bytes = seen.bytes as f64;
         let transfer = seen.transfer.max(1e-6);
         Ok(Measured {

@@ -1,20 +1,37 @@
 //! The resources that this process has used so far.
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use crate::shared::Shared;
 
-/// The answer to `GET /_emulator/usage`: CPU time of all threads in microseconds; peak memory in bytes, if the system
-/// shows it; connections that carried calls or chunks; and the time on the clock of the log's PUTs.
-pub(crate) fn usage(shared: &Shared) -> Value {
+/// What the emulator's process has used since it started; the JSON of `GET /_emulator/usage`.
+///
+/// New fields may come, existing ones stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// The time now, in microseconds on the clock of [`PutLog::began_us`](crate::PutLog::began_us).
+    pub now_us: u64,
+    /// CPU time in microseconds, of all threads.
+    pub cpu_us: u64,
+    /// Most memory at any time, in bytes; null where the system does not show it.
+    pub peak_rss: Option<u64>,
+    /// Connections by which calls or chunks came.
+    pub connections: u64,
+    /// Processors that the process may use.
+    pub cores: usize,
+}
+
+/// The answer to `GET /_emulator/usage`.
+pub(crate) fn usage(shared: &Shared) -> Usage {
     let connections = shared.service().connections;
-    json!({
-        "now_us": shared.micros(),
-        "cpu_us": cpu_us(),
-        "peak_rss": peak_rss(),
-        "connections": connections,
-        "cores": std::thread::available_parallelism().map(usize::from).unwrap_or(1),
-    })
+    Usage {
+        now_us: shared.micros(),
+        cpu_us: cpu_us(),
+        peak_rss: peak_rss(),
+        connections,
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+    }
 }
 
 fn cpu_us() -> u64 {

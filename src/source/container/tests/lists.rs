@@ -6,7 +6,7 @@ use std::process::Command;
 use super::*;
 use samples::{broken, sketch, taken, trailers};
 
-#[path = "../../../../tests/cli/containers/samples.rs"]
+#[path = "../../../../tests/cli/containers/samples/mod.rs"]
 mod samples;
 
 /// What a look at these bytes says: a content type, or why there is none.

@@ -65,13 +65,13 @@ impl Broken {
 }
 
 pub(crate) fn taken() -> Vec<Taken> {
-    serde_json::from_str(include_str!("taken.json")).unwrap()
+    serde_json::from_str(include_str!("../taken.json")).unwrap()
 }
 
 pub(crate) fn trailers() -> Vec<Trailer> {
-    serde_json::from_str(include_str!("trailers.json")).unwrap()
+    serde_json::from_str(include_str!("../trailers.json")).unwrap()
 }
 
 pub(crate) fn broken() -> Vec<Broken> {
-    serde_json::from_str(include_str!("broken.json")).unwrap()
+    serde_json::from_str(include_str!("../broken.json")).unwrap()
 }
