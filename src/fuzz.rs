@@ -45,7 +45,7 @@ pub fn headers(text: &str, video_size: u64) {
     }
 }
 
-/// A row of the journal: read, or not; and what was read is what is written.
+/// A row of the journal: if it can be read, the row that is written of it reads back as the same.
 pub fn row(bytes: &[u8]) {
     let Some(row) = read_row(bytes) else {
         return;

@@ -303,7 +303,7 @@ impl View<'_> {
         if !self.screen.json {
             let publish_id = publish_id.as_deref().unwrap_or("-");
             // A tab or a line break in a name must not make two fields or lines of one. Backslashes are doubled, so that
-            // the field stands for one name.
+            // the field means one name.
             let name = self.name.replace('\\', "\\\\");
             let (publish_id, name) = (Escaped::new(publish_id), Escaped::new(&name));
             println!("{publish_id}\t{outcome}\t{name}");

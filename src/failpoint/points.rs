@@ -56,7 +56,7 @@ pub(crate) const POINTS: &[(&str, &str)] = &[
     ("put", "answered"),
     ("ask", "before"),
     ("ask", "answered"),
-    // What is proved before the last bytes leave, and what is counted without an answer.
+    // The proof before the last bytes leave, and chunks counted without an answer.
     ("rehash", "started"),
     ("gate", "reached"),
     ("gate", "proved"),

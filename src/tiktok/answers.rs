@@ -9,7 +9,7 @@
 //! | a connection that broke, silence, an answer that cannot be read | `Lost` | a question again; a chunk once status was asked; an init twice more, as it may have made a session that nobody can use |
 //! | 408, 5xx | `Faulty` | as `Lost`: the guide says to send a chunk again after a 5xx |
 //! | 429, `rate_limit_exceeded` | `Busy` | after the wait that the service names, or a minute and five seconds |
-//! | 416 for a chunk | `OtherRange` | status is asked where the service stands |
+//! | 416 for a chunk | `OtherRange` | status is asked for the service's progress |
 //! | 403 for a chunk | `Expired` | a new session; the same chunk first if the URL is too young for that |
 //! | 401, 404, 405, 410 for a chunk | `Gone` | a new session |
 //! | 202 to 205, 207 to 299 for a chunk | `Unclear` | status is asked |
@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::codes::Code;
 use crate::answer::{Failure, Put, Refusal, Said};
 
-/// The failure that a refusal stands for: some refusals are only a matter of time.
+/// The failure of a refused call: some refusals are only a matter of time.
 pub(crate) fn failure(refusal: Refusal) -> Failure {
     match (refusal.http_status, refusal.code.as_str()) {
         (429, _) | (_, "rate_limit_exceeded") => Failure::Busy(refusal),

@@ -13,7 +13,7 @@ use crate::upload::event::{LossCause, RetryCause};
 use crate::upload::reconcile::{Reading, Verdict, Witness, reconcile};
 use crate::upload::retry::{Failures, WINDOW, poll_interval};
 
-/// Status calls in one doubt before it is decided by what is known.
+/// Most status calls in one doubt, before the known facts decide it.
 const QUESTIONS: u32 = 5;
 
 /// A sealed session counts as lost only after its progress (by status, or by the header of each 416 if status gives no

@@ -12,7 +12,7 @@ use crate::shared::Pace;
 /// Bytes of a body between two notes of its progress, so that log and page show the chunk advance.
 const TELL_EVERY: u64 = 256 << 10;
 
-/// The body to receive, and what is known before its first byte.
+/// The body to receive, and the facts before its first byte.
 pub(super) struct Wanted {
     /// Size of the whole upload.
     pub(super) size: u64,

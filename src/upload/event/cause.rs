@@ -193,7 +193,7 @@ impl fmt::Display for LossCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::HourOver => "its URL has lived its hour",
-            Self::HourTooShort => "its URL dies before the next chunk can be there",
+            Self::HourTooShort => "its URL expires before the next chunk can arrive",
             Self::UrlExpired => "its URL has expired",
             Self::UrlGone => "its URL is gone",
             Self::UrlRefused => "its URL is refused (403), and is too young to have expired",
@@ -206,9 +206,11 @@ impl fmt::Display for LossCause {
             Self::Forgotten => "the service no longer knows it",
             Self::Internal => "a part of the service was down (internal)",
             Self::Touched => {
-                "a chunk whose answer was lost cannot be vouched for: the file was touched since"
+                "a chunk whose answer was lost cannot be proven: the file was touched since"
             }
-            Self::NothingToSend => "what it names is not sent from here",
+            Self::NothingToSend => {
+                "the journal and the service disagree, and no chunk is left to send"
+            }
         })
     }
 }
