@@ -9,6 +9,7 @@ mod bench;
 mod browser;
 mod changes;
 mod clean;
+mod config;
 mod containers;
 mod contract;
 mod creator;
