@@ -141,7 +141,8 @@ impl TokenError {
         }
     }
 
-    pub(crate) const fn is_temporary(&self) -> bool {
+    /// Whether the same call can succeed later, without anybody doing anything.
+    pub const fn is_temporary(&self) -> bool {
         self.temporary
     }
 

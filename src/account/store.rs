@@ -112,6 +112,11 @@ pub struct LogIn {
 }
 
 impl Accounts {
+    /// Whether an account of this name is in the directory `dir`.
+    pub(crate) fn contains(dir: PathBuf, name: &str) -> bool {
+        Dir::new(dir).contains(name)
+    }
+
     /// Uses the directory `dir`, which is made when an account is first stored. Without an app, accounts can be listed and
     /// their tokens used, but not renewed.
     pub(crate) fn new(dir: PathBuf, client: Client, api_base: String, app: Option<App>) -> Self {
@@ -233,11 +238,6 @@ impl Accounts {
             true => renew::token(inner, name, None).await.map(drop),
             false => Err(Error::account_taken(name)),
         }
-    }
-
-    /// Whether an account of this name is in the directory. Blocks for a moment.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.dir.contains(name)
     }
 
     /// Takes the app's access to the creator back at the service, and forgets the account. Returns whether the service has

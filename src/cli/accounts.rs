@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 
 use super::exit::Exit;
 use super::globals::account_name;
-use super::login::app;
 use super::words::when;
 use super::{Failure, Globals, json, message};
 
@@ -47,7 +46,7 @@ enum What {
 
 impl AccountsArgs {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let accounts = globals.accounts(app().await?)?;
+        let accounts = globals.accounts().await?;
         match &self.what {
             None => {
                 let listed = accounts.list().await?;

@@ -167,6 +167,7 @@ impl Run {
             .arg("--state-dir")
             .arg(dir.join("state"))
             .env("TIKTOK_ACCESS_TOKEN", TOKEN)
+            .env("CHUNKFERRY_CONFIG", "/dev/null")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;

@@ -6,11 +6,21 @@ use chunkferry::{Account, Escaped, Options, StateDir};
 use clap::Args;
 
 use super::Failure;
-use super::token::Tokens;
+use super::config::{Config, TokenFrom};
+use super::token::{self, Tokens};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Globals {
+    /// File of defaults and accounts [default: XDG config]
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_CONFIG",
+        value_name = "FILE",
+        hide_env = true
+    )]
+    pub(super) config: Option<PathBuf>,
     /// Where the journal is kept [default: XDG state]
     #[arg(
         long,
@@ -93,10 +103,36 @@ pub(super) struct Globals {
     /// Ids of the options that were given on the command line; other values come from the environment.
     #[arg(skip)]
     pub(super) given: Vec<&'static str>,
+    /// Ids of the options above that the environment sets.
+    #[arg(skip)]
+    pub(super) in_environment: Vec<&'static str>,
+    /// What the config file says.
+    #[arg(skip)]
+    pub(super) file: Config,
 }
 
+/// Where a value comes from; of two, the greater wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    Default,
+    File,
+    Environment,
+    Flag,
+}
+
+/// The variable with a token for an account that the config file does not list.
+const TOKEN_VARIABLE: &str = "TIKTOK_ACCESS_TOKEN";
+
 /// The global options and the subcommands that use them.
-pub(super) const GLOBALS: [(&str, &str, &[&str]); 10] = [
+pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
+    (
+        "config",
+        "--config",
+        &[
+            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
+            "logout", "accounts",
+        ],
+    ),
     (
         "state_dir",
         "--state-dir",
@@ -211,20 +247,85 @@ impl Globals {
         self.account.as_deref().filter(|_| self.is_given("account"))
     }
 
-    pub(super) fn account(&self) -> Account {
+    /// Where the value of a global option comes from.
+    pub(super) fn source(&self, id: &str) -> Source {
+        if self.is_given(id) {
+            Source::Flag
+        } else if self.in_environment.contains(&id) {
+            Source::Environment
+        } else if self.file.value("", id).is_some() {
+            Source::File
+        } else {
+            Source::Default
+        }
+    }
+
+    pub(super) fn account(&self) -> Result<Account, Failure> {
         self.account_named(self.account_name())
     }
 
     /// An account of this name, with the token source of the options.
-    pub(super) fn account_named(&self, name: &str) -> Account {
-        let is_given = self.token_command.is_some() || self.token_file.is_some();
-        if let Some(account) = (!is_given).then(|| self.logged_in(name)).flatten() {
-            return account;
-        }
-        let tokens = Tokens::new(self.token_command.clone(), self.token_file.clone());
+    pub(super) fn account_named(&self, name: &str) -> Result<Account, Failure> {
+        let tokens = match self.tokens(name) {
+            (TokenFrom::Login, _) => return self.logged_in(name),
+            (TokenFrom::File(path), _) => Tokens::file(path),
+            (TokenFrom::Command(line), name) => Tokens::Command(token::Command { name, line }),
+            (TokenFrom::Variable(name), _) => Tokens::Variable(name),
+        };
         if let Some(remark) = tokens.remark() {
             eprintln!("{}", Escaped::new(&remark));
         }
-        Account::new(name, tokens)
+        Ok(Account::new(name, tokens))
+    }
+
+    /// Where the tokens of an account come from, and what messages call that.
+    ///
+    /// Options of the command line and of the environment win over the file. TIKTOK_ACCESS_TOKEN names no account, so it
+    /// serves accounts that the file does not list, and the one that is used without a name.
+    pub(super) fn tokens(&self, name: &str) -> (TokenFrom, String) {
+        let variable = || {
+            (
+                TokenFrom::Variable(TOKEN_VARIABLE.into()),
+                TOKEN_VARIABLE.into(),
+            )
+        };
+        let is_set = std::env::var_os(TOKEN_VARIABLE).is_some_and(|token| !token.is_empty());
+        let unnamed = self.account.is_none() && name == Account::DEFAULT;
+        let listed = self.file.account(name);
+        if let Some(found) = self.token_option(Source::Environment) {
+            return found;
+        }
+        // A name whose creator has logged in needs no line in the file.
+        if listed.is_none() && !(is_set && unnamed) && self.is_logged_in(name) {
+            return (TokenFrom::Login, "login".to_owned());
+        }
+        match listed {
+            listed if is_set && (listed.is_none() || unnamed) => variable(),
+            Some(from) => {
+                let key = from.key();
+                (from.clone(), format!("accounts.{name}.{key}"))
+            }
+            None => self.token_option(Source::File).unwrap_or_else(variable),
+        }
+    }
+
+    /// Where --token-command and --token-file say that tokens come from, if a source of at least this rank sets one of them.
+    fn token_option(&self, least: Source) -> Option<(TokenFrom, String)> {
+        let from = |option: Option<TokenFrom>| {
+            let option = option?;
+            let source = self.source(option.key());
+            (source >= least).then_some((source, option))
+        };
+        let command = from(self.token_command.clone().map(TokenFrom::Command));
+        let file = from(self.token_file.clone().map(TokenFrom::File));
+        let (source, option) = match (command, file) {
+            (Some(command), Some(file)) if file.0 > command.0 => file,
+            (command, file) => command.or(file)?,
+        };
+        let name = match source {
+            Source::File => option.key().to_owned(),
+            _ => format!("--{}", option.key().replace('_', "-")),
+        };
+        Some((option, name))
     }
 }

@@ -229,13 +229,13 @@ pub(super) fn publish_id(globals: &Globals, text: &str) -> Result<(String, Accou
             publish_id: Some(publish_id),
             account,
             ..
-        }) => Ok((publish_id, globals.account_named(&account))),
+        }) => Ok((publish_id, globals.account_named(&account)?)),
         Ok(record) => Err(Failure::usage(format!(
             "{} has no publish_id at the service ({}).",
             shown(text),
             record.state
         ))),
         Err(failure) if is_url(text) || !text.contains('~') => Err(failure),
-        Err(_) => Ok((text.to_owned(), globals.account())),
+        Err(_) => Ok((text.to_owned(), globals.account()?)),
     }
 }

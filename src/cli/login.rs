@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::callback::Callback;
 use super::exit::Exit;
 use super::globals::account_name;
-use super::{Failure, Globals, json};
+use super::{Failure, Globals, config, json};
 
 /// Port of the redirect address where nothing listens: the browser shows an error, and its address line holds the code.
 const UNHEARD: u16 = 8485;
@@ -70,8 +70,8 @@ impl LoginArgs {
             PkceForm::Hex => Pkce::Hex,
             PkceForm::Base64url => Pkce::Base64Url,
         };
-        let app = app().await?.map(|app| app.pkce(pkce));
-        let accounts = globals.accounts(app)?;
+        let app = keys(globals.app()?.as_ref()).await?;
+        let accounts = globals.accounts_of(app.map(|app| app.pkce(pkce)))?;
         let (login, address) = match &self.finish {
             Some(address) => (accounts.kept_login(&self.name).await?, address.clone()),
             None if self.link => return self.print_link(globals, &accounts).await,
@@ -185,7 +185,7 @@ pub(super) struct Logout {
 
 impl Logout {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let accounts = globals.accounts(app().await?)?;
+        let accounts = globals.accounts().await?;
         let is_revoked = accounts.log_out(&self.name).await?;
         if globals.json {
             let fields = serde_json::json!({ "revoked": is_revoked });
@@ -208,6 +208,7 @@ struct Tokens {
     options: Options,
     dir: Option<PathBuf>,
     name: String,
+    app: Option<config::App>,
     accounts: OnceCell<Accounts>,
 }
 
@@ -218,7 +219,8 @@ impl TokenSource for Tokens {
     ) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async move {
             let open = || async {
-                let app = app().await.map_err(|failure| failure.message)?;
+                let app = keys(self.app.as_ref()).await;
+                let app = app.map_err(|failure| failure.message)?;
                 let accounts = self.options.open_accounts(self.dir.clone(), app)?;
                 Ok::<_, TokenError>(accounts)
             };
@@ -228,44 +230,46 @@ impl TokenSource for Tokens {
     }
 }
 
+/// Reads the secret of an app.
+async fn keys(app: Option<&config::App>) -> Result<Option<App>, Failure> {
+    let Some(app) = app else { return Ok(None) };
+    Ok(Some(App::new(&app.client_key, app.secret.read().await?)))
+}
+
 impl Globals {
-    /// The account of this name, if its creator is logged in.
-    pub(super) fn logged_in(&self, name: &str) -> Option<Account> {
-        let accounts = self.accounts(None).ok()?;
-        let tokens = Tokens {
-            options: self.options(self.state_dir().ok()?),
-            dir: self.accounts_dir.clone(),
-            name: name.to_owned(),
-            accounts: OnceCell::new(),
-        };
-        accounts.contains(name).then(|| Account::new(name, tokens))
+    /// The app of the environment or the config file, if either names one.
+    fn app(&self) -> Result<Option<config::App>, Failure> {
+        match self.file.has_app() {
+            true => self.file.app().map(Some),
+            false => Ok(None),
+        }
     }
 
-    /// The accounts that are logged in.
-    pub(super) fn accounts(&self, app: Option<App>) -> Result<Accounts, Failure> {
+    /// The accounts that log in, and the app that renews their tokens.
+    pub(super) async fn accounts(&self) -> Result<Accounts, Failure> {
+        self.accounts_of(keys(self.app()?.as_ref()).await?)
+    }
+
+    fn accounts_of(&self, app: Option<App>) -> Result<Accounts, Failure> {
         let options = self.options(self.state_dir()?);
         Ok(options.open_accounts(self.accounts_dir.clone(), app)?)
     }
-}
 
-/// The app of the developer portal, where its keys are set.
-pub(super) async fn app() -> Result<Option<App>, Failure> {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let Some(client_key) = set("CHUNKFERRY_CLIENT_KEY") else {
-        return Ok(None);
-    };
-    let file = set("CHUNKFERRY_CLIENT_SECRET_FILE").map(PathBuf::from);
-    let file = file.ok_or_else(|| {
-        Failure::usage(
-            "CHUNKFERRY_CLIENT_KEY is set without CHUNKFERRY_CLIENT_SECRET_FILE, the file that holds the client secret.",
-        )
-    })?;
-    let secret = std::fs::read_to_string(&file).map_err(|error| {
-        Failure::usage(format!(
-            "The client secret cannot be read from {}: {error}.",
-            file.display()
-        ))
-    })?;
-    let first = secret.lines().next().unwrap_or_default();
-    Ok(Some(App::new(client_key, Secret::new(first))))
+    /// Whether the creator of this account has logged in.
+    pub(super) fn is_logged_in(&self, name: &str) -> bool {
+        let options = self.state_dir().map(|dir| self.options(dir));
+        options.is_ok_and(|options| options.has_account(self.accounts_dir.clone(), name))
+    }
+
+    /// The account of this name, whose creator logs in.
+    pub(super) fn logged_in(&self, name: &str) -> Result<Account, Failure> {
+        let tokens = Tokens {
+            options: self.options(self.state_dir()?),
+            dir: self.accounts_dir.clone(),
+            name: name.to_owned(),
+            app: self.app()?,
+            accounts: OnceCell::new(),
+        };
+        Ok(Account::new(name, tokens))
+    }
 }

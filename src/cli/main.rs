@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use self::config::Config;
 use self::exit::Exit;
 use self::globals::{GLOBALS, Globals, means_something};
 use self::signals::Signals;
@@ -29,6 +30,7 @@ mod bench;
 mod board;
 mod callback;
 mod completions;
+mod config;
 mod demo;
 mod emulator;
 mod exit;
@@ -121,7 +123,11 @@ impl From<Error> for Failure {
 
 /// The whole grammar. The help of a subcommand omits options that it does not use or that few users need.
 fn grammar() -> clap::Command {
-    let mut grammar = Cli::command();
+    shown(Cli::command())
+}
+
+/// The same, of a grammar that has the values of a config file.
+fn shown(mut grammar: clap::Command) -> clap::Command {
     grammar.build();
     let names: Vec<String> = grammar
         .get_subcommands()
@@ -132,7 +138,7 @@ fn grammar() -> clap::Command {
         let seldom = |arg: &Arg| {
             matches!(
                 arg.get_id().as_str(),
-                "upload_host" | "allow_http" | "ca_file" | "accounts_dir"
+                "config" | "upload_host" | "allow_http" | "ca_file" | "accounts_dir"
             )
         };
         // A user who reads the help knows about the help.
@@ -187,15 +193,46 @@ fn hush_the_database() {
     }));
 }
 
-/// Parses the command line. An option that the subcommand does not use is refused: the user expects an effect.
-fn parse() -> Result<Cli, clap::Error> {
-    let mut grammar = grammar();
+/// Why a command line is not run.
+enum Refused {
+    Grammar(Box<clap::Error>),
+    /// The config file cannot be used.
+    File(Box<(Cli, Failure)>),
+}
+
+/// The command line as it is meant, with what the config file adds to it. Help, and errors of the command line itself, need no
+/// file.
+fn parse() -> Result<Cli, Refused> {
+    let grammar_error = |error| Refused::Grammar(Box::new(error));
+    let (mut cli, subcommand) = parse_with(grammar()).map_err(grammar_error)?;
+    if !means_something("config", &subcommand) {
+        return Ok(cli);
+    }
+    match Config::load(cli.globals.config.as_deref(), &grammar()) {
+        Ok(config) => {
+            let grammar = shown(config.defaults_in(Cli::command()));
+            (cli, _) = parse_with(grammar).map_err(grammar_error)?;
+            cli.globals.file = config;
+            Ok(cli)
+        }
+        Err(failure) => Err(Refused::File(Box::new((cli, failure)))),
+    }
+}
+
+/// Parses the command line by this grammar; also the name of its subcommand. An option that the subcommand does not use is
+/// refused: the user expects an effect.
+fn parse_with(mut grammar: clap::Command) -> Result<(Cli, String), clap::Error> {
     let matches = grammar.try_get_matches_from_mut(std::env::args_os())?;
     let mut cli = Cli::from_arg_matches(&matches)?;
     if let Some((subcommand, matches)) = matches.subcommand() {
         for (id, option, _) in GLOBALS {
-            if matches.value_source(id) != Some(ValueSource::CommandLine) {
-                continue;
+            match matches.value_source(id) {
+                Some(ValueSource::CommandLine) => {}
+                Some(ValueSource::EnvVariable) => {
+                    cli.globals.in_environment.push(id);
+                    continue;
+                }
+                _ => continue,
             }
             if !means_something(id, subcommand) {
                 let text = format!("{option} means nothing to `chunkferry {subcommand}`");
@@ -204,14 +241,20 @@ fn parse() -> Result<Cli, clap::Error> {
             cli.globals.given.push(id);
         }
     }
-    Ok(cli)
+    let subcommand = matches.subcommand_name().unwrap_or_default();
+    Ok((cli, subcommand.to_owned()))
 }
 
 fn main() -> ExitCode {
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let error = escaped(error);
+        Err(Refused::File(refused)) => {
+            let (cli, failure) = *refused;
+            let as_json = cli.globals.json;
+            return failed(&failure, as_json, cli.globals.account_name());
+        }
+        Err(Refused::Grammar(error)) => {
+            let error = escaped(*error);
             if let Err(error) = error.print() {
                 terminal::complain(&error);
             }
@@ -265,14 +308,17 @@ fn main() -> ExitCode {
     token::end_commands();
     match ended {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            if as_json {
-                println!("{}", json::failed(&failure, &account));
-            }
-            eprintln!("{}", Escaped::new(&failure.message));
-            failure.exit.into()
-        }
+        Err(failure) => failed(&failure, as_json, &account),
     }
+}
+
+/// Says why a command ends without having done its work.
+fn failed(failure: &Failure, as_json: bool, account: &str) -> ExitCode {
+    if as_json {
+        println!("{}", json::failed(failure, account));
+    }
+    eprintln!("{}", Escaped::new(&failure.message));
+    failure.exit.into()
 }
 
 #[cfg(test)]

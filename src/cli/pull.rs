@@ -48,7 +48,7 @@ impl Pull {
                 "One --key cannot name several videos: pull them one by one.",
             ));
         }
-        let (screen, account) = (Screen::new(globals.json), globals.account());
+        let (screen, account) = (Screen::new(globals.json), globals.account()?);
         let state_dir = globals.state_dir()?;
         let place = Place {
             screen: &screen,

@@ -12,7 +12,7 @@ use chunkferry::{Escaped, Secret, TokenError, TokenSource};
 use futures::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr};
 
 type Token = Result<Secret, TokenError>;
 
@@ -26,25 +26,30 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// token.
 #[derive(Debug)]
 pub(super) enum Tokens {
-    Command(String),
+    Command(Command),
     File(PathBuf),
     /// A pipe or a device, such as `/dev/stdin` or a shell's `<(…)`.
     Pipe(Pipe),
-    Environment,
+    /// A variable of the environment.
+    Variable(String),
+}
+
+/// A command line for the shell.
+#[derive(Debug)]
+pub(super) struct Command {
+    /// The option or the key that names it, for messages.
+    pub(super) name: String,
+    pub(super) line: String,
 }
 
 impl Tokens {
-    pub(super) fn new(command: Option<String>, file: Option<PathBuf>) -> Self {
-        match (command, file) {
-            (Some(command), _) => Self::Command(command),
-            (None, Some(path)) => match std::fs::metadata(&path) {
-                Ok(found) if !found.is_file() && !found.is_dir() => Self::Pipe(Pipe {
-                    path,
-                    token: Arc::default(),
-                }),
-                _ => Self::File(path),
-            },
-            (None, None) => Self::Environment,
+    pub(super) fn file(path: PathBuf) -> Self {
+        match std::fs::metadata(&path) {
+            Ok(found) if !found.is_file() && !found.is_dir() => Self::Pipe(Pipe {
+                path,
+                token: Arc::default(),
+            }),
+            _ => Self::File(path),
         }
     }
 
@@ -59,30 +64,25 @@ impl Tokens {
         }
     }
 
-    async fn ask(&self) -> Token {
+    pub(super) async fn ask(&self) -> Token {
         let token = match self {
-            Self::Command(command) => run(command).await?,
-            Self::File(path) => {
-                let of = path.clone();
-                read(path, move || first_line(&of)).await?
-            }
+            Self::Command(Command { name, line }) => run(name, line).await?,
+            Self::File(path) => in_file(path).await?,
             Self::Pipe(pipe) => {
                 let pipe = pipe.clone();
                 read(&pipe.path.clone(), move || pipe.token()).await?
             }
-            Self::Environment => token_of(
-                std::env::var("TIKTOK_ACCESS_TOKEN")
-                    .unwrap_or_default()
-                    .as_bytes(),
-            ),
+            Self::Variable(name) => token_of(std::env::var(name).unwrap_or_default().as_bytes()),
         };
         if token.is_empty() {
             return Err(match self {
-                Self::Command(_) => "--token-command printed none on its first line".into(),
+                Self::Command(Command { name, .. }) => {
+                    format!("{name} printed none on its first line").into()
+                }
                 Self::File(path) | Self::Pipe(Pipe { path, .. }) => {
                     format!("there is none on the first line of {}", path.display()).into()
                 }
-                Self::Environment => "TIKTOK_ACCESS_TOKEN is not set".into(),
+                Self::Variable(name) => format!("{name} is not set").into(),
             });
         }
         Ok(token)
@@ -114,6 +114,12 @@ async fn read(path: &Path, read: impl FnOnce() -> io::Result<Secret> + Send + 's
     }
 }
 
+/// The first line of a file.
+pub(super) async fn in_file(path: &Path) -> Token {
+    let of = path.to_owned();
+    read(path, move || first_line(&of)).await
+}
+
 fn first_line(path: &Path) -> io::Result<Secret> {
     let mut line = Vec::new();
     let mut file = BufReader::new(File::open(path)?).take(MOST + 1);
@@ -143,8 +149,8 @@ impl Pipe {
 
 /// Runs the command by the shell, in a process group of its own, and takes the first line of its output. Its standard
 /// error is shown. The group ends with the command.
-async fn run(command: &str) -> Token {
-    let mut child = Command::new("sh")
+pub(super) async fn run(name: &str, command: &str) -> Token {
+    let mut child = tokio::process::Command::new("sh")
         .args(["-c", command])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -154,23 +160,26 @@ async fn run(command: &str) -> Token {
     let leader = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let group = leader.map(Group);
     running().extend(leader);
-    let heard = child.stderr.take().map(|stderr| tokio::spawn(hear(stderr)));
+    let heard = child
+        .stderr
+        .take()
+        .map(|stderr| tokio::spawn(hear(name.to_owned(), stderr)));
     let ended = tokio::time::timeout(PATIENCE, printed(&mut child, group)).await;
     // A process that has left the group may keep the pipe open.
     let said = async { heard?.await.ok()? };
     let said = tokio::time::timeout(GRACE, said).await.ok().flatten();
     let Ok(ended) = ended else {
         let seconds = PATIENCE.as_secs();
-        let text = format!("--token-command did not end within {seconds} s");
+        let text = format!("{name} did not end within {seconds} s");
         return Err(TokenError::temporary(text));
     };
     match ended? {
         Some((printed, status)) if status.success() => Ok(known(token_of(&printed))),
         Some((_, status)) => {
             let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-            Err(format!("--token-command failed ({status}{said})").into())
+            Err(format!("{name} failed ({status}{said})").into())
         }
-        None => Err("--token-command printed more than 64 KiB".into()),
+        None => Err(format!("{name} printed more than 64 KiB").into()),
     }
 }
 
@@ -212,7 +221,7 @@ async fn printed(
 }
 
 /// Shows the command's standard error line by line; returns the last line, for the message about a failure.
-async fn hear(stderr: ChildStderr) -> Option<String> {
+async fn hear(name: String, stderr: ChildStderr) -> Option<String> {
     let mut lines = tokio::io::BufReader::new(stderr).split(b'\n');
     let (mut last, mut shown) = (None, 0);
     while let Ok(Some(line)) = lines.next_segment().await {
@@ -220,7 +229,7 @@ async fn hear(stderr: ChildStderr) -> Option<String> {
         let line = without_secrets(String::from_utf8_lossy(&line).trim());
         // A command with endless output is read on, so that it can end.
         if shown <= MOST && !line.is_empty() {
-            eprintln!("--token-command: {}", Escaped::new(&line));
+            eprintln!("{}: {}", Escaped::new(&name), Escaped::new(&line));
             last = Some(line);
         }
     }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunkferry::emulator::Emulator;
-use chunkferry::{Account, Job, Ledger, Options, ReadMode};
+use chunkferry::{Account, Escaped, Job, Ledger, Options, ReadMode};
 use clap::Args;
 
 use super::exit::Exit;
+use super::globals::Source;
 use super::list::is_url;
 use super::render::Screen;
 use super::run::{Place, RunArgs};
@@ -98,7 +99,7 @@ impl Upload {
                 globals.account.as_deref().unwrap_or("emulator"),
                 "act.emulator.1",
             ),
-            None => globals.account(),
+            None => globals.account()?,
         };
         let place = Place {
             screen: &screen,
@@ -238,6 +239,17 @@ fn leave_aside(globals: &mut Globals) -> Result<(), Failure> {
         eprintln!(
             "--emulator posts nothing at TikTok and leaves aside what the environment says: {}.",
             set.join(", ")
+        );
+    }
+    let file = globals.file.path();
+    if let Some(path) = file.filter(|_| {
+        OTHERS
+            .iter()
+            .any(|(id, ..)| globals.source(id) == Source::File)
+    }) {
+        let path = Escaped::new(&*path.to_string_lossy()).to_string();
+        eprintln!(
+            "--emulator posts nothing at TikTok and leaves aside what {path} says of API, journal and tokens."
         );
     }
     globals.api_base = None;

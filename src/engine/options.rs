@@ -171,13 +171,23 @@ impl Options {
     ///
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used.
     pub fn open_accounts(&self, dir: Option<PathBuf>, app: Option<App>) -> Result<Accounts, Error> {
-        let dir = dir.unwrap_or_else(|| self.state_dir.join("accounts"));
+        let dir = dir.unwrap_or_else(|| self.accounts_dir());
         Ok(Accounts::new(
             dir,
             self.client()?,
             self.api_base.clone(),
             app,
         ))
+    }
+
+    /// Whether somebody has logged in as this account, in `dir` or in `accounts` in the state directory. Looks for one file, and
+    /// blocks for that moment.
+    pub fn has_account(&self, dir: Option<PathBuf>, name: &str) -> bool {
+        Accounts::contains(dir.unwrap_or_else(|| self.accounts_dir()), name)
+    }
+
+    fn accounts_dir(&self) -> PathBuf {
+        self.state_dir.join("accounts")
     }
 
     /// As [`Engine::status`], while another process owns the state directory. Each call has a connection and a window of

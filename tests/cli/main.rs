@@ -6,6 +6,7 @@ mod alter;
 mod bench;
 mod changes;
 mod clean;
+mod config;
 mod containers;
 mod contract;
 mod creator;

@@ -2,6 +2,7 @@
 //! setups must get the same share of that.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeReader};
 use std::path::{Path, PathBuf};
@@ -29,12 +30,20 @@ const PROBE: u64 = 32_000_000;
 /// Seconds that each run should take.
 const RUN: f64 = 3.0;
 
+/// The options of this command line that each run needs, too.
+fn shared(globals: &Globals) -> Vec<OsString> {
+    let allow_http = globals.allow_http.then(|| "--allow-http".into());
+    let config = globals.config.iter();
+    let config = config.flat_map(|path| ["--config".into(), path.into()]);
+    allow_http.into_iter().chain(config).collect()
+}
+
 pub(super) struct Course {
     rows: Vec<(String, Setup)>,
     rounds: u16,
     program: PathBuf,
     /// The command line's options for each run.
-    globals: Vec<String>,
+    globals: Vec<OsString>,
     plain: Sink,
     tls: Option<Sink>,
     /// The input of each run. It closes, and so ends the runs, with this process or this value.
@@ -125,11 +134,7 @@ impl Course {
             rows: Vec::new(),
             rounds: bench.rounds,
             program,
-            globals: if globals.allow_http {
-                vec!["--allow-http".to_owned()]
-            } else {
-                Vec::new()
-            },
+            globals: shared(globals),
             local: tls.is_some(),
             leash,
             plain,
