@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use crate::error::remedy::Remedy;
 use crate::secret::Secret;
 use crate::upload::outage::Outages;
 
@@ -130,6 +131,7 @@ impl<T: TokenSource> TokenSource for Arc<T> {
 pub struct TokenError {
     cause: Box<dyn std::error::Error + Send + Sync>,
     temporary: bool,
+    remedies: Vec<Remedy>,
 }
 
 impl TokenError {
@@ -138,12 +140,23 @@ impl TokenError {
         Self {
             cause: cause.into(),
             temporary: true,
+            remedies: Vec::new(),
         }
     }
 
     /// Whether the same call can succeed later, without anybody doing anything.
     pub const fn is_temporary(&self) -> bool {
         self.temporary
+    }
+
+    /// What helps, where a fresh token from the source would not.
+    pub(crate) fn helped_by(mut self, remedies: &[Remedy]) -> Self {
+        self.remedies = remedies.to_vec();
+        self
+    }
+
+    pub(crate) fn remedies(&self) -> &[Remedy] {
+        &self.remedies
     }
 
     pub(crate) fn into_cause(self) -> Box<dyn std::error::Error + Send + Sync> {
@@ -162,6 +175,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TokenError {
         Self {
             cause: cause.into(),
             temporary: false,
+            remedies: Vec::new(),
         }
     }
 }

@@ -158,15 +158,18 @@ impl Error {
         .helped_by([Remedy::GiveWholeUrl])
     }
 
-    /// Its source has no token; an error of ours says why by itself.
-    pub(crate) fn no_token(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        let source = match source.downcast::<Self>() {
-            Ok(error) => return *error,
-            Err(source) => source,
+    /// The source of tokens has none, and has said what helps, if anything but another token does.
+    pub(crate) fn no_token(
+        source: Box<dyn std::error::Error + Send + Sync>,
+        remedies: &[Remedy],
+    ) -> Self {
+        let remedies = match remedies {
+            [] => vec![Remedy::GiveToken],
+            remedies => remedies.to_vec(),
         };
         Self::new(ErrorKind::NeedsPerson, Who::You, "No access token")
             .with_source(source)
-            .helped_by([Remedy::GiveToken])
+            .helped_by(remedies)
     }
 
     /// The service named an upload host that gets no bytes.

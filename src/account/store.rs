@@ -325,9 +325,18 @@ impl TokenSource for LoggedInAccount {
     ) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async move {
             let token = self.accounts.token(&self.name, refused).await;
-            token.map_err(|error| match error.is_retryable() {
-                true => TokenError::temporary(error),
-                false => TokenError::from(error),
+            token.map_err(|error| {
+                let remedies = error.remedies().to_vec();
+                let is_retryable = error.is_retryable();
+                let cause = match std::error::Error::source(&error) {
+                    Some(cause) => format!("{error}: {cause}"),
+                    None => error.to_string(),
+                };
+                let error = match is_retryable {
+                    true => TokenError::temporary(cause),
+                    false => TokenError::from(cause),
+                };
+                error.helped_by(&remedies)
             })
         })
     }

@@ -44,7 +44,7 @@ pub(super) async fn run(
     door: Door,
 ) -> Result<Draft, Error> {
     let (Some(account), Some(place)) = (&job.account, place) else {
-        return Err(Error::no_token("the job has no account".into()));
+        return Err(Error::no_token("the job has no account".into(), &[]));
     };
     // A call for a token that goes on without its job keeps the engine, and so its lock, until it has ended.
     let account = &account.keeping(Arc::clone(shared));

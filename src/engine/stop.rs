@@ -48,7 +48,7 @@ impl Transfer {
             }
             Stop::Refused(call, error) => Error::refused(call, self.account.name(), error),
             Stop::ForeignToken => Error::foreign_token(self.account.name()),
-            Stop::NoToken(reason) => Error::no_token(reason.into()),
+            Stop::NoToken(reason, remedies) => Error::no_token(reason.into(), &remedies),
             Stop::Host(reason) => Error::host(&reason),
             Stop::Untrusted(reason) => Error::untrusted(&reason),
             Stop::Spent(reason) => {

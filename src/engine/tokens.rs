@@ -67,7 +67,10 @@ fn for_people(call: Call, account: &Account, error: Failure) -> Error {
         Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error) => {
             Error::refused(call, account.name(), error)
         }
-        Failure::Token(error) if !error.is_temporary() => Error::no_token(error.into_cause()),
+        Failure::Token(error) if !error.is_temporary() => {
+            let remedies = error.remedies().to_vec();
+            Error::no_token(error.into_cause(), &remedies)
+        }
         Failure::Untrusted(reason) => Error::untrusted(&reason),
         error => Error::temporary(format!("The {} was not answered ({error}).", call.name()))
             .helped_by([Remedy::RepeatLater]),

@@ -348,7 +348,7 @@ pub(super) fn stop_for(call: Call, error: Failure) -> Stop {
         Failure::Refused(error) | Failure::Busy(error) | Failure::Faulty(error) => {
             Stop::Refused(call, error)
         }
-        Failure::Token(error) => Stop::NoToken(error.to_string()),
+        Failure::Token(error) => Stop::NoToken(error.to_string(), error.remedies().to_vec()),
         Failure::Host(reason) => Stop::Host(reason),
         Failure::Untrusted(reason) => Stop::Untrusted(reason),
         error => Stop::Spent(format!("{} failed: {error}.", capitalised(call.name()))),

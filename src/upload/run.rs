@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::pace::Pace;
 use crate::answer::{Call, Failure, Refusal};
+use crate::error::remedy::Remedy;
 use crate::tiktok::hosts::BadHost;
 use crate::upload::reconcile::Reading;
 use crate::upload::retry::{Failures, PATIENCE, Waits};
@@ -159,7 +160,7 @@ pub(crate) enum Stop {
     /// A budget is spent.
     Spent(String),
     /// There was no token; with the reason as text.
-    NoToken(String),
+    NoToken(String, Vec<Remedy>),
     /// The certificate of a server is not trusted; with the text of TLS.
     Untrusted(String),
     /// The upload host is not allowed.

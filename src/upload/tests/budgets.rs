@@ -384,7 +384,7 @@ fn an_init_that_lacks_a_token_for_now_is_tried_until_patience_ends_and_one_that_
         }
         match upload.step(at(600)) {
             Step::Stop(Stop::Spent(text)) => assert!(temporary && text.contains("503"), "{text}"),
-            Step::Stop(Stop::NoToken(text)) => {
+            Step::Stop(Stop::NoToken(text, _)) => {
                 assert_eq!((temporary, &*text), (false, "log in again"))
             }
             step => panic!("{step:?}"),
