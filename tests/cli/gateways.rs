@@ -418,7 +418,7 @@ fn a_last_chunk_of_which_nobody_tells_anything_is_unknown_once_its_hour_is_over(
     hasty("600").expect(75);
     let ended = hasty("7200").expect(5);
     assert!(
-        ended.message().contains("does not tell"),
+        ended.message().contains("does not say"),
         "{}",
         ended.message()
     );

@@ -149,7 +149,10 @@ fn a_pull_that_is_handed_over_is_not_followed_and_one_in_vain_is_told_as_a_pull(
     let Step::Stop(Stop::Spent(text)) = upload.step(at(5400)) else {
         panic!("it goes on");
     };
-    assert!(text.contains("followed for 5400 s"), "{text}");
+    assert!(
+        text.contains("After 5400 s the service is still fetching"),
+        "{text}"
+    );
 }
 
 #[test]
