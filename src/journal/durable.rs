@@ -8,8 +8,26 @@ use std::path::Path;
 use super::own;
 use crate::failpoint::reach;
 
-/// Replaces a file's content in one step: readers see the old text or the new one.
+/// Replaces a file's content in one step: readers see the old text or the new one, also after a power cut once this returns.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    write_beside(path, text)?.sync_data()?;
+    reach("file", "written");
+    std::fs::rename(path.with_extension("new"), path)?;
+    reach("file", "replaced");
+    match path.parent() {
+        Some(dir) => sync_names(dir),
+        None => Ok(()),
+    }
+}
+
+/// Replaces a file's content in one step, without a sync: after a power cut the file may be the old one, torn, or gone.
+pub(crate) fn replace_for_readers(path: &Path, text: &[u8]) -> io::Result<()> {
+    write_beside(path, text)?;
+    std::fs::rename(path.with_extension("new"), path)
+}
+
+/// Writes the text into a new file beside `path`.
+fn write_beside(path: &Path, text: &[u8]) -> io::Result<File> {
     let new = path.with_extension("new");
     let make = || own::open(&new, OpenOptions::new().write(true).create_new(true));
     let mut file = match make() {
@@ -21,14 +39,7 @@ pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
         made => made?,
     };
     file.write_all(text)?;
-    file.sync_data()?;
-    reach("file", "written");
-    std::fs::rename(&new, path)?;
-    reach("file", "replaced");
-    match path.parent() {
-        Some(dir) => sync_names(dir),
-        None => Ok(()),
-    }
+    Ok(file)
 }
 
 /// Makes the names in `dir` durable, as far as its file system lets a program do so.

@@ -61,7 +61,7 @@ struct Inner {
     path: PathBuf,
     history: History,
     sealed: Sealed,
-    status: Arc<StatusFile>,
+    status: StatusFile,
     /// Of keys with many uploads.
     indexes: Indexes,
     past: Past,
@@ -91,7 +91,7 @@ impl SledStore {
         &self.0.clock
     }
 
-    /// Runs one step where blocking does no harm. The status file follows behind: no upload waits for it.
+    /// Runs one step where blocking does no harm.
     fn run<T: Send + 'static>(
         &self,
         step: impl FnOnce(&Inner) -> Result<T, StoreError> + Send + 'static,
@@ -99,12 +99,7 @@ impl SledStore {
         let inner = Arc::clone(&self.0);
         Box::pin(async move {
             let store = Arc::clone(&inner);
-            let done = tokio::task::spawn_blocking(move || step(&store)).await;
-            if inner.status.is_due() {
-                let status = Arc::clone(&inner.status);
-                tokio::task::spawn_blocking(move || status.write_if_due());
-            }
-            let done = match done {
+            let done = match tokio::task::spawn_blocking(move || step(&store)).await {
                 Ok(Err(error @ StoreError::Damaged { .. })) => error,
                 Ok(done) => return done,
                 Err(error) => StoreError::unavailable("a step broke off", error),
@@ -189,6 +184,7 @@ impl Inner {
         if stored.may_be_posted() && !row.may_be_posted() {
             self.sealed.drop_note(&row.id).map_err(not_noted)?;
         }
+        self.status.write();
         Ok(())
     }
 

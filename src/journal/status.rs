@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::durable::replace;
+use super::durable::replace_for_readers;
 use super::own;
 use super::record::Record;
 use crate::upload::Upload;
@@ -80,23 +80,22 @@ impl Status {
         })
     }
 
-    fn to_json(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec(&File {
+    fn write(&self, dir: &Path) -> io::Result<()> {
+        let file = File {
             v: VERSION,
             uploads: self.unfinished.values().map(Row::from).collect(),
             lost: self.lost.clone(),
-        })
+        };
+        replace_for_readers(&dir.join("status.json"), &serde_json::to_vec(&file)?)
     }
 }
 
-/// Keeps the file up to date. No upload depends on it, so a failure to write it is no failure: the next change tries again.
+/// Keeps the file up to date. No upload depends on it, so it is not synced, and a failure to write it is no failure: the next
+/// change tries again.
 #[derive(Debug)]
 pub(super) struct StatusFile {
     dir: PathBuf,
-    /// Not held while the file is written: rows are taken in meanwhile.
     shown: Mutex<Shown>,
-    /// Held while the file is written.
-    writing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +121,6 @@ impl StatusFile {
                 },
                 ..Shown::default()
             }),
-            writing: Mutex::default(),
         }
     }
 
@@ -133,12 +131,10 @@ impl StatusFile {
         shown.status.unfinished = records(unfinished);
         shown.stale = Status::read(&self.dir).as_ref() != Some(&shown.status);
         shown.urgent = shown.stale;
-        drop(shown);
-        self.write_if_due();
+        self.write_due(&mut shown);
     }
 
-    /// Writes the file for the last time before the journal is closed, unless the journal never came to be open. From then on
-    /// the file may belong to another process.
+    /// The last word before the journal is closed, unless it never came to be open.
     pub(super) fn close(&self, unfinished: &[Upload]) {
         let mut shown = lock(&self.shown);
         if !shown.opened {
@@ -148,12 +144,10 @@ impl StatusFile {
         shown.stale |= shown.status.unfinished != last;
         shown.status.unfinished = last;
         shown.urgent = shown.stale;
-        drop(shown);
-        self.write_if_due();
-        lock(&self.shown).opened = false;
+        self.write_due(&mut shown);
     }
 
-    /// Takes a row in, to be written by the next [`Self::write_if_due`].
+    /// Takes a row in, to be written by the next [`Self::write`].
     pub(super) fn note(&self, row: &Upload) {
         let mut shown = lock(&self.shown);
         let record = Record::from(row);
@@ -190,42 +184,23 @@ impl StatusFile {
         }
     }
 
-    /// A new state is due at once, as minutes can pass before the next one; progress once a second.
-    pub(super) fn is_due(&self) -> bool {
-        lock(&self.shown).is_due()
+    /// A new state is written at once, as minutes can pass before the next one; progress at most once a second.
+    pub(super) fn write(&self) {
+        self.write_due(&mut lock(&self.shown));
     }
 
-    /// Writes the file, durably, if there is something to write.
-    pub(super) fn write_if_due(&self) {
-        let _one_at_a_time = lock(&self.writing);
-        let mut shown = lock(&self.shown);
-        if !shown.is_due() {
+    fn write_due(&self, shown: &mut Shown) {
+        let long_ago = shown.written.is_none_or(|at| at.elapsed() >= EVERY);
+        if !(shown.urgent || shown.stale && long_ago) {
             return;
         }
-        let text = shown.status.to_json();
-        let was_urgent = shown.urgent;
-        (shown.stale, shown.urgent) = (false, false);
-        drop(shown);
-        let path = self.dir.join("status.json");
-        let written = text
-            .map_err(io::Error::from)
-            .and_then(|text| replace(&path, &text));
-        let mut shown = lock(&self.shown);
-        match written {
-            Ok(()) => shown.written = Some(Instant::now()),
-            Err(error) => {
-                shown.stale = true;
-                shown.urgent |= was_urgent;
-                tracing::debug!(%error, "status.json was not written");
+        match shown.status.write(&self.dir) {
+            Ok(()) => {
+                (shown.stale, shown.urgent) = (false, false);
+                shown.written = Some(Instant::now());
             }
+            Err(error) => tracing::debug!(%error, "status.json was not written"),
         }
-    }
-}
-
-impl Shown {
-    fn is_due(&self) -> bool {
-        let long_ago = self.written.is_none_or(|at| at.elapsed() >= EVERY);
-        self.opened && (self.urgent || self.stale && long_ago)
     }
 }
 
@@ -234,6 +209,6 @@ fn records(rows: &[Upload]) -> BTreeMap<String, Record> {
     records.collect()
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(shown: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
+    shown.lock().unwrap_or_else(PoisonError::into_inner)
 }

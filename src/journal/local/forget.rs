@@ -31,7 +31,7 @@ impl Inner {
         self.sealed.forget(id).map_err(not_noted)?;
         told.blank().map_err(history)?;
         self.status.forget(id);
-        self.status.write_if_due();
+        self.status.write();
         self.blanked()?;
         Ok(known)
     }

@@ -46,6 +46,7 @@ impl Inner {
         self.status.note(&row);
         drop(writing);
         self.sync()?;
+        self.status.write();
         reach("begin", "after");
         Ok(Grant::Granted)
     }

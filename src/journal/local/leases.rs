@@ -48,6 +48,7 @@ impl Inner {
         drop(writing);
         self.sync()?;
         reach("submit", "after");
+        self.status.write();
         Ok(self.lease(row))
     }
 

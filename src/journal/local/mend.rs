@@ -95,7 +95,7 @@ impl Inner {
                 path: path.clone(),
                 history: History::of(dir),
                 sealed: Sealed::of(dir),
-                status: Arc::new(StatusFile::of(dir)),
+                status: StatusFile::of(dir),
                 indexes: Indexes::default(),
                 past: Past::default(),
                 writing: Mutex::default(),
@@ -271,7 +271,7 @@ impl Inner {
                 .collect(),
         );
         self.sync()?;
-        self.status.write_if_due();
+        self.status.write();
         Ok(true)
     }
 
