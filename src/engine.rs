@@ -43,7 +43,7 @@ mod verify;
 use creator::Creators;
 use handle::Door;
 pub use handle::{Handle, Watcher};
-pub use options::Options;
+pub use options::{Options, Reached};
 
 /// What the service says of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -75,7 +75,7 @@ pub use account::store::{Accounts, App, LogIn, LoggedIn, Login};
 pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
-pub use engine::{Engine, Handle, Options, Status, Watcher};
+pub use engine::{Engine, Handle, Options, Reached, Status, Watcher};
 pub use error::{Error, ErrorKind, Remedy, Who};
 pub use journal::{Record, StateDir};
 pub use secret::Secret;

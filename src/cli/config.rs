@@ -10,12 +10,11 @@ use toml::de::{DeTable, DeValue};
 use super::Failure;
 use super::globals::account_name;
 
-#[allow(dead_code)] // Nothing asks for access yet.
 mod app;
 mod file;
 mod keys;
 
-pub(super) use app::{App, ClientSecret};
+pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
 use file::File;
 pub(super) use keys::{Key, options};
 use keys::{NEVER, elsewhere, nearest};
@@ -27,8 +26,8 @@ pub(super) struct Config {
     /// Values for options, as the command line would have them: by table (empty for the top level) and key.
     defaults: BTreeMap<(&'static str, String), String>,
     accounts: BTreeMap<String, TokenFrom>,
-    client_key: Option<String>,
-    client_secret: Option<ClientSecret>,
+    pub(super) client_key: Option<String>,
+    pub(super) client_secret: Option<ClientSecret>,
 }
 
 /// Where the file says that an account's tokens come from.
@@ -199,6 +198,11 @@ impl Config {
     pub(super) fn value(&self, table: &'static str, key: &str) -> Option<&str> {
         let value = self.defaults.get(&(table, key.to_owned()));
         value.map(String::as_str)
+    }
+
+    /// The accounts that the file lists, and where their tokens come from.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = (&str, &TokenFrom)> {
+        self.accounts.iter().map(|(name, from)| (&**name, from))
     }
 
     /// Where the tokens of an account come from, if the file lists it.

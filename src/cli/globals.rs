@@ -121,7 +121,7 @@ pub(super) enum Source {
 }
 
 /// The variable with a token for an account that the config file does not list.
-const TOKEN_VARIABLE: &str = "TIKTOK_ACCESS_TOKEN";
+pub(super) const TOKEN_VARIABLE: &str = "TIKTOK_ACCESS_TOKEN";
 
 /// The global options and the subcommands that use them.
 pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
@@ -130,7 +130,7 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--config",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts",
+            "logout", "accounts", "doctor",
         ],
     ),
     (
@@ -138,51 +138,57 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--state-dir",
         &[
             "upload", "pull", "list", "status", "cancel", "forget", "bench", "login", "logout",
-            "accounts",
+            "accounts", "doctor",
         ],
     ),
     (
         "accounts_dir",
         "--accounts-dir",
         &[
-            "upload", "pull", "status", "cancel", "login", "logout", "accounts",
+            "upload", "pull", "status", "cancel", "login", "logout", "accounts", "doctor",
         ],
     ),
     (
         "api_base",
         "--api-base",
         &[
-            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts",
+            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
         ],
     ),
     (
         "account",
         "--account",
-        &["upload", "pull", "list", "status", "cancel", "forget"],
+        &[
+            "upload", "pull", "list", "status", "cancel", "forget", "doctor",
+        ],
     ),
     (
         "token_file",
         "--token-file",
-        &["upload", "pull", "status", "cancel"],
+        &["upload", "pull", "status", "cancel", "doctor"],
     ),
     (
         "token_command",
         "--token-command",
-        &["upload", "pull", "status", "cancel"],
+        &["upload", "pull", "status", "cancel", "doctor"],
     ),
     (
         "ca_file",
         "--ca-file",
         &[
-            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts",
+            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
         ],
     ),
-    ("upload_host", "--upload-host", &["upload", "bench"]),
+    (
+        "upload_host",
+        "--upload-host",
+        &["upload", "bench", "doctor"],
+    ),
     (
         "allow_http",
         "--allow-http",
         &[
-            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts",
+            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
         ],
     ),
     (
@@ -190,7 +196,7 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--json",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts",
+            "logout", "accounts", "doctor",
         ],
     ),
 ];
@@ -266,16 +272,23 @@ impl Globals {
 
     /// An account of this name, with the token source of the options.
     pub(super) fn account_named(&self, name: &str) -> Result<Account, Failure> {
-        let tokens = match self.tokens(name) {
-            (TokenFrom::Login, _) => return self.logged_in(name),
-            (TokenFrom::File(path), _) => Tokens::file(path),
-            (TokenFrom::Command(line), name) => Tokens::Command(token::Command { name, line }),
-            (TokenFrom::Variable(name), _) => Tokens::Variable(name),
+        let Some(tokens) = self.token_source(name) else {
+            return self.logged_in(name);
         };
         if let Some(remark) = tokens.remark() {
             eprintln!("{}", Escaped::new(&remark));
         }
         Ok(Account::new(name, tokens))
+    }
+
+    /// The source of an account's tokens; `None` for an account that logs in.
+    pub(super) fn token_source(&self, name: &str) -> Option<Tokens> {
+        Some(match self.tokens(name) {
+            (TokenFrom::Login, _) => return None,
+            (TokenFrom::File(path), _) => Tokens::file(path),
+            (TokenFrom::Command(line), name) => Tokens::Command(token::Command { name, line }),
+            (TokenFrom::Variable(name), _) => Tokens::Variable(name),
+        })
     }
 
     /// Where the tokens of an account come from, and what messages call that.

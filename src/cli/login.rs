@@ -250,7 +250,7 @@ impl Globals {
         self.accounts_of(keys(self.app()?.as_ref()).await?)
     }
 
-    fn accounts_of(&self, app: Option<App>) -> Result<Accounts, Failure> {
+    pub(super) fn accounts_of(&self, app: Option<App>) -> Result<Accounts, Failure> {
         let options = self.options(self.state_dir()?);
         Ok(options.open_accounts(self.accounts_dir.clone(), app)?)
     }

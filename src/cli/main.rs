@@ -32,6 +32,7 @@ mod callback;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod emulator;
 mod exit;
 mod gauge;
@@ -81,6 +82,7 @@ enum Command {
     Logout(login::Logout),
     Emulator(emulator::EmulatorArgs),
     Bench(bench::Bench),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
 
@@ -146,7 +148,8 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
         grammar = grammar.mut_subcommand(name, |command| {
             command.hide(known).mut_args(|arg| {
                 let nothing = !means_something(arg.get_id().as_str(), &subcommand);
-                let hidden = arg.is_global_set() && (nothing || seldom(&arg));
+                let seldom = seldom(&arg) && subcommand != "doctor";
+                let hidden = arg.is_global_set() && (nothing || seldom);
                 let arg = match (arg.get_id().as_str(), &*subcommand) {
                     ("account", "list") => arg.help("Only the uploads of this account"),
                     ("account", "status" | "cancel" | "forget") => {
@@ -300,6 +303,7 @@ fn main() -> ExitCode {
             Command::Forget(command) => command.run(&cli.globals).await,
             Command::Emulator(command) => command.run().await,
             Command::Bench(command) => command.run(cli.globals).await,
+            Command::Doctor(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Completions(command) => command.run(),
         }
     });

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use super::creator::Creators;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::account::store::{Accounts, App};
+use crate::answer::{Call, Failure};
 use crate::engine::scheduler::{AccountQueue, Scheduler};
 use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
@@ -23,6 +25,16 @@ const MOST_JOBS: usize = 10_000;
 
 /// Bytes per second that an engine may be held to at the least.
 const LEAST_BANDWIDTH: u64 = 1_000;
+
+/// What a server has answered to [`Options::reach`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reached {
+    /// The HTTP status of the answer.
+    pub http_status: u16,
+    /// The server's clock, in whole seconds, if the answer states it.
+    pub server_time: Option<SystemTime>,
+}
 
 /// Settings of an [`Engine`]; the defaults are right for the live service.
 #[derive(Debug, Clone)]
@@ -209,6 +221,30 @@ impl Options {
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
         let client = self.client()?;
         tokens::cancel(&client, &AccountQueue::default(), account, publish_id).await
+    }
+
+    /// Whether the API answers at all: one request without a token. Any answer counts, also one of a gateway.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used,
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) for a certificate that is not trusted or a proxy that wants
+    /// authentication, and [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if there is no answer.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future ends the request.
+    pub async fn reach(&self) -> Result<Reached, Error> {
+        let answer = self.client()?.reach().await;
+        let (http_status, server_time) = answer.map_err(|failure| match failure {
+            Failure::Untrusted(reason) => Error::untrusted(&reason),
+            Failure::Refused(refusal) => Error::refused(Call::Creator, "nobody", refusal),
+            failure => Error::temporary(format!("The API was not reached ({failure}).")),
+        })?;
+        Ok(Reached {
+            http_status,
+            server_time,
+        })
     }
 
     /// Whether every number is in its range.

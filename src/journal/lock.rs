@@ -1,7 +1,7 @@
 //! One process at a time owns a state directory. The lock file is never deleted and says who holds it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -125,6 +125,28 @@ pub(super) fn was_left(dir: &Path) -> bool {
     holder.host == host() && pid.is_some_and(gone)
 }
 
+/// Who holds the lock of `dir`, if anybody does. A lock whose last holder is gone is not touched; otherwise it is taken for an
+/// instant, together with others who ask.
+pub(super) fn holder(dir: &Path) -> io::Result<Option<String>> {
+    let mut file = match own::open_to_read(&dir.join("lock")) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if was_left(dir) {
+        return Ok(None);
+    }
+    match file.try_lock_shared() {
+        Ok(()) => file.unlock().map(|()| None),
+        Err(TryLockError::WouldBlock) => {
+            let mut text = Vec::new();
+            file.read_to_end(&mut text)?;
+            Ok(Some(describe(serde_json::from_slice(&text).ok())))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
 fn host() -> String {
     let host = rustix::system::uname();
     host.nodename().to_string_lossy().into_owned()
@@ -150,5 +172,21 @@ mod tests {
         drop(lock);
         Lock::take(dir.path(), "test").expect("free");
         drop(inherited);
+    }
+
+    #[test]
+    fn the_holder_of_a_lock_is_known_and_asking_takes_it_from_nobody() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let asked = || holder(dir.path()).expect("readable");
+        assert_eq!(asked(), None);
+        assert!(!dir.path().join("lock").exists(), "asking writes nothing");
+        let lock = Lock::take(dir.path(), "upload clip.mp4").expect("taken");
+        let held = asked().expect("held");
+        assert!(held.contains("upload clip.mp4"), "{held}");
+        assert!(held.contains(&std::process::id().to_string()), "{held}");
+        drop(lock);
+        // Its last holder, this process, still runs.
+        assert_eq!(asked(), None);
+        Lock::take(dir.path(), "test").expect("free");
     }
 }

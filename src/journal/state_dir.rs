@@ -91,6 +91,18 @@ impl StateDir {
         Ok(Record::in_order(open, ended))
     }
 
+    /// The process that uses it now, in words such as `process 17 on host: upload clip.mp4`. `None` if there is none.
+    ///
+    /// Writes nothing. An engine that another process opens at the same instant can find the directory locked once.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the lock file cannot be read.
+    pub fn holder(&self) -> Result<Option<String>, Error> {
+        let holder = lock::holder(self.path());
+        Ok(holder.map_err(|error| StoreError::unavailable("its lock file", error))?)
+    }
+
     /// Why it may not keep what it is given: its file system is of such a kind that a restart or another machine
     /// can forget what was delivered, or its group can write to it. Empty also where the file system does not say.
     pub fn fragility(&self) -> Vec<&'static str> {

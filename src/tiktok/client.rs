@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use serde::Serialize;
 use url::Url;
@@ -181,6 +181,22 @@ impl Client {
             true => Err(Failure::Lost("an open_id that is a secret".into())),
             false => Ok(open_id),
         }
+    }
+
+    /// Makes one request without a token, and returns the HTTP status and the time that the server states. Any answer will do.
+    pub(crate) async fn reach(&self) -> Result<(u16, Option<SystemTime>), Failure> {
+        let base = self.hosts.base().as_str().trim_end_matches('/');
+        let request = self.http.get(format!("{base}{USER_INFO}")).send();
+        let answer = match tokio::time::timeout(self.waits.call, request).await {
+            Ok(answer) => answer.map_err(|error| self.unanswered(error))?,
+            Err(_) => {
+                let seconds = self.waits.call.as_secs();
+                return Err(Failure::Lost(format!("none within {seconds} s")));
+            }
+        };
+        let date = text(answer.headers(), &DATE);
+        let date = date.and_then(|date| httpdate::parse_http_date(&date).ok());
+        Ok((answer.status().as_u16(), date))
     }
 
     async fn call<T>(

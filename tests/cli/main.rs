@@ -12,6 +12,7 @@ mod contract;
 mod creator;
 mod damage;
 mod disk;
+mod doctor;
 #[cfg(debug_assertions)]
 mod echo;
 mod examples;
