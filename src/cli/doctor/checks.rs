@@ -297,9 +297,8 @@ async fn token(globals: &Globals, name: &str, login: Option<&LogIn>) -> Check {
     let Some(tokens) = globals.token_source(name) else {
         return logged_in(name, login);
     };
-    let error = match tokens.token(None).await {
-        Ok(_) => return Check::ok("account", format!("{said_as} gives a token.")),
-        Err(error) => error,
+    let Err(error) = tokens.token(None).await else {
+        return Check::ok("account", format!("{said_as} gives a token."));
     };
     let found = format!("there is no token: {error}.");
     let is_meant = globals.file.account(name).is_some() || globals.account.is_some();
