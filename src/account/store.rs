@@ -159,8 +159,8 @@ impl Accounts {
 
     /// The access token of an account, renewed if it is due or if the service has `refused` it.
     ///
-    /// A renewal that has begun is finished even if this future is dropped half way: its answer is durable before it is used,
-    /// and the next call takes it up.
+    /// A renewal that has begun is a task of its own: it is finished even if this future is dropped. Its answer is durable before
+    /// it is used. See [`finish_renewals`](Self::finish_renewals).
     ///
     /// # Errors
     ///
@@ -201,6 +201,12 @@ impl Accounts {
             }
         }
         Ok(renewed)
+    }
+
+    /// Waits until no renewal of this process is between its request and the record of its answer. Call it before the process or
+    /// its runtime ends: an answer that is lost there can cost the login.
+    pub async fn finish_renewals() {
+        drop(renew::RENEWING.write().await);
     }
 
     /// Renews the tokens of one account now.

@@ -39,7 +39,7 @@ pub(super) struct LoginArgs {
     /// Print an address to send to a creator elsewhere; valid for a day
     #[arg(long, conflicts_with = "finish")]
     link: bool,
-    /// End a login by --link with the address that the creator's browser ended at
+    /// End a login by --link with the address that the creator's browser ended at; - reads it from standard input
     #[arg(long, value_name = "ADDRESS")]
     finish: Option<String>,
     /// Port of this machine that the browser comes back to [default: a free one]
@@ -73,7 +73,14 @@ impl LoginArgs {
         let app = keys(globals.app()?.as_ref()).await?;
         let accounts = globals.accounts_of(app.map(|app| app.pkce(pkce)))?;
         let (login, address) = match &self.finish {
-            Some(address) => (accounts.kept_login(&self.name).await?, address.clone()),
+            Some(address) => {
+                let login = accounts.kept_login(&self.name).await?;
+                let address = match address.as_str() {
+                    "-" => pasted()?,
+                    address => address.to_owned(),
+                };
+                (login, address)
+            }
             None if self.link => return self.print_link(globals, &accounts).await,
             None if self.no_browser || self.redirect_uri.is_some() => self.paste(&accounts)?,
             None => self.browse(&accounts).await?,
@@ -121,11 +128,7 @@ impl LoginArgs {
         eprintln!(
             "Then the browser shows a page that it cannot reach. Paste the whole address of that page here:"
         );
-        let mut address = String::new();
-        BufReader::new(std::io::stdin())
-            .read_line(&mut address)
-            .map_err(|error| Failure::usage(format!("No address was read: {error}.")))?;
-        Ok((login, address.trim().to_owned()))
+        Ok((login, pasted()?))
     }
 
     async fn print_link(&self, globals: &Globals, accounts: &Accounts) -> Result<Exit, Failure> {
@@ -172,6 +175,15 @@ impl LoginArgs {
             eprintln!("{}", Escaped::new(&text));
         }
     }
+}
+
+/// A line of standard input.
+fn pasted() -> Result<String, Failure> {
+    let mut address = String::new();
+    BufReader::new(std::io::stdin())
+        .read_line(&mut address)
+        .map_err(|error| Failure::usage(format!("No address was read: {error}.")))?;
+    Ok(address.trim().to_owned())
 }
 
 /// Take the app's access to a creator back, and forget the account
@@ -259,6 +271,33 @@ impl Globals {
     pub(super) fn is_logged_in(&self, name: &str) -> bool {
         let options = self.state_dir().map(|dir| self.options(dir));
         options.is_ok_and(|options| options.has_account(self.accounts_dir.clone(), name))
+    }
+
+    /// Renews, beside the uploads, the tokens of accounts that nobody has used for long.
+    pub(super) fn keep_logged_in(&self) {
+        let (Ok(state_dir), Ok(app)) = (self.state_dir(), self.app()) else {
+            return;
+        };
+        let (options, dir) = (self.options(state_dir), self.accounts_dir.clone());
+        // A pipe with certificates can be read once, and the engine reads it.
+        let is_read_once = |file: &PathBuf| !file.is_file();
+        let reads_once = self.ca_file.as_ref().is_some_and(is_read_once);
+        if app.is_none() || reads_once || !options.has_accounts(dir.clone()) {
+            return;
+        }
+        tokio::spawn(async move {
+            let Ok(app) = keys(app.as_ref()).await else {
+                return;
+            };
+            let Ok(accounts) = options.open_accounts(dir, app) else {
+                return;
+            };
+            for (name, renewed) in accounts.renew_idle().await.unwrap_or_default() {
+                if let Err(error) = renewed {
+                    tracing::warn!(%error, account = name, "the account was not renewed");
+                }
+            }
+        });
     }
 
     /// The account of this name, whose creator logs in.

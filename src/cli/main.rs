@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use chunkferry::{Error, ErrorKind, Escaped};
+use chunkferry::{Accounts, Error, ErrorKind, Escaped};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -292,8 +292,8 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Demo(command) => command.run(&cli.globals).await,
             Command::Login(command) => Signals::or(command.run(&cli.globals)).await,
-            Command::Accounts(command) => command.run(&cli.globals).await,
-            Command::Logout(command) => command.run(&cli.globals).await,
+            Command::Accounts(command) => Signals::or(command.run(&cli.globals)).await,
+            Command::Logout(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Upload(command) => command.run(cli.globals).await,
             Command::Pull(command) => command.run(&cli.globals).await,
             Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
@@ -307,6 +307,8 @@ fn main() -> ExitCode {
             Command::Completions(command) => command.run(),
         }
     });
+    // A refresh token may be spent by a request that is under way.
+    runtime.block_on(Accounts::finish_renewals());
     // Blocking reads on other threads are not waited for.
     runtime.shutdown_background();
     token::end_commands();

@@ -105,6 +105,9 @@ impl RunArgs {
                 return Ok(exit);
             }
         };
+        if lasting {
+            globals.keep_logged_in();
+        }
         for why in StateDir::new(state_dir)
             .fragility()
             .iter()

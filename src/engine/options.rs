@@ -198,6 +198,11 @@ impl Options {
         Accounts::contains(dir.unwrap_or_else(|| self.accounts_dir()), name)
     }
 
+    /// Whether there is a directory of accounts at `dir`, or as `accounts` in the state directory.
+    pub fn has_accounts(&self, dir: Option<PathBuf>) -> bool {
+        dir.unwrap_or_else(|| self.accounts_dir()).is_dir()
+    }
+
     fn accounts_dir(&self) -> PathBuf {
         self.state_dir.join("accounts")
     }

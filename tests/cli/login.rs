@@ -134,7 +134,10 @@ fn a_person_consents_in_a_browser_or_does_not() {
         chromium.run("document.getElementById('creator').value = ''");
         chromium.write("#creator", "lena");
         chromium.click(&format!("button[value={button}]"));
-        chromium.arrive("http://127.0.0.1:");
+        let said = login.told();
+        let port = said.split("ssh -L ").nth(1).unwrap();
+        let port = port.split(':').next().unwrap();
+        chromium.arrive(&format!("http://127.0.0.1:{port}/callback?"));
         let page = chromium.value("document.body.innerText");
         assert!(page.as_str().unwrap().contains("close this page"), "{page}");
         let ended = login.end().expect(code);
@@ -382,4 +385,56 @@ fn a_refresh_token_of_another_program_is_taken_over() {
     );
     assert_eq!(again.code, Some(4), "a spent token: {again:?}");
     assert_no_secret(&scene, &[&imported, &listed, &again]);
+}
+
+#[test]
+fn a_signal_in_the_middle_of_a_renewal_loses_no_account() {
+    let scene = Scene::new(&["auth=issued"], &["token nth=2 delay=1s"]);
+    log_in(&scene, "lena");
+    let refresh = command(&scene, ["accounts", "refresh", "lena"]).start();
+    scene.sees("the renewal", |log| log.requests.token == 2);
+    refresh.signal("-INT");
+    refresh.end().expect(130);
+    let token = command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(0);
+    assert!(token.stdout.starts_with("act.lena."), "{token:?}");
+    assert_eq!(scene.log().requests.token, 2, "the answer was kept");
+    command(&scene, ["accounts", "refresh", "lena"])
+        .end()
+        .expect(0);
+}
+
+#[test]
+fn a_code_can_be_given_on_standard_input_where_no_process_list_shows_it() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let link = command(&scene, ["login", "lena", "--link"]).end().expect(0);
+    let came = consented(&format!("{}&creator=lena", address(&link.stdout)));
+    let done = paste(
+        &mut command(&scene, ["login", "lena", "--finish", "-"]),
+        &came,
+    );
+    assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+#[test]
+fn accounts_that_nobody_uses_are_renewed_by_whoever_uploads() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    log_in(&scene, "lena");
+    log_in(&scene, "mia");
+    scene.video("clip.mp4", 1_000_000);
+    let stored = scene.state_dir().join("accounts/mia.json");
+    let read = || serde_json::from_slice::<Value>(&fs::read(&stored).unwrap()).unwrap();
+    let mut account = read();
+    let asked = account["asked"].as_u64().unwrap();
+    account["asked"] = (asked - 61 * 24 * 3600 * 1000).into();
+    fs::write(&stored, account.to_string()).unwrap();
+    command(&scene, ["upload", "clip.mp4", "--account", "lena"])
+        .end()
+        .expect(0);
+    let after = read();
+    assert_eq!(
+        after["generation"],
+        account["generation"].as_u64().unwrap() + 1
+    );
 }

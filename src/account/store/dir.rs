@@ -143,7 +143,11 @@ impl Dir {
         for entry in entries {
             let path = entry?.path();
             if path.extension().is_some_and(|kind| kind == "json") {
-                all.extend(self.read_file::<Stored>(&path)?);
+                match self.read_file::<Stored>(&path) {
+                    Ok(stored) => all.extend(stored),
+                    // One file must not hide the others.
+                    Err(error) => tracing::error!(%error, "an account is left out"),
+                }
             }
         }
         all.sort_by(|one, other| one.name.cmp(&other.name));

@@ -5,7 +5,11 @@
 //! A process that dies anywhere in between leaves files from which the next one goes on; only an answer that never arrived can
 //! take the account along, and whether it does is up to the service.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::RwLock;
+use tracing::Instrument;
 
 use super::stored::{Kept, Stored};
 use super::{Inner, log_in};
@@ -16,9 +20,12 @@ use crate::failpoint::reach;
 use crate::secret::Secret;
 use crate::tiktok::client::oauth::Raw;
 
-/// The access token to use now.
+/// Held by each renewal of this process, from before its request to the record of its answer.
+pub(super) static RENEWING: RwLock<()> = RwLock::const_new(());
+
+/// The access token to use now. A renewal is a task of its own, which goes on if nobody waits for it any more.
 pub(super) async fn token(
-    inner: &Inner,
+    inner: &Arc<Inner>,
     name: &str,
     refused: Option<&Secret>,
 ) -> Result<Secret, Error> {
@@ -35,12 +42,22 @@ pub(super) async fn token(
         },
         false => inner.dir.lock(name).await?,
     };
-    let renewed = renewed(inner, name, refused).await;
-    drop(locked);
+    let renewing = RENEWING.read().await;
+    let (of, by, refused) = (Arc::clone(inner), name.to_owned(), refused.cloned());
+    let renewal = async move {
+        let renewed = renewed(&of, &by, refused.as_ref()).await;
+        drop((locked, renewing));
+        renewed
+    };
+    let renewed = tokio::spawn(renewal.in_current_span()).await;
+    let renewed = renewed.unwrap_or_else(|error| Err(Error::temporary(format!("{error}."))));
     match renewed {
-        // Half of its life is left to try again in.
-        Err(error) if is_alive && error.is_retryable() => {
-            tracing::debug!(%error, account = name, "the token was not renewed");
+        // Half of its life is left to try again in, or to log in.
+        Err(error) if is_alive => {
+            match error.is_retryable() {
+                true => tracing::debug!(%error, account = name, "the token was not renewed"),
+                false => tracing::warn!(%error, account = name, "the token was not renewed"),
+            }
             Ok(stored.access)
         }
         renewed => renewed,

@@ -278,3 +278,71 @@ async fn a_logout_revokes_at_the_service_and_forgets() {
     let gone = accounts.token("lena", None).await.expect_err("gone");
     assert_eq!(gone.remedies(), [log_in("lena")]);
 }
+
+#[tokio::test]
+async fn a_renewal_whose_caller_is_gone_is_finished_and_waited_for() {
+    let scene = Scene::new(&[]).await;
+    let accounts = scene.accounts();
+    scene
+        .log_in(&accounts, "lena", "lena")
+        .await
+        .expect("logged in");
+    let old = accounts.token("lena", None).await.expect("a token");
+    let call = {
+        let (accounts, old) = (accounts.clone(), old.clone());
+        tokio::spawn(async move { accounts.token("lena", Some(&old)).await })
+    };
+    while scene.refreshes() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    call.abort();
+    Accounts::finish_renewals().await;
+    let requests = scene.refreshes();
+    let new = accounts.token("lena", Some(&old)).await.expect("a token");
+    assert_ne!(new, old);
+    assert_eq!(scene.refreshes(), requests, "the answer was kept");
+}
+
+#[tokio::test]
+async fn a_token_that_lives_on_is_used_though_the_creator_must_log_in_again() {
+    let scene = Scene::new(&[]).await;
+    let accounts = scene.accounts();
+    scene
+        .log_in(&accounts, "lena", "lena")
+        .await
+        .expect("logged in");
+    let token = accounts.token("lena", None).await.expect("a token");
+    let file = accounts.path().join("lena.json");
+    let text = std::fs::read_to_string(&file).expect("stored");
+    let mut stored: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    // More than half of its life is over, and the refresh token is spent.
+    let asked = stored["asked"].as_u64().expect("a time");
+    stored["asked"] = (asked - 90 * 60 * 1000).into();
+    stored["refresh"] = "rft.lena.spent".into();
+    std::fs::write(&file, stored.to_string()).expect("written");
+    assert_eq!(accounts.token("lena", None).await.expect("a token"), token);
+    let listed = accounts.list().await.expect("listed");
+    assert!(listed[0].needs_login.is_some());
+    accounts
+        .token("lena", Some(&token))
+        .await
+        .expect_err("refused");
+}
+
+#[tokio::test]
+async fn a_damaged_file_hides_no_other_account() {
+    let scene = Scene::new(&[]).await;
+    let accounts = scene.accounts();
+    scene
+        .log_in(&accounts, "lena", "lena")
+        .await
+        .expect("logged in");
+    std::fs::write(accounts.path().join("mia.json"), "{\"access\":\"act.").expect("written");
+    assert_eq!(accounts.list().await.expect("listed").len(), 1);
+    let damaged = accounts.token("mia", None).await.expect_err("damaged");
+    assert!(format!("{damaged:?}").contains("damaged"), "{damaged:?}");
+    scene
+        .log_in(&accounts, "mia", "mia")
+        .await
+        .expect_err("not over a damaged file");
+}
