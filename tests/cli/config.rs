@@ -132,6 +132,8 @@ fn options_of_upload_come_from_their_table_unless_the_command_line_says_otherwis
     let run = |args: &[&str]| {
         let mut command = configured(&scene, config, &["upload", "--json"]);
         command.env("TIKTOK_ACCESS_TOKEN", TOKEN).args(args);
+        // Without no_wait, the run ends in 75.
+        command.args(["--wait", "3"]);
         command.end().expect(0).outcome()
     };
     assert_eq!(run(&["one.mp4"])["outcome"], "sent");

@@ -419,7 +419,7 @@ fn a_code_can_be_given_on_standard_input_where_no_process_list_shows_it() {
 
 #[test]
 fn accounts_that_nobody_uses_are_renewed_by_whoever_uploads() {
-    let scene = Scene::new(&["auth=issued"], &[]);
+    let scene = Scene::new(&["auth=issued", "processing_time=1s"], &[]);
     log_in(&scene, "lena");
     log_in(&scene, "mia");
     scene.video("clip.mp4", 1_000_000);
@@ -437,4 +437,42 @@ fn accounts_that_nobody_uses_are_renewed_by_whoever_uploads() {
         after["generation"],
         account["generation"].as_u64().unwrap() + 1
     );
+}
+
+#[test]
+fn the_app_and_the_account_of_a_config_file_log_in_and_upload() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    let config = scene.path("config.toml");
+    let text = format!(
+        "account = 'lena'\n[accounts.lena]\nlogin = true\n[app]\nclient_key = 'my-app'\nclient_secret = '{SECRET}'\n"
+    );
+    fs::write(&config, text).unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).unwrap();
+    // The scene has a token in the environment, which does not stand in for the login.
+    let command = |args: &[&str]| {
+        let mut command = scene.command(args);
+        command
+            .env("CHUNKFERRY_CONFIG", &config)
+            .env_remove("CHUNKFERRY_ACCOUNT");
+        command
+    };
+    let nobody = command(&["upload", "clip.mp4"]).end().expect(4);
+    assert!(
+        nobody.stderr.contains("chunkferry login lena"),
+        "{nobody:?}"
+    );
+    let mut login = command(&["login", "lena"]);
+    login.env("BROWSER", browser(&scene, "lena", ""));
+    let login = login.end().expect(0);
+    let upload = command(&["upload", "clip.mp4"]).end().expect(0);
+    assert_eq!(scene.assert_one_draft_of(&file).creator, "lena");
+    let after = command(&["doctor"]).end().expect(0);
+    let found = "account lena: it is logged in until";
+    assert!(after.stdout.contains(found), "{after:?}");
+    assert_no_secret(&scene, &[&nobody, &login, &upload]);
+    let said = format!("{}{}", after.stdout, after.stderr);
+    for secret in [SECRET, "act.", "rft."] {
+        assert!(!said.contains(secret), "{said}");
+    }
 }
