@@ -54,6 +54,16 @@ impl Scene {
         accounts.finish_login(&login, &address, false).await
     }
 
+    /// A scene in which lena has logged in, and her token.
+    async fn logged_in(settings: &[&str]) -> (Self, Accounts, Secret) {
+        let scene = Self::new(settings).await;
+        let accounts = scene.accounts();
+        let logged_in = scene.log_in(&accounts, "lena", "lena").await;
+        logged_in.expect("logged in");
+        let token = accounts.token("lena", None).await.expect("a token");
+        (scene, accounts, token)
+    }
+
     fn refreshes(&self) -> u64 {
         self.emulator.log().requests.token
     }
@@ -147,12 +157,7 @@ async fn a_login_with_a_wrong_state_or_a_refusal_stores_nothing() {
 
 #[tokio::test]
 async fn a_name_is_one_creator_until_it_is_given_away_and_a_second_name_is_said() {
-    let scene = Scene::new(&[]).await;
-    let accounts = scene.accounts();
-    scene
-        .log_in(&accounts, "lena", "lena")
-        .await
-        .expect("logged in");
+    let (scene, accounts, _) = Scene::logged_in(&[]).await;
     let taken = scene
         .log_in(&accounts, "lena", "mia")
         .await
@@ -172,13 +177,7 @@ async fn a_name_is_one_creator_until_it_is_given_away_and_a_second_name_is_said(
 
 #[tokio::test]
 async fn many_callers_at_the_end_of_a_token_renew_it_once() {
-    let scene = Scene::new(&["access_lifetime=1h"]).await;
-    let accounts = scene.accounts();
-    scene
-        .log_in(&accounts, "lena", "lena")
-        .await
-        .expect("logged in");
-    let old = accounts.token("lena", None).await.expect("a token");
+    let (scene, accounts, old) = Scene::logged_in(&["access_lifetime=1h"]).await;
     assert_eq!(scene.refreshes(), 1, "the code");
     // Of their own, as in other processes: only the files connect them.
     let calls = (0..16).map(|_| {
@@ -203,12 +202,7 @@ async fn many_callers_at_the_end_of_a_token_renew_it_once() {
 
 #[tokio::test]
 async fn a_refresh_token_that_is_spent_needs_a_login_and_is_said_without_asking_again() {
-    let scene = Scene::new(&[]).await;
-    let accounts = scene.accounts();
-    scene
-        .log_in(&accounts, "lena", "lena")
-        .await
-        .expect("logged in");
+    let (scene, accounts, _) = Scene::logged_in(&[]).await;
     let file = accounts.path().join("lena.json");
     let before = std::fs::read(&file).expect("stored");
     let first = accounts.token("lena", None).await.expect("a token");
@@ -267,12 +261,7 @@ async fn tokens_of_one_api_are_sent_to_no_other_and_a_newer_file_is_left_alone()
 
 #[tokio::test]
 async fn a_logout_revokes_at_the_service_and_forgets() {
-    let scene = Scene::new(&[]).await;
-    let accounts = scene.accounts();
-    scene
-        .log_in(&accounts, "lena", "lena")
-        .await
-        .expect("logged in");
+    let (_scene, accounts, _) = Scene::logged_in(&[]).await;
     assert!(accounts.log_out("lena").await.expect("logged out"));
     assert!(accounts.list().await.expect("listed").is_empty());
     let gone = accounts.token("lena", None).await.expect_err("gone");
@@ -281,13 +270,7 @@ async fn a_logout_revokes_at_the_service_and_forgets() {
 
 #[tokio::test]
 async fn a_renewal_whose_caller_is_gone_is_finished_and_waited_for() {
-    let scene = Scene::new(&[]).await;
-    let accounts = scene.accounts();
-    scene
-        .log_in(&accounts, "lena", "lena")
-        .await
-        .expect("logged in");
-    let old = accounts.token("lena", None).await.expect("a token");
+    let (scene, accounts, old) = Scene::logged_in(&[]).await;
     let call = {
         let (accounts, old) = (accounts.clone(), old.clone());
         tokio::spawn(async move { accounts.token("lena", Some(&old)).await })
@@ -305,13 +288,7 @@ async fn a_renewal_whose_caller_is_gone_is_finished_and_waited_for() {
 
 #[tokio::test]
 async fn a_token_that_lives_on_is_used_though_the_creator_must_log_in_again() {
-    let scene = Scene::new(&[]).await;
-    let accounts = scene.accounts();
-    scene
-        .log_in(&accounts, "lena", "lena")
-        .await
-        .expect("logged in");
-    let token = accounts.token("lena", None).await.expect("a token");
+    let (_scene, accounts, token) = Scene::logged_in(&[]).await;
     let file = accounts.path().join("lena.json");
     let text = std::fs::read_to_string(&file).expect("stored");
     let mut stored: serde_json::Value = serde_json::from_str(&text).expect("JSON");
@@ -331,12 +308,7 @@ async fn a_token_that_lives_on_is_used_though_the_creator_must_log_in_again() {
 
 #[tokio::test]
 async fn a_damaged_file_hides_no_other_account() {
-    let scene = Scene::new(&[]).await;
-    let accounts = scene.accounts();
-    scene
-        .log_in(&accounts, "lena", "lena")
-        .await
-        .expect("logged in");
+    let (scene, accounts, _) = Scene::logged_in(&[]).await;
     std::fs::write(accounts.path().join("mia.json"), "{\"access\":\"act.").expect("written");
     assert_eq!(accounts.list().await.expect("listed").len(), 1);
     let damaged = accounts.token("mia", None).await.expect_err("damaged");
