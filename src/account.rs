@@ -9,6 +9,7 @@ use crate::error::remedy::Remedy;
 use crate::secret::Secret;
 use crate::upload::outage::Outages;
 
+pub(crate) mod provider;
 pub(crate) mod store;
 
 /// A source of access tokens; asked before each call of the API.

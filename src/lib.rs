@@ -71,6 +71,7 @@ pub mod bench_internals;
 #[doc(hidden)]
 pub mod fuzz;
 
+pub use account::provider::{AccountProvider, Provided};
 pub use account::store::{Accounts, App, LogIn, LoggedIn, Login};
 pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};

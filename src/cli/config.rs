@@ -14,6 +14,7 @@ mod app;
 mod file;
 mod keys;
 
+use super::provider::Provider;
 pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
 use file::File;
 pub(super) use keys::{Key, options};
@@ -28,6 +29,7 @@ pub(super) struct Config {
     accounts: BTreeMap<String, TokenFrom>,
     pub(super) client_key: Option<String>,
     pub(super) client_secret: Option<ClientSecret>,
+    provider: Option<Provider>,
 }
 
 /// Where the file says that an account's tokens come from.
@@ -39,6 +41,8 @@ pub(super) enum TokenFrom {
     Command(String),
     /// A variable of the environment.
     Variable(String),
+    /// The table of the user's own that `[token_provider]` names.
+    Provider,
 }
 
 impl TokenFrom {
@@ -49,6 +53,7 @@ impl TokenFrom {
             Self::File(_) => "token_file",
             Self::Command(_) => "token_command",
             Self::Variable(_) => "token_env",
+            Self::Provider => "token_provider",
         }
     }
 }
@@ -94,6 +99,7 @@ impl Config {
             let entry = Entry { file, name, value };
             match &*entry.name {
                 "app" => config.read_app(&entry)?,
+                "token_provider" => config.provider = Some(entry.provider()?),
                 "accounts" => {
                     for (name, value) in entry.table()? {
                         let account = account_name(name.get_ref())
@@ -200,6 +206,11 @@ impl Config {
         value.map(String::as_str)
     }
 
+    /// Where tokens of accounts that the file does not list come from.
+    pub(super) fn provider(&self) -> Option<&Provider> {
+        self.provider.as_ref()
+    }
+
     /// The accounts that the file lists, and where their tokens come from.
     pub(super) fn accounts(&self) -> impl Iterator<Item = (&str, &TokenFrom)> {
         self.accounts.iter().map(|(name, from)| (&**name, from))
@@ -289,6 +300,27 @@ impl<'a> Entry<'a> {
         key.check(&value)
             .map_err(|why| self.wrong(&format!("cannot be used: {why}")))?;
         Ok(value)
+    }
+
+    fn provider(&self) -> Result<Provider, Failure> {
+        const ONE: &str = "needs exactly one of url and command";
+        let mut found = None;
+        for (key, value) in self.table()? {
+            let entry = self.below(key, value);
+            let provider = match &**key.get_ref() {
+                "url" => Provider::at(entry.text()?).map_err(|why| entry.wrong(why))?,
+                "command" => Provider::Command(entry.text()?.to_owned()),
+                _ => {
+                    let nearest = keys::nearest_of(["url", "command"], key.get_ref());
+                    let help = format!("the nearest key is \"{nearest}\"");
+                    return Err(entry.unknown(key, &help));
+                }
+            };
+            if found.replace(provider).is_some() {
+                return Err(self.wrong(ONE));
+            }
+        }
+        found.ok_or_else(|| self.wrong(ONE))
     }
 
     fn token_source(&self) -> Result<TokenFrom, Failure> {

@@ -273,7 +273,10 @@ impl Globals {
     /// An account of this name, with the token source of the options.
     pub(super) fn account_named(&self, name: &str) -> Result<Account, Failure> {
         let Some(tokens) = self.token_source(name) else {
-            return self.logged_in(name);
+            return match (self.tokens(name).0, self.file.provider()) {
+                (TokenFrom::Provider, Some(provider)) => self.provided(name, provider),
+                _ => self.logged_in(name),
+            };
         };
         if let Some(remark) = tokens.remark() {
             eprintln!("{}", Escaped::new(&remark));
@@ -281,10 +284,10 @@ impl Globals {
         Ok(Account::new(name, tokens))
     }
 
-    /// The source of an account's tokens; `None` for an account that logs in.
+    /// The source of an account's tokens; `None` for an account that logs in or is the provider's.
     pub(super) fn token_source(&self, name: &str) -> Option<Tokens> {
         Some(match self.tokens(name) {
-            (TokenFrom::Login, _) => return None,
+            (TokenFrom::Login | TokenFrom::Provider, _) => return None,
             (TokenFrom::File(path), _) => Tokens::file(path),
             (TokenFrom::Command(line), name) => Tokens::Command(token::Command { name, line }),
             (TokenFrom::Variable(name), _) => Tokens::Variable(name),
@@ -311,6 +314,9 @@ impl Globals {
         // A name whose creator has logged in needs no line in the file.
         if listed.is_none() && !(is_set && unnamed) && self.is_logged_in(name) {
             return (TokenFrom::Login, "login".to_owned());
+        }
+        if listed.is_none() && !(is_set && unnamed) && self.file.provider().is_some() {
+            return (TokenFrom::Provider, "token_provider".to_owned());
         }
         match listed {
             listed if is_set && (listed.is_none() || unnamed) => variable(),

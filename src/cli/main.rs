@@ -43,6 +43,7 @@ mod login;
 mod message;
 mod pace;
 mod plan;
+mod provider;
 mod pull;
 mod render;
 mod run;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chunkferry::{Escaped, Secret, TokenError, TokenSource};
 use futures::future::BoxFuture;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr};
 
 type Token = Result<Secret, TokenError>;
@@ -150,13 +150,37 @@ impl Pipe {
 /// Runs the command by the shell, in a process group of its own, and takes the first line of its output. Its standard
 /// error is shown. The group ends with the command.
 pub(super) async fn run(name: &str, command: &str) -> Token {
+    match asked(name, command, None).await? {
+        (printed, status, _) if status.success() => Ok(printed),
+        (_, status, said) => {
+            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+            Err(format!("{name} failed ({status}{said})").into())
+        }
+    }
+}
+
+/// Runs a command with this standard input; the first line of its output, its end, and the last line of its standard error.
+pub(super) async fn asked(
+    name: &str,
+    command: &str,
+    input: Option<Vec<u8>>,
+) -> Result<(Secret, ExitStatus, Option<String>), TokenError> {
     let mut child = tokio::process::Command::new("sh")
         .args(["-c", command])
-        .stdin(Stdio::null())
+        .stdin(match input {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()?;
+    if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+        tokio::spawn(async move {
+            // A command that reads nothing has what it needs.
+            let _ = stdin.write_all(&input).await;
+        });
+    }
     let leader = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     let group = leader.map(Group);
     running().extend(leader);
@@ -174,11 +198,7 @@ pub(super) async fn run(name: &str, command: &str) -> Token {
         return Err(TokenError::temporary(text));
     };
     match ended? {
-        Some((printed, status)) if status.success() => Ok(known(token_of(&printed))),
-        Some((_, status)) => {
-            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-            Err(format!("{name} failed ({status}{said})").into())
-        }
+        Some((printed, status)) => Ok((known(token_of(&printed)), status, said)),
         None => Err(format!("{name} printed more than 64 KiB").into()),
     }
 }
@@ -239,7 +259,7 @@ async fn hear(name: String, stderr: ChildStderr) -> Option<String> {
 /// The last tokens that commands have printed.
 static TOKENS: Mutex<VecDeque<Secret>> = Mutex::new(VecDeque::new());
 
-fn known(token: Secret) -> Secret {
+pub(super) fn known(token: Secret) -> Secret {
     let mut tokens = TOKENS.lock().unwrap_or_else(PoisonError::into_inner);
     if !token.is_empty() && !tokens.contains(&token) {
         tokens.push_back(token.clone());

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use super::creator::Creators;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
+use crate::account::provider::{AccountProvider, Providing};
 use crate::account::store::{Accounts, App};
 use crate::answer::{Call, Failure};
 use crate::engine::scheduler::{AccountQueue, Scheduler};
@@ -50,6 +51,7 @@ pub struct Options {
     jobs: usize,
     doing: String,
     check_creator: bool,
+    providing: Option<Arc<Providing>>,
 }
 
 impl Options {
@@ -66,6 +68,7 @@ impl Options {
             jobs: 2,
             doing: "uploads".to_owned(),
             check_creator: false,
+            providing: None,
         }
     }
 
@@ -135,6 +138,18 @@ impl Options {
     pub const fn check_creator(mut self, check: bool) -> Self {
         self.check_creator = check;
         self
+    }
+
+    /// Where [`account`](Self::account) gets tokens by the names of accounts: a table of the caller's own.
+    pub fn accounts(mut self, provider: impl AccountProvider) -> Self {
+        self.providing = Some(Arc::new(Providing::new(provider)));
+        self
+    }
+
+    /// An account whose tokens come from the provider, for [`Job::for_account`](crate::Job::for_account); `None` without a
+    /// provider. All accounts of one name share a token, also those of clones of these options.
+    pub fn account(&self, name: &str) -> Option<Account> {
+        Some(self.providing.as_ref()?.account(name))
     }
 
     /// Opens the engine. Blocks for some milliseconds; never waits for another process, and up to a second for an engine of

@@ -31,6 +31,7 @@ mod mount;
 mod network;
 mod nginx;
 mod outside;
+mod provider;
 mod proxy;
 mod pull;
 mod queue;

@@ -182,6 +182,8 @@ mod tests {
             "client_secret",
             "client_secret_file",
             "client_secret_command",
+            "url",
+            "command",
         ]);
         for list in [&mut written, &mut known] {
             list.sort_unstable();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use chunkferry::{Error, ErrorKind, LogIn, Options, StateDir, TokenSource};
+use chunkferry::{AccountProvider, Error, ErrorKind, LogIn, Options, StateDir, TokenSource};
 
 use super::place;
 use crate::config::TokenFrom;
@@ -294,10 +294,14 @@ async fn accounts(globals: &Globals) -> Vec<Check> {
 
 async fn token(globals: &Globals, name: &str, login: Option<&LogIn>) -> Check {
     let (from, said_as) = globals.tokens(name);
-    let Some(tokens) = globals.token_source(name) else {
-        return logged_in(name, login);
+    let asked = match (globals.file.provider(), globals.token_source(name)) {
+        (_, Some(tokens)) => tokens.token(None).await.map(drop),
+        (Some(provider), None) if from == TokenFrom::Provider => {
+            globals.table(provider).token(name, None).await.map(drop)
+        }
+        _ => return logged_in(name, login),
     };
-    let Err(error) = tokens.token(None).await else {
+    let Err(error) = asked else {
         return Check::ok("account", format!("{said_as} gives a token."));
     };
     let found = format!("there is no token: {error}.");

@@ -120,6 +120,7 @@ fn accounts(globals: &Globals) -> Vec<Setting> {
             TokenFrom::File(path) => path.display().to_string(),
             TokenFrom::Command(_) => SET.to_owned(),
             TokenFrom::Variable(name) => name.clone(),
+            TokenFrom::Provider => SET.to_owned(),
         };
         let key = format!("accounts.{name}.{}", from.key());
         Setting::new(key, &value, Source::File, None)
@@ -127,7 +128,11 @@ fn accounts(globals: &Globals) -> Vec<Setting> {
     let listed = globals.file.accounts().map(|(name, from)| row(name, from));
     let is_set = std::env::var_os(TOKEN_VARIABLE).is_some_and(|token| !token.is_empty());
     let variable = is_set.then(|| Setting::new(TOKEN_VARIABLE, SET, Source::Environment, None));
-    listed.chain(variable).collect()
+    let provider = globals.file.provider().map(|_| {
+        let key = TokenFrom::Provider.key();
+        Setting::new(key, SET, Source::File, None)
+    });
+    listed.chain(variable).chain(provider).collect()
 }
 
 fn app(globals: &Globals) -> [Setting; 2] {

@@ -1,0 +1,234 @@
+//! Access tokens from a table of the caller's own, by the names of accounts.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures::future::BoxFuture;
+use tokio::sync::Mutex as FairMutex;
+
+use super::{Account, TokenError, TokenSource};
+use crate::clock::{self, Now};
+use crate::secret::Secret;
+
+/// How long a provider may take to answer before the job goes on without it: it tries again later.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A table of access tokens by account names, for programs that log creators in by themselves.
+///
+/// An engine asks for an account at most once at a time, keeps the token in memory until it ends or the service refuses it, and
+/// stores nothing. Each call runs in a task of its own and is not interrupted, also when it takes longer than the 10 seconds
+/// after which jobs go on without it and try again later.
+pub trait AccountProvider: Send + Sync + 'static {
+    /// The access token of an account. `refused` is the token that this provider gave last, if the service has refused that one.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::temporary`] for what passes by itself: jobs keep their places and try again. Any other error says to a
+    /// person why there is no token, such as an account that the table does not have.
+    fn token<'a>(
+        &'a self,
+        account: &'a str,
+        refused: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Provided, TokenError>>;
+}
+
+/// What an [`AccountProvider`] has for an account.
+#[derive(Debug, Clone)]
+pub struct Provided {
+    token: Secret,
+    ends: Option<SystemTime>,
+}
+
+impl Provided {
+    /// A token that is used until the service refuses it.
+    pub fn new(token: impl Into<Secret>) -> Self {
+        Self {
+            token: token.into(),
+            ends: None,
+        }
+    }
+
+    /// The provider is asked again after this time.
+    #[must_use]
+    pub fn until(mut self, ends: SystemTime) -> Self {
+        self.ends = Some(ends);
+        self
+    }
+
+    fn is_usable(&self, refused: Option<&Secret>) -> bool {
+        let now = SystemTime::from(Now::read().wall);
+        refused != Some(&self.token) && self.ends.is_none_or(|ends| now < ends)
+    }
+}
+
+/// A provider, and the tokens that it has given.
+pub(crate) struct Providing {
+    provider: Arc<dyn AccountProvider>,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// The last token of an account. Held while the provider is asked, so that it is asked once at a time.
+type Known = Arc<FairMutex<Option<Provided>>>;
+
+impl fmt::Debug for Providing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Providing").finish_non_exhaustive()
+    }
+}
+
+impl Providing {
+    pub(crate) fn new(provider: impl AccountProvider) -> Self {
+        Self {
+            provider: Arc::new(provider),
+            known: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn account(self: &Arc<Self>, name: &str) -> Account {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = ProvidedTokens {
+            provider: Arc::clone(&self.provider),
+            known: Arc::clone(known.entry(name.to_owned()).or_default()),
+            name: name.to_owned(),
+        };
+        drop(known);
+        Account::new(name, tokens)
+    }
+}
+
+/// The tokens of one account.
+struct ProvidedTokens {
+    provider: Arc<dyn AccountProvider>,
+    known: Known,
+    name: String,
+}
+
+impl TokenSource for ProvidedTokens {
+    fn token<'a>(
+        &'a self,
+        refused: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Secret, TokenError>> {
+        Box::pin(async move {
+            let mut known = Arc::clone(&self.known).lock_owned().await;
+            if let Some(known) = known.as_ref().filter(|known| known.is_usable(refused)) {
+                return Ok(known.token.clone());
+            }
+            let last = known.as_ref().map(|known| &known.token);
+            let refused = last.filter(|last| refused == Some(*last)).cloned();
+            let (provider, name) = (Arc::clone(&self.provider), self.name.clone());
+            let call = tokio::spawn(async move {
+                let provided = provider.token(&name, refused.as_ref()).await?;
+                let token = provided.token.clone();
+                *known = Some(provided);
+                Ok(token)
+            });
+            match tokio::time::timeout(clock::real(PATIENCE), call).await {
+                Ok(Ok(token)) => token,
+                Ok(Err(_)) => Err("the provider of tokens panicked".into()),
+                Err(_) => Err(TokenError::temporary(format!(
+                    "the provider of tokens did not answer within {} s",
+                    PATIENCE.as_secs()
+                ))),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts its calls, and says which token was refused.
+    struct Table {
+        calls: Arc<AtomicUsize>,
+        ends_in: Duration,
+    }
+
+    impl AccountProvider for Table {
+        fn token<'a>(
+            &'a self,
+            account: &'a str,
+            refused: Option<&'a Secret>,
+        ) -> BoxFuture<'a, Result<Provided, TokenError>> {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+                if account == "nobody" {
+                    return Err("there is no account \"nobody\"".into());
+                }
+                let was_refused = refused.map_or("", |_| ".after");
+                let token = format!("act.{account}.{call}{was_refused}");
+                Ok(Provided::new(token).until(SystemTime::now() + self.ends_in))
+            })
+        }
+    }
+
+    fn providing(ends_in: Duration) -> (Arc<Providing>, Arc<AtomicUsize>) {
+        let calls = Arc::new(AtomicUsize::new(0));
+        let table = Table {
+            calls: Arc::clone(&calls),
+            ends_in,
+        };
+        (Arc::new(Providing::new(table)), calls)
+    }
+
+    async fn token(account: &Account, refused: Option<&Secret>) -> Secret {
+        let token = account.tokens().token(refused).await;
+        token.expect("a token")
+    }
+
+    #[tokio::test]
+    async fn many_jobs_ask_once_and_again_only_after_a_refusal_or_the_end() {
+        let (providing, calls) = providing(Duration::from_secs(60));
+        let asked = (0..16).map(|_| {
+            let account = providing.account("lena");
+            tokio::spawn(async move { token(&account, None).await })
+        });
+        let tokens = futures::future::join_all(asked).await;
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        let first = tokens[0].as_ref().expect("ran").clone();
+        let lena = providing.account("lena");
+        let second = token(&lena, Some(&first)).await;
+        assert_eq!(second.expose(), "act.lena.2.after");
+        // Others that were refused the same one.
+        assert_eq!(token(&lena, Some(&first)).await, second);
+        assert_eq!(
+            token(&providing.account("mia"), None).await.expose(),
+            "act.mia.3"
+        );
+        assert_eq!(calls.load(Ordering::SeqCst), 3);
+        let (short, calls) = self::providing(Duration::ZERO);
+        let lena = short.account("lena");
+        let first = token(&lena, None).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_ne!(token(&lena, None).await, first);
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_hangs_is_a_matter_of_time_and_one_without_the_account_of_a_person() {
+        struct Hanging;
+        impl AccountProvider for Hanging {
+            fn token<'a>(
+                &'a self,
+                _: &'a str,
+                _: Option<&'a Secret>,
+            ) -> BoxFuture<'a, Result<Provided, TokenError>> {
+                Box::pin(std::future::pending())
+            }
+        }
+        let hanging = Arc::new(Providing::new(Hanging)).account("lena");
+        let error = hanging.tokens().token(None).await.expect_err("no answer");
+        assert!(
+            error.is_temporary() && error.to_string().contains("10 s"),
+            "{error}"
+        );
+        let (providing, _) = providing(Duration::from_secs(60));
+        let error = providing.account("nobody").tokens().token(None).await;
+        assert!(!error.expect_err("unknown").is_temporary());
+    }
+}
