@@ -202,8 +202,8 @@ impl Engine {
         }
     }
 
-    /// Drops whom an account's name stands for, by any API; the next init under that name makes it stand for the creator of
-    /// its token. Whether it stood for anybody; see [`Options::check_creator`].
+    /// Forgets the creator of an account's name, at every API base; the next init under the name records the creator of its
+    /// token. Returns whether a creator was recorded; see [`Options::check_creator`].
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The journal: where every upload stands, durable before anything depends on it.
+//! The journal: the state of every upload, durable before anything depends on it.
 
 use std::time::SystemTime;
 
@@ -35,7 +35,7 @@ pub(crate) use store::{
 };
 pub(crate) use store_error::StoreError;
 
-/// A row as it stands in the journal, if it is one.
+/// The row in a text of the journal, if the text is one.
 #[cfg(fuzzing)]
 pub(crate) fn read_row(text: &[u8]) -> Option<Upload> {
     history::row(text).ok()?

@@ -252,7 +252,7 @@ impl Upload {
         self.clone()
     }
 
-    /// Whether this row includes all that the note `told` says: this row is as new, or has ended, or the note was made
+    /// Whether this row includes all of the note `told`: this row is as new, or has ended, or the note was made
     /// when bytes that may complete this same session were about to leave. An init that is itself the post has no
     /// session yet.
     pub(crate) fn knows(&self, told: &Self) -> bool {

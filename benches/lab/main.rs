@@ -1,7 +1,7 @@
 //! The lab: this machine's yardsticks and us, in turns, with the kernel's own account of each run.
 //!
 //! Wall time on a machine that is not ours alone says little, so every figure is a ratio of two runs of the same round,
-//! and what is told is the median of the rounds. The other end is `chunkferry emulator --sink` in a process of its own.
+//! and the page has the medians of the rounds. The other end is `chunkferry emulator --sink` in a process of its own.
 //!
 //!     cargo bench --bench lab              everything, and docs/performance.md
 //!     cargo bench --bench lab -- --gate    the part that CI holds us to
@@ -20,7 +20,7 @@ use clap::Parser;
 /// Measures uploads against what else this machine can do.
 #[derive(Debug, Parser)]
 struct Lab {
-    /// Rounds; medians are told
+    /// Rounds; medians are printed
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// MiB to send in each run

@@ -42,7 +42,7 @@ impl Callback {
         self.port
     }
 
-    /// What the consent page is told to send the browser to.
+    /// The address to which the consent page sends the browser.
     pub(super) fn address(&self) -> String {
         format!("http://127.0.0.1:{}/callback", self.port)
     }

@@ -165,7 +165,7 @@ fn decide(name: &str, lost: &[String], again: bool) -> Result<(), Error> {
     }
 }
 
-/// Leaves the rows that stand in the way of a new upload, unfinished ones first, then the newest.
+/// Keeps the rows that forbid a new upload, unfinished rows first, then the newest.
 fn choose(rows: &mut Vec<Upload>, again: bool) {
     rows.retain(|row| match row.state {
         State::GivenUp { .. } => false,
@@ -209,7 +209,7 @@ async fn supersede(shared: &Shared, media: &dyn Media, key: &Key) -> Result<(), 
 
 /// The file at this path is no longer what this upload had begun to send.
 async fn set_aside(shared: &Shared, media: &dyn Media, row: Upload) -> Result<(), Error> {
-    // Once all bytes are there, that upload stands for itself, and these bytes are another video.
+    // An upload whose bytes are all at the service goes on by itself, and these bytes are another video.
     if matches!(row.state, State::Processing { .. }) {
         return Ok(());
     }

@@ -15,7 +15,7 @@ pub struct Draft {
     /// SHA-256 of the bytes in hexadecimal; `None` without the ledger, and of a URL.
     pub sha256: Option<String>,
     /// Whether it is known to be the creator that the account's name has stood for since its first use; see
-    /// [`Options::check_creator`](crate::Options::check_creator). Otherwise it is the creator of the token, whoever that is.
+    /// [`Options::check_creator`](crate::Options::check_creator). Otherwise it is the creator of the token, who may be any creator.
     pub creator_known: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who may go now: first come, first served within an account, and fair between accounts.
+//! Grants turns to jobs: first come, first served within an account, and fair between accounts.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -55,7 +55,7 @@ impl Scheduler {
     /// Waits until a job is the first in the queue of its account, and then until there is room for it.
     ///
     /// Only the first of each queue waits for room, so an account with a thousand jobs waits no less than one with two.
-    /// `tell` is called once for each thing that the job has to wait for.
+    /// `tell` is called once for each reason to wait.
     pub(crate) async fn enter(&self, place: Place, tell: impl Fn(Behind)) -> Turn {
         let mut turn = Turn {
             ticket: place.ticket(),
@@ -119,8 +119,7 @@ impl Turn {
         }
     }
 
-    /// Who comes back to the queue gives its room up first. Waiting for one while holding the other could go round in a
-    /// circle.
+    /// Releases the job's room before it queues again: holding one while waiting for the other could deadlock.
     async fn queue_at(&mut self, mut place: Place, tell: impl Fn(Behind)) {
         self.room = None;
         if !place.is_first() {

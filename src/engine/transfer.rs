@@ -35,7 +35,7 @@ pub(super) struct Alone {
 }
 
 impl Drop for Alone {
-    /// The reservation is free before the locks are, so whoever waits for these finds it free.
+    /// The reservation is free before the locks are, so a job that waits for the locks finds the reservation free.
     fn drop(&mut self) {
         self.shared.journal.free(&self.reservation);
     }

@@ -1,5 +1,5 @@
 //! Files and names that are still there after a power cut. Syncing a file keeps its bytes; its name is kept by syncing
-//! the directory it stands in.
+//! the directory that has the name.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};

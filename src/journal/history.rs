@@ -1,5 +1,5 @@
 //! `history.jsonl`: one durable line for each upload that has ended. Receipt, export, and the only place where its row is
-//! kept: the database remembers where each line stands and what it said.
+//! kept: the database has the byte range of each line and a digest of its text.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -144,7 +144,7 @@ impl History {
         }
     }
 
-    /// What stands there now, unless the file ends before.
+    /// The text at `place` now; `None` if the file is shorter.
     fn at(&self, place: Place) -> io::Result<Option<Vec<u8>>> {
         let file = match own::open_to_read(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -20,7 +20,7 @@ pub(super) struct Lock {
     held: watch::Sender<()>,
 }
 
-/// Who holds a lock, doing what.
+/// The process that holds a lock, and a label for its work.
 #[derive(Debug, Serialize, Deserialize)]
 struct Holder {
     pid: u32,
@@ -125,8 +125,8 @@ pub(super) fn was_left(dir: &Path) -> bool {
     holder.host == host() && pid.is_some_and(gone)
 }
 
-/// Who holds the lock of `dir`, if anybody does. A lock whose last holder is gone is not touched; otherwise it is taken for an
-/// instant, together with others who ask.
+/// The holder of the lock of `dir`, if there is one. Does not touch a lock whose last holder is gone; otherwise takes a shared
+/// lock for an instant.
 pub(super) fn holder(dir: &Path) -> io::Result<Option<String>> {
     let mut file = match own::open_to_read(&dir.join("lock")) {
         Ok(file) => file,

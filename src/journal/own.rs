@@ -14,7 +14,7 @@ pub(super) fn state_dir(dir: &Path) -> Result<(), Error> {
     let cannot = |error| StoreError::unavailable(&format!("making {}", dir.display()), error);
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|error| super::state_dir::cannot_make(dir, error))?;
-    // Of a link that leads to the directory, whoever owns the link decides where it leads.
+    // The owner of a link to the directory decides where the link leads.
     let (named, reached) = (dir.symlink_metadata(), dir.metadata());
     let (named, reached) = named
         .and_then(|named| Ok((named, reached?)))

@@ -18,7 +18,7 @@ use crate::upload::{Key, STRANDED, State, Upload, Video};
 pub struct Record {
     /// Its id in the journal: 16 hexadecimal digits.
     pub id: String,
-    /// The file as it was last named; `None` for a URL. Written out as text, with a mark for what is none in its name.
+    /// The last path of the file; `None` for a URL. Serialised as text, with a mark for each byte that is no text.
     #[serde(default, serialize_with = "as_text")]
     pub file: Option<PathBuf>,
     /// The URL that the service fetches, without its query; `None` for a file.

@@ -21,12 +21,12 @@ pub(crate) type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
 /// What the engine needs of a store. Each method is one atomic step and durable when it returns `Ok`.
 ///
-/// Several processes may share a store. So whoever writes a row shows the [`Lease`] under which it has it; a lease ends by
-/// the store's own clock, which is also the clock of every window, and no method takes a time of the caller's that anything
-/// depends on. The suite in `conformance.rs` is what any store must pass.
+/// Several processes may share a store. So each write of a row carries the writer's [`Lease`]; leases and windows go by the
+/// store's own clock, and nothing depends on a time that a caller passes in. Every store must pass the suite in
+/// `conformance.rs`.
 pub(crate) trait ProgressStore: fmt::Debug + Send + Sync + 'static {
-    /// Reserves a video: whoever has it is the only one, of all processes, that looks for uploads of this key and fingerprint
-    /// and inserts a row for them. If the future is dropped, nothing is reserved for longer than a lease lasts.
+    /// Reserves a video: of all processes, only the holder looks for uploads of this key and fingerprint and inserts a row for
+    /// them. If the future is dropped, nothing is reserved for longer than a lease lasts.
     fn reserve(&self, key: Key, fingerprint: Option<String>) -> Answer<'_, Reserved>;
 
     /// Gives a reservation back. Returns at once: what a store cannot do then ends with the lease.
@@ -56,7 +56,7 @@ pub(crate) trait ProgressStore: fmt::Debug + Send + Sync + 'static {
     /// [`free`](Self::free) does.
     fn release(&self, id: &str, lease: Lease);
 
-    /// Asks whoever carries this upload to stop; whether somebody does.
+    /// Asks the owner of this upload's row to stop. Returns whether the upload is under way.
     #[cfg_attr(
         not(test),
         expect(

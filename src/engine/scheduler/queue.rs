@@ -35,8 +35,8 @@ impl AccountQueue {
         }
     }
 
-    /// Puts a job at the end of the queue. That takes no waiting, so jobs that are handed over one after another stand in
-    /// that order, whenever their tasks come to run.
+    /// Puts a job at the end of the queue, without waiting: jobs keep the order in which they were submitted, whenever their
+    /// tasks run.
     pub(crate) fn join(self: &Arc<Self>) -> Place {
         let mut order = self.order();
         let number = order.next;

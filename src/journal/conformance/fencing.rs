@@ -1,4 +1,4 @@
-//! Who may write what: reservations, leases, revisions, and steps whose caller has gone.
+//! Reservations, leases, revisions, and steps whose caller has gone.
 
 use super::*;
 use crate::tiktok::limits::INITS_A_MINUTE;
@@ -246,7 +246,7 @@ async fn who_carries_an_upload_hears_that_it_is_to_stop(rig: &Rig) {
     assert!(rig.store.renew().await.expect("renewed").is_empty());
     assert!(ask().await.expect("asked"));
     assert_eq!(rig.store.renew().await.expect("renewed"), [row.id.clone()]);
-    // It is heard once: whoever claims the upload later carries it on.
+    // The request counts once: the next claimant carries the upload on.
     rig.store.release(&row.id, lease);
     assert!(rig.store.renew().await.expect("renewed").is_empty());
     let claimed = rig.store.claim(row.key.clone(), row.id.clone()).await;

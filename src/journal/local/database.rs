@@ -60,7 +60,7 @@ pub(super) fn guarded<T: Send + 'static>(
     let on_its_own = move || {
         let held = held;
         let worked = work();
-        // Before the answer: whoever has it may close the store and open it again.
+        // Before the answer: the caller may close the store and open it again.
         drop(held);
         let _ = done.send(worked);
     };
@@ -76,7 +76,7 @@ pub(super) fn guarded<T: Send + 'static>(
     }
 }
 
-/// What a panic of sled stands for.
+/// A panic of sled counts as damage.
 pub(super) fn gave_up() -> Trouble {
     Trouble::Damaged("sled gave up on it".into())
 }

@@ -162,7 +162,7 @@ pub(super) fn init(of: &Key, at: Timestamp, id: &str) -> Vec<u8> {
     key(b'i', &[&scope(of), &at.0.to_be_bytes(), id.as_bytes()])
 }
 
-/// Whom an account stands for, by each API base.
+/// The creator of an account's name, for each API base.
 pub(super) fn creators(account: &str) -> Vec<u8> {
     key(
         b'o',
@@ -170,7 +170,7 @@ pub(super) fn creators(account: &str) -> Vec<u8> {
     )
 }
 
-/// Whom it stands for.
+/// The creator of this name at one API base.
 pub(super) fn creator(of: &Key) -> Vec<u8> {
     let mut key = creators(&of.account);
     key.extend_from_slice(of.api_base.as_bytes());

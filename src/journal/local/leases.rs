@@ -1,4 +1,4 @@
-//! Who may write a row: its last claimant, for as long as this process lives.
+//! Only the last claimant of a row may write it, for as long as this process lives.
 
 use std::sync::Weak;
 

@@ -1,5 +1,5 @@
-//! Opening a store, whatever has become of it: what is damaged is kept aside, and what the database does not know is
-//! taken in from the files beside it.
+//! Opens a store after kills, power cuts and damage: a damaged database is moved aside, and uploads that the database lacks
+//! are read from the files beside it.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -114,7 +114,7 @@ impl Inner {
             inner.respell()?;
             inner.catch_up(dir)?;
             inner.take_in_sealed()?;
-            // What is lost stands nowhere else.
+            // Only `status.json` lists lost uploads.
             if Status::read(dir).is_none() {
                 inner.relearn()?;
             }
@@ -138,7 +138,7 @@ impl Inner {
         database::clear(&self.path).map_err(|error| StoreError::unavailable("its mark", error))
     }
 
-    /// Earlier versions kept an API base as it was spelled. What stands under such a spelling moves to the one of today.
+    /// Earlier versions kept an API base as the caller spelled it. Moves rows under such a spelling to the spelling of today.
     fn respell(&self) -> Result<(), StoreError> {
         for kind in keys::SCOPED {
             let mut from = kind.to_vec();

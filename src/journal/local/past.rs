@@ -1,5 +1,5 @@
-//! Where the last line of each path and each id stands in the history, so that many files that are gone do not cost as many
-//! readings of all of it.
+//! An index of the history in memory: the last line of each path and each id. Without it, each of many files that are gone
+//! would cost a reading of the whole history.
 
 use std::collections::HashMap;
 use std::io;

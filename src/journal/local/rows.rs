@@ -1,5 +1,5 @@
-//! Where an upload's row stands: in the database while it is under way, in a line of the history once it has ended. So the
-//! database stays as small as the work that is left.
+//! The place of a row: the database while the upload is under way, a line of the history once it has ended. So the database
+//! stays as small as the work that is left.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Inner {
     /// Removes the key under which a row is found by its path as it was written last.
     fn drop_path(&self, batch: &mut Batch, id: &str) -> Result<(), StoreError> {
         let text = self.db.get(keys::row(id)).map_err(cannot)?;
-        // A row that cannot be read is found to be damaged by whoever needs it.
+        // The next reader of a row that cannot be read reports the damage.
         if let Some(Ok(row)) = text.map(|text| read_text(id, &text))
             && let Some(path) = row.path()
         {
@@ -101,13 +101,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Where the row of an upload stands, if there is one.
+    /// The place of an upload's row, if there is one.
     pub(super) fn stand(&self, key: &Key, id: &str) -> Result<Option<Stand>, StoreError> {
         let mark = self.db.get(keys::one_of_same(key, id)).map_err(cannot)?;
         mark.map(|mark| self.marked(id, &mark)).transpose()
     }
 
-    /// An upload, wherever its row stands.
+    /// An upload, from the database or from the history.
     pub(super) fn get(&self, key: &Key, id: &str) -> Result<Option<Upload>, StoreError> {
         match self.stand(key, id)? {
             None => Ok(None),
@@ -224,7 +224,7 @@ impl Inner {
         marks.map(|found| found.map_err(cannot))
     }
 
-    /// What a mark stands for.
+    /// The row in the database, or the line of the history, that a mark points to.
     pub(super) fn marked(&self, id: &str, mark: &[u8]) -> Result<Stand, StoreError> {
         if mark.is_empty() {
             let text = self.db.get(keys::row(id)).map_err(cannot)?;
@@ -253,7 +253,7 @@ impl Inner {
     }
 }
 
-/// Where the row of an upload stands.
+/// The place of an upload's row.
 #[derive(Debug)]
 pub(super) enum Stand {
     Here(Box<Upload>),

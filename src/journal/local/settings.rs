@@ -1,4 +1,4 @@
-//! What is kept beside the uploads: whom an account stands for, and how fast an API base was.
+//! Two values beside the uploads: the creator of each account's name, and the last rate towards each API base.
 
 use sled::Batch;
 
