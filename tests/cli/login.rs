@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::browser::Browser;
+use crate::mount::Mount;
 use crate::scene::{Ended, Scene, Start, full};
 
 const SECRET: &str = "s3cr3t-of-the-app";
@@ -163,7 +165,6 @@ fn without_a_browser_the_address_is_pasted_and_a_foreign_one_is_refused() {
     // The address of one login ends no other.
     let mut first = waiting.spawn().unwrap();
     let said = {
-        use std::io::{BufRead, BufReader};
         let lines = BufReader::new(first.stderr.take().unwrap()).lines();
         lines
             .map_while(Result::ok)
@@ -475,4 +476,85 @@ fn the_app_and_the_account_of_a_config_file_log_in_and_upload() {
     for secret in [SECRET, "act.", "rft."] {
         assert!(!said.contains(secret), "{said}");
     }
+}
+
+#[test]
+fn a_full_or_read_only_store_loses_no_login_and_spends_no_refresh_token() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let Some(disk) = Mount::new(scene.path("disk"), "64k") else {
+        return;
+    };
+    let on_disk = |args: &[&str]| {
+        let mut command = command(&scene, args);
+        command.env("CHUNKFERRY_ACCOUNTS_DIR", disk.path().join("accounts"));
+        command
+    };
+    on_disk(&["login", "lena"])
+        .env("BROWSER", browser(&scene, "lena", ""))
+        .end()
+        .expect(0);
+    let fill = disk.path().join("fill");
+    let full = || drop(fs::write(&fill, vec![0; 1 << 20]));
+    full();
+    let ended = on_disk(&["accounts", "refresh", "lena"]).end().expect(75);
+    assert_eq!(scene.log().requests.token, 1, "{ended:?}");
+    on_disk(&["accounts", "token", "lena"]).end().expect(0);
+    fs::remove_file(&fill).unwrap();
+    disk.remount("ro");
+    on_disk(&["accounts", "refresh", "lena"]).end().expect(75);
+    on_disk(&["accounts", "token", "lena"]).end().expect(0);
+    disk.remount("rw");
+    assert_eq!(scene.log().requests.token, 1);
+
+    // Full from right before the answer is written.
+    let mut refresh = on_disk(&["accounts", "refresh", "lena"]);
+    let mut refresh = refresh
+        .env("CHUNKFERRY_FREEZE_POINT", "renew answered 1")
+        .start();
+    scene.sees("the renewal", |log| log.requests.token == 2);
+    std::thread::sleep(Duration::from_millis(300));
+    full();
+    refresh.signal("-CONT");
+    refresh.until_told("not written yet");
+    fs::remove_file(&fill).unwrap();
+    refresh.end().expect(0);
+    on_disk(&["accounts", "refresh", "lena"]).end().expect(0);
+}
+
+#[test]
+fn two_processes_that_log_in_at_once_leave_one_whole_account() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let ends: Vec<String> = (0..2)
+        .map(|_| {
+            let mut login = command(&scene, ["login", "lena", "--no-browser"]);
+            let mut child = login
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+            let said = lines
+                .map_while(Result::ok)
+                .find(|line| line.contains("/v2/auth/authorize/"));
+            let came = consented(&format!("{}&creator=lena", said.unwrap()));
+            (child, came)
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(mut child, came)| {
+            writeln!(child.stdin.take().unwrap(), "{came}").unwrap();
+            child
+        })
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|mut child| child.wait().unwrap().to_string())
+        .collect();
+    assert_eq!(ends, ["exit status: 0", "exit status: 0"]);
+    command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(0);
+    command(&scene, ["accounts", "refresh", "lena"])
+        .end()
+        .expect(0);
 }

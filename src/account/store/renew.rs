@@ -69,7 +69,7 @@ async fn renewed(inner: &Inner, name: &str, refused: Option<&Secret>) -> Result<
     let mut stored = inner.stored(name).await?;
     let of = name.to_owned();
     if let Some(kept) = inner.dir.run(move |dir| dir.kept(&of)).await? {
-        stored = take_in(inner, stored, kept).await?;
+        stored = take_in(inner, stored, &kept).await?;
     }
     if let Some(reason) = &stored.needs_login {
         return Err(Error::needs_login(name, reason));
@@ -108,18 +108,38 @@ async fn renewed(inner: &Inner, name: &str, refused: Option<&Secret>) -> Result<
         // Only what holds tokens must not be lost.
         return Err(refused_for(inner, stored, was_renewing.is_some(), failure).await);
     }
-    let of = name.to_owned();
-    let kept = inner.dir.run(move |dir| {
-        dir.keep(&of, &kept)?;
-        Ok(kept)
-    });
-    let kept = kept.await?;
+    let kept = Arc::new(kept);
+    keep(inner, name, &kept).await?;
     reach("renew", "kept");
-    Ok(take_in(inner, stored, kept).await?.access)
+    Ok(take_in(inner, stored, &kept).await?.access)
+}
+
+/// How often, once a second, an answer is tried to be written.
+const ATTEMPTS: u32 = 30;
+
+/// Writes an answer down. It is the only copy of the new refresh token, so a disk that is full for a moment is waited for.
+async fn keep(inner: &Inner, name: &str, kept: &Arc<Kept>) -> Result<(), Error> {
+    let mut attempt = 1;
+    loop {
+        let (of, kept) = (name.to_owned(), Arc::clone(kept));
+        match inner.dir.run(move |dir| dir.keep(&of, &kept)).await {
+            Err(error) if attempt < ATTEMPTS => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                tracing::error!(
+                    account = name,
+                    cause,
+                    "{error}: the new tokens are not written yet"
+                );
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                attempt += 1;
+            }
+            kept => return kept,
+        }
+    }
 }
 
 /// Stores the pair of an answer that was kept, and drops the answer.
-async fn take_in(inner: &Inner, stored: Stored, kept: Kept) -> Result<Stored, Error> {
+async fn take_in(inner: &Inner, stored: Stored, kept: &Kept) -> Result<Stored, Error> {
     let raw = Raw {
         http_status: kept.http_status,
         retry_after: None,
