@@ -385,6 +385,7 @@ fn a_refresh_token_of_another_program_is_taken_over() {
         &token,
     );
     assert_eq!(again.code, Some(4), "a spent token: {again:?}");
+    log_in(&scene, "other");
     assert_no_secret(&scene, &[&imported, &listed, &again]);
 }
 

@@ -162,10 +162,9 @@ impl Accounts {
         let _lock = inner.dir.lock(account).await?;
         let of = account.to_owned();
         let before = inner.dir.run(move |dir| dir.read(&of)).await?;
-        let is_other = before
-            .as_ref()
-            .is_some_and(|before| before.open_id != granted.open_id);
-        if is_other && !replace {
+        // Of an account whose refresh token was taken over in vain nobody knows the creator.
+        let known = before.as_ref().filter(|before| !before.open_id.is_empty());
+        if known.is_some_and(|known| known.open_id != granted.open_id) && !replace {
             return Err(Error::account_taken(account));
         }
         let generation = before.map_or(0, |before| before.generation + 1);
