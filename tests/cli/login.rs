@@ -512,8 +512,10 @@ fn a_full_or_read_only_store_loses_no_login_and_spends_no_refresh_token() {
     let mut refresh = refresh
         .env("CHUNKFERRY_FREEZE_POINT", "renew answered 1")
         .start();
-    scene.sees("the renewal", |log| log.requests.token == 2);
-    std::thread::sleep(Duration::from_millis(300));
+    let stat = format!("/proc/{}/stat", refresh.pid());
+    while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     full();
     refresh.signal("-CONT");
     refresh.until_told("not written yet");
