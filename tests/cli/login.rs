@@ -514,13 +514,20 @@ fn a_full_or_read_only_store_loses_no_login_and_spends_no_refresh_token() {
         .start();
     let stat = format!("/proc/{}/stat", refresh.pid());
     while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+        assert!(refresh.is_running(), "{}", refresh.told());
         std::thread::sleep(Duration::from_millis(5));
     }
     full();
     refresh.signal("-CONT");
-    refresh.until_told("not written yet");
+    // The last free page may hold the answer; then the account's own file is what cannot be written, which loses nothing.
+    while refresh.is_running() && !refresh.told().contains("not written yet") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     fs::remove_file(&fill).unwrap();
-    refresh.end().expect(0);
+    let ended = refresh.end();
+    assert!(matches!(ended.code, Some(0 | 75)), "{ended:?}");
+    let token = on_disk(&["accounts", "token", "lena"]).end().expect(0);
+    assert!(token.stdout.starts_with("act.lena."), "{token:?}");
     on_disk(&["accounts", "refresh", "lena"]).end().expect(0);
 }
 
