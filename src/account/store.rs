@@ -147,11 +147,12 @@ impl Accounts {
         }
     }
 
-    /// All accounts in the directory, by their names.
+    /// All accounts in the directory, by their names. A file that cannot be read is left out, and an error is logged that names
+    /// the file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the directory or a file cannot be read.
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the directory cannot be read.
     pub async fn list(&self) -> Result<Vec<LogIn>, Error> {
         let stored = self.0.dir.run(Dir::all).await?;
         Ok(stored.into_iter().map(LogIn::from).collect())

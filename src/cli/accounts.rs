@@ -1,4 +1,4 @@
-//! `accounts`: who is logged in, and what keeps them so.
+//! `accounts`: lists the accounts that are logged in, and renews, prints and imports their tokens.
 
 use std::io::{BufRead, BufReader};
 use std::time::SystemTime;

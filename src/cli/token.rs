@@ -177,7 +177,7 @@ pub(super) async fn asked(
         .spawn()?;
     if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
         tokio::spawn(async move {
-            // A command that reads nothing has what it needs.
+            // A command may end without reading its input; that is no error.
             let _ = stdin.write_all(&input).await;
         });
     }

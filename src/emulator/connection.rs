@@ -165,7 +165,7 @@ where
         .header_read_timeout(Duration::from_secs(120))
         .max_buf_size(READ_AHEAD)
         .serve_connection(TokioIo::new(stream), service);
-    // An error means that the client has left; the log shows what it did not finish.
+    // An error means that the client has left; the log shows the requests that the client did not finish.
     if let Ok(parts) = connection.without_shutdown().await {
         linger(parts.io.into_inner()).await;
     }

@@ -280,7 +280,7 @@ impl Session {
         owner.is_none_or(|owner| self.shown_creator == owner)
     }
 
-    /// Drops the stored bytes and keeps none from now on; returns what was stored.
+    /// Drops the stored file and stores no more of this upload; returns the dropped file.
     pub(crate) fn keep_not(&mut self, why: String) -> Kept {
         std::mem::replace(&mut self.kept, Kept::Not(why))
     }

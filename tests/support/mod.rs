@@ -1,6 +1,6 @@
 //! What several test crates share. Each of them uses a part of it.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test crate uses a part")]
 
 pub(crate) mod browser;
 pub(crate) mod video;

@@ -1,4 +1,4 @@
-//! The state directory: whose it is, who can write to it, and on what it lies.
+//! Checks of the state directory: its owner, its mode, its file system and the free space.
 
 use std::fs::Metadata;
 use std::io;
