@@ -10,6 +10,7 @@ use crate::secret::escaped::Escaped;
 use crate::tiktok::codes::FailReason;
 use crate::upload::event::{Event, LossCause, RetryCause};
 use crate::upload::ledger::{Entry, Running};
+use crate::upload::plan::Limits;
 use crate::upload::retry::Failures;
 
 /// The result of a step, or what the step is about to do. Nothing else changes a row.
@@ -159,8 +160,9 @@ impl Upload {
             .hash_state
             .is_some()
             .then(|| Running::default().store());
-        if let (Origin::File { identity, .. }, Some(as_of)) = (&mut self.origin, as_of) {
-            *identity = as_of;
+        if let Origin::File { identity, plan, .. } = &mut self.origin {
+            *plan = plan.within(&Limits::DOCUMENTED);
+            *identity = as_of.unwrap_or(*identity);
         }
         self.run.in_doubt = false;
         self.run.init_begun = true;

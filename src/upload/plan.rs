@@ -82,14 +82,13 @@ impl Limits {
         }
     }
 
-    /// The chunk size for `auto`: about 10 s at `rate` bytes per second, within the limits;
-    /// [`DEFAULT_CHUNK`](Self::DEFAULT_CHUNK) while the rate is unknown.
+    /// The chunk size for `auto`: about 10 s at `rate` bytes per second, or [`DEFAULT_CHUNK`](Self::DEFAULT_CHUNK) while the
+    /// rate is unknown, within the limits.
     pub fn auto_chunk(&self, rate: Option<u64>) -> u64 {
-        let Some(rate) = rate else {
-            return Self::DEFAULT_CHUNK;
-        };
-        let whole_megabytes = rate.saturating_mul(10) / 1_000_000 * 1_000_000;
-        whole_megabytes.clamp(self.min_chunk, self.max_chunk)
+        let chunk = rate.map_or(Self::DEFAULT_CHUNK, |rate| {
+            rate.saturating_mul(10) / 1_000_000 * 1_000_000
+        });
+        chunk.clamp(self.min_chunk, self.max_chunk)
     }
 }
 
@@ -102,7 +101,8 @@ impl Default for Limits {
 /// How a file is cut into chunks: chosen once for each upload and kept with it.
 ///
 /// A file below twice the preferred chunk size is one chunk; otherwise every chunk has `chunk_size` bytes and the last
-/// one carries the tail, because `total_chunk_count` is `floor(video_size / chunk_size)`.
+/// one carries the tail, because `total_chunk_count` is `floor(video_size / chunk_size)`. Chunks are larger than preferred
+/// where there would be too many.
 ///
 /// ```
 /// use chunkferry::{Limits, Plan};
@@ -113,7 +113,8 @@ impl Default for Limits {
 /// # Ok::<(), chunkferry::PlanError>(())
 /// ```
 ///
-/// A deserialised plan is checked against [`Limits::DOCUMENTED`], so a plan is always legal.
+/// A new plan is always legal. A deserialised one covers its file without gap or overlap; it may be of a day on which the
+/// limits were others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Plan {
@@ -144,8 +145,10 @@ impl TryFrom<Stored> for Plan {
             chunk_size,
             chunk_count,
         };
-        plan.check(&Limits::DOCUMENTED)?;
-        Ok(plan)
+        match plan.covers_its_file() {
+            true => Ok(plan),
+            false => Err(plan.illegal()),
+        }
     }
 }
 
@@ -157,7 +160,7 @@ pub enum PlanError {
     #[error("it is empty; a video has at least 1 byte")]
     Empty,
     /// The file is larger than the service takes.
-    #[error("it has {size} bytes; the service takes at most {limit} (4 GB)")]
+    #[error("it has {size} bytes; the service takes at most {limit}")]
     FileTooLarge {
         /// Size of the file in bytes.
         size: u64,
@@ -166,7 +169,7 @@ pub enum PlanError {
     },
     /// The preferred chunk size is outside the limits.
     #[error(
-        "a chunk size of {chunk_size} bytes is not allowed: it must be from {min} (5 MiB) to {max} (32 MB), so that every chunk, the last one with its tail included, is legal whether MB means 10^6 or 2^20 bytes"
+        "a chunk size of {chunk_size} bytes is not allowed: it must be from {min} to {max}, so that every chunk, the last one with its tail included, is legal whether MB means 10^6 or 2^20 bytes"
     )]
     ChunkSize {
         /// The chunk size asked for, in bytes.
@@ -176,7 +179,7 @@ pub enum PlanError {
         /// Largest allowed, in bytes.
         max: u64,
     },
-    /// The plan would break a rule of the service. A plan read back from a journal is checked, too.
+    /// The plan would break a rule of the service, or one that was read from a journal does not cover its file.
     #[error("{size} bytes in {count} chunks of {chunk_size} would break a rule of the service")]
     Illegal {
         /// Size of the file in bytes.
@@ -197,49 +200,62 @@ impl Plan {
     pub fn new(video_size: u64, limits: &Limits, preferred: u64) -> Result<Self, PlanError> {
         limits.check_file(video_size)?;
         limits.check_chunk(preferred)?;
-        let plan = if video_size < 2 * preferred {
+        // The smallest size of which there are not too many.
+        let least = video_size / (u64::from(limits.max_chunks) + 1) + 1;
+        let chunk_size = preferred.max(least);
+        let plan = if video_size < 2 * chunk_size {
             Self {
                 video_size,
                 chunk_size: video_size,
                 chunk_count: 1,
             }
         } else {
-            let count = video_size / preferred;
+            let count = video_size / chunk_size;
             Self {
                 video_size,
-                chunk_size: preferred,
+                chunk_size,
                 chunk_count: u32::try_from(count).unwrap_or(u32::MAX),
             }
         };
-        plan.check(limits)?;
-        Ok(plan)
+        match plan.is_legal(limits) {
+            true => Ok(plan),
+            false => Err(plan.illegal()),
+        }
     }
 
-    /// Proves that the service takes this plan under both readings of "MB".
-    fn check(&self, limits: &Limits) -> Result<(), PlanError> {
-        let Self {
-            video_size,
-            chunk_size,
-            chunk_count,
-        } = *self;
-        let count = u64::from(chunk_count);
-        let whole = chunk_count == 1;
-        let legal = chunk_count > 0
-            && video_size <= limits.max_file
-            && chunk_size > 0
-            && count == video_size / chunk_size
-            && whole == (chunk_size == video_size)
-            && chunk_count <= limits.max_chunks
-            && (whole || chunk_size >= limits.min_chunk)
-            && self.chunk(chunk_count - 1).size < 2 * limits.max_chunk;
-        if legal {
-            Ok(())
-        } else {
-            Err(PlanError::Illegal {
-                size: video_size,
-                chunk_size,
-                count: chunk_count,
-            })
+    /// This plan, or the nearest one that is legal today. For a new session of an upload whose plan is of a day with other
+    /// limits; a file that no plan fits any more keeps its plan, and the service refuses the init.
+    pub(crate) fn within(self, limits: &Limits) -> Self {
+        if self.is_legal(limits) {
+            return self;
+        }
+        let preferred = self.chunk_size.clamp(limits.min_chunk, limits.max_chunk);
+        Self::new(self.video_size, limits, preferred).unwrap_or(self)
+    }
+
+    /// Whether the service takes this plan under both readings of "MB".
+    fn is_legal(&self, limits: &Limits) -> bool {
+        self.covers_its_file()
+            && self.video_size <= limits.max_file
+            && self.chunk_count <= limits.max_chunks
+            && (self.chunk_count == 1 || limits.check_chunk(self.chunk_size).is_ok())
+            && self.chunk(self.chunk_count - 1).size < 2 * limits.max_chunk
+    }
+
+    /// Whether the chunks are those of a file of this size, whatever the limits are.
+    fn covers_its_file(&self) -> bool {
+        let whole = self.chunk_count == 1;
+        self.chunk_count > 0
+            && self.chunk_size > 0
+            && u64::from(self.chunk_count) == self.video_size / self.chunk_size
+            && whole == (self.chunk_size == self.video_size)
+    }
+
+    const fn illegal(&self) -> PlanError {
+        PlanError::Illegal {
+            size: self.video_size,
+            chunk_size: self.chunk_size,
+            count: self.chunk_count,
         }
     }
 
@@ -253,7 +269,7 @@ impl Plan {
         self.chunk_size
     }
 
-    /// `total_chunk_count`, 1 to 1000.
+    /// `total_chunk_count`.
     pub const fn chunk_count(&self) -> u32 {
         self.chunk_count
     }

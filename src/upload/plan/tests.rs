@@ -176,9 +176,9 @@ fn a_refusal_names_the_rule_and_the_numbers() {
         [refusal(0, M10), refusal(4_294_967_297, M10), refusal(1, 5_242_879), refusal(1, 32_000_001)].join("\n"),
         @r"
     it is empty; a video has at least 1 byte
-    it has 4294967297 bytes; the service takes at most 4294967296 (4 GB)
-    a chunk size of 5242879 bytes is not allowed: it must be from 5242880 (5 MiB) to 32000000 (32 MB), so that every chunk, the last one with its tail included, is legal whether MB means 10^6 or 2^20 bytes
-    a chunk size of 32000001 bytes is not allowed: it must be from 5242880 (5 MiB) to 32000000 (32 MB), so that every chunk, the last one with its tail included, is legal whether MB means 10^6 or 2^20 bytes
+    it has 4294967297 bytes; the service takes at most 4294967296
+    a chunk size of 5242879 bytes is not allowed: it must be from 5242880 to 32000000, so that every chunk, the last one with its tail included, is legal whether MB means 10^6 or 2^20 bytes
+    a chunk size of 32000001 bytes is not allowed: it must be from 5242880 to 32000000, so that every chunk, the last one with its tail included, is legal whether MB means 10^6 or 2^20 bytes
     "
     );
 }
@@ -223,8 +223,37 @@ fn a_damaged_plan_from_disk_is_not_believed() {
         },
     ];
     for plan in broken {
-        assert!(plan.check(&Limits::DOCUMENTED).is_err(), "{plan:?}");
+        assert!(!plan.is_legal(&Limits::DOCUMENTED), "{plan:?}");
+        let read = serde_json::from_value::<Plan>(serde_json::to_value(plan).expect("JSON"));
+        let is_of_other_limits = plan.covers_its_file();
+        assert_eq!(read.is_ok(), is_of_other_limits, "{plan:?}");
+        let anew = plan.within(&Limits::DOCUMENTED);
+        assert_eq!(anew.is_legal(&Limits::DOCUMENTED), plan.video_size > 0);
     }
+}
+
+#[test]
+fn a_lower_limit_neither_refuses_a_file_nor_makes_a_stored_plan_unreadable() {
+    let few = Limits {
+        max_chunks: 3,
+        ..Limits::DOCUMENTED
+    };
+    for size in [30_000_000, 30_000_001, 39_999_999, 40_000_000, 95_000_000] {
+        let plan = Plan::new(size, &few, M10).expect("a plan of larger chunks");
+        assert!(plan.chunk_count() <= 3, "{plan:?}");
+        assert!(plan.chunk_size() >= M10, "{plan:?}");
+    }
+    let small = Limits {
+        max_chunk: 8_000_000,
+        ..Limits::DOCUMENTED
+    };
+    assert_eq!(small.auto_chunk(None), 8_000_000);
+    let stored = Plan::new(50_000_123, &Limits::DOCUMENTED, M10).expect("legal");
+    let text = serde_json::to_string(&stored).expect("JSON");
+    let read: Plan = serde_json::from_str(&text).expect("whatever the limits are now");
+    assert_eq!(read.within(&Limits::DOCUMENTED), stored);
+    let anew = read.within(&small);
+    assert_eq!((anew.chunk_size(), anew.chunk_count()), (8_000_000, 6));
 }
 
 #[test]
