@@ -11,12 +11,12 @@ use crate::clock::Now;
 use crate::error::Error;
 use crate::journal::{Lease, ProgressStore, Reserved, SledStore};
 use crate::secret::Secret;
-use crate::source::{LocalFile, Media, Opening, ReadMode};
+use crate::source::{LocalFile, OpenVideo, Opening, ReadMode};
 use crate::tiktok::body::Body;
 use crate::tiktok::json;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Limits, Plan};
-use crate::upload::{Destination, Identity, Key, Origin, Reply, Step, Upload, Video};
+use crate::upload::{Address, Destination, Identity, Key, Origin, Reply, Step, Upload, Video};
 
 /// Reads the progress in an answer's header.
 pub fn header(text: &str, video_size: u64) -> Option<u64> {
@@ -89,8 +89,8 @@ fn upload(account: &str, size: u64) -> Option<Upload> {
         destination: Destination::Inbox,
         video: Video::Size(size),
     };
-    let origin = Origin::File {
-        path: "/videos/clip.mp4".into(),
+    let origin = Origin::Media {
+        address: Address::File("/videos/clip.mp4".into()),
         identity,
         fingerprint: None,
         content_type: "video/mp4".to_owned(),

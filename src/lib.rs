@@ -82,6 +82,7 @@ pub use journal::{Record, StateDir};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;
 pub use source::ReadMode;
+pub use source::media::{self, Media, MediaVersion};
 pub use tiktok::oauth::Pkce;
 pub use upload::event::{
     Behind, Event, LossCause, Notice, Progress, RetryCause, Shortfall, WaitCause,

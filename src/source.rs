@@ -8,7 +8,10 @@ mod identity;
 #[cfg(target_os = "linux")]
 mod lease;
 mod map;
-mod media;
+pub mod media;
+mod object;
+mod open_video;
+mod ranges;
 mod read;
 mod writer;
 
@@ -17,10 +20,26 @@ pub(crate) use ahead::{Ahead, LAST_PIECE, Piece, Share, WITHHELD};
 pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, check_start};
 pub(crate) use file::{LocalFile, Opening};
-pub(crate) use media::{Media, Proof, Version, prove};
+pub(crate) use object::Object;
+pub(crate) use open_video::{OpenVideo, Proof, Version, prove};
 pub(crate) use read::Pool;
 pub use read::ReadMode;
 pub(crate) use writer::Finished;
+
+use std::path::Path;
+
+use crate::error::Error;
+
+/// The error for a video that is not sent, with what helps.
+fn unfit(path: &Path, why: Unfit) -> Error {
+    match why {
+        Unfit::Io(error) => Error::unreadable(path, error),
+        why => {
+            let advice = why.advice(&crate::error::name(path)).unwrap_or_default();
+            Error::unfit(path, format_args!("{why}. {advice}"))
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -34,7 +34,7 @@ mod run;
 mod state;
 
 pub(crate) use apply::{Applied, Reply};
-pub(crate) use origin::{Destination, Identity, Key, Origin, Video};
+pub(crate) use origin::{Address, Destination, Identity, Key, Origin, Video};
 pub(crate) use run::{Lack, RunLimits, Stop};
 pub(crate) use state::{Session, State};
 
@@ -296,7 +296,7 @@ impl Upload {
     /// Bytes acknowledged and recorded; of a pull, the bytes that the service has fetched by its own count.
     pub(crate) fn confirmed_bytes(&self) -> u64 {
         match (&self.origin, &self.state) {
-            (Origin::File { plan, .. }, _) => plan.border(self.confirmed()),
+            (Origin::Media { plan, .. }, _) => plan.border(self.confirmed()),
             (Origin::Url { size, .. }, State::Delivered { .. } | State::Published { .. }) => {
                 size.unwrap_or(self.run.fetched)
             }

@@ -9,7 +9,7 @@ use super::record::{ledger, record};
 use super::{Held, Shared};
 use crate::error::Error;
 use crate::journal::{Found, Recall, Trait};
-use crate::source::{Media, prove};
+use crate::source::{OpenVideo, prove};
 use crate::upload::event::Event;
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::{Identity, Key, Origin, Reply, State, Upload};
@@ -48,19 +48,19 @@ pub(super) async fn place(
 /// have been posted.
 async fn place_media(
     shared: &Shared,
-    media: &dyn Media,
+    media: &dyn OpenVideo,
     key: &Key,
     again: bool,
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
     supersede(shared, media, key).await?;
     let now = media.identity();
-    let mut traits = vec![
+    let traits = vec![
         Trait::of_file(&now),
+        Trait::Path(media.address().as_path().to_owned()),
         Trait::Fingerprint(Some(media.fingerprint().to_owned())),
         Trait::Fingerprint(None),
     ];
-    traits.extend(media.path().map(|path| Trait::Path(path.to_owned())));
     let found = shared.journal.alike(key.clone(), traits).await?;
     let (mut rows, lost) = (found.rows, found.lost);
     choose(&mut rows, again);
@@ -70,7 +70,7 @@ async fn place_media(
         let other = row
             .fingerprint()
             .is_some_and(|row| row != media.fingerprint());
-        other && row.path() != media.path() && !row.has_ended() && !row.may_be_posted()
+        other && row.address() != Some(media.address()) && !row.has_ended() && !row.may_be_posted()
     };
     let alike: Vec<Upload> = rows.iter().filter(|row| !foreign(row)).cloned().collect();
     let proven = |row: &&Upload| row.identity().is_some_and(|then| then.proves_same(&now));
@@ -99,7 +99,7 @@ async fn place_media(
     }
     decide(&media.name(), &lost, again)?;
     for row in rows {
-        if row.path() == media.path() && !row.state.is_final() {
+        if row.address() == Some(media.address()) && !row.state.is_final() {
             set_aside(shared, media, row).await?;
         }
     }
@@ -174,17 +174,17 @@ fn choose(rows: &mut Vec<Upload>, again: bool) {
     rows.sort_by_key(|row| (row.has_ended(), std::cmp::Reverse(row.created)));
 }
 
-fn placed(mut row: Upload, media: &dyn Media, compared: bool) -> Placed {
+fn placed(mut row: Upload, media: &dyn OpenVideo, compared: bool) -> Placed {
     if row.has_ended() {
         return Placed::Ended(Box::new(row));
     }
-    if let Origin::File {
-        path, fingerprint, ..
+    if let Origin::Media {
+        address,
+        fingerprint,
+        ..
     } = &mut row.origin
     {
-        if let Some(now) = media.path() {
-            *path = now.to_owned();
-        }
+        media.address().clone_into(address);
         *fingerprint = Some(media.fingerprint().to_owned());
     }
     Placed::Unfinished {
@@ -193,12 +193,10 @@ fn placed(mut row: Upload, media: &dyn Media, compared: bool) -> Placed {
     }
 }
 
-/// Sets aside unfinished uploads of this path whose file had another size.
-async fn supersede(shared: &Shared, media: &dyn Media, key: &Key) -> Result<(), Error> {
-    let Some(path) = media.path() else {
-        return Ok(());
-    };
-    let rows = shared.journal.at_path(key.clone(), path.to_owned());
+/// Sets aside unfinished uploads of this address whose video had another size.
+async fn supersede(shared: &Shared, media: &dyn OpenVideo, key: &Key) -> Result<(), Error> {
+    let path = media.address().as_path().to_owned();
+    let rows = shared.journal.at_path(key.clone(), path);
     for row in rows.await? {
         if row.key.video != key.video {
             set_aside(shared, media, row).await?;
@@ -208,7 +206,7 @@ async fn supersede(shared: &Shared, media: &dyn Media, key: &Key) -> Result<(), 
 }
 
 /// The file at this path is no longer what this upload had begun to send.
-async fn set_aside(shared: &Shared, media: &dyn Media, row: Upload) -> Result<(), Error> {
+async fn set_aside(shared: &Shared, media: &dyn OpenVideo, row: Upload) -> Result<(), Error> {
     // An upload whose bytes are all at the service goes on by itself, and these bytes are another video.
     if matches!(row.state, State::Processing { .. }) {
         return Ok(());
@@ -232,7 +230,7 @@ async fn set_aside(shared: &Shared, media: &dyn Media, row: Upload) -> Result<()
     }
 }
 
-async fn difference(shared: &Shared, media: &dyn Media, row: &Upload) -> Result<String, Error> {
+async fn difference(shared: &Shared, media: &dyn OpenVideo, row: &Upload) -> Result<String, Error> {
     let Some(plan) = row.plan().copied() else {
         return Ok("its time of change".into());
     };
@@ -255,7 +253,7 @@ struct Same {
 /// bytes of others. An upload without digests matches nothing.
 async fn same_bytes(
     shared: &Shared,
-    media: &dyn Media,
+    media: &dyn OpenVideo,
     rows: &[Upload],
     whole: bool,
     tell: impl Fn(Event),

@@ -1,12 +1,14 @@
 //! One video to carry, and how.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Account, TokenSource};
 use crate::error::Error;
 use crate::secret::escaped::Escaped;
 use crate::secret::{Secret, without_query};
+use crate::source::media::Media;
 use crate::source::{Container, Finished, ReadMode};
 use crate::upload::plan::Limits;
 use crate::upload::retry::{PATIENCE, Waits};
@@ -43,6 +45,8 @@ pub(crate) enum What {
     File {
         path: PathBuf,
     },
+    /// Wherever it is, opened by the caller.
+    Media(Arc<dyn Media>),
     Url {
         url: Secret,
         key: Option<String>,
@@ -71,6 +75,12 @@ impl Job {
         Self::of(What::File {
             path: path.as_ref().to_owned(),
         })
+    }
+
+    /// A video that your program reads from wherever it is: MP4, MOV or WebM, 1 byte to 4 GiB. It has all promises of a file. To
+    /// carry on after a crash, open it again and make the same job.
+    pub fn media(media: impl Media) -> Self {
+        Self::of(What::Media(Arc::new(media)))
     }
 
     /// A video under a URL, which the service fetches itself: https, on a host with a name that the app has verified, no
@@ -114,15 +124,17 @@ impl Job {
     pub fn name(&self) -> String {
         match &self.what {
             What::File { path } => path.to_string_lossy().into_owned(),
+            What::Media(media) => media.address().to_owned(),
             What::Url { url, .. } => without_query(url.expose()),
             What::Recorded { id } => id.clone(),
         }
     }
 
-    /// The absolute path of a file.
-    pub(crate) fn path(&self) -> Option<PathBuf> {
+    /// The absolute path of a file, the address of other media: two jobs of one address are not carried at once.
+    pub(crate) fn address(&self) -> Option<PathBuf> {
         match &self.what {
             What::File { path } => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            What::Media(media) => Some(media.address().into()),
             What::Url { .. } | What::Recorded { .. } => None,
         }
     }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::Shared;
 use super::job::{Job, What};
-use super::send::Sending;
+use super::send::{Sending, needed_again};
 use crate::error::Error;
 use crate::journal::Recall;
 use crate::secret::escaped::Escaped;
-use crate::source::{LocalFile, Media, Opening};
+use crate::source::media::Media;
+use crate::source::{LocalFile, Object, OpenVideo, Opening};
 use crate::tiktok::preflight::Remote;
 use crate::upload::event::{Event, Notice};
 use crate::upload::plan::Limits;
@@ -51,6 +52,7 @@ impl Given {
                 }
                 opened => opened,
             },
+            What::Media(media) => Self::object(Arc::clone(media), job).await,
             What::Recorded { id } => {
                 let row = shared.journal.recall(Recall::Id(id.clone())).await?;
                 let row = row.filter(|row| row.key.has_scope_of(scope));
@@ -62,7 +64,7 @@ impl Given {
                     }
                     _ if !row.misses_bytes() => Ok(Self::Recorded(Box::new(row))),
                     Some(path) => Self::file(shared, path, job, tell).await,
-                    None => Err(Error::needs_its_url(id)),
+                    None => Err(needed_again(&row)),
                 }
             }
             What::Url { url, .. } => {
@@ -114,15 +116,32 @@ impl Given {
                 opening.await?
             }
         };
-        Ok(Self::Media(Box::new(Sending {
-            baseline: file.identity(),
-            media: Arc::new(file),
+        Ok(Self::to_send(file, content_type))
+    }
+
+    /// Opens media that the caller has brought.
+    async fn object(media: Arc<dyn Media>, job: &Job) -> Result<Self, Error> {
+        let size = media.opened().size;
+        let fits = Limits::DOCUMENTED.check_file(size);
+        fits.map_err(|error| Error::plan(&job.name(), error))?;
+        let object = Object::open(media).await?;
+        let content_type = match &job.content_type {
+            Some(content_type) => content_type.clone(),
+            None => object.content_type().await?.to_owned(),
+        };
+        Ok(Self::to_send(object, content_type))
+    }
+
+    fn to_send(media: impl OpenVideo, content_type: String) -> Self {
+        Self::Media(Box::new(Sending {
+            baseline: media.identity(),
+            media: Arc::new(media),
             content_type,
             rehash: None,
             compare_first: false,
             unanswered: None,
             ahead: None,
-        })))
+        }))
     }
 
     /// In bytes, where that is known.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Remedy};
-use crate::source::{Media, Proof, prove};
+use crate::source::{OpenVideo, Proof, prove};
 use crate::upload::Identity;
 use crate::upload::ledger::Entry;
 use crate::upload::plan::Plan;
@@ -19,7 +19,7 @@ pub(super) struct Rehash {
 impl Rehash {
     /// Compares `entries` with the video, whose identity was `as_of` before anything that is sent from now on was read.
     pub(super) fn start(
-        media: Arc<dyn Media>,
+        media: Arc<dyn OpenVideo>,
         as_of: Identity,
         plan: Plan,
         entries: Vec<Entry>,

@@ -103,7 +103,7 @@ pub(super) async fn run(
             let (key, id) = (row.key.clone(), row.id.clone());
             let (mut claimed, lease) = shared.journal.claim(key, id).await?;
             claimed.origin = row.origin;
-            if let (Given::Media(sending), Origin::File { content_type, .. }) =
+            if let (Given::Media(sending), Origin::Media { content_type, .. }) =
                 (&given, &mut claimed.origin)
             {
                 content_type.clone_from(&sending.content_type);
@@ -208,7 +208,7 @@ fn origin(job: &Job, given: &Given, size: Option<u64>, rate: Option<u64>) -> Res
 
 /// Whether the rate that is allowed carries the whole file within the hour of a new session.
 pub(super) fn in_time(upload: &Upload) -> Result<(), Error> {
-    match upload.is_too_slow().zip(upload.path()) {
+    match upload.is_too_slow().zip(upload.plan()) {
         Some(((rate, needed), _)) => {
             let size = upload.size().unwrap_or(0);
             Err(Error::too_slow(&upload.name(), size, rate, needed))
@@ -243,7 +243,7 @@ async fn begin(
         destination: Destination::Inbox,
         video: Video::Size(0),
     };
-    let path = job.path();
+    let path = job.address();
     let path = path.map(|path| Exclusive::Path(account.name().to_owned(), path));
     let mut path = path.map(|path| (shared.lock(path), None));
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;

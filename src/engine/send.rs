@@ -16,7 +16,7 @@ use crate::answer::{Failure, Put, Said};
 use crate::clock;
 use crate::error::{Error, Remedy};
 use crate::failpoint::reach;
-use crate::source::{Ahead, LAST_PIECE, Media, Share, WITHHELD};
+use crate::source::{Ahead, LAST_PIECE, OpenVideo, Share, WITHHELD};
 use crate::tiktok::body::{Body, Gate, Keeper};
 use crate::tiktok::meter::Meter;
 use crate::upload::event::LossCause;
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What this run knows of a video that is sent from here.
 #[derive(Debug)]
 pub(super) struct Sending {
-    pub(super) media: Arc<dyn Media>,
+    pub(super) media: Arc<dyn OpenVideo>,
     pub(super) content_type: String,
     /// Everything acknowledged equals the video as of this version, unless `rehash` is still to show that; everything
     /// later was read after this was taken.
@@ -340,6 +340,7 @@ impl Transfer {
 /// Bytes that seemed to be at the service must be sent, or fetched, once more.
 pub(super) fn needed_again(row: &Upload) -> Error {
     match row.path() {
+        None if row.plan().is_some() => Error::needs_its_media(&row.id, &row.name()),
         Some(path) if path.exists() => Error::temporary(format!(
             "The service has not got all bytes of {} after all.",
             crate::error::name(path)

@@ -55,6 +55,9 @@ impl Sending {
             }
             let now = self.media.version().await;
             let now = now.map_err(|error| self.media.unreadable(error))?;
+            if self.media.is_replaced(&now) {
+                return Ok(Compared::Changed("its version".into()));
+            }
             if self.baseline.is_still(&now) && !unproven {
                 return Ok(found);
             }
@@ -129,6 +132,9 @@ impl Sending {
             Version::Now(now) => now,
             Version::Torn => return Ok(Proof::Shorter),
         };
+        if self.media.is_replaced(&now) {
+            return Ok(Proof::Moved("its version"));
+        }
         let planned = upload.size().unwrap_or(now.size);
         if now.size != planned {
             return Ok(Proof::resized(planned, now.size));

@@ -1,4 +1,4 @@
-//! Errors about a local file.
+//! Errors about a file or other media.
 
 use std::fmt;
 use std::io;
@@ -19,6 +19,13 @@ impl Error {
             format!("{} cannot be read", name(file)),
         )
         .with_source(source)
+    }
+
+    /// Media that the caller had brought, and of which the journal keeps the address only.
+    pub(crate) fn needs_its_media(id: &str, name: &str) -> Self {
+        Self::usage(format!(
+            "The upload {id} has not reached TikTok, and {name} is no file: only the program that opened it can carry the upload on."
+        ))
     }
 
     pub(crate) fn unfit(file: &Path, reason: impl fmt::Display) -> Self {

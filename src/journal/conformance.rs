@@ -13,7 +13,7 @@ use super::store_error::StoreError;
 use crate::answer::{Failure, Meaning, Refusal};
 use crate::clock::{Now, StoreClock, Timestamp};
 use crate::upload::plan::{Limits, Plan};
-use crate::upload::{Destination, Identity, Key, Origin, Reply, State, Upload, Video};
+use crate::upload::{Address, Destination, Identity, Key, Origin, Reply, State, Upload, Video};
 
 mod fencing;
 mod reading;
@@ -117,8 +117,8 @@ fn upload(account: &str, size: u64) -> Upload {
         ctime_ns: Some(4),
         proves: true,
     };
-    let origin = Origin::File {
-        path: "/videos/clip.mp4".into(),
+    let origin = Origin::Media {
+        address: Address::File("/videos/clip.mp4".into()),
         identity,
         fingerprint: Some("f1".into()),
         content_type: "video/mp4".into(),

@@ -278,7 +278,7 @@ impl ProgressStore for MemoryStore {
     fn at_path(&self, key: Key, path: PathBuf) -> Answer<'_, Vec<Upload>> {
         self.step(move |tables, _| {
             let mut rows = tables.unfinished();
-            rows.retain(|row| row.key.has_scope_of(&key) && row.path() == Some(&path));
+            rows.retain(|row| row.key.has_scope_of(&key) && row.is_at(&path));
             Ok(rows)
         })
     }

@@ -18,7 +18,7 @@ use crate::upload::{Key, STRANDED, State, Upload, Video};
 pub struct Record {
     /// Its id in the journal: 16 hexadecimal digits.
     pub id: String,
-    /// The last path of the file; `None` for a URL. Serialised as text, with a mark for each byte that is no text.
+    /// The last path of the file, or the address of other media; `None` for a URL. Serialised as text, with a mark for each byte that is no text.
     #[serde(default, serialize_with = "as_text")]
     pub file: Option<PathBuf>,
     /// The URL that the service fetches, without its query; `None` for a file.
@@ -150,7 +150,7 @@ impl From<&Upload> for Record {
     fn from(row: &Upload) -> Self {
         Self {
             id: row.id.clone(),
-            file: row.path().map(Path::to_owned),
+            file: row.address().map(|at| at.as_path().to_owned()),
             url: row.url().map(str::to_owned),
             account: row.key.account.clone(),
             api_base: row.key.api_base.clone(),

@@ -250,7 +250,7 @@ pub(crate) struct Page {
 pub(crate) enum Recall {
     /// Its id.
     Id(String),
-    /// The path of its file, in the scope of a key.
+    /// The path of its file or the address of its media, in the scope of a key.
     Path(Key, PathBuf),
 }
 
@@ -258,7 +258,7 @@ impl Recall {
     pub(super) fn names(&self, row: &Upload) -> bool {
         match self {
             Self::Id(id) => row.id == *id,
-            Self::Path(key, path) => row.path() == Some(path) && row.key.has_scope_of(key),
+            Self::Path(key, path) => row.is_at(path) && row.key.has_scope_of(key),
         }
     }
 }
@@ -272,7 +272,7 @@ pub(crate) enum Trait {
         inode: u64,
         mtime_ns: i64,
     },
-    /// The path of a file whose upload has not ended.
+    /// The path or address of a video whose upload has not ended.
     Path(PathBuf),
     /// The fingerprint of a file whose upload has not ended; `None` in rows of older versions.
     Fingerprint(Option<String>),
@@ -287,7 +287,7 @@ impl Trait {
         traits.extend(row.identity().as_ref().map(Self::of_file));
         traits.extend(sha256(row).map(|text| Self::Sha256(text.to_owned())));
         if !row.state.is_final() {
-            traits.extend(row.path().map(|path| Self::Path(path.to_owned())));
+            traits.extend(row.address().map(|at| Self::Path(at.as_path().to_owned())));
             traits.push(Self::Fingerprint(row.fingerprint().map(str::to_owned)));
         }
         traits

@@ -15,9 +15,10 @@ use std::thread;
 use bytes::Bytes;
 use futures::Stream;
 
+use super::ranges::Ranges;
 use super::read::PIECE;
 use crate::upload::ledger::Running;
-use crate::upload::plan::Chunk;
+use crate::upload::plan::{Chunk, Plan};
 
 /// Most pieces that wait to be sent: enough to bridge the pause between two chunks.
 const MOST: usize = 8;
@@ -35,7 +36,7 @@ pub(crate) const WITHHELD: u64 = 64 * 1024;
 /// The last bytes of any other chunk, at most one piece. They are held back until the chunk before is recorded.
 pub(crate) const LAST_PIECE: u64 = PIECE as u64;
 
-/// Some bytes of a file.
+/// Some bytes of a video.
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) bytes: Bytes,
@@ -44,7 +45,7 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    pub(super) fn of(bytes: Bytes, running: &mut Option<Running>) -> Self {
+    fn of(bytes: Bytes, running: &mut Option<Running>) -> Self {
         if let Some(running) = running {
             running.update(&bytes);
         }
@@ -78,6 +79,30 @@ struct Waiting {
 }
 
 impl Ahead {
+    /// Reads from `chunk` to the end of the video. With a ledger, continues the hash `running` of all bytes before `chunk`.
+    /// The withheld bytes of the video are pieces of their own.
+    pub(super) fn of(
+        video: &impl Ranges,
+        plan: Plan,
+        chunk: Chunk,
+        mut running: Option<Running>,
+    ) -> io::Result<(Self, Share)> {
+        let video = video.clone();
+        Self::start(chunk.range().start, move |reader| {
+            for index in chunk.index()..plan.chunk_count() {
+                let chunk = plan.chunk(index);
+                let mut left = chunk.size();
+                for bytes in video.pieces(chunk.range(), cut(&chunk)) {
+                    left -= bytes.as_ref().map_or(left, |bytes| bytes.len() as u64);
+                    let piece = bytes.map(|bytes| Piece::of(bytes, &mut running));
+                    if piece.is_err() | !reader.add(piece, left == 0) {
+                        return;
+                    }
+                }
+            }
+        })
+    }
+
     /// Starts `read` on a new thread; its first piece begins at the offset `from`. Fails if no thread can be made.
     pub(super) fn start(
         from: u64,

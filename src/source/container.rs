@@ -5,7 +5,6 @@
 //! what helps.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::time::Duration;
 
@@ -192,11 +191,11 @@ pub(crate) struct Recognised {
     pub(crate) open_ended: bool,
 }
 
-/// Recognises the format of the first `size` bytes of `file`.
+/// Recognises the format of a video of `size` bytes.
 ///
-/// Reads box headers and what shares their pages, never the media, and moves no file position.
-pub(crate) fn recognise(file: &File, size: u64) -> Result<Recognised, Unfit> {
-    recognise_with(&|buf, at| read_exact_at(file, buf, at), size, PATIENCE)
+/// Reads box headers and what shares their pages, never the media.
+pub(crate) fn recognise(read: ReadAt<'_>, size: u64) -> Result<Recognised, Unfit> {
+    recognise_with(read, size, PATIENCE)
 }
 
 /// A positioned read that fills its buffer.
@@ -222,26 +221,4 @@ pub(crate) fn check_start(start: &[u8], size: u64) -> Result<(), Unfit> {
         Some(head) => ebml::check_doc_type(probe, &head).map(drop),
         None => boxes::check_start(probe, size),
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, buf: &mut [u8], at: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, buf, at)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, mut buf: &mut [u8], mut at: u64) -> io::Result<()> {
-    use std::os::windows::fs::FileExt;
-    while !buf.is_empty() {
-        match file.seek_read(buf, at) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(read) => {
-                buf = &mut buf[read..];
-                at += read as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

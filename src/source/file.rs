@@ -10,23 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::{self, BoxFuture};
-use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::mpsc;
+use futures::future::BoxFuture;
 
 use super::container::{self, Unfit};
 use super::map::Mapped;
-use super::media::{Digests, Media, Version};
-use super::read::{PIECE, Pool, ReadMode, Reading};
+use super::open_video::{OpenVideo, Version};
+use super::ranges::{self, Digests, Ranges};
+use super::read::{Pool, ReadMode, Reading};
 use super::writer::Finished;
-use super::{Ahead, Piece, Share, ahead, identity};
+use super::{Ahead, Share, identity, unfit};
 use crate::error::Error;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
-use crate::upload::{Identity, Origin};
-
-/// Bytes at each end of a file that its fingerprint covers.
-const FINGERPRINT: u64 = 64 * 1024;
+use crate::upload::{Address, Identity};
 
 /// How a local file is opened and read.
 #[derive(Debug, Clone, Default)]
@@ -38,11 +34,11 @@ pub(crate) struct Opening {
     pub(crate) pool: Pool,
 }
 
-/// An open local file. Its own methods block; those of [`Media`] do not.
+/// An open local file. Its own methods block; those of [`OpenVideo`] do not.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalFile {
     file: Arc<File>,
-    path: Arc<Path>,
+    address: Arc<Address>,
     /// The identity at opening.
     identity: Identity,
     fingerprint: Arc<str>,
@@ -67,14 +63,18 @@ impl LocalFile {
         }
         let file = File::open(&path).map_err(unreadable)?;
         let identity = identity::settled(&file).map_err(unreadable)?;
-        let fingerprint = fingerprint(&file, identity.size).map_err(unreadable)?;
-        Ok(Self {
+        let opened = Self {
             file: Arc::new(file),
-            path: path.into(),
+            address: Arc::new(Address::File(path.clone())),
             identity,
-            fingerprint: fingerprint.into(),
+            fingerprint: "".into(),
             opening,
             mapped: Arc::default(),
+        };
+        let fingerprint = ranges::fingerprint(&opened, identity.size).map_err(unreadable)?;
+        Ok(Self {
+            fingerprint: fingerprint.into(),
+            ..opened
         })
     }
 
@@ -88,7 +88,8 @@ impl LocalFile {
 
     /// The `Content-Type` of the video, from its headers. Refuses a file that is not finished.
     pub(super) fn recognise(&self) -> Result<&'static str, Error> {
-        let recognised = container::recognise(&self.file, self.identity.size);
+        let read = |buffer: &mut [u8], at| self.file.read_exact_at(buffer, at);
+        let recognised = container::recognise(&read, self.identity.size);
         let open_ended = match &recognised {
             Ok(recognised) => recognised.open_ended,
             Err(unfit) => matches!(unfit, Unfit::Unfinished { .. }),
@@ -99,28 +100,7 @@ impl LocalFile {
         }
         match recognised {
             Ok(recognised) => Ok(recognised.container.content_type()),
-            Err(Unfit::Io(error)) => Err(Error::unreadable(&self.path, error)),
-            Err(unfit) => {
-                let advice = unfit
-                    .advice(&crate::error::name(&self.path))
-                    .unwrap_or_default();
-                Err(Error::unfit(&self.path, format_args!("{unfit}. {advice}")))
-            }
-        }
-    }
-
-    /// The bytes of `chunk` in pieces; the withheld bytes of a video are pieces of their own. Each piece is read when it
-    /// is taken.
-    pub(crate) fn reading(&self, chunk: Chunk) -> Reading {
-        let Range { start, end } = chunk.range();
-        Reading {
-            file: Arc::clone(&self.file),
-            at: start,
-            end,
-            cut: ahead::cut(&chunk),
-            pool: self.opening.pool.clone(),
-            mapped: (self.opening.read == ReadMode::Map).then(|| Arc::clone(&self.mapped)),
-            window: Bytes::new(),
+            Err(why) => Err(unfit(self.address.as_path(), why)),
         }
     }
 
@@ -133,40 +113,34 @@ impl LocalFile {
         let running = tokio::task::spawn_blocking(move || run(&file));
         Box::pin(async { running.await.map_err(io::Error::other)? })
     }
+}
 
-    /// Continues the hash `from` and sends the hash at each offset in `at`. Ends early once the receiver is dropped.
-    fn hash(
+impl Ranges for LocalFile {
+    /// Bytes behind `cut` are never mapped.
+    fn pieces(
         &self,
-        mut running: Running,
-        from: u64,
-        at: Vec<u64>,
-        found: &mpsc::Sender<io::Result<(u64, Running)>>,
-    ) -> io::Result<()> {
-        let mut buffer = vec![0; PIECE];
-        let mut position = from;
-        for border in at {
-            while position < border && !found.is_closed() {
-                let want = PIECE.min((border - position) as usize);
-                let piece = &mut buffer[..want];
-                self.file.read_exact_at(piece, position)?;
-                running.update(piece);
-                position += want as u64;
-            }
-            if found.blocking_send(Ok((border, running.clone()))).is_err() {
-                break;
-            }
+        range: Range<u64>,
+        cut: u64,
+    ) -> impl Iterator<Item = io::Result<Bytes>> + use<> {
+        Reading {
+            file: Arc::clone(&self.file),
+            at: range.start,
+            end: range.end,
+            cut,
+            pool: self.opening.pool.clone(),
+            mapped: (self.opening.read == ReadMode::Map).then(|| Arc::clone(&self.mapped)),
+            window: Bytes::new(),
         }
-        Ok(())
     }
 }
 
-impl Media for LocalFile {
+impl OpenVideo for LocalFile {
     fn name(&self) -> Cow<'_, str> {
-        crate::error::name(&self.path)
+        self.address.name()
     }
 
-    fn path(&self) -> Option<&Path> {
-        Some(&self.path)
+    fn address(&self) -> &Address {
+        &self.address
     }
 
     fn identity(&self) -> Identity {
@@ -184,18 +158,8 @@ impl Media for LocalFile {
         })
     }
 
-    fn origin(&self, content_type: String, plan: Plan) -> Origin {
-        Origin::File {
-            path: self.path.to_path_buf(),
-            identity: self.identity,
-            fingerprint: Some(self.fingerprint.to_string()),
-            content_type,
-            plan,
-        }
-    }
-
     fn unreadable(&self, error: io::Error) -> Error {
-        Error::unreadable(&self.path, error)
+        Error::unreadable(self.address.as_path(), error)
     }
 
     fn read(
@@ -204,35 +168,11 @@ impl Media for LocalFile {
         chunk: Chunk,
         running: Option<Running>,
     ) -> io::Result<(Ahead, Share)> {
-        let (file, mut running) = (self.clone(), running);
-        Ahead::start(chunk.range().start, move |reader| {
-            for index in chunk.index()..plan.chunk_count() {
-                let chunk = plan.chunk(index);
-                let mut left = chunk.size();
-                for bytes in file.reading(chunk) {
-                    left -= bytes.as_ref().map_or(left, |bytes| bytes.len() as u64);
-                    let piece = bytes.map(|bytes| Piece::of(bytes, &mut running));
-                    if piece.is_err() | !reader.add(piece, left == 0) {
-                        return;
-                    }
-                }
-            }
-        })
+        Ahead::of(self, plan, chunk, running)
     }
 
     fn digests(&self, running: Running, from: u64, at: Vec<u64>) -> Digests {
-        let (found, mut digests) = mpsc::channel(1);
-        let file = self.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            if let Err(error) = file.hash(running, from, at, &found) {
-                // The receiver may be gone.
-                let _ = found.blocking_send(Err(error));
-            }
-        });
-        let found = stream::poll_fn(move |cx| digests.poll_recv(cx));
-        // A reader that panicked must not look like one that reached the end.
-        let end = stream::once(reading).try_filter_map(|()| future::ready(Ok(None)));
-        Box::pin(found.chain(end.map_err(io::Error::other)))
+        ranges::digests(self, running, from, at)
     }
 
     fn version(&self) -> BoxFuture<'_, io::Result<Identity>> {
@@ -241,6 +181,10 @@ impl Media for LocalFile {
 
     fn settled(&self) -> BoxFuture<'_, io::Result<Identity>> {
         self.blocking(|file| identity::settled(&file.file))
+    }
+
+    fn is_replaced(&self, _now: &Identity) -> bool {
+        false
     }
 
     fn drained(&self) -> BoxFuture<'_, ()> {
@@ -268,19 +212,4 @@ impl Media for LocalFile {
             Ok(Version::Now(now))
         })
     }
-}
-
-fn fingerprint(file: &File, size: u64) -> io::Result<String> {
-    let ends = if size <= 2 * FINGERPRINT {
-        [0..size, size..size]
-    } else {
-        [0..FINGERPRINT, size - FINGERPRINT..size]
-    };
-    let (mut running, mut buffer) = (Running::default(), vec![0; 2 * FINGERPRINT as usize]);
-    for Range { start, end } in ends {
-        let bytes = &mut buffer[..(end - start) as usize];
-        file.read_exact_at(bytes, start)?;
-        running.update(bytes);
-    }
-    Ok(hex::encode(running.entry()))
 }

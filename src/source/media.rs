@@ -1,153 +1,107 @@
-//! The trait of a video that can be sent: read by ranges, with an identity for the version that was read.
+//! Videos that lie anywhere: the trait [`Media`], for those who bring their own storage.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::ops::Range;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, TryStreamExt};
+use futures::stream::BoxStream;
 
-use super::{Ahead, Share};
-use crate::error::Error;
-use crate::upload::ledger::{Entry, Running};
-use crate::upload::plan::{Chunk, Plan};
-use crate::upload::{Identity, Origin};
-
-/// The running hash at ascending offsets, each with its offset. Dropping the stream ends the reading.
-pub(crate) type Digests = BoxStream<'static, io::Result<(u64, Running)>>;
-
-/// A video that this process sends, opened as one version of it.
+/// A video that can be read by ranges: an object in a bucket, a file behind a server, a block device. For
+/// [`Job::media`](crate::Job::media).
 ///
-/// The engine does not know where the bytes are stored. [`LocalFile`](super::LocalFile) is the first implementation; an
-/// object behind https, read by ranges and identified by its validator, could be another.
+/// The engine promises one draft of one version of the video, and rests that on two promises of the implementation:
+///
+/// - a [`validator`](MediaVersion::validator) that is the same means that all bytes are the same (a strong `ETag`, a
+///   generation, a version id). What has no such validator is copied to a file first;
+/// - [`read`](Self::read) gives bytes of the version that was opened, or an error, and never bytes of another version. A request
+///   with a condition is not enough, because servers were seen to ignore conditions: compare the version that each answer states.
+///
+/// Errors become those of the upload: the kinds of [`io::Error`] that may pass (`TimedOut`, `WouldBlock`, `Interrupted`,
+/// `HostUnreachable`, `NetworkUnreachable`, `NetworkDown`) end it in [`ErrorKind::Temporary`](crate::ErrorKind::Temporary), and
+/// the same job carries on later; all others end it in [`ErrorKind::Source`](crate::ErrorKind::Source). Their texts are shown, so
+/// they hold no secret.
 ///
 /// Methods may be called while others run. Dropping a future or a stream ends its reading.
-pub(crate) trait Media: fmt::Debug + Send + Sync + 'static {
-    /// The name in messages: of a file, its name without the directories.
-    fn name(&self) -> Cow<'_, str>;
+///
+/// ```
+/// use std::io;
+/// use std::ops::Range;
+///
+/// use bytes::Bytes;
+/// use chunkferry::{Job, Media, MediaVersion};
+/// use futures::future::{self, BoxFuture};
+/// use futures::stream::{self, BoxStream};
+///
+/// /// A video in memory. Nobody can change it, so its name is validator enough.
+/// #[derive(Debug)]
+/// struct InMemory(Bytes);
+///
+/// impl Media for InMemory {
+///     fn address(&self) -> &str {
+///         "memory/clip.mp4"
+///     }
+///
+///     fn opened(&self) -> MediaVersion {
+///         MediaVersion::new(self.0.len() as u64, "1")
+///     }
+///
+///     fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>> {
+///         Box::pin(future::ready(Ok(self.opened())))
+///     }
+///
+///     fn read(&self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>> {
+///         let bytes = self.0.slice(range.start as usize..range.end as usize);
+///         Box::pin(stream::once(future::ready(Ok(bytes))))
+///     }
+/// }
+///
+/// let job = Job::media(InMemory(Bytes::from_static(b"..."))).account("lena", "act.lena.1");
+/// assert_eq!(job.name(), "memory/clip.mp4");
+/// ```
+pub trait Media: fmt::Debug + Send + Sync + 'static {
+    /// Where the video is, without any secret: the journal keeps the address, and messages show its last part. Media of one address
+    /// are versions of the same video, so an unfinished upload of an older version is given up.
+    fn address(&self) -> &str;
 
-    /// The path, if the video is a file of this machine.
-    fn path(&self) -> Option<&Path>;
+    /// The version that was opened. Always the same.
+    fn opened(&self) -> MediaVersion;
 
-    /// The identity of the version that was opened, with the video's size in bytes.
-    fn identity(&self) -> Identity;
-
-    /// SHA-256 of the first and the last 64 KiB, in hexadecimal. Media with different fingerprints are different videos.
-    fn fingerprint(&self) -> &str;
-
-    /// The `Content-Type` of the video, from its first bytes.
+    /// The version at this moment. Asked at each chunk border, and before the last bytes leave. After 60 seconds without an answer
+    /// the upload ends as temporary.
     ///
     /// # Errors
     ///
-    /// If the bytes are not a video that the service takes, or not a finished one.
-    fn content_type(&self) -> BoxFuture<'_, Result<&'static str, Error>>;
+    /// If the version cannot be read.
+    fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>>;
 
-    /// The source of the video as the row of a new upload keeps it.
-    fn origin(&self, content_type: String, plan: Plan) -> Origin;
-
-    /// The error that ends the upload after a read failed.
-    fn unreadable(&self, error: io::Error) -> Error;
-
-    /// Starts to read from `chunk` to the end of the video, ahead of the body that takes the pieces. With a ledger,
-    /// continues the hash `running` of all bytes before `chunk`.
+    /// The bytes of `range` (at least one byte, within the video), in order and in pieces of any size. Large pieces are cut here,
+    /// without copying. After 60 seconds without a piece the reading is dropped and the upload ends as temporary.
     ///
     /// # Errors
     ///
-    /// If nothing can be read at the moment: no more threads, no connection.
-    fn read(
-        &self,
-        plan: Plan,
-        chunk: Chunk,
-        running: Option<Running>,
-    ) -> io::Result<(Ahead, Share)>;
-
-    /// Continues `running`, the hash of all bytes before `from`, and gives the hash at each of the ascending offsets in
-    /// `at`. A video that became shorter ends the stream with [`io::ErrorKind::UnexpectedEof`].
-    fn digests(&self, running: Running, from: u64, at: Vec<u64>) -> Digests;
-
-    /// The identity now.
-    fn version(&self) -> BoxFuture<'_, io::Result<Identity>>;
-
-    /// The identity now, if possible one that proves the bytes read from now on. May take some seconds.
-    fn settled(&self) -> BoxFuture<'_, io::Result<Identity>>;
-
-    /// Returns once none of the bytes handed to a body waits in this process any more.
-    fn drained(&self) -> BoxFuture<'_, ()>;
-
-    /// Whether bytes of another version may have been sent. Final once [`drained`](Self::drained) has returned.
-    fn is_torn(&self) -> bool;
-
-    /// The identity right before the last bytes leave.
-    ///
-    /// # Errors
-    ///
-    /// If the video must not be completed now, for instance because a program has the file open for writing.
-    fn still_the_same(&self) -> BoxFuture<'_, Result<Version, Error>>;
+    /// The stream gives an error if the bytes cannot be read or belong to another version; `UnexpectedEof` if the video is shorter
+    /// now.
+    fn read(&self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>>;
 }
 
-/// The state of a video right before its last bytes leave.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Version {
-    /// The identity now; the caller compares it with the one that was sent.
-    Now(Identity),
-    /// Bytes of another version than the opened one may have been sent.
-    Torn,
+/// One version of a video, as its storage states it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MediaVersion {
+    /// In bytes.
+    pub size: u64,
+    /// Differs whenever any byte differs.
+    pub validator: String,
 }
 
-/// Compares the media with the digests of the bytes sent, entry by entry of `ledger`. `as_of` is their identity before
-/// this call: equal bytes belong to the media for as long as that holds.
-pub(crate) async fn prove(
-    media: &dyn Media,
-    as_of: Identity,
-    plan: &Plan,
-    ledger: Vec<Entry>,
-) -> Result<Proof, Error> {
-    let borders = (1..=ledger.len() as u32).map(|chunks| plan.border(chunks));
-    let mut digests = media.digests(Running::default(), 0, borders.collect());
-    for (entry, index) in ledger.iter().zip(0..) {
-        match digests.try_next().await {
-            Ok(Some((_, running))) if running.entry() == *entry => {}
-            Ok(Some(_)) => return Ok(Proof::Differs(index)),
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                return Err(media.unreadable(error));
-            }
-            Ok(None) | Err(_) => return Ok(Proof::Shorter),
-        }
-    }
-    Ok(Proof::Same(as_of))
-}
-
-/// The result of [`prove`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// The media hold the bytes sent, and have this identity.
-    Same(Identity),
-    /// The bytes of this chunk differ.
-    Differs(u32),
-    /// The media are shorter than the bytes sent.
-    Shorter,
-    /// This property changed, so no bytes can be compared.
-    Moved(&'static str),
-}
-
-impl Proof {
-    /// The media's size differs from the plan's, so no byte needs to be compared.
-    pub(crate) const fn resized(planned: u64, now: u64) -> Self {
-        if now < planned {
-            Self::Shorter
-        } else {
-            Self::Moved("its size")
-        }
-    }
-
-    /// The identity, or a text that says what changed.
-    pub(crate) fn same(self) -> Result<Identity, String> {
-        match self {
-            Self::Same(as_of) => Ok(as_of),
-            Self::Differs(index) => Err(format!("chunk {} differs", index + 1)),
-            Self::Shorter => Err("it became shorter".into()),
-            Self::Moved(what) => Err(what.into()),
+impl MediaVersion {
+    /// A video of `size` bytes with this validator.
+    pub fn new(size: u64, validator: impl Into<String>) -> Self {
+        Self {
+            size,
+            validator: validator.into(),
         }
     }
 }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::ranges::Ranges;
 use super::read::{PIECE, SPARE};
 use super::*;
 use crate::upload::ledger::{Entry, Running};
-use crate::upload::plan::Limits;
-use crate::upload::plan::Plan;
+use crate::upload::plan::{Chunk, Limits, Plan};
 
 mod map;
 
@@ -31,6 +31,12 @@ fn file(content: &[u8]) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(content).expect("written");
     file
+}
+
+impl LocalFile {
+    fn reading(&self, chunk: Chunk) -> impl Iterator<Item = io::Result<Bytes>> + use<> {
+        self.pieces(chunk.range(), ahead::cut(&chunk))
+    }
 }
 
 /// A file of two chunks and the ledger of sending all of it.

@@ -160,7 +160,7 @@ impl Upload {
             .hash_state
             .is_some()
             .then(|| Running::default().store());
-        if let Origin::File { identity, plan, .. } = &mut self.origin {
+        if let Origin::Media { identity, plan, .. } = &mut self.origin {
             *plan = plan.within(&Limits::DOCUMENTED);
             *identity = as_of.unwrap_or(*identity);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Destination, Identity, Key, Origin, Reply, State, Step, Upload, Video};
+use super::{Address, Destination, Identity, Key, Origin, Reply, State, Step, Upload, Video};
 use crate::account::TokenError;
 use crate::answer::{Failure, Opened, Refusal, Report};
 use crate::clock::{BootId, Now, Timestamp};
@@ -165,8 +165,8 @@ fn fresh(size: u64) -> Upload {
         destination: Destination::Inbox,
         video: Video::Size(size),
     };
-    let origin = Origin::File {
-        path: "/clip.mp4".into(),
+    let origin = Origin::Media {
+        address: Address::File("/clip.mp4".into()),
         identity,
         fingerprint: None,
         content_type: "video/mp4".into(),

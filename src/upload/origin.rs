@@ -1,6 +1,8 @@
 //! The source of an upload and its destination.
 
 use std::borrow::Cow;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -66,13 +68,14 @@ impl Destination {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Origin {
-    /// A local file, sent in chunks.
-    File {
-        #[serde(with = "stored_path")]
-        path: PathBuf,
-        /// The identity of the file when all acknowledged chunks, and the chunk in flight, were read.
+    /// A video that is sent from here, in chunks.
+    #[serde(rename = "file")]
+    Media {
+        #[serde(rename = "path")]
+        address: Address,
+        /// The identity of the video when all acknowledged chunks, and the chunk in flight, were read.
         identity: Identity,
-        /// SHA-256 of the first and the last 64 KiB, in hexadecimal; files with different fingerprints are different
+        /// SHA-256 of the first and the last 64 KiB, in hexadecimal; those with different fingerprints are different
         /// videos. Older rows lack it.
         #[serde(default)]
         fingerprint: Option<String>,
@@ -92,16 +95,16 @@ impl Upload {
     /// Replaces the file's identity: `as_of` holds all acknowledged bytes. Keeps the older identity while a chunk may be
     /// in flight, which was read under that one.
     pub(super) const fn rest_on(&mut self, as_of: Identity) -> Applied {
-        if let (Origin::File { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
+        if let (Origin::Media { identity, .. }, false) = (&mut self.origin, self.run.due_left) {
             *identity = as_of;
         }
         Applied::NOTHING
     }
 
-    /// The plan of a file; `None` if the service fetches the bytes itself.
+    /// The plan of a video that is sent from here; `None` if the service fetches the bytes itself.
     pub(crate) const fn plan(&self) -> Option<&Plan> {
         match &self.origin {
-            Origin::File { plan, .. } => Some(plan),
+            Origin::Media { plan, .. } => Some(plan),
             Origin::Url { .. } => None,
         }
     }
@@ -109,22 +112,39 @@ impl Upload {
     /// Size of the video in bytes, if known.
     pub(crate) const fn size(&self) -> Option<u64> {
         match &self.origin {
-            Origin::File { plan, .. } => Some(plan.video_size()),
+            Origin::Media { plan, .. } => Some(plan.video_size()),
             Origin::Url { size, .. } => *size,
         }
     }
 
+    /// The path of a file.
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.origin {
-            Origin::File { path, .. } => Some(path),
+            Origin::Media {
+                address: Address::File(path),
+                ..
+            } => Some(path),
+            Origin::Media { .. } | Origin::Url { .. } => None,
+        }
+    }
+
+    /// The path of a file, the address of other media.
+    pub(crate) const fn address(&self) -> Option<&Address> {
+        match &self.origin {
+            Origin::Media { address, .. } => Some(address),
             Origin::Url { .. } => None,
         }
+    }
+
+    /// Whether the video is at this path or address.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.address().is_some_and(|at| at.as_path() == path)
     }
 
     /// The URL that is pulled, without its query.
     pub(crate) fn url(&self) -> Option<&str> {
         match &self.origin {
-            Origin::File { .. } => None,
+            Origin::Media { .. } => None,
             Origin::Url { url, .. } => Some(url),
         }
     }
@@ -132,7 +152,7 @@ impl Upload {
     /// The name in messages: the file's name, or the URL without its query.
     pub(crate) fn name(&self) -> Cow<'_, str> {
         match &self.origin {
-            Origin::File { path, .. } => crate::error::name(path),
+            Origin::Media { address, .. } => address.name(),
             Origin::Url { url, .. } => url.into(),
         }
     }
@@ -140,14 +160,14 @@ impl Upload {
     /// Of a file: as recognised or given when the upload began.
     pub(crate) fn content_type(&self) -> Option<&str> {
         match &self.origin {
-            Origin::File { content_type, .. } => Some(content_type),
+            Origin::Media { content_type, .. } => Some(content_type),
             Origin::Url { .. } => None,
         }
     }
 
     pub(crate) const fn identity(&self) -> Option<Identity> {
         match &self.origin {
-            Origin::File { identity, .. } => Some(*identity),
+            Origin::Media { identity, .. } => Some(*identity),
             Origin::Url { .. } => None,
         }
     }
@@ -155,7 +175,7 @@ impl Upload {
     /// Of the file, if known.
     pub(crate) fn fingerprint(&self) -> Option<&str> {
         match &self.origin {
-            Origin::File { fingerprint, .. } => fingerprint.as_deref(),
+            Origin::Media { fingerprint, .. } => fingerprint.as_deref(),
             Origin::Url { .. } => None,
         }
     }
@@ -195,40 +215,64 @@ impl Identity {
     }
 }
 
-/// A path as text; in hexadecimal if its name is not UTF-8.
-mod stored_path {
-    use std::ffi::OsString;
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    use std::path::{Path, PathBuf};
+/// Where a video is that is sent from here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "StoredAddress", into = "StoredAddress")]
+pub(crate) enum Address {
+    /// The absolute path of a file.
+    File(PathBuf),
+    /// The address of other media.
+    Object(String),
+}
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Stored {
-        Text(String),
-        Bytes { hex: String },
-    }
-
-    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-        let stored = match path.to_str() {
-            Some(text) => Stored::Text(text.to_owned()),
-            None => Stored::Bytes {
-                hex: hex::encode(path.as_os_str().as_bytes()),
-            },
-        };
-        stored.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<PathBuf, D::Error> {
-        match Stored::deserialize(deserializer)? {
-            Stored::Text(text) => Ok(text.into()),
-            Stored::Bytes { hex } => {
-                let bytes = hex::decode(hex).map_err(serde::de::Error::custom)?;
-                Ok(OsString::from_vec(bytes).into())
-            }
+impl Address {
+    /// The path, or the address in the form of one: what uploads are found by.
+    pub(crate) fn as_path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::Object(address) => Path::new(address),
         }
+    }
+
+    /// The name in messages: the last part.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        crate::error::name(self.as_path())
+    }
+}
+
+/// A path as text; in hexadecimal if its name is not UTF-8.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum StoredAddress {
+    Path(String),
+    PathBytes { hex: String },
+    Object { address: String },
+}
+
+impl From<Address> for StoredAddress {
+    fn from(address: Address) -> Self {
+        match address {
+            Address::Object(address) => Self::Object { address },
+            Address::File(path) => match path.into_os_string().into_string() {
+                Ok(text) => Self::Path(text),
+                Err(bytes) => Self::PathBytes {
+                    hex: hex::encode(bytes.into_vec()),
+                },
+            },
+        }
+    }
+}
+
+impl TryFrom<StoredAddress> for Address {
+    type Error = hex::FromHexError;
+
+    fn try_from(stored: StoredAddress) -> Result<Self, Self::Error> {
+        Ok(match stored {
+            StoredAddress::Path(text) => Self::File(text.into()),
+            StoredAddress::PathBytes { hex } => {
+                Self::File(OsString::from_vec(hex::decode(hex)?).into())
+            }
+            StoredAddress::Object { address } => Self::Object(address),
+        })
     }
 }

@@ -49,8 +49,8 @@ fn queued() -> Upload {
 }
 
 fn file(path: &Path) -> Origin {
-    Origin::File {
-        path: path.to_owned(),
+    Origin::Media {
+        address: Address::File(path.to_owned()),
         identity: identity(),
         fingerprint: None,
         content_type: "video/mp4".into(),

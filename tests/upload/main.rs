@@ -7,6 +7,7 @@ mod creator;
 mod drops;
 mod faults;
 mod load;
+mod media;
 mod ranges;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 mod service;

@@ -41,7 +41,7 @@ async fn of_many_that_reserve_a_video_at_once_one_is_alone(rig: &Rig) {
     let reservation = rig.reserve(&row).await;
     let mut other = row.clone();
     other.id = "0123456789abcdef".into();
-    if let Origin::File { fingerprint, .. } = &mut other.origin {
+    if let Origin::Media { fingerprint, .. } = &mut other.origin {
         *fingerprint = Some("f2".into());
     }
     rig.reserve(&other).await;

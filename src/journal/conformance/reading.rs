@@ -169,14 +169,14 @@ async fn uploads_are_found_by_what_they_have_in_common(rig: &Rig) {
     let mut rows = Vec::new();
     for number in 0..40_u64 {
         let mut row = upload("lena", 10);
-        if let Origin::File {
-            path,
+        if let Origin::Media {
+            address,
             identity,
             fingerprint,
             ..
         } = &mut row.origin
         {
-            *path = format!("/videos/{}.mp4", number % 5).into();
+            *address = Address::File(format!("/videos/{}.mp4", number % 5).into());
             identity.inode = number % 7;
             *fingerprint = (number % 3 > 0).then(|| format!("f{}", number % 3));
         }
@@ -233,8 +233,8 @@ async fn an_upload_is_recalled_by_its_path_and_by_its_id(rig: &Rig) {
     let clip = || std::path::PathBuf::from("/videos/clip.mp4");
     let at_path = |path| rig.store.at_path(moved.key.clone(), path);
     assert_eq!(at_path(clip()).await.expect("rows").len(), 2);
-    if let Origin::File { path, .. } = &mut moved.origin {
-        *path = "/videos/moved.mp4".into();
+    if let Origin::Media { address, .. } = &mut moved.origin {
+        *address = Address::File("/videos/moved.mp4".into());
     }
     rig.save(lease, &mut moved).await.expect("saved");
     let rows = rig.store.at_path(moved.key.clone(), clip()).await;

@@ -178,8 +178,8 @@ impl Inner {
     /// Earlier versions did not keep rows by their paths.
     fn find_by_path(&self, unfinished: &[Upload]) -> Result<(), StoreError> {
         for row in unfinished {
-            if let Some(path) = row.path() {
-                let key = keys::one_at_path(&row.key, path, &row.id);
+            if let Some(at) = row.address() {
+                let key = keys::one_at_path(&row.key, at.as_path(), &row.id);
                 if !self.db.contains_key(&key).map_err(cannot)? {
                     self.db.insert(key, &[]).map_err(cannot)?;
                 }

@@ -65,8 +65,8 @@ impl Known {
         for line in history.lines(self.seen.len)? {
             let (place, row) = line?;
             self.places.insert(of_id(&row.id), place);
-            if let Some(path) = row.path() {
-                self.places.insert(of_path(&row.key, path), place);
+            if let Some(at) = row.address() {
+                self.places.insert(of_path(&row.key, at.as_path()), place);
             }
         }
         self.seen = seen;

@@ -11,7 +11,7 @@ use super::{Inner, cannot, keys};
 use crate::journal::history::{self, Digest, Place, Seen};
 use crate::journal::{Found, Recall, StoreError};
 use crate::secret::Secret;
-use crate::upload::{Key, ROW_VERSION, Upload};
+use crate::upload::{Address, Key, ROW_VERSION, Upload};
 
 /// Bytes of a usual row.
 const ROW: usize = 1536;
@@ -33,9 +33,9 @@ impl Inner {
         if before.is_none() {
             batch.insert(keys::one_of_same(&row.key, &row.id), &[]);
         }
-        let (old, new) = (before.and_then(Upload::path), row.path());
+        let (old, new) = (before.and_then(Upload::address), row.address());
         if old != new {
-            let at = |path| keys::one_at_path(&row.key, path, &row.id);
+            let at = |at: &Address| keys::one_at_path(&row.key, at.as_path(), &row.id);
             old.into_iter().for_each(|path| batch.remove(at(path)));
             new.into_iter().for_each(|path| batch.insert(at(path), &[]));
         }
@@ -55,9 +55,9 @@ impl Inner {
         let text = self.db.get(keys::row(id)).map_err(cannot)?;
         // The next reader of a row that cannot be read reports the damage.
         if let Some(Ok(row)) = text.map(|text| read_text(id, &text))
-            && let Some(path) = row.path()
+            && let Some(at) = row.address()
         {
-            batch.remove(keys::one_at_path(&row.key, path, id));
+            batch.remove(keys::one_at_path(&row.key, at.as_path(), id));
         }
         Ok(())
     }
@@ -198,7 +198,7 @@ impl Inner {
                 rows.push(self.read(&id, &text)?);
             }
         }
-        rows.retain(|row| row.path() == Some(path) && !row.state.is_final());
+        rows.retain(|row| row.is_at(path) && !row.state.is_final());
         rows.sort_by_key(|row| row.created);
         Ok(rows)
     }

@@ -17,7 +17,7 @@ use crate::answer::Failure;
 use crate::clock::Now;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Limits, Plan};
-use crate::upload::{Destination, Identity, Origin, ROW_VERSION, Reply, Video};
+use crate::upload::{Address, Destination, Identity, Origin, ROW_VERSION, Reply, Video};
 
 fn upload(account: &str, size: u64) -> Upload {
     let key = Key {
@@ -34,8 +34,8 @@ fn upload(account: &str, size: u64) -> Upload {
         ctime_ns: Some(4),
         proves: true,
     };
-    let origin = Origin::File {
-        path: "/videos/clip.mp4".into(),
+    let origin = Origin::Media {
+        address: Address::File("/videos/clip.mp4".into()),
         identity,
         fingerprint: None,
         content_type: "video/mp4".into(),
@@ -221,8 +221,9 @@ async fn many_uploads_under_way_with_long_names_are_not_put_into_files_that_are_
     let store = open(dir.path());
     for number in 0..60 {
         let mut row = upload("lena", 20_000_000 + number);
-        if let Origin::File { path, .. } = &mut row.origin {
-            *path = format!("/{}", "a name of the longest kind/".repeat(150)).into();
+        if let Origin::Media { address, .. } = &mut row.origin {
+            *address =
+                Address::File(format!("/{}", "a name of the longest kind/".repeat(150)).into());
         }
         store.add(row.clone()).await.expect("submitted");
         for confirmed in 0..2 {

@@ -133,8 +133,8 @@ async fn a_listing_shows_a_name_that_is_no_text_as_it_is() {
     let store = open(dir.path());
     let odd = PathBuf::from(std::ffi::OsStr::from_bytes(b"/videos/caf\xe9.mp4"));
     let mut row = upload("lena", 10);
-    if let Origin::File { path, .. } = &mut row.origin {
-        *path = odd.clone();
+    if let Origin::Media { address, .. } = &mut row.origin {
+        *address = Address::File(odd.clone());
     }
     store.add(row.clone()).await.expect("submitted");
     let records = crate::journal::StateDir::new(dir.path())
@@ -192,8 +192,8 @@ async fn an_unfinished_upload_is_found_by_its_path_alone() {
     let store = open(dir.path());
     let at = |size, path: &str| {
         let mut row = upload("lena", size);
-        if let Origin::File { path: of, .. } = &mut row.origin {
-            *of = path.into();
+        if let Origin::Media { address, .. } = &mut row.origin {
+            *address = Address::File(path.into());
         }
         row
     };
@@ -211,8 +211,8 @@ async fn an_unfinished_upload_is_found_by_its_path_alone() {
     assert_eq!(found(&store, "/b.mp4").await, [&*other.id]);
     let elsewhere = store.at_path(upload("mia", 10).key, "/a.mp4".into());
     assert!(elsewhere.await.expect("rows").is_empty());
-    if let Origin::File { path, .. } = &mut moved.origin {
-        *path = "/c.mp4".into();
+    if let Origin::Media { address, .. } = &mut moved.origin {
+        *address = Address::File("/c.mp4".into());
     }
     store.write(next(&mut moved), None).await.expect("saved");
     assert!(found(&store, "/a.mp4").await.is_empty());

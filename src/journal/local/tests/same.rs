@@ -11,14 +11,14 @@ fn numbered(number: u64) -> Upload {
     let mut row = upload("lena", 10);
     row.id = format!("{number:016x}");
     row.created = Timestamp(number);
-    if let Origin::File {
-        path,
+    if let Origin::Media {
+        address,
         identity,
         fingerprint,
         ..
     } = &mut row.origin
     {
-        *path = format!("/videos/{}.mp4", number / 2).into();
+        *address = Address::File(format!("/videos/{}.mp4", number / 2).into());
         identity.inode = number / 3;
         *fingerprint = (!number.is_multiple_of(7)).then(|| format!("fingerprint {}", number % 5));
     }
