@@ -95,6 +95,13 @@ pub trait TokenSource: Send + Sync + 'static {
         &'a self,
         refused: Option<&'a Secret>,
     ) -> BoxFuture<'a, Result<Secret, TokenError>>;
+
+    /// The open_id of the creator whose tokens these are, where the source knows it without asking the service. Drafts and windows
+    /// are then kept by creator: two names of one creator share them, and a name that has stood for another creator ends the job in
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) before any request. By default it is not known.
+    fn open_id(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async { None })
+    }
 }
 
 impl TokenSource for Secret {
@@ -121,6 +128,10 @@ impl<T: TokenSource> TokenSource for Arc<T> {
         refused: Option<&'a Secret>,
     ) -> BoxFuture<'a, Result<Secret, TokenError>> {
         (**self).token(refused)
+    }
+
+    fn open_id(&self) -> BoxFuture<'_, Option<String>> {
+        (**self).open_id()
     }
 }
 
@@ -183,14 +194,17 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TokenError {
 
 /// One creator's account, under a name that the user chooses.
 ///
-/// The name, not the token, keeps the uploads of accounts apart: no two drafts of the same bytes for one name. Cheap to
-/// clone.
+/// The name, not the token, keeps the uploads of accounts apart: no two drafts of the same bytes for one name, nor for two names
+/// of a creator whose open_id is known ([`TokenSource::open_id`], [`Options::check_creator`](crate::Options::check_creator)).
+/// Cheap to clone.
 #[derive(Clone)]
 pub struct Account {
     name: Arc<str>,
     tokens: Arc<dyn TokenSource>,
     /// Outages of the token source.
     tokenless: Arc<Outages>,
+    /// A person has decided whose account this is, so the creator of its tokens takes the place of an earlier one.
+    is_decided: bool,
 }
 
 impl Account {
@@ -203,7 +217,20 @@ impl Account {
             name: name.into(),
             tokens: Arc::new(tokens),
             tokenless: Arc::default(),
+            is_decided: false,
         }
+    }
+
+    /// The same account; whoever its tokens belong to is its creator from now on.
+    pub(crate) fn decided(self) -> Self {
+        Self {
+            is_decided: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn is_decided(&self) -> bool {
+        self.is_decided
     }
 
     /// The name that the user chose.
@@ -221,11 +248,16 @@ impl Account {
             ) -> BoxFuture<'a, Result<Secret, TokenError>> {
                 self.0.token(refused)
             }
+
+            fn open_id(&self) -> BoxFuture<'_, Option<String>> {
+                self.0.open_id()
+            }
         }
         Self {
             name: Arc::clone(&self.name),
             tokens: Arc::new(Keeping(self.tokens(), alive)),
             tokenless: Arc::clone(&self.tokenless),
+            is_decided: self.is_decided,
         }
     }
 

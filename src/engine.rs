@@ -153,7 +153,8 @@ impl Engine {
     /// What the service answers, [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it does not or there is no
     /// token now, and [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) without a token.
     pub async fn status(&self, publish_id: &str, account: &Account) -> Result<Status, Error> {
-        let queue = self.0.scheduler.queue(account.name());
+        let creator = self.0.identify(account).await?;
+        let queue = self.0.scheduler.queue(&creator.name);
         let account = account.keeping(Arc::clone(&self.0));
         tokens::ask(&self.0.client, &queue, &account, publish_id).await
     }
@@ -165,8 +166,9 @@ impl Engine {
     ///
     /// As [`status`](Self::status).
     pub async fn cancel(&self, publish_id: &str, account: &Account) -> Result<(), Error> {
+        let creator = self.0.identify(account).await?;
         let account = account.keeping(Arc::clone(&self.0));
-        let queue = self.0.scheduler.queue(account.name());
+        let queue = self.0.scheduler.queue(&creator.name);
         tokens::cancel(&self.0.client, &queue, &account, publish_id).await
     }
 

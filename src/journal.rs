@@ -8,6 +8,7 @@ use crate::upload::Upload;
 
 #[cfg(test)]
 mod conformance;
+mod creators;
 pub(crate) mod durable;
 mod history;
 mod local;
@@ -26,6 +27,7 @@ mod windows;
 pub use record::Record;
 pub use state_dir::StateDir;
 
+pub(crate) use creators::Creator;
 pub(crate) use local::SledStore;
 #[cfg(test)]
 pub(crate) use memory::MemoryStore;

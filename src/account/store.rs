@@ -136,7 +136,7 @@ impl Accounts {
     /// The account of this name, for a [`Job`](crate::Job). Its token is read from the directory at each call, and renewed
     /// once half of its life is over or the service has refused it.
     pub fn account(&self, name: &str) -> Account {
-        Account::new(name, self.tokens(name))
+        Account::new(name, self.tokens(name)).decided()
     }
 
     /// The tokens of the account of this name: what [`account`](Self::account) pairs with the name.
@@ -345,6 +345,13 @@ impl TokenSource for LoggedInAccount {
                 };
                 error.helped_by(&remedies)
             })
+        })
+    }
+
+    fn open_id(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async {
+            let stored = self.accounts.0.stored(&self.name).await.ok()?;
+            Some(stored.open_id).filter(|open_id| !open_id.is_empty())
         })
     }
 }

@@ -27,17 +27,17 @@ pub(super) enum Placed {
     Nothing,
 }
 
-/// Finds what the journal knows of what a job has given.
+/// Finds what the journal knows of what a job has given, under any of its keys: one for each name of its creator.
 pub(super) async fn place(
     shared: &Shared,
     given: &Given,
-    key: &Key,
+    keys: &[Key],
     again: bool,
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
     match given {
-        Given::Media(sending) => place_media(shared, &*sending.media, key, again, tell).await,
-        Given::Url(remote) => place_url(shared, &remote.shown(), key, again).await,
+        Given::Media(sending) => place_media(shared, &*sending.media, keys, again, tell).await,
+        Given::Url(remote) => place_url(shared, &remote.shown(), keys, again).await,
         Given::Recorded(row) => place_recorded(shared, row).await,
     }
 }
@@ -49,11 +49,13 @@ pub(super) async fn place(
 async fn place_media(
     shared: &Shared,
     media: &dyn OpenVideo,
-    key: &Key,
+    keys: &[Key],
     again: bool,
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
-    supersede(shared, media, key).await?;
+    for key in keys {
+        supersede(shared, media, key).await?;
+    }
     let now = media.identity();
     let traits = vec![
         Trait::of_file(&now),
@@ -61,7 +63,7 @@ async fn place_media(
         Trait::Fingerprint(Some(media.fingerprint().to_owned())),
         Trait::Fingerprint(None),
     ];
-    let found = shared.journal.alike(key.clone(), traits).await?;
+    let found = with_traits(shared, keys, &traits).await?;
     let (mut rows, lost) = (found.rows, found.lost);
     choose(&mut rows, again);
     // Another job may be sending such a file now; nobody else carries an upload of this path. What may be complete is
@@ -86,7 +88,7 @@ async fn place_media(
         let mut rows = begun;
         if let Some(sha256) = whole {
             let traits = vec![Trait::Sha256(sha256)];
-            let whole = shared.journal.alike(key.clone(), traits).await?.rows;
+            let whole = with_traits(shared, keys, &traits).await?.rows;
             rows.extend(whole.into_iter().filter(|row| !foreign(row)));
         }
         choose(&mut rows, again);
@@ -104,6 +106,15 @@ async fn place_media(
         }
     }
     Ok(Placed::Nothing)
+}
+
+/// The uploads with any of these traits, under any of these keys.
+async fn with_traits(shared: &Shared, keys: &[Key], traits: &[Trait]) -> Result<Found, Error> {
+    let mut found = Found::default();
+    for key in keys {
+        found.extend(shared.journal.alike(key.clone(), traits.to_vec()).await?);
+    }
+    Ok(found)
 }
 
 /// The first of `rows` of which no byte was hashed and whose size and time of modification are the file's. Where the change
@@ -124,8 +135,17 @@ fn without_digests(rows: Vec<Upload>, now: &Identity) -> Result<Option<Upload>, 
 }
 
 /// Looks a URL up by its key. What lay under it when it was pulled is not known here.
-async fn place_url(shared: &Shared, name: &str, key: &Key, again: bool) -> Result<Placed, Error> {
-    let Found { mut rows, lost, .. } = shared.journal.find(key.clone()).await?;
+async fn place_url(
+    shared: &Shared,
+    name: &str,
+    keys: &[Key],
+    again: bool,
+) -> Result<Placed, Error> {
+    let mut found = Found::default();
+    for key in keys {
+        found.extend(shared.journal.find(key.clone()).await?);
+    }
+    let Found { mut rows, lost, .. } = found;
     choose(&mut rows, again);
     Ok(match rows.into_iter().next() {
         None => {

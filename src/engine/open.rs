@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Shared;
 use super::job::{Job, What};
 use super::send::{Sending, needed_again};
+use crate::account::Account;
 use crate::error::Error;
 use crate::journal::Recall;
 use crate::secret::escaped::Escaped;
@@ -33,30 +34,35 @@ pub(super) enum Given {
 }
 
 impl Given {
-    /// Opens what the job names; `scope` is the key of its account and API.
+    /// Opens what the job names; `scopes` are the keys of its account's names at its API.
     pub(super) async fn open(
         shared: &Shared,
         job: &Job,
-        scope: &Key,
+        scopes: &[Key],
         tell: impl Fn(Event),
     ) -> Result<Self, Error> {
         match &job.what {
             What::File { path } => match Self::file(shared, path, job, tell).await {
                 Err(error) if error.is_missing_file() && !job.again => {
                     let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                    let recall = Recall::Path(scope.clone(), path);
-                    match shared.journal.recall(recall).await? {
-                        Some(row) if !row.misses_bytes() => Ok(Self::Recorded(Box::new(row))),
-                        _ => Err(error),
+                    for scope in scopes {
+                        let recall = Recall::Path(scope.clone(), path.clone());
+                        let row = shared.journal.recall(recall).await?;
+                        if let Some(row) = row.filter(|row| !row.misses_bytes()) {
+                            return Ok(Self::Recorded(Box::new(row)));
+                        }
                     }
+                    Err(error)
                 }
                 opened => opened,
             },
             What::Media(media) => Self::object(Arc::clone(media), job).await,
             What::Recorded { id } => {
                 let row = shared.journal.recall(Recall::Id(id.clone())).await?;
-                let row = row.filter(|row| row.key.has_scope_of(scope));
-                let row = row.ok_or_else(|| Error::not_recorded(id, &scope.account))?;
+                let is_ours = |row: &Upload| scopes.iter().any(|scope| row.key.has_scope_of(scope));
+                let account = job.account.as_ref().map_or("", Account::name);
+                let row = row.filter(is_ours);
+                let row = row.ok_or_else(|| Error::not_recorded(id, account))?;
                 let sealed = matches!(row.state, State::Sealed { .. });
                 match row.path() {
                     Some(path) if sealed && path.exists() => {

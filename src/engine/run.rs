@@ -21,7 +21,8 @@ use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::error::{Error, ErrorKind};
-use crate::journal::Reserved;
+use crate::journal::{Creator, Reserved};
+use crate::secret::escaped::Escaped;
 use crate::tiktok::client::Subject;
 use crate::tiktok::throttle::Throttle;
 use crate::upload::event::{Behind, Event, Notice, Shortfall, Tally};
@@ -54,6 +55,7 @@ pub(super) async fn run(
         let _ = events.send(event);
     };
     let Begun {
+        creator,
         turn,
         given,
         key,
@@ -71,7 +73,7 @@ pub(super) async fn run(
         }
         _ => None,
     };
-    let placed = dedup::place(shared, &given, &key, job.again, tell).await?;
+    let placed = dedup::place(shared, &given, &scopes(&creator, &key), job.again, tell).await?;
     let throttle = shared.throttle.as_ref().filter(|_| !job.ignore_forecast);
     let limits = RunLimits {
         patience: job.patience,
@@ -219,6 +221,7 @@ pub(super) fn in_time(upload: &Upload) -> Result<(), Error> {
 
 /// A job whose turn it is.
 struct Begun {
+    creator: Creator,
     turn: Turn,
     given: Given,
     key: Key,
@@ -235,21 +238,33 @@ async fn begin(
     tell: impl Fn(Event) + Copy,
 ) -> Result<Begun, Error> {
     let queued = |behind| tell(Event::Queued { behind });
-    let ticket = place.ticket();
-    let mut place = Some(place);
+    let mut ticket = place.ticket();
+    // As the first in the queue of its name, so that the creator is asked for once.
+    let mut turn = shared.scheduler.enter(place, queued).await;
+    let creator = turn.aside(shared.identify_by_token(account)).await?;
+    let mut entered = Some(turn);
+    if creator.name != account.name() {
+        let names = [account.name(), &creator.name];
+        let [account, name] = names.map(|name| Escaped::new(name).to_string());
+        tell(Event::Notice(Notice::Alias { account, name }));
+        entered = None;
+        ticket = shared.scheduler.queue(&creator.name).join().ticket();
+    }
     let scope = Key {
-        account: account.name().to_owned(),
+        account: creator.name.clone(),
         api_base: shared.api_base.clone(),
         destination: Destination::Inbox,
         video: Video::Size(0),
     };
     let path = job.address();
-    let path = path.map(|path| Exclusive::Path(account.name().to_owned(), path));
+    let path = path.map(|path| Exclusive::Path(creator.name.clone(), path));
     let mut path = path.map(|path| (shared.lock(path), None));
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
     loop {
-        let place = place.take().unwrap_or_else(|| ticket.join());
-        let mut turn = shared.scheduler.enter(place, queued).await;
+        let mut turn = match entered.take() {
+            Some(turn) => turn,
+            None => shared.scheduler.enter(ticket.join(), queued).await,
+        };
         // Only the first in the queue takes it, so that jobs of one path keep their order.
         if let Some((lock, held @ None)) = &mut path {
             *held = Arc::clone(lock).try_lock_owned().ok();
@@ -260,7 +275,9 @@ async fn begin(
             }
         }
         // A file system that does not answer takes no room from others.
-        let given = turn.aside(Given::open(shared, job, &scope, tell)).await?;
+        let given = turn
+            .aside(Given::open(shared, job, &scopes(&creator, &scope), tell))
+            .await?;
         let key = Key {
             video: given.video(job),
             ..scope.clone()
@@ -285,6 +302,7 @@ async fn begin(
                     _locks: (path.and_then(|(_, held)| held), alone),
                 };
                 return Ok(Begun {
+                    creator,
                     turn,
                     given,
                     key,
@@ -299,6 +317,15 @@ async fn begin(
             }
         }
     }
+}
+
+/// The key under each name of a creator, the one for new uploads first.
+fn scopes(creator: &Creator, key: &Key) -> Vec<Key> {
+    let of = |account: &String| Key {
+        account: account.clone(),
+        ..key.clone()
+    };
+    creator.names().map(of).collect()
 }
 
 /// Waits until nobody else holds this lock.
@@ -332,12 +359,12 @@ async fn ended(
         Some(error) => Err(error),
         None => Ok(draft(row, Outcome::AlreadyDelivered)),
     };
-    // Others need not wait for this question.
-    drop(turn);
     let Some(publish_id) = row.state.publish_id() else {
         return end;
     };
-    let queue = shared.scheduler.queue(account.name());
+    let queue = Arc::clone(turn.queue());
+    // Others need not wait for this question.
+    drop(turn);
     if !queue.can_ask_now().await || shared.scheduler.outages.now(Now::read()).is_some() {
         return end;
     }

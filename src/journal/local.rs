@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sled::{Batch, Db};
 
+use super::creators::Creator;
 use super::history::History;
 use super::lock::{Lock, Released};
 use super::own;
@@ -339,8 +340,13 @@ impl ProgressStore for SledStore {
         Box::pin(async move { Ok(self.0.windows.pending_cap(&of, self.0.clock.now())) })
     }
 
-    fn creator(&self, of: Key, open_id: String) -> Answer<'_, String> {
-        self.run(move |store| store.creator(&of, open_id))
+    fn identify(
+        &self,
+        of: ApiAccount,
+        open_id: Option<String>,
+        replace: bool,
+    ) -> Answer<'_, Creator> {
+        self.run(move |store| store.identify(&of, open_id, replace))
     }
 
     fn forget_creator(&self, account: String) -> Answer<'_, bool> {

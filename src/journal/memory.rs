@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 
+use super::creators::Creator;
 use super::lock::Released;
 use super::record::Record;
 use super::store::{
@@ -360,18 +361,23 @@ impl ProgressStore for MemoryStore {
         self.step(move |_, now| Ok(self.shared.windows.pending_cap(&of, now)))
     }
 
-    fn creator(&self, of: Key, open_id: String) -> Answer<'_, String> {
+    fn identify(
+        &self,
+        of: ApiAccount,
+        open_id: Option<String>,
+        replace: bool,
+    ) -> Answer<'_, Creator> {
         self.step(move |tables, _| {
-            let creator = tables.creators.entry((of.account, of.api_base));
-            Ok(creator.or_insert(open_id).clone())
+            let creators = tables.creators.entry(of.api_base).or_default();
+            Ok(creators.identify(&of.account, open_id, replace).0)
         })
     }
 
     fn forget_creator(&self, account: String) -> Answer<'_, bool> {
         self.step(move |tables, _| {
-            let before = tables.creators.len();
-            tables.creators.retain(|(of, _), _| *of != account);
-            Ok(tables.creators.len() < before)
+            let creators = tables.creators.values_mut();
+            let forgotten = creators.map(|creators| creators.of_names.remove(&account));
+            Ok(forgotten.filter(Option::is_some).count() > 0)
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::creators::Creator;
 use super::lock::Released;
 use super::record::Record;
 use super::store_error::StoreError;
@@ -116,10 +117,16 @@ pub(crate) trait ProgressStore: fmt::Debug + Send + Sync + 'static {
     /// What the service has said of too many drafts, if it is not to be asked again yet.
     fn pending_cap(&self, of: ApiAccount) -> Answer<'_, Option<PendingCap>>;
 
-    /// The open_id that was the first one of this account and API base: this one, if none was kept.
-    fn creator(&self, of: Key, open_id: String) -> Answer<'_, String>;
+    /// Who an account's name stands for at this API base. Records `open_id` as its creator, if that is known and none is recorded;
+    /// `replace`: even if another one is.
+    fn identify(
+        &self,
+        of: ApiAccount,
+        open_id: Option<String>,
+        replace: bool,
+    ) -> Answer<'_, Creator>;
 
-    /// Drops the open_ids of an account; whether there were any.
+    /// Drops the creators of an account's name, at every API base; whether there were any.
     fn forget_creator(&self, account: String) -> Answer<'_, bool>;
 
     /// The last known rate to an API base, in bytes per second.
@@ -330,6 +337,14 @@ impl Found {
             lost,
             has_sha256,
         }
+    }
+
+    /// Adds uploads of another key.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.rows.extend(other.rows);
+        self.lost.extend(other.lost);
+        self.has_sha256.under_way |= other.has_sha256.under_way;
+        self.has_sha256.ended |= other.has_sha256.ended;
     }
 
     /// Leaves the uploads with any of these traits.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::journal::ApiAccount;
 use crate::secret::Secret;
 use crate::upload::Session;
 use crate::upload::ledger::Entry;
@@ -282,14 +283,41 @@ async fn records_are_those_of_all_uploads(rig: &Rig) {
 
 async fn the_first_creator_of_an_account_stays_until_it_is_forgotten(rig: &Rig) {
     let key = upload("lena", 10).key;
-    let first = |open_id: &str| rig.store.creator(key.clone(), open_id.into());
-    for asked in ["a", "b", "a"] {
-        assert_eq!(first(asked).await.expect("kept"), "a");
+    let identify = async |account: &str, open_id: Option<&str>| {
+        let of = ApiAccount {
+            account: account.to_owned(),
+            api_base: key.api_base.clone(),
+        };
+        let creator = rig
+            .store
+            .identify(of, open_id.map(str::to_owned), false)
+            .await;
+        let creator = creator.expect("identified");
+        let names: Vec<&str> = creator.names().map(String::as_str).collect();
+        (creator.open_id.clone(), names.join(" + "))
+    };
+    let is = |open_id: &str, names: &str| (Some(open_id.to_owned()), names.to_owned());
+    assert_eq!(identify("lena", None).await, (None, "lena".to_owned()));
+    for asked in [Some("a"), Some("b"), None] {
+        assert_eq!(identify("lena", asked).await, is("a", "lena"));
     }
+    assert_eq!(
+        identify("second", Some("a")).await,
+        is("a", "lena + second")
+    );
+    assert_eq!(identify("lena", None).await, is("a", "lena + second"));
     let forget = |account: &str| rig.store.forget_creator(account.into());
     assert!(!forget("len").await.expect("none"));
+    let replaced = ApiAccount {
+        account: "second".to_owned(),
+        api_base: key.api_base.clone(),
+    };
+    let replaced = rig.store.identify(replaced, Some("c".to_owned()), true);
+    assert_eq!(replaced.await.expect("replaced").name, "second");
+    assert_eq!(identify("lena", None).await, is("a", "lena"));
     assert!(forget("lena").await.expect("forgotten"));
-    assert_eq!(first("b").await.expect("kept"), "b");
+    assert_eq!(identify("lena", Some("b")).await, is("b", "lena (b)"));
+    assert_eq!(identify("second", None).await, is("c", "second"));
     let base = || "https://api.example".to_owned();
     assert_eq!(rig.store.rate(base()).await.expect("asked"), None);
     let rate = Rate {

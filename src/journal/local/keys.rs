@@ -7,6 +7,7 @@ use std::path::Path;
 use sha2::Sha256;
 
 use crate::clock::Timestamp;
+use crate::journal::store::ApiAccount;
 use crate::upload::{Destination, Key, Video};
 
 /// Digits of an upload's id.
@@ -25,6 +26,9 @@ pub(super) const MARKS: [&[u8]; 2] = [b"k", b"p"];
 
 /// Prefixes of all that is kept under a scope: marks, inits, and rows by their paths.
 pub(super) const SCOPED: [&[u8]; 4] = [b"k", b"p", b"i", b"f"];
+
+/// Prefix of the creators of accounts.
+pub(super) const CREATORS: &[u8] = b"o";
 
 /// The history as it was when its lines became known here; no such key in a database that is new or was lost.
 pub(super) const CAUGHT_UP: &[u8] = b"c";
@@ -171,10 +175,23 @@ pub(super) fn creators(account: &str) -> Vec<u8> {
 }
 
 /// The creator of this name at one API base.
-pub(super) fn creator(of: &Key) -> Vec<u8> {
+pub(super) fn creator(of: &ApiAccount) -> Vec<u8> {
     let mut key = creators(&of.account);
     key.extend_from_slice(of.api_base.as_bytes());
     key
+}
+
+/// The account and the API base in the key of a creator.
+pub(super) fn account_of(key: &[u8]) -> Option<(String, String)> {
+    let mut rest = key.get(1..)?;
+    let account = text(&mut rest)?;
+    Some((account, String::from_utf8(rest.to_vec()).ok()?))
+}
+
+/// The names that creators are kept under at one API base; an open_id follows.
+pub(super) fn kept_names(api_base: &str) -> Vec<u8> {
+    let length = (api_base.len() as u32).to_be_bytes();
+    key(b'n', &[&length, api_base.as_bytes()])
 }
 
 /// The last known rate to an API base.

@@ -6,7 +6,8 @@ use super::{Inner, cannot, keys, lock};
 use crate::clock::Timestamp;
 use crate::failpoint::reach;
 use crate::journal::StoreError;
-use crate::journal::store::Rate;
+use crate::journal::creators::{Creator, Creators};
+use crate::journal::store::{ApiAccount, Rate};
 use crate::upload::{Key, State};
 
 impl Inner {
@@ -29,16 +30,41 @@ impl Inner {
         Ok(oldest)
     }
 
-    pub(super) fn creator(&self, of: &Key, open_id: String) -> Result<String, StoreError> {
+    pub(super) fn identify(
+        &self,
+        of: &ApiAccount,
+        open_id: Option<String>,
+        replace: bool,
+    ) -> Result<Creator, StoreError> {
         let writing = lock(&self.writing);
-        let key = keys::creator(of);
-        if let Some(kept) = self.db.get(&key).map_err(cannot)? {
-            return Ok(String::from_utf8_lossy(&kept).into_owned());
+        let (base, kept) = (&of.api_base, keys::kept_names(&of.api_base));
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut creators = Creators::default();
+        for found in self.db.scan_prefix(keys::CREATORS) {
+            let (key, open_id) = found.map_err(cannot)?;
+            if let Some((account, at)) = keys::account_of(&key)
+                && at == *base
+            {
+                creators.of_names.insert(account, text(&open_id));
+            }
         }
-        self.db.insert(key, open_id.as_bytes()).map_err(cannot)?;
-        drop(writing);
-        self.sync()?;
-        Ok(open_id)
+        for found in self.db.scan_prefix(&kept) {
+            let (key, name) = found.map_err(cannot)?;
+            creators.kept.insert(text(&key[kept.len()..]), text(&name));
+        }
+        let (creator, changed) = creators.identify(&of.account, open_id, replace);
+        if let (Some(open_id), true) = (&creator.open_id, changed) {
+            let mut batch = Batch::default();
+            batch.insert(keys::creator(of), open_id.as_bytes());
+            batch.insert(
+                [&*kept, open_id.as_bytes()].concat(),
+                creator.name.as_bytes(),
+            );
+            self.apply(batch)?;
+            drop(writing);
+            self.sync()?;
+        }
+        Ok(creator)
     }
 
     pub(super) fn forget_creator(&self, account: &str) -> Result<bool, StoreError> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{Now, Timestamp};
 use crate::journal::StoreError;
+use crate::journal::creators::Creators;
 use crate::journal::store::{ApiAccount, Found, Lease, Rate};
 use crate::secret::Secret;
 use crate::upload::ledger::Entry;
@@ -19,7 +20,7 @@ pub(super) struct Tables {
     pub(super) ended: Vec<String>,
     pub(super) videos: HashMap<Video, Held>,
     pub(super) inits: HashMap<ApiAccount, VecDeque<(String, Timestamp)>>,
-    pub(super) creators: BTreeMap<(String, String), String>,
+    pub(super) creators: BTreeMap<String, Creators>,
     pub(super) rates: HashMap<String, Rate>,
     pub(super) stops: BTreeSet<String>,
     /// The epoch of the next reservation.

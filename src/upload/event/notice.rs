@@ -9,6 +9,13 @@ use crate::tiktok::limits::URL_LIFETIME;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Notice {
+    /// The account is a second name of a creator, whose uploads are kept under the first one.
+    Alias {
+        /// The account's name, [`Escaped`](crate::Escaped).
+        account: String,
+        /// The first name, [`Escaped`](crate::Escaped).
+        name: String,
+    },
     /// The file system answers slowly for a file.
     SlowFileSystem {
         /// The file's name, [`Escaped`](crate::Escaped).
@@ -55,6 +62,7 @@ impl Notice {
     /// One lower-case word that stays the same, for metrics and JSON.
     pub const fn as_str(&self) -> &'static str {
         match self {
+            Self::Alias { .. } => "alias",
             Self::SlowFileSystem { .. } => "slow_file_system",
             Self::Large { .. } => "large",
             Self::SizeUnknown => "size_unknown",
@@ -71,6 +79,10 @@ impl Notice {
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Alias { account, name } => write!(
+                f,
+                "{account} is the same creator as {name}: drafts and limits are counted together, under {name}"
+            ),
             Self::SlowFileSystem { name } => write!(
                 f,
                 "waiting for the file system of {name}: it stores the file's last writes, the file has very many parts, or it does not answer"
