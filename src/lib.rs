@@ -72,7 +72,7 @@ pub mod bench_internals;
 pub mod fuzz;
 
 pub use account::provider::{AccountProvider, Provided};
-pub use account::store::{Accounts, App, LogIn, LoggedIn, Login};
+pub use account::store::{Accounts, App, LogIn, LoggedIn, Login, SealKeys};
 pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};

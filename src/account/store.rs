@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -17,12 +17,16 @@ use crate::tiktok::client::oauth::AppKeys;
 use crate::tiktok::oauth::Pkce;
 
 mod dir;
+mod list;
 mod login;
 mod renew;
+mod seal;
 mod stored;
 
 use dir::Dir;
+pub use list::LogIn;
 pub use login::{LoggedIn, Login};
+pub use seal::SealKeys;
 use stored::Stored;
 
 /// The app of TikTok's developer portal that creators log in to.
@@ -69,8 +73,9 @@ impl fmt::Debug for App {
 /// The accounts that are logged in, one file each, and the app that renews their tokens. Cheap to clone.
 ///
 /// Any number of processes can use one directory at once, also while an engine owns the state directory: a renewal is made by
-/// one of them, and the others take its result. The files hold tokens in the clear, readable by their owner alone. A refresh
-/// token has one owner: whatever else renews the same token takes it away from this directory, and the other way round.
+/// one of them, and the others take its result. The files are readable by their owner alone, and hold tokens in the clear, or sealed
+/// where [`Options::seal_keys`](crate::Options::seal_keys) gives keys. A refresh token has one owner: whatever else renews the same
+/// token takes it away from this directory, and the other way round.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
@@ -89,39 +94,23 @@ impl fmt::Debug for Accounts {
     }
 }
 
-/// What is known of an account that is logged in. Holds no token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LogIn {
-    /// The user's name for the account.
-    pub account: String,
-    /// The API base at which the creator logged in.
-    pub api_base: String,
-    /// The creator, as this app knows it.
-    pub open_id: String,
-    /// What the creator granted.
-    pub scopes: BTreeSet<String>,
-    /// When the access token ends. It is renewed before that.
-    pub access_ends: SystemTime,
-    /// When the refresh token ends, unless it is replaced before that. The creator must then log in again.
-    pub refresh_ends: SystemTime,
-    /// When the creator logged in.
-    pub logged_in: SystemTime,
-    /// Why the creator must log in again.
-    pub needs_login: Option<String>,
-}
-
 impl Accounts {
     /// Whether an account of this name is in the directory `dir`.
     pub(crate) fn contains(dir: PathBuf, name: &str) -> bool {
-        Dir::new(dir).contains(name)
+        Dir::new(dir, None).contains(name)
     }
 
-    /// Uses the directory `dir`, which is made when an account is first stored. Without an app, accounts can be listed and
+    /// Uses the directory `dir`, which is made when an account is first stored, and seals its files by `keys`. Without an app, accounts can be listed and
     /// their tokens used, but not renewed.
-    pub(crate) fn new(dir: PathBuf, client: Client, api_base: String, app: Option<App>) -> Self {
+    pub(crate) fn new(
+        dir: PathBuf,
+        keys: Option<SealKeys>,
+        client: Client,
+        api_base: String,
+        app: Option<App>,
+    ) -> Self {
         Self(Arc::new(Inner {
-            dir: Dir::new(dir),
+            dir: Dir::new(dir, keys),
             client,
             api_base,
             app,
@@ -147,17 +136,6 @@ impl Accounts {
         }
     }
 
-    /// All accounts in the directory, by their names. A file that cannot be read is left out, and an error is logged that names
-    /// the file.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the directory cannot be read.
-    pub async fn list(&self) -> Result<Vec<LogIn>, Error> {
-        let stored = self.0.dir.run(Dir::all).await?;
-        Ok(stored.into_iter().map(LogIn::from).collect())
-    }
-
     /// The access token of an account, renewed if it is due or if the service has `refused` it.
     ///
     /// A renewal that has begun is a task of its own: it is finished even if this future is dropped. Its answer is durable before
@@ -172,7 +150,7 @@ impl Accounts {
     }
 
     /// Renews the refresh tokens whose life is over by a third, so that accounts which are not used stay logged in. Returns
-    /// the name of each account that was due, and whether it was renewed.
+    /// the name of each account that was due or whose seal cannot be opened, and whether it was renewed.
     ///
     /// # Errors
     ///
@@ -181,13 +159,22 @@ impl Accounts {
         self.renew_where(|stored, now| stored.is_idle(now)).await
     }
 
-    /// Renews every account, as a cron job may do. Otherwise as [`renew_idle`](Self::renew_idle).
+    /// Renews every account, as a cron job may do. With seal keys, each file is then sealed by the first of them, also the file of
+    /// an account that must log in again. Otherwise as [`renew_idle`](Self::renew_idle).
     ///
     /// # Errors
     ///
     /// As [`list`](Self::list).
     pub async fn renew_all(&self) -> Result<Vec<(String, Result<(), Error>)>, Error> {
-        self.renew_where(|_, _| true).await
+        let mut renewed = self.renew_where(|_, _| true).await?;
+        for (name, stored) in self.0.dir.run(Dir::all).await? {
+            if stored.is_ok_and(|stored| stored.needs_login.is_some())
+                && let Err(error) = self.0.seal(&name).await
+            {
+                renewed.push((name, Err(error)));
+            }
+        }
+        Ok(renewed)
     }
 
     async fn renew_where(
@@ -195,11 +182,15 @@ impl Accounts {
         is_due: impl Fn(&Stored, Now) -> bool,
     ) -> Result<Vec<(String, Result<(), Error>)>, Error> {
         let mut renewed = Vec::new();
-        for stored in self.0.dir.run(Dir::all).await? {
-            if stored.needs_login.is_none() && is_due(&stored, Now::read()) {
-                let outcome = self.renew(&stored.name).await;
-                renewed.push((stored.name, outcome));
-            }
+        for (name, stored) in self.0.dir.run(Dir::all).await? {
+            let outcome = match stored {
+                Ok(stored) if stored.needs_login.is_some() || !is_due(&stored, Now::read()) => {
+                    continue;
+                }
+                Ok(_) => self.renew(&name).await,
+                Err(error) => Err(error),
+            };
+            renewed.push((name, outcome));
         }
         Ok(renewed)
     }
@@ -273,6 +264,13 @@ impl Accounts {
 }
 
 impl Inner {
+    /// Writes an account as it is, by the first of the seal keys.
+    async fn seal(&self, name: &str) -> Result<(), Error> {
+        let _lock = self.dir.lock(name).await?;
+        let name = name.to_owned();
+        self.dir.run(move |dir| dir.seal(&name)).await
+    }
+
     /// The account of this name, which must be logged in at this API base.
     async fn stored(&self, name: &str) -> Result<Stored, Error> {
         let of = name.to_owned();
@@ -293,21 +291,6 @@ impl Inner {
         match app.client_key == stored.client_key {
             true => Ok(app),
             false => Err(Error::other_app(&stored.name)),
-        }
-    }
-}
-
-impl From<Stored> for LogIn {
-    fn from(stored: Stored) -> Self {
-        Self {
-            access_ends: stored.access_ends().into(),
-            refresh_ends: stored.refresh_ends().into(),
-            scopes: scopes(&stored.scopes),
-            account: stored.name,
-            api_base: stored.api_base,
-            open_id: stored.open_id,
-            logged_in: stored.logged_in.into(),
-            needs_login: stored.needs_login,
         }
     }
 }

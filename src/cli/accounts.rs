@@ -49,12 +49,15 @@ impl AccountsArgs {
         let accounts = globals.accounts().await?;
         match &self.what {
             None => {
-                let listed = accounts.list().await?;
+                let listed = accounts.list_all().await?;
                 if listed.is_empty() && !globals.json {
                     eprintln!("Nobody is logged in. Log in: chunkferry login NAME");
                 }
-                listed.iter().for_each(|account| show(globals, account));
-                Ok(Exit::DELIVERED)
+                let exits = listed.iter().map(|(name, login)| match login {
+                    Ok(login) => show(globals, login),
+                    Err(error) => show_unopened(globals, name, error),
+                });
+                Ok(exits.fold(Exit::DELIVERED, Exit::over))
             }
             Some(What::Token { name }) => {
                 let token = accounts.token(name, None).await?;
@@ -102,7 +105,19 @@ fn told(globals: &Globals, name: &str, end: &Result<(), Error>) -> Exit {
         .map_or_else(|error| Exit::of(error.kind()), |()| Exit::DELIVERED)
 }
 
-fn show(globals: &Globals, account: &LogIn) {
+/// An account whose seal cannot be opened.
+fn show_unopened(globals: &Globals, name: &str, error: &Error) -> Exit {
+    let text = message::message(error);
+    if globals.json {
+        let fields = serde_json::json!({ "source": "login", "message": text });
+        println!("{}", json::line("account", Some(name), fields));
+    } else {
+        println!("{}  {text}", Escaped::new(name));
+    }
+    Exit::of(error.kind())
+}
+
+fn show(globals: &Globals, account: &LogIn) -> Exit {
     let seconds = |time: SystemTime| {
         let since = time.duration_since(SystemTime::UNIX_EPOCH);
         since.unwrap_or_default().as_secs()
@@ -118,7 +133,7 @@ fn show(globals: &Globals, account: &LogIn) {
             "needs_login": account.needs_login,
         });
         println!("{}", json::line("account", Some(&account.account), fields));
-        return;
+        return Exit::DELIVERED;
     }
     let scopes: Vec<&str> = account.scopes.iter().map(String::as_str).collect();
     println!(
@@ -135,4 +150,5 @@ fn show(globals: &Globals, account: &LogIn) {
         );
         println!("  {}", Escaped::new(&text));
     }
+    Exit::DELIVERED
 }

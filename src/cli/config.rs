@@ -13,12 +13,14 @@ use super::globals::account_name;
 mod app;
 mod file;
 mod keys;
+mod seal;
 
 use super::provider::Provider;
 pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
 use file::File;
 pub(super) use keys::{Key, options};
 use keys::{NEVER, elsewhere, nearest};
+pub(super) use seal::{SEAL_KEY_FILE, SealKey};
 
 /// What a config file sets. Without a file it sets nothing.
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub(super) struct Config {
     pub(super) client_key: Option<String>,
     pub(super) client_secret: Option<ClientSecret>,
     provider: Option<Provider>,
+    pub(super) seal_key: Option<SealKey>,
 }
 
 /// Where the file says that an account's tokens come from.
@@ -99,6 +102,7 @@ impl Config {
             let entry = Entry { file, name, value };
             match &*entry.name {
                 "app" => config.read_app(&entry)?,
+                "seal_key_file" | "seal_key_command" => config.read_seal_key(&entry)?,
                 "token_provider" => config.provider = Some(entry.provider()?),
                 "accounts" => {
                     for (name, value) in entry.table()? {
@@ -146,6 +150,18 @@ impl Config {
         let value = entry.option(option)?;
         self.defaults.insert((table, name.to_owned()), value);
         Ok(())
+    }
+
+    fn read_seal_key(&mut self, entry: &Entry<'_>) -> Result<(), Failure> {
+        let key = match &*entry.name {
+            "seal_key_file" => SealKey::File(entry.path()?),
+            _ => SealKey::Command(entry.text()?.to_owned()),
+        };
+        match self.seal_key.replace(key) {
+            Some(_) => Err(entry
+                .wrong("is one too many: the keys come from seal_key_file or seal_key_command")),
+            None => Ok(()),
+        }
     }
 
     fn read_app(&mut self, app: &Entry<'_>) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::callback::Callback;
+use super::config::SealKey;
 use super::exit::Exit;
 use super::globals::account_name;
 use super::{Failure, Globals, config, json};
@@ -71,7 +72,7 @@ impl LoginArgs {
             PkceForm::Base64url => Pkce::Base64Url,
         };
         let app = keys(globals.app()?.as_ref()).await?;
-        let accounts = globals.accounts_of(app.map(|app| app.pkce(pkce)))?;
+        let accounts = globals.accounts_of(app.map(|app| app.pkce(pkce))).await?;
         let (login, address) = match &self.finish {
             Some(address) => {
                 let login = accounts.kept_login(&self.name).await?;
@@ -215,12 +216,13 @@ impl Logout {
     }
 }
 
-/// The tokens of an account that is logged in. The app's keys are read when a token is first asked for.
+/// The tokens of an account that is logged in. The keys of the app and of the seal are read when a token is first asked for.
 struct Tokens {
     options: Options,
     dir: Option<PathBuf>,
     name: String,
     app: Option<config::App>,
+    seal_key: Option<SealKey>,
     accounts: OnceCell<Accounts>,
 }
 
@@ -233,7 +235,9 @@ impl TokenSource for Tokens {
             let open = || async {
                 let app = keys(self.app.as_ref()).await;
                 let app = app.map_err(|failure| failure.message)?;
-                let accounts = self.options.open_accounts(self.dir.clone(), app)?;
+                let options = SealKey::given_to(self.seal_key.as_ref(), self.options.clone());
+                let options = options.await.map_err(|failure| failure.message)?;
+                let accounts = options.open_accounts(self.dir.clone(), app)?;
                 Ok::<_, TokenError>(accounts)
             };
             let accounts = self.accounts.get_or_try_init(open).await?;
@@ -259,11 +263,12 @@ impl Globals {
 
     /// The accounts that log in, and the app that renews their tokens.
     pub(super) async fn accounts(&self) -> Result<Accounts, Failure> {
-        self.accounts_of(keys(self.app()?.as_ref()).await?)
+        self.accounts_of(keys(self.app()?.as_ref()).await?).await
     }
 
-    pub(super) fn accounts_of(&self, app: Option<App>) -> Result<Accounts, Failure> {
-        let options = self.options(self.state_dir()?);
+    pub(super) async fn accounts_of(&self, app: Option<App>) -> Result<Accounts, Failure> {
+        let (key, options) = (self.file.seal_key(), self.options(self.state_dir()?));
+        let options = SealKey::given_to(key.as_ref(), options).await?;
         Ok(options.open_accounts(self.accounts_dir.clone(), app)?)
     }
 
@@ -285,8 +290,12 @@ impl Globals {
         if app.is_none() || reads_once || !options.has_accounts(dir.clone()) {
             return;
         }
+        let seal_key = self.file.seal_key();
         tokio::spawn(async move {
             let Ok(app) = keys(app.as_ref()).await else {
+                return;
+            };
+            let Ok(options) = SealKey::given_to(seal_key.as_ref(), options).await else {
                 return;
             };
             let Ok(accounts) = options.open_accounts(dir, app) else {
@@ -307,6 +316,7 @@ impl Globals {
             dir: self.accounts_dir.clone(),
             name: name.to_owned(),
             app: self.app()?,
+            seal_key: self.file.seal_key(),
             accounts: OnceCell::new(),
         };
         Ok(Account::new(name, tokens))

@@ -84,6 +84,14 @@ fn sentence(error: &Error, remedy: &Remedy) -> String {
         Remedy::NameApp => {
             "Put the app's client_key and client_secret into [app] of the configuration, or set CHUNKFERRY_CLIENT_KEY and CHUNKFERRY_CLIENT_SECRET_FILE."
         }
+        Remedy::GiveSealKey => {
+            "Name its file by seal_key_file in the configuration or by CHUNKFERRY_SEAL_KEY_FILE, or a command that prints it by seal_key_command."
+        }
+        Remedy::RestoreAccount { account } => {
+            return format!(
+                "Put the account's file back from a backup, or move it away and log in: chunkferry login {account}"
+            );
+        }
         Remedy::Authorise => "Have the creator authorise the app again, then run the same command.",
         Remedy::PostDrafts => {
             let then = match error.retry_at() {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -130,6 +131,28 @@ fn first_line(path: &Path) -> io::Result<Secret> {
     Ok(token_of(&line))
 }
 
+/// All lines of a file that only its owner can read. A pipe has nobody else to read it.
+pub(super) async fn private_lines(path: &Path) -> Token {
+    let of = path.to_owned();
+    read(path, move || {
+        let file = File::open(of)?;
+        let metadata = file.metadata()?;
+        let mode = metadata.mode() & 0o7777;
+        if metadata.is_file() && mode & 0o077 != 0 {
+            return Err(io::Error::other(format!(
+                "others can read it, as its mode is {mode:04o}: chmod 600"
+            )));
+        }
+        let mut lines = String::new();
+        file.take(MOST + 1).read_to_string(&mut lines)?;
+        match lines.len() as u64 > MOST {
+            true => Err(io::Error::other("it has more than 64 KiB")),
+            false => Ok(Secret::new(&lines)),
+        }
+    })
+    .await
+}
+
 /// A file that can be read only once. Its token is kept, even if the first caller stops waiting.
 #[derive(Debug, Clone)]
 pub(super) struct Pipe {
@@ -150,7 +173,18 @@ impl Pipe {
 /// Runs the command by the shell, in a process group of its own, and takes the first line of its output. Its standard
 /// error is shown. The group ends with the command.
 pub(super) async fn run(name: &str, command: &str) -> Token {
-    match asked(name, command, None).await? {
+    succeeded(name, asked(name, command, None).await?)
+}
+
+/// As [`run`], with all lines of the output.
+pub(super) async fn run_for_lines(name: &str, command: &str) -> Token {
+    let (printed, status, said) = output(name, command, None).await?;
+    let printed = Secret::new(&String::from_utf8_lossy(&printed));
+    succeeded(name, (printed, status, said))
+}
+
+fn succeeded(name: &str, ended: (Secret, ExitStatus, Option<String>)) -> Token {
+    match ended {
         (printed, status, _) if status.success() => Ok(printed),
         (_, status, said) => {
             let said = said.map(|said| format!(": {said}")).unwrap_or_default();
@@ -165,6 +199,16 @@ pub(super) async fn asked(
     command: &str,
     input: Option<Vec<u8>>,
 ) -> Result<(Secret, ExitStatus, Option<String>), TokenError> {
+    let (printed, status, said) = output(name, command, input).await?;
+    Ok((known(token_of(&printed)), status, said))
+}
+
+/// As [`asked`], with the whole output.
+async fn output(
+    name: &str,
+    command: &str,
+    input: Option<Vec<u8>>,
+) -> Result<(Vec<u8>, ExitStatus, Option<String>), TokenError> {
     let mut child = tokio::process::Command::new("sh")
         .args(["-c", command])
         .stdin(match input {
@@ -198,7 +242,7 @@ pub(super) async fn asked(
         return Err(TokenError::temporary(text));
     };
     match ended? {
-        Some((printed, status)) => Ok((known(token_of(&printed)), status, said)),
+        Some((printed, status)) => Ok((printed, status, said)),
         None => Err(format!("{name} printed more than 64 KiB").into()),
     }
 }
@@ -271,7 +315,7 @@ pub(super) fn known(token: Secret) -> Secret {
 }
 
 /// Removes secrets from a command's output, as when its shell prints each line it runs: tokens that commands printed,
-/// texts that look like the service's tokens, and fields of its OAuth requests.
+/// texts that look like the service's tokens or like seal keys, and fields of its OAuth requests.
 fn without_secrets(text: &str) -> String {
     const MARKS: [&str; 8] = [
         "act.",
@@ -286,6 +330,14 @@ fn without_secrets(text: &str) -> String {
     let mut text = text.to_owned();
     for token in TOKENS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         text = text.replace(token.expose(), "REDACTED");
+    }
+    let words: Vec<String> = text
+        .split(|c: char| !c.is_ascii_hexdigit())
+        .filter(|word| word.len() == 64)
+        .map(str::to_owned)
+        .collect();
+    for word in words {
+        text = text.replace(&word, "REDACTED");
     }
     let of_secret = |c: char| c.is_ascii_alphanumeric() || "._-!*~%+/".contains(c);
     for mark in MARKS {
@@ -369,6 +421,10 @@ mod tests {
                 "curl: (6) Could not resolve host",
             ),
             ("access_token", "access_token"),
+            (
+                "+ echo 'ab3456789012345678901234567890123456789012345678901234567890123F'",
+                "+ echo 'REDACTED'",
+            ),
         ];
         for (said, shown) in rows {
             assert_eq!(without_secrets(said), shown);

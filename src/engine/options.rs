@@ -8,7 +8,7 @@ use super::creator::Creators;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::account::provider::{AccountProvider, Providing};
-use crate::account::store::{Accounts, App};
+use crate::account::store::{Accounts, App, SealKeys};
 use crate::answer::{Call, Failure};
 use crate::engine::scheduler::{AccountQueue, Scheduler};
 use crate::error::Error;
@@ -52,6 +52,7 @@ pub struct Options {
     doing: String,
     check_creator: bool,
     providing: Option<Arc<Providing>>,
+    seal_keys: Option<SealKeys>,
 }
 
 impl Options {
@@ -69,6 +70,7 @@ impl Options {
             doing: "uploads".to_owned(),
             check_creator: false,
             providing: None,
+            seal_keys: None,
         }
     }
 
@@ -152,6 +154,14 @@ impl Options {
         Some(self.providing.as_ref()?.account(name))
     }
 
+    /// Keys that seal the files of [`open_accounts`](Self::open_accounts). A file that is in the clear, or sealed by another one of
+    /// the keys, is sealed by the first when it is next written. Without keys, files are written in the clear, and a sealed one
+    /// ends a call in [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson).
+    pub fn seal_keys(mut self, keys: SealKeys) -> Self {
+        self.seal_keys = Some(keys);
+        self
+    }
+
     /// Opens the engine. Blocks for some milliseconds; never waits for another process, and up to a second for an engine of
     /// this one that is gone but whose last steps are not ([`Engine::close`] waits for them).
     ///
@@ -201,6 +211,7 @@ impl Options {
         let dir = dir.unwrap_or_else(|| self.accounts_dir());
         Ok(Accounts::new(
             dir,
+            self.seal_keys.clone(),
             self.client()?,
             self.api_base.clone(),
             app,

@@ -64,6 +64,43 @@ impl Error {
         .helped_by([Remedy::RepeatAfterFix])
     }
 
+    /// A seal key is missing: `key` is the ID of the key that is needed, `given` those that there are.
+    pub(crate) fn sealed(account: &str, key: &str, given: &[&str]) -> Self {
+        let given = match given {
+            [] => "and no seal key is given".to_owned(),
+            given => format!("and the keys that are given are {}", given.join(", ")),
+        };
+        Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!(
+                "The tokens of the account \"{account}\" are sealed by the key {key}, {given}."
+            ),
+        )
+        .helped_by([Remedy::GiveSealKey])
+    }
+
+    /// The key is the one that the file names, and does not open it.
+    pub(crate) fn bad_seal(account: &str) -> Self {
+        Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!(
+                "The seal of a file of the account \"{account}\" is not valid: the file was changed, or is another account's. It is left as it is."
+            ),
+        )
+        .helped_by([Remedy::RestoreAccount {
+            account: account.to_owned(),
+        }])
+    }
+
+    /// A line of the text with the seal keys is no key.
+    pub(crate) fn no_key(line: usize) -> Self {
+        Self::usage(format!(
+            "Line {line} holds no seal key, which has 64 hexadecimal digits."
+        ))
+    }
+
     /// Another process has been renewing this account for longer than a process waits.
     pub(crate) fn account_busy(account: &str) -> Self {
         Self::temporary(format!(

@@ -49,6 +49,14 @@ pub enum Remedy {
     },
     /// An [`App`](crate::App) for the [`Accounts`](crate::Accounts).
     NameApp,
+    /// [`Options::seal_keys`](crate::Options::seal_keys) with the key that the message names.
+    GiveSealKey,
+    /// The account's file from a backup; or without that file a new login
+    /// ([`Accounts::begin_login`](crate::Accounts::begin_login)).
+    RestoreAccount {
+        /// The account's name.
+        account: String,
+    },
     /// The creator authorises the app again, with the scopes that it needs; then the same call again.
     Authorise,
     /// The creator posts or deletes a draft. Without that, the same job after
@@ -107,6 +115,8 @@ impl Remedy {
             Self::LogIn { .. } => "log_in",
             Self::ReplaceAccount { .. } => "replace_account",
             Self::NameApp => "name_app",
+            Self::GiveSealKey => "seal_key",
+            Self::RestoreAccount { .. } => "restore_account",
             Self::Authorise => "authorise",
             Self::PostDrafts => "post_drafts",
             Self::NameAccount => "name_account",
@@ -152,6 +162,10 @@ impl Remedy {
                 account: account.clone(),
             },
             Self::NameApp,
+            Self::GiveSealKey,
+            Self::RestoreAccount {
+                account: account.clone(),
+            },
             Self::Authorise,
             Self::PostDrafts,
             Self::NameAccount,

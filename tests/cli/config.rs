@@ -230,6 +230,11 @@ fn a_value_that_its_option_would_refuse_is_an_error_of_the_file_and_names_the_ke
             "[app]\nclient_secret_file = 'x'\nclient_secret_command = 'y'",
             "one too many",
         ),
+        (
+            "seal_key_file = 'x'\nseal_key_command = 'y'",
+            "one too many",
+        ),
+        ("seal_key = 'x'", "the nearest key is \"seal_key_file\""),
     ];
     for (config, why) in rows {
         let told = refused(&scene, config);

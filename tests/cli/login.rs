@@ -17,7 +17,10 @@ use crate::scene::{Ended, Scene, Start, full};
 const SECRET: &str = "s3cr3t-of-the-app";
 
 /// A command of an app's user, with no token but those of logins.
-fn command<S: AsRef<std::ffi::OsStr>>(scene: &Scene, args: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn command<S: AsRef<std::ffi::OsStr>>(
+    scene: &Scene,
+    args: impl IntoIterator<Item = S>,
+) -> Command {
     let secret = scene.path("secret");
     fs::write(&secret, format!("{SECRET}\n")).unwrap();
     let mut command = scene.command(args);
@@ -29,7 +32,7 @@ fn command<S: AsRef<std::ffi::OsStr>>(scene: &Scene, args: impl IntoIterator<Ite
 }
 
 /// A browser that is a program: it follows the addresses, as this creator.
-fn browser(scene: &Scene, creator: &str, more: &str) -> PathBuf {
+pub(crate) fn browser(scene: &Scene, creator: &str, more: &str) -> PathBuf {
     let path = scene.path("browser");
     let script = format!("#!/bin/sh\nexec curl -sL \"$1&creator={creator}{more}\"\n");
     fs::write(&path, script).unwrap();

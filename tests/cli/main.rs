@@ -40,6 +40,7 @@ mod rogue;
 mod same;
 mod scarce;
 mod scene;
+mod sealed;
 mod secrets;
 mod several;
 mod standstill;

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 
 use super::PATIENCE;
 use super::login::Login;
-use super::stored::{Kept, Stored, VERSION};
+use super::seal::{self, SEALED_VERSION, SealKeys};
+use super::stored::{Kept, Stored};
 use crate::error::Error;
 use crate::journal::durable::{replace, sync_names, sync_way_to};
 use crate::journal::own;
@@ -22,7 +23,11 @@ const LONGEST_NAME: usize = 200;
 const GLANCE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone)]
-pub(super) struct Dir(PathBuf);
+pub(super) struct Dir {
+    path: PathBuf,
+    /// Seal what is written. What is read may be in the clear all the same.
+    keys: Option<SealKeys>,
+}
 
 /// An account that nobody else changes meanwhile, in this or another process.
 pub(super) struct Locked(File);
@@ -35,12 +40,12 @@ impl Drop for Locked {
 }
 
 impl Dir {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self(path)
+    pub(super) const fn new(path: PathBuf, keys: Option<SealKeys>) -> Self {
+        Self { path, keys }
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Runs a step where blocking does no harm.
@@ -51,7 +56,13 @@ impl Dir {
         let dir = self.clone();
         let done = tokio::task::spawn_blocking(move || step(&dir)).await;
         let done = done.unwrap_or_else(|error| Err(io::Error::other(error)));
-        done.map_err(|error| Error::accounts(&self.0, error))
+        done.map_err(|error| self.error(error))
+    }
+
+    /// For people. An error about a seal is one already.
+    fn error(&self, error: io::Error) -> Error {
+        let ours = error.downcast();
+        ours.unwrap_or_else(|error| Error::accounts(&self.path, error))
     }
 
     /// Waits until nobody else changes this account.
@@ -95,7 +106,13 @@ impl Dir {
     }
 
     pub(super) fn write(&self, stored: &Stored) -> io::Result<()> {
-        self.write_file(&self.file(&stored.name, "json")?, stored)
+        self.write_file(&stored.name, "json", stored)
+    }
+
+    /// Writes the account as it is, sealed by the first of the keys.
+    pub(super) fn seal(&self, name: &str) -> io::Result<()> {
+        let stored = self.read(name)?.filter(|_| self.keys.is_some());
+        stored.map_or(Ok(()), |stored| self.write(&stored))
     }
 
     /// The login of this account that was begun, and is to be finished by another process.
@@ -104,7 +121,7 @@ impl Dir {
     }
 
     pub(super) fn keep_login(&self, login: &Login) -> io::Result<()> {
-        self.write_file(&self.file(login.account(), "login")?, login)
+        self.write_file(login.account(), "login", login)
     }
 
     pub(super) fn drop_login(&self, name: &str) -> io::Result<()> {
@@ -117,7 +134,7 @@ impl Dir {
     }
 
     pub(super) fn keep(&self, name: &str, kept: &Kept) -> io::Result<()> {
-        self.write_file(&self.file(name, "answer")?, kept)
+        self.write_file(name, "answer", kept)
     }
 
     /// Drops the answer. Not synced: if a power cut brings the file back, its generation says that it is old.
@@ -130,53 +147,59 @@ impl Dir {
         for kind in ["json", "answer", "login"] {
             remove(&self.file(name, kind)?)?;
         }
-        sync_names(&self.0)
+        sync_names(&self.path)
     }
 
-    /// All accounts, by their names.
-    pub(super) fn all(&self) -> io::Result<Vec<Stored>> {
-        let entries = match std::fs::read_dir(&self.0) {
+    /// All accounts, by their names. An error is about a seal; other files that cannot be read are left out.
+    pub(super) fn all(&self) -> io::Result<Vec<(String, Result<Stored, Error>)>> {
+        let entries = match std::fs::read_dir(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        let mut all: Vec<Stored> = Vec::new();
+        let mut all = Vec::new();
         for entry in entries {
             let path = entry?.path();
             if path.extension().is_some_and(|kind| kind == "json") {
-                match self.read_file::<Stored>(&path) {
-                    Ok(stored) => all.extend(stored),
-                    // One file must not hide the others.
-                    Err(error) => tracing::error!(%error, "an account is left out"),
+                // One file must not hide the others.
+                match self.read_file::<Stored>(&path).map_err(io::Error::downcast) {
+                    Ok(stored) => all.extend(stored.map(|of| (of.name.clone(), Ok(of)))),
+                    Err(Ok(error)) => all.push((account_of(&path), Err(error))),
+                    Err(Err(error)) => tracing::error!(%error, "an account is left out"),
                 }
             }
         }
-        all.sort_by(|one, other| one.name.cmp(&other.name));
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
         Ok(all)
     }
 
     fn make(&self) -> io::Result<()> {
-        if !self.0.is_dir() {
-            if let Some(above) = self.0.parent() {
+        if !self.path.is_dir() {
+            if let Some(above) = self.path.parent() {
                 std::fs::create_dir_all(above)?;
             }
-            own::dir(&self.0)?;
-            sync_way_to(&self.0)?;
+            own::dir(&self.path)?;
+            sync_way_to(&self.path)?;
         }
-        own::dir(&self.0)
+        own::dir(&self.path)
     }
 
     fn read_file<T: DeserializeOwned>(&self, path: &Path) -> io::Result<Option<T>> {
-        let text = match own::read(path) {
+        let mut text = match own::read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             text => text?,
         };
-        let version = serde_json::from_slice::<Version>(&text).unwrap_or_default();
+        let head = serde_json::from_slice::<Head>(&text).unwrap_or_default();
         let name = path.display();
-        if version.version > VERSION {
+        if head.version > SEALED_VERSION {
             return Err(io::Error::other(format!(
-                "{name} was written by a newer chunkferry (version {}, this one reads {VERSION})",
-                version.version
+                "{name} was written by a newer chunkferry (version {}, this one reads {SEALED_VERSION})",
+                head.version
             )));
+        }
+        if let Some(sealed) = head.sealed {
+            let kind = path.extension().unwrap_or_default().to_string_lossy();
+            let opened = seal::open(self.keys.as_ref(), &account_of(path), &kind, sealed);
+            text = opened.map_err(io::Error::other)?;
         }
         // What serde says may repeat a token.
         let read = serde_json::from_slice(&text);
@@ -184,9 +207,14 @@ impl Dir {
             .map_err(|_| io::Error::other(format!("{name} is damaged: log in again")))
     }
 
-    fn write_file(&self, path: &Path, content: &impl Serialize) -> io::Result<()> {
+    fn write_file(&self, name: &str, kind: &str, content: &impl Serialize) -> io::Result<()> {
         self.make()?;
-        replace(path, &serde_json::to_vec(content)?)
+        let text = serde_json::to_vec(content)?;
+        let text = match &self.keys {
+            Some(keys) => keys.seal(name, kind, text)?,
+            None => text,
+        };
+        replace(&self.file(name, kind)?, &text)
     }
 
     /// The file of an account. Bytes of its name that may mean something in a path are written as `%2F`.
@@ -200,16 +228,34 @@ impl Dir {
         }
         match file.len() {
             0 => Err(io::Error::other("the name of an account is empty")),
-            1..=LONGEST_NAME => Ok(self.0.join(format!("{file}.{kind}"))),
+            1..=LONGEST_NAME => Ok(self.path.join(format!("{file}.{kind}"))),
             _ => Err(io::Error::other("the name of the account is too long")),
         }
     }
 }
 
+/// The account whose file this is, by the file's name; of a name that [`Dir::file`] does not make, that name.
+fn account_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let mut parts = stem.split('%');
+    let mut name = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let Some(Ok(byte)) = part.get(..2).map(|hex| u8::from_str_radix(hex, 16)) else {
+            return stem.into_owned();
+        };
+        name.push(byte);
+        name.extend(part.bytes().skip(2));
+    }
+    String::from_utf8(name).unwrap_or_else(|_| stem.into_owned())
+}
+
 #[derive(Default, serde::Deserialize)]
-struct Version {
+struct Head {
     #[serde(default)]
     version: u32,
+    /// Of a sealed file.
+    #[serde(default)]
+    sealed: Option<serde_json::Value>,
 }
 
 fn remove(path: &Path) -> io::Result<()> {

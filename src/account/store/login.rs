@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::io;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -152,6 +153,9 @@ impl Accounts {
                 return Err(Error::no_consent(account, &error, &description));
             }
         };
+        // A file that cannot be read refuses the login; better so before the code is spent.
+        let of = account.to_owned();
+        inner.dir.run(move |dir| dir.read(&of)).await?;
         let asked = Now::read().wall;
         let raw = inner
             .client
@@ -191,7 +195,8 @@ impl Accounts {
     /// Other names of the same creator.
     async fn aliases(&self, of: &Stored) -> Result<Vec<String>, Error> {
         let all = self.0.dir.run(super::Dir::all).await?;
-        let same = all.into_iter().filter(|stored| {
+        let all = all.into_iter().filter_map(|(_, stored)| stored.ok());
+        let same = all.filter(|stored| {
             stored.name != of.name
                 && stored.open_id == of.open_id
                 && stored.client_key == of.client_key
@@ -203,12 +208,20 @@ impl Accounts {
 
 /// 256 random bits of the kernel, in hexadecimal.
 fn random() -> Result<Secret, Error> {
-    let mut bytes = [0; 32];
+    match random_bytes::<32>() {
+        Ok(bytes) => Ok(Secret::new(&hex::encode(bytes))),
+        Err(error) => Err(Error::temporary(format!("{error}."))),
+    }
+}
+
+/// Random bytes of the kernel.
+pub(super) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
     let read = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
     match read {
-        Ok(read) if read == bytes.len() => Ok(Secret::new(&hex::encode(bytes))),
-        read => Err(Error::temporary(format!(
-            "The kernel gives no random bytes ({read:?})."
+        Ok(read) if read == bytes.len() => Ok(bytes),
+        read => Err(io::Error::other(format!(
+            "The kernel gives no random bytes ({read:?})"
         ))),
     }
 }

@@ -8,8 +8,8 @@ use crate::answer::Granted;
 use crate::clock::{Now, Timestamp};
 use crate::secret::Secret;
 
-/// Versions above this were written by a newer chunkferry, and are refused.
-pub(super) const VERSION: u32 = 1;
+/// The version of this form of an account, in the clear or within a seal.
+const VERSION: u32 = 1;
 
 /// `accounts/NAME.json`. Has no `Debug`, because it holds tokens.
 #[derive(Clone, Serialize, Deserialize)]

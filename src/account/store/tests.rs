@@ -318,3 +318,5 @@ async fn a_damaged_file_hides_no_other_account() {
         .await
         .expect_err("not over a damaged file");
 }
+
+mod seal;

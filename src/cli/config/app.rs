@@ -88,21 +88,24 @@ impl ClientSecret {
                 "what client_secret_command printed".to_owned(),
             ),
         };
-        let secret = read.map_err(|error| no_secret(&error))?;
+        let secret = read.map_err(|error| cannot_read("app's secret", &error))?;
         match secret.is_empty() {
-            true => Err(no_secret(&format!("{from} is empty").into())),
+            true => Err(cannot_read(
+                "app's secret",
+                &format!("{from} is empty").into(),
+            )),
             false => Ok(secret),
         }
     }
 }
 
-fn no_secret(error: &TokenError) -> Failure {
+pub(super) fn cannot_read(what: &str, error: &TokenError) -> Failure {
     let kind = match error.is_temporary() {
         true => ErrorKind::Temporary,
         false => ErrorKind::Usage,
     };
     Failure::new(
         Exit::of(kind),
-        format!("The app's secret cannot be read: {error}."),
+        format!("The {what} cannot be read: {error}."),
     )
 }

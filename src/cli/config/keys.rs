@@ -125,7 +125,10 @@ pub(super) fn nearest<'a>(options: &'a [Key], table: &str, name: &str) -> &'a st
     let keys = options.iter().filter(|key| key.table == table);
     let keys = keys.map(|key| &*key.name);
     match table {
-        "" => nearest_of(keys.chain(TABLES).chain(["app", "accounts"]), name),
+        "" => {
+            let others = ["app", "accounts", "seal_key_file", "seal_key_command"];
+            nearest_of(keys.chain(TABLES).chain(others), name)
+        }
         _ => nearest_of(keys, name),
     }
 }
@@ -182,6 +185,8 @@ mod tests {
             "client_secret",
             "client_secret_file",
             "client_secret_command",
+            "seal_key_file",
+            "seal_key_command",
             "url",
             "command",
         ]);

@@ -9,7 +9,7 @@ use chunkferry::{AccountProvider, Error, ErrorKind, LogIn, Options, StateDir, To
 use super::place;
 use crate::config::TokenFrom;
 use crate::exit::Exit;
-use crate::{Failure, Globals};
+use crate::{Failure, Globals, message};
 
 /// How long a drive may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -116,14 +116,15 @@ pub(super) enum Subject {
     Tls,
     Api,
     App,
+    Seal,
     Accounts,
 }
 
 pub(super) fn all(online: bool) -> Vec<Subject> {
-    use Subject::{Accounts, Api, App, Clock, StateDir, Tls};
+    use Subject::{Accounts, Api, App, Clock, Seal, StateDir, Tls};
     let online = online.then_some(Api);
     let all = [StateDir, Clock, Tls].into_iter().chain(online);
-    all.chain([App, Accounts]).collect()
+    all.chain([App, Seal, Accounts]).collect()
 }
 
 impl Subject {
@@ -140,6 +141,7 @@ impl Subject {
             }
             Self::Api => api(&options(globals)).await,
             Self::App => app(globals).await.into_iter().collect(),
+            Self::Seal => seal(globals).await.into_iter().collect(),
             Self::Accounts => accounts(globals).await,
         }
     }
@@ -267,10 +269,28 @@ async fn app(globals: &Globals) -> Option<Check> {
     })
 }
 
+/// The keys that seal accounts, if any are named.
+async fn seal(globals: &Globals) -> Option<Check> {
+    Some(match globals.file.seal_key()?.read().await {
+        Ok(keys) => {
+            let ids = keys.ids();
+            let others = match ids.len() {
+                1 => String::new(),
+                _ => format!(", {} only open", ids[1..].join(", ")),
+            };
+            Check::ok(
+                "seal",
+                format!("the key {} seals accounts{others}.", ids[0]),
+            )
+        }
+        Err(failure) => Check::failure("seal", &failure),
+    })
+}
+
 /// Whether there is a token for each account of the file, each that is logged in, and the one that is used without a name.
 async fn accounts(globals: &Globals) -> Vec<Check> {
-    let logged_in = match globals.accounts_of(None) {
-        Ok(accounts) => accounts.list().await.map_err(Failure::from),
+    let logged_in = match globals.accounts_of(None).await {
+        Ok(accounts) => accounts.list_all().await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     let mut checks = Vec::new();
@@ -279,20 +299,21 @@ async fn accounts(globals: &Globals) -> Vec<Check> {
         Vec::new()
     });
     let listed = globals.file.accounts().map(|(name, _)| name);
-    let stored = logged_in.iter().map(|login| &*login.account);
+    let stored = logged_in.iter().map(|(name, _)| &**name);
     let mut names: BTreeSet<&str> = listed.chain(stored).collect();
     match globals.given_account() {
         Some(given) => names = BTreeSet::from([given]),
         None => drop(names.insert(globals.account_name())),
     }
     for name in names {
-        let login = logged_in.iter().find(|login| login.account == name);
+        let login = logged_in.iter().find(|(of, _)| of == name);
+        let login = login.map(|(_, login)| login.as_ref());
         checks.push(token(globals, name, login).await.of(name));
     }
     checks
 }
 
-async fn token(globals: &Globals, name: &str, login: Option<&LogIn>) -> Check {
+async fn token(globals: &Globals, name: &str, login: Option<Result<&LogIn, &Error>>) -> Check {
     let (from, said_as) = globals.tokens(name);
     let asked = match (globals.file.provider(), globals.token_source(name)) {
         (_, Some(tokens)) => tokens.token(None).await.map(drop),
@@ -317,10 +338,14 @@ async fn token(globals: &Globals, name: &str, login: Option<&LogIn>) -> Check {
 }
 
 /// An account that logs in. Its tokens are not renewed here.
-fn logged_in(name: &str, login: Option<&LogIn>) -> Check {
+fn logged_in(name: &str, login: Option<Result<&LogIn, &Error>>) -> Check {
     let advice = format!("Log in: chunkferry login {name}");
-    let Some(login) = login else {
-        return Check::failed("account", "nobody is logged in under this name.").with(&advice);
+    let login = match login {
+        Some(Ok(login)) => login,
+        Some(Err(error)) => return Check::failed("account", message::message(error)),
+        None => {
+            return Check::failed("account", "nobody is logged in under this name.").with(&advice);
+        }
     };
     match &login.needs_login {
         Some(reason) => Check::failed(

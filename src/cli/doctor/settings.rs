@@ -4,7 +4,9 @@ use chunkferry::{Account, Escaped, StateDir};
 use clap::ArgAction;
 use serde_json::{Value, json};
 
-use crate::config::{CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret, Key, TokenFrom, options};
+use crate::config::{
+    CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret, Key, SEAL_KEY_FILE, SealKey, TokenFrom, options,
+};
 use crate::globals::{Globals, Source, TOKEN_VARIABLE};
 use crate::list::shown;
 
@@ -50,6 +52,7 @@ pub(super) fn all(globals: &Globals) -> Vec<Setting> {
     settings.extend(keys.iter().map(|key| option(globals, key)));
     settings.extend(accounts(globals));
     settings.extend(app(globals));
+    settings.push(seal_key(globals));
     settings
 }
 
@@ -133,6 +136,21 @@ fn accounts(globals: &Globals) -> Vec<Setting> {
         Setting::new(key, SET, Source::File, None)
     });
     listed.chain(variable).chain(provider).collect()
+}
+
+fn seal_key(globals: &Globals) -> Setting {
+    let key = globals.file.seal_key();
+    let from = match &key {
+        None => Source::Default,
+        key if *key == globals.file.seal_key => Source::File,
+        Some(_) => Source::Environment,
+    };
+    let (name, value) = match key {
+        Some(SealKey::File(path)) => ("seal_key_file", path.display().to_string()),
+        Some(SealKey::Command(_)) => ("seal_key_command", SET.to_owned()),
+        None => ("seal_key_file", NOT_SET.to_owned()),
+    };
+    Setting::new(name, &value, from, Some(SEAL_KEY_FILE))
 }
 
 fn app(globals: &Globals) -> [Setting; 2] {
