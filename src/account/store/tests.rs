@@ -318,3 +318,16 @@ async fn a_damaged_file_hides_no_other_account() {
         .await
         .expect_err("not over a damaged file");
 }
+
+/// Does not compile if a login can be serialised: `check` is then there for both types.
+#[test]
+fn a_login_that_has_begun_can_be_serialised_by_nobody_else() {
+    struct Yes;
+    struct No;
+    trait Serialised<Answer> {
+        fn check() {}
+    }
+    impl<T> Serialised<No> for T {}
+    impl<T: serde::Serialize> Serialised<Yes> for T {}
+    <Login as Serialised<_>>::check();
+}
