@@ -38,6 +38,8 @@ struct Answer {
     access_token: String,
     /// In seconds since 1970.
     expires_at: Option<u64>,
+    /// The creator, as the app knows it.
+    open_id: Option<String>,
 }
 
 impl Provider {
@@ -109,7 +111,11 @@ impl AccountProvider for Table {
                 return Err(format!("token_provider has an empty token for \"{account}\"").into());
             }
             let ends = answer.expires_at.map(Duration::from_secs);
-            let provided = Provided::new(token);
+            let mut provided = Provided::new(token);
+            // A table may have an empty field where it does not know.
+            if let Some(open_id) = answer.open_id.filter(|open_id| !open_id.is_empty()) {
+                provided = provided.open_id(open_id);
+            }
             Ok(
                 match ends.and_then(|ends| SystemTime::UNIX_EPOCH.checked_add(ends)) {
                     Some(ends) => provided.until(ends),

@@ -25,6 +25,9 @@ class Table(BaseHTTPRequestHandler):
         if name == "later" and calls[name] == 1: return self.answer(503, {})
         if name == "slow" and calls[name] == 1: time.sleep(12)
         token = f"act.{name}.{age.get(name, 1)}"
+        if name == "swap":
+            whose = {"open_id": f"creator-{calls[name]}"}
+            return self.answer(200, {"access_token": f"act.swap.{calls[name]}", **whose})
         if asked.get("refused_sha256") == hashlib.sha256(token.encode()).hexdigest():
             age[name] = age.get(name, 1) + 1
             token = f"act.{name}.{age[name]}"
@@ -150,6 +153,23 @@ fn a_table_that_hangs_is_asked_again() {
     upload(&scene, &config, "slow").end().expect(0);
     assert!(started.elapsed() >= Duration::from_secs(10));
     assert_eq!(server.calls()["slow"], 2);
+}
+
+#[test]
+fn a_token_of_another_creator_under_the_same_name_makes_no_request() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let scene = Scene::new(&[], &["init nth=1 code=access_token_invalid"]);
+    let config = format!("[token_provider]\nurl = '{}'\n", server.url);
+    let ended = upload(&scene, &config, "swap").end().expect(4);
+    for words in ["\"swap\"", "creator-1", "creator-2", "--account NAME"] {
+        assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+    assert_eq!(server.calls()["swap"], 2);
+    let log = scene.log();
+    assert_eq!((log.requests.init, log.drafts), (1, 0), "{log:#?}");
+    assert_nothing_is_kept(&scene, &[&ended]);
 }
 
 #[test]
