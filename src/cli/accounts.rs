@@ -1,17 +1,19 @@
-//! `accounts`: lists the accounts that are logged in, and renews, prints and imports their tokens.
+//! `accounts`: lists the accounts that commands can use, and renews, prints and imports the tokens of those that log in.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::time::SystemTime;
 
 use chunkferry::{Error, Escaped, LogIn, Secret};
 use clap::{Args, Subcommand};
 
+use super::config::TokenFrom;
 use super::exit::Exit;
 use super::globals::account_name;
 use super::words::when;
 use super::{Failure, Globals, json, message};
 
-/// List the accounts that are logged in
+/// List the accounts, where their tokens come from, and what they need
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, subcommand_value_name = "WHAT", after_help = "Example: chunkferry accounts refresh --all")]
 pub(super) struct AccountsArgs {
@@ -46,22 +48,17 @@ enum What {
 
 impl AccountsArgs {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
+        let Some(what) = &self.what else {
+            return list(globals).await;
+        };
         let accounts = globals.accounts().await?;
-        match &self.what {
-            None => {
-                let listed = accounts.list().await?;
-                if listed.is_empty() && !globals.json {
-                    eprintln!("Nobody is logged in. Log in: chunkferry login NAME");
-                }
-                listed.iter().for_each(|account| show(globals, account));
-                Ok(Exit::DELIVERED)
-            }
-            Some(What::Token { name }) => {
+        match what {
+            What::Token { name } => {
                 let token = accounts.token(name, None).await?;
                 println!("{}", token.expose());
                 Ok(Exit::DELIVERED)
             }
-            Some(What::Refresh { names, all }) => {
+            What::Refresh { names, all } => {
                 let renewed = match all {
                     true => accounts.renew_all().await?,
                     false => {
@@ -75,7 +72,7 @@ impl AccountsArgs {
                 let exits = renewed.iter().map(|(name, end)| told(globals, name, end));
                 Ok(exits.fold(Exit::DELIVERED, Exit::over))
             }
-            Some(What::Import { name }) => {
+            What::Import { name } => {
                 let mut token = String::new();
                 BufReader::new(std::io::stdin())
                     .read_line(&mut token)
@@ -102,37 +99,125 @@ fn told(globals: &Globals, name: &str, end: &Result<(), Error>) -> Exit {
         .map_or_else(|error| Exit::of(error.kind()), |()| Exit::DELIVERED)
 }
 
-fn show(globals: &Globals, account: &LogIn) {
-    let seconds = |time: SystemTime| {
-        let since = time.duration_since(SystemTime::UNIX_EPOCH);
-        since.unwrap_or_default().as_secs()
-    };
+/// An account, or all accounts that the provider of tokens answers for.
+struct Entry<'a> {
+    name: Option<&'a str>,
+    source: &'static str,
+    /// Where its tokens are those of a login.
+    login: Option<&'a LogIn>,
+    needs: Option<String>,
+}
+
+/// Lists the accounts of the config file, those that are logged in, and the provider of tokens. Reads files alone: asks nobody
+/// and runs no command, not even the one that prints the app's secret.
+async fn list(globals: &Globals) -> Result<Exit, Failure> {
+    let logged_in = globals.accounts_of(None)?.list().await?;
+    let named = names(globals, &logged_in).into_iter().map(|name| {
+        let from = globals.tokens(name).0;
+        let login = logged_in.iter().find(|login| login.account == name);
+        let (login, needs) = match from {
+            TokenFrom::Login => (login, needs_login(login)),
+            _ => (None, None),
+        };
+        Entry {
+            name: Some(name),
+            source: from.key(),
+            login,
+            needs,
+        }
+    });
+    let others = globals.provides().then(|| Entry {
+        name: None,
+        source: TokenFrom::Provider.key(),
+        login: None,
+        needs: None,
+    });
+    let entries: Vec<Entry<'_>> = named.chain(others).collect();
     if globals.json {
-        let fields = serde_json::json!({
-            "open_id": account.open_id,
-            "api_base": account.api_base,
-            "scopes": account.scopes,
-            "source": "login",
-            "access_ends": seconds(account.access_ends),
-            "refresh_ends": seconds(account.refresh_ends),
-            "needs_login": account.needs_login,
-        });
-        println!("{}", json::line("account", Some(&account.account), fields));
-        return;
+        entries.iter().for_each(Entry::print_line);
+        return Ok(Exit::DELIVERED);
     }
-    let scopes: Vec<&str> = account.scopes.iter().map(String::as_str).collect();
-    println!(
-        "{}  {}  logged in until {} unless renewed  ({})",
-        Escaped::new(&account.account),
-        Escaped::new(&account.open_id),
-        when(account.refresh_ends),
-        Escaped::new(&scopes.join(", "))
-    );
-    if let Some(reason) = &account.needs_login {
-        let text = format!(
-            "must log in again: {reason}. chunkferry login {}",
-            account.account
-        );
-        println!("  {}", Escaped::new(&text));
+    if entries.is_empty() {
+        eprintln!("Nobody is logged in. Log in: chunkferry login NAME");
+    }
+    let widths = entries.iter().map(|entry| entry.shown().chars().count());
+    // A long name does not push all others to the right.
+    let width = widths.filter(|width| *width <= 30).max().unwrap_or(0);
+    entries.iter().for_each(|entry| entry.print(width));
+    Ok(Exit::DELIVERED)
+}
+
+/// The accounts that the config file lists, and those that are logged in.
+pub(super) fn names<'a>(globals: &'a Globals, logged_in: &'a [LogIn]) -> BTreeSet<&'a str> {
+    let listed = globals.file.accounts().map(|(name, _)| name);
+    let stored = logged_in.iter().map(|login| &*login.account);
+    listed.chain(stored).collect()
+}
+
+/// Why an account that logs in has no token until its creator has logged in (again).
+pub(super) fn needs_login(login: Option<&LogIn>) -> Option<String> {
+    let Some(login) = login else {
+        return Some("nobody is logged in under this name".to_owned());
+    };
+    match &login.needs_login {
+        Some(reason) => Some(format!("its creator must log in again: {reason}")),
+        None if is_taken_over(login) => None,
+        None if login.refresh_ends < SystemTime::now() => Some("its login has ended".to_owned()),
+        None => None,
+    }
+}
+
+/// Whether there is only a refresh token of another program, which was not exchanged yet.
+pub(super) fn is_taken_over(login: &LogIn) -> bool {
+    login.open_id.is_empty()
+}
+
+impl Entry<'_> {
+    fn shown(&self) -> String {
+        match self.name {
+            Some(name) => Escaped::new(name).to_string(),
+            None => "every other name".to_owned(),
+        }
+    }
+
+    fn print_line(&self) {
+        let seconds = |time: SystemTime| {
+            let since = time.duration_since(SystemTime::UNIX_EPOCH);
+            since.unwrap_or_default().as_secs()
+        };
+        let known = self.login.filter(|login| !is_taken_over(login));
+        let fields = serde_json::json!({
+            "open_id": known.map(|login| &login.open_id),
+            "api_base": self.login.map(|login| &login.api_base),
+            "scopes": known.map(|login| &login.scopes),
+            "source": self.source,
+            "access_ends": known.map(|login| seconds(login.access_ends)),
+            "refresh_ends": known.map(|login| seconds(login.refresh_ends)),
+            "needs_login": self.needs,
+        });
+        println!("{}", json::line("account", self.name, fields));
+    }
+
+    fn print(&self, width: usize) {
+        let state = match self.login {
+            _ if self.needs.is_some() => "needs a person".to_owned(),
+            Some(login) if is_taken_over(login) => "not exchanged yet".to_owned(),
+            Some(login) => format!(
+                "logged in until {} unless renewed",
+                when(login.refresh_ends)
+            ),
+            None => String::new(),
+        };
+        let row = format!("{:<width$}  {:<14}  {state}", self.shown(), self.source);
+        println!("{}", row.trim_end());
+        if let Some(login) = self.login.filter(|login| !is_taken_over(login)) {
+            let scopes: Vec<&str> = login.scopes.iter().map(String::as_str).collect();
+            println!("  open_id  {}", Escaped::new(&login.open_id));
+            println!("  scopes   {}", Escaped::new(&scopes.join(", ")));
+        }
+        if let (Some(needs), Some(name)) = (&self.needs, self.name) {
+            println!("  {}", Escaped::new(needs));
+            println!("  Log in: chunkferry login {}", Escaped::new(name));
+        }
     }
 }

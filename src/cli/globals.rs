@@ -328,6 +328,11 @@ impl Globals {
         }
     }
 
+    /// Whether accounts that are neither listed nor logged in are the provider's.
+    pub(super) fn provides(&self) -> bool {
+        self.file.provider().is_some() && self.token_option(Source::Environment).is_none()
+    }
+
     /// Where --token-command and --token-file say that tokens come from, if a source of at least this rank sets one of them.
     fn token_option(&self, least: Source) -> Option<(TokenFrom, String)> {
         let from = |option: Option<TokenFrom>| {

@@ -420,6 +420,55 @@ fn a_code_can_be_given_on_standard_input_where_no_process_list_shows_it() {
 }
 
 #[test]
+fn a_login_is_listed_with_its_creator_and_says_when_a_person_is_needed() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    log_in(&scene, "lena");
+    log_in(&scene, "mia");
+    // The refresh token of mia is spent.
+    let path = scene.state_dir().join("accounts/mia.json");
+    let mut mia: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    mia["refresh"] = "rft.mia.spent".into();
+    fs::write(&path, mia.to_string()).unwrap();
+    command(&scene, ["accounts", "refresh", "mia"])
+        .end()
+        .expect(4);
+    let requests = scene.log().requests;
+    let listed = command(&scene, ["accounts"])
+        // The list needs no secret of the app.
+        .env("CHUNKFERRY_CLIENT_SECRET_FILE", "none")
+        .end()
+        .expect(0);
+    let rows: Vec<&str> = listed.stdout.lines().collect();
+    assert!(rows[0].starts_with("lena  login           logged in until "));
+    assert!(rows[1].starts_with("  open_id  ") && rows[1].len() > 11);
+    assert_eq!(rows[2], "  scopes   user.info.basic, video.upload");
+    assert_eq!(rows[3], "mia   login           needs a person");
+    let why = "  its creator must log in again: the service no longer takes";
+    assert!(rows[6].starts_with(why), "{listed:?}");
+    assert_eq!(rows[7..], ["  Log in: chunkferry login mia"]);
+    let rows = rows.iter().filter(|row| !row.starts_with(why));
+    assert!(rows.map(|row| row.len()).all(|width| width <= 80));
+    let json = command(&scene, ["accounts", "--json"]).end().expect(0);
+    let lines = json.stdout.lines();
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        assert_eq!(line["source"], "login");
+        assert_eq!(line["api_base"], scene.emulator.url());
+        assert!(line["refresh_ends"].as_u64() > line["access_ends"].as_u64());
+        assert_eq!(
+            line["needs_login"].is_null(),
+            line["account"] == "lena",
+            "{line}"
+        );
+    }
+    assert_eq!(scene.log().requests, requests);
+    assert_no_secret(&scene, &[&listed, &json]);
+}
+
+#[test]
 fn accounts_that_nobody_uses_are_renewed_by_whoever_uploads() {
     let scene = Scene::new(&["auth=issued", "processing_time=1s"], &[]);
     log_in(&scene, "lena");

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use chunkferry::{AccountProvider, Error, ErrorKind, LogIn, Options, StateDir, TokenSource};
 
 use super::place;
+use crate::accounts::{is_taken_over, names, needs_login};
 use crate::config::TokenFrom;
 use crate::exit::Exit;
 use crate::{Failure, Globals};
@@ -278,9 +279,7 @@ async fn accounts(globals: &Globals) -> Vec<Check> {
         checks.push(Check::failure("accounts", &failure));
         Vec::new()
     });
-    let listed = globals.file.accounts().map(|(name, _)| name);
-    let stored = logged_in.iter().map(|login| &*login.account);
-    let mut names: BTreeSet<&str> = listed.chain(stored).collect();
+    let mut names = names(globals, &logged_in);
     match globals.given_account() {
         Some(given) => names = BTreeSet::from([given]),
         None => drop(names.insert(globals.account_name())),
@@ -318,22 +317,16 @@ async fn token(globals: &Globals, name: &str, login: Option<&LogIn>) -> Check {
 
 /// An account that logs in. Its tokens are not renewed here.
 fn logged_in(name: &str, login: Option<&LogIn>) -> Check {
-    let advice = format!("Log in: chunkferry login {name}");
-    let Some(login) = login else {
-        return Check::failed("account", "nobody is logged in under this name.").with(&advice);
-    };
-    match &login.needs_login {
-        Some(reason) => Check::failed(
-            "account",
-            format!("its creator must log in again: {reason}."),
-        )
-        .with(&advice),
-        None if login.refresh_ends < SystemTime::now() => {
-            Check::failed("account", "its login has ended.").with(&advice)
-        }
-        None => Check::ok(
+    match (needs_login(login), login) {
+        (Some(why), _) => Check::failed("account", format!("{why}."))
+            .with(&format!("Log in: chunkferry login {name}")),
+        (None, Some(login)) if !is_taken_over(login) => Check::ok(
             "account",
             format!("it is logged in until {}.", at(login.refresh_ends)),
+        ),
+        (None, _) => Check::ok(
+            "account",
+            "its refresh token is exchanged when a token is first needed.",
         ),
     }
 }
