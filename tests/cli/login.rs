@@ -469,6 +469,48 @@ fn a_login_is_listed_with_its_creator_and_says_when_a_person_is_needed() {
 }
 
 #[test]
+fn a_login_to_which_nobody_comes_ends_after_five_minutes_and_stores_nothing() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let mut login = command(&scene, ["login", "lena"]);
+    login
+        .env("BROWSER", "true")
+        .env("CHUNKFERRY_CLOCK_SCALE", "150");
+    let started = std::time::Instant::now();
+    let ended = login.end().expect(75);
+    let waited = started.elapsed().as_secs_f64();
+    assert!((2.0..30.0).contains(&waited), "{waited} s");
+    assert!(ended.stderr.contains("within 5 minutes"), "{ended:?}");
+    assert!(!scene.state_dir().join("accounts").exists());
+    assert_eq!(scene.log().requests.token, 0);
+}
+
+#[test]
+fn an_address_that_is_registered_for_the_app_is_pasted() {
+    const REGISTERED: &str = "https://app.example/tiktok";
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let mut login = command(&scene, ["login", "lena", "--redirect-uri", REGISTERED]);
+    let mut login = login
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(login.stderr.take().unwrap()).lines();
+    let said = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find(|line| line.contains("/v2/auth/authorize/"));
+    let came = consented(&format!("{}&creator=lena", said.unwrap()));
+    assert!(came.starts_with(&format!("{REGISTERED}?")), "{came}");
+    writeln!(login.stdin.take().unwrap(), "{came}").unwrap();
+    // The service takes the code only with the address of its consent.
+    assert!(login.wait().unwrap().success());
+    command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(0);
+}
+
+#[test]
 fn accounts_that_nobody_uses_are_renewed_by_whoever_uploads() {
     let scene = Scene::new(&["auth=issued", "processing_time=1s"], &[]);
     log_in(&scene, "lena");
