@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use chunkferry::emulator::Emulator;
 use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::mount::Mount;
-use crate::scene::{Ended, Scene, Start, full};
+use crate::scene::{Ended, Scene, Start, full, settings};
 
 const SECRET: &str = "s3cr3t-of-the-app";
 
@@ -508,6 +509,39 @@ fn an_address_that_is_registered_for_the_app_is_pasted() {
     command(&scene, ["accounts", "token", "lena"])
         .end()
         .expect(0);
+}
+
+#[test]
+fn certificates_from_a_pipe_are_read_once_for_the_engine_and_the_account() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    let settings = settings(&["auth=issued"]);
+    let scene = Scene::of(Emulator::builder().settings(settings).tls(&ca));
+    let file = scene.video("clip.mp4", 1_000_000);
+    command(&scene, ["login", "lena"])
+        .env("CHUNKFERRY_CA_FILE", &ca)
+        .env("CURL_CA_BUNDLE", &ca)
+        .env("BROWSER", browser(&scene, "lena", ""))
+        .end()
+        .expect(0);
+    let commands: [&[&str]; 2] = [
+        &["upload", "clip.mp4", "--account", "lena"],
+        &["doctor", "--online", "--account", "lena"],
+    ];
+    for args in commands {
+        let pipe = dir.path().join(args[0]);
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let run = command(&scene, args).arg("--ca-file").arg(&pipe).start();
+        let pem = fs::read(&ca).unwrap();
+        // Blocks until the command opens the pipe, which a broken one may never do.
+        std::thread::spawn(move || fs::write(pipe, pem));
+        let started = std::time::Instant::now();
+        let ended = run.end().expect(0);
+        // A second read would wait for a writer that never comes.
+        assert!(started.elapsed() < Duration::from_secs(50), "{ended:?}");
+    }
+    scene.assert_one_draft_of(&file);
 }
 
 #[test]
