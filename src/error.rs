@@ -197,28 +197,6 @@ impl Error {
     }
 
     /// The token belongs to another creator than the account's first one.
-    pub(crate) fn other_creator(account: &str) -> Self {
-        let forget = Remedy::ForgetCreator {
-            account: account.to_owned(),
-        };
-        Self::new(
-            ErrorKind::NeedsPerson,
-            Who::You,
-            format!(
-                "The token belongs to another creator, or another app, than that of the account \"{account}\" so far. Nothing was sent."
-            ),
-        )
-        .helped_by([Remedy::NameAccount, forget])
-    }
-
-    /// It was found out too late that an account is another name of a creator.
-    pub(crate) fn alias(account: &str, first: &str) -> Self {
-        Self::temporary(format!(
-            "\"{account}\" is the same creator as \"{first}\", whose uploads were not looked through. Nothing was sent."
-        ))
-        .helped_by([Remedy::CarryOn])
-    }
-
     pub(crate) fn unknown(name: &str, publish_id: Option<&str>, why: &str) -> Self {
         let id = publish_id.map(|id| format!("{id}: ")).unwrap_or_default();
         Self::new(

@@ -83,6 +83,7 @@ pub use secret::Secret;
 pub use secret::escaped::Escaped;
 pub use source::ReadMode;
 pub use source::media::{self, Media, MediaVersion};
+pub use tiktok::ca_file::CaFile;
 pub use tiktok::oauth::Pkce;
 pub use upload::event::{
     Behind, Event, LossCause, Notice, Progress, RetryCause, Shortfall, WaitCause,

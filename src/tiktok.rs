@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod body;
+pub(crate) mod ca_file;
 pub(crate) mod client;
 pub(crate) mod codes;
 pub(crate) mod hosts;

@@ -10,6 +10,7 @@ use tokio::sync::Mutex as FairMutex;
 
 use super::{Account, TokenError, TokenSource};
 use crate::clock::{self, Now};
+use crate::error::remedy::Remedy;
 use crate::secret::Secret;
 
 /// How long a provider may take to answer before the job goes on without it: it tries again later.
@@ -39,6 +40,7 @@ pub trait AccountProvider: Send + Sync + 'static {
 pub struct Provided {
     token: Secret,
     ends: Option<SystemTime>,
+    open_id: Option<String>,
 }
 
 impl Provided {
@@ -47,6 +49,7 @@ impl Provided {
         Self {
             token: token.into(),
             ends: None,
+            open_id: None,
         }
     }
 
@@ -55,6 +58,32 @@ impl Provided {
     pub fn until(mut self, ends: SystemTime) -> Self {
         self.ends = Some(ends);
         self
+    }
+
+    /// The token's creator, as this app knows it. The name of an account stands for one creator: a later token of another
+    /// one is refused, and its job ends in [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) without a request.
+    #[must_use]
+    pub fn open_id(mut self, open_id: impl Into<String>) -> Self {
+        self.open_id = Some(open_id.into());
+        self
+    }
+
+    /// What was asked for after `last`: refused if it is another creator's. A creator that it does not name is still the last
+    /// one's.
+    fn after(mut self, last: Option<&Self>, account: &str) -> Result<Self, TokenError> {
+        let before = last.and_then(|last| last.open_id.as_ref());
+        match (before, &self.open_id) {
+            (Some(before), Some(now)) if before != now => {
+                let text = format!(
+                    "the provider of tokens gave the account \"{account}\" first a token of the creator {before} and then one of {now}, and a name is one creator's"
+                );
+                Err(TokenError::from(text).helped_by(&[Remedy::NameAccount]))
+            }
+            _ => {
+                self.open_id = self.open_id.or_else(|| before.cloned());
+                Ok(self)
+            }
+        }
     }
 
     fn is_usable(&self, refused: Option<&Secret>) -> bool {
@@ -120,6 +149,7 @@ impl TokenSource for ProvidedTokens {
             let (provider, name) = (Arc::clone(&self.provider), self.name.clone());
             let call = tokio::spawn(async move {
                 let provided = provider.token(&name, refused.as_ref()).await?;
+                let provided = provided.after(known.as_ref(), &name)?;
                 let token = provided.token.clone();
                 *known = Some(provided);
                 Ok(token)
@@ -132,6 +162,14 @@ impl TokenSource for ProvidedTokens {
                     PATIENCE.as_secs()
                 ))),
             }
+        })
+    }
+
+    /// As the last answer has named it. The token that comes with the answer is kept for the job that asks.
+    fn open_id(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async {
+            self.token(None).await.ok()?;
+            self.known.lock().await.as_ref()?.open_id.clone()
         })
     }
 }
@@ -207,6 +245,46 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(5)).await;
         assert_ne!(token(&lena, None).await, first);
         assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+
+    /// Gives a token, and a creator if there is one, for each call.
+    struct Creators(Mutex<Vec<Option<&'static str>>>);
+
+    impl AccountProvider for Creators {
+        fn token<'a>(
+            &'a self,
+            _: &'a str,
+            _: Option<&'a Secret>,
+        ) -> BoxFuture<'a, Result<Provided, TokenError>> {
+            let mut left = self.0.lock().expect("no test panicked here");
+            let (creator, call) = (left.remove(0), left.len());
+            let provided = Provided::new(format!("act.lena.{call}"));
+            let provided = match creator {
+                Some(creator) => provided.open_id(creator),
+                None => provided,
+            };
+            Box::pin(std::future::ready(Ok(provided)))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_of_another_creator_is_refused_also_after_one_that_names_none() {
+        let answers = [Some("o-lena"), None, Some("o-mia"), Some("o-lena")];
+        let creators = Creators(Mutex::new(answers.to_vec()));
+        let lena = Arc::new(Providing::new(creators)).account("lena");
+        let first = token(&lena, None).await;
+        let second = token(&lena, Some(&first)).await;
+        let error = lena.tokens().token(Some(&second)).await;
+        let error = error.expect_err("a token of mia");
+        let text = error.to_string();
+        for word in ["\"lena\"", "o-lena", "o-mia"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+        assert!(!error.is_temporary() && !text.contains("act."), "{text}");
+        assert_eq!(error.remedies(), [Remedy::NameAccount]);
+        // The earlier token is kept for those to whom the service did not refuse it.
+        assert_eq!(token(&lena, None).await, second);
+        assert_eq!(token(&lena, Some(&second)).await.expose(), "act.lena.0");
     }
 
     #[tokio::test(start_paused = true)]

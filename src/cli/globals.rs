@@ -1,8 +1,9 @@
 //! Options of several subcommands.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
-use chunkferry::{Account, Escaped, Options, StateDir};
+use chunkferry::{Account, CaFile, Escaped, Options, StateDir};
 use clap::Args;
 
 use super::Failure;
@@ -109,6 +110,9 @@ pub(super) struct Globals {
     /// What the config file says.
     #[arg(skip)]
     pub(super) file: Config,
+    /// The file of `ca_file`, which may be a pipe that all readers share.
+    #[arg(skip)]
+    certificates: OnceLock<CaFile>,
 }
 
 /// Where a value comes from; of two, the greater wins.
@@ -237,10 +241,17 @@ impl Globals {
         if let Some(host) = &self.upload_host {
             options = options.upload_host(host);
         }
-        if let Some(ca_file) = &self.ca_file {
-            options = options.ca_file(ca_file);
+        if let Some(certificates) = self.certificates() {
+            options = options.ca_file(certificates);
         }
         options
+    }
+
+    /// The certificates that are trusted besides the system's.
+    pub(super) fn certificates(&self) -> Option<CaFile> {
+        let path = self.ca_file.as_ref()?;
+        let certificates = self.certificates.get_or_init(|| CaFile::new(path));
+        Some(certificates.clone())
     }
 
     /// Whether this option was given on the command line.
@@ -326,6 +337,11 @@ impl Globals {
             }
             None => self.token_option(Source::File).unwrap_or_else(variable),
         }
+    }
+
+    /// Whether accounts that are neither listed nor logged in are the provider's.
+    pub(super) fn provides(&self) -> bool {
+        self.file.provider().is_some() && self.token_option(Source::Environment).is_none()
     }
 
     /// Where --token-command and --token-file say that tokens come from, if a source of at least this rank sets one of them.

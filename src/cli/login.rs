@@ -284,10 +284,7 @@ impl Globals {
             return;
         };
         let (options, dir) = (self.options(state_dir), self.accounts_dir.clone());
-        // A pipe with certificates can be read once, and the engine reads it.
-        let is_read_once = |file: &PathBuf| !file.is_file();
-        let reads_once = self.ca_file.as_ref().is_some_and(is_read_once);
-        if app.is_none() || reads_once || !options.has_accounts(dir.clone()) {
+        if app.is_none() || !options.has_accounts(dir.clone()) {
             return;
         }
         let seal_key = self.file.seal_key();

@@ -1,9 +1,8 @@
 //! `[token_provider]`: a table of tokens of the user's own, asked over HTTP or by a command.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use chunkferry::{Account, AccountProvider, Escaped, Provided, Secret, TokenError};
+use chunkferry::{Account, AccountProvider, CaFile, Escaped, Provided, Secret, TokenError};
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -38,6 +37,8 @@ struct Answer {
     access_token: String,
     /// In seconds since 1970.
     expires_at: Option<u64>,
+    /// The creator, as the app knows it.
+    open_id: Option<String>,
 }
 
 impl Provider {
@@ -63,7 +64,7 @@ impl Globals {
     pub(super) fn table(&self, provider: &Provider) -> Table {
         Table {
             provider: provider.clone(),
-            ca_file: self.ca_file.clone(),
+            certificates: self.certificates(),
             client: OnceCell::new(),
         }
     }
@@ -81,7 +82,7 @@ impl Globals {
 /// The provider, and how it is asked.
 pub(super) struct Table {
     provider: Provider,
-    ca_file: Option<PathBuf>,
+    certificates: Option<CaFile>,
     client: OnceCell<reqwest::Client>,
 }
 
@@ -109,7 +110,11 @@ impl AccountProvider for Table {
                 return Err(format!("token_provider has an empty token for \"{account}\"").into());
             }
             let ends = answer.expires_at.map(Duration::from_secs);
-            let provided = Provided::new(token);
+            let mut provided = Provided::new(token);
+            // A table may have an empty field where it does not know.
+            if let Some(open_id) = answer.open_id.filter(|open_id| !open_id.is_empty()) {
+                provided = provided.open_id(open_id);
+            }
             Ok(
                 match ends.and_then(|ends| SystemTime::UNIX_EPOCH.checked_add(ends)) {
                     Some(ends) => provided.until(ends),
@@ -122,10 +127,7 @@ impl AccountProvider for Table {
 
 impl Table {
     async fn post(&self, url: &Url, account: &str, body: Vec<u8>) -> Result<Secret, TokenError> {
-        let client = self
-            .client
-            .get_or_try_init(|| async { self.client() })
-            .await?;
+        let client = self.client.get_or_try_init(|| self.client()).await?;
         let exchange = async {
             let request = client.post(url.clone()).body(body);
             let request = request.header("content-type", "application/json");
@@ -158,10 +160,10 @@ impl Table {
         }
     }
 
-    fn client(&self) -> Result<reqwest::Client, TokenError> {
+    async fn client(&self) -> Result<reqwest::Client, TokenError> {
         let mut builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        if let Some(file) = &self.ca_file {
-            let pem = std::fs::read(file)?;
+        if let Some(file) = self.certificates.clone() {
+            let pem = tokio::task::spawn_blocking(move || file.pem()).await??;
             let certificates = reqwest::Certificate::from_pem_bundle(&pem)?;
             builder = builder.tls_certs_merge(certificates);
         }

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::journal::{ProgressStore, SledStore};
 use crate::secret::without_query;
 use crate::source::Pool;
+use crate::tiktok::ca_file::CaFile;
 use crate::tiktok::client::Client;
 use crate::tiktok::hosts::{self, API_BASE, HostPolicy};
 use crate::tiktok::throttle::Throttle;
@@ -45,7 +46,7 @@ pub struct Options {
     api_base: String,
     upload_host: Option<String>,
     allow_http: bool,
-    ca_file: Option<PathBuf>,
+    ca_file: Option<CaFile>,
     wire_log: Option<PathBuf>,
     bandwidth: Option<u64>,
     jobs: usize,
@@ -95,9 +96,9 @@ impl Options {
         self
     }
 
-    /// Certificates in PEM to trust besides the system's.
-    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(path.into());
+    /// Certificates in PEM to trust besides the system's: a path, or a [`CaFile`] that others use, too.
+    pub fn ca_file(mut self, file: impl Into<CaFile>) -> Self {
+        self.ca_file = Some(file.into());
         self
     }
 
@@ -307,6 +308,6 @@ impl Options {
             .map(WireLog::open)
             .transpose()?
             .map(Arc::new);
-        Client::new(hosts, Waits::DEFAULT, self.ca_file.as_deref(), wire_log)
+        Client::new(hosts, Waits::DEFAULT, self.ca_file.as_ref(), wire_log)
     }
 }

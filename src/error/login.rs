@@ -155,6 +155,28 @@ impl Error {
         )
     }
 
+    pub(crate) fn other_creator(account: &str) -> Self {
+        let forget = Remedy::ForgetCreator {
+            account: account.to_owned(),
+        };
+        Self::new(
+            ErrorKind::NeedsPerson,
+            Who::You,
+            format!(
+                "The token belongs to another creator, or another app, than that of the account \"{account}\" so far. Nothing was sent."
+            ),
+        )
+        .helped_by([Remedy::NameAccount, forget])
+    }
+
+    /// It was found out too late that an account is another name of a creator.
+    pub(crate) fn alias(account: &str, first: &str) -> Self {
+        Self::temporary(format!(
+            "\"{account}\" is the same creator as \"{first}\", whose uploads were not looked through. Nothing was sent."
+        ))
+        .helped_by([Remedy::CarryOn])
+    }
+
     /// The name belongs to another creator.
     pub(crate) fn account_taken(account: &str) -> Self {
         Self::new(

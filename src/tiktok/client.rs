@@ -1,9 +1,6 @@
 //! The calls of the API, one method for each; chunks are in `put`, the preflight of a URL in `preflight`. No retries and
 //! no offsets: other modules decide what follows an answer.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -16,6 +13,7 @@ use url::Url;
 use crate::answer::{Call, Failure, Opened, Report};
 use crate::error::{Error, Remedy};
 use crate::secret::{Redactor, Secret};
+use crate::tiktok::ca_file::CaFile;
 use crate::tiktok::hosts::{HostPolicy, is_loopback};
 use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
 use crate::tiktok::wire_log::WireLog;
@@ -35,9 +33,6 @@ use log::{Seen, shown_request};
 
 /// Most header lines of an answer; gateways add some of their own.
 const MOST_HEADERS: usize = 200;
-
-/// Largest file of certificates in bytes; a system's has a quarter of a MiB.
-const MOST_PEM: u64 = 4 << 20;
 
 const INBOX_INIT: &str = "/v2/post/publish/inbox/video/init/";
 const CANCEL: &str = "/v2/post/publish/cancel/";
@@ -62,7 +57,7 @@ impl Client {
     pub(crate) fn new(
         hosts: HostPolicy,
         waits: Waits,
-        ca_file: Option<&Path>,
+        ca_file: Option<&CaFile>,
         wire_log: Option<Arc<WireLog>>,
     ) -> Result<Self, Error> {
         let named = ca_file.map_or_else(|| Ok(Vec::new()), certificates)?;
@@ -294,26 +289,13 @@ enum Roots {
     Named,
 }
 
-fn certificates(file: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
-    let cannot = |reason: String| {
-        Error::usage(format!(
-            "{} is not usable as a file of CA certificates: {reason}.",
-            file.display()
-        ))
-        .helped_by([Remedy::NameCaFile])
-    };
-    let mut pem = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(MOST_PEM + 1).read_to_end(&mut pem));
-    read.map_err(|error| cannot(error.to_string()))?;
-    if pem.len() as u64 > MOST_PEM {
-        return Err(cannot("it has more than 4 MiB".into()));
+fn certificates(file: &CaFile) -> Result<Vec<reqwest::Certificate>, Error> {
+    let found = reqwest::Certificate::from_pem_bundle(&file.pem()?);
+    let found = found.map_err(|error| file.unusable(&error.to_string()))?;
+    match found.is_empty() {
+        true => Err(file.unusable("it has no certificate")),
+        false => Ok(found),
     }
-    let found = reqwest::Certificate::from_pem_bundle(&pem);
-    let found = found.map_err(|error| cannot(error.to_string()))?;
-    if found.is_empty() {
-        return Err(cannot("it has no certificate".into()));
-    }
-    Ok(found)
 }
 
 fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {

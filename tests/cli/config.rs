@@ -5,6 +5,8 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::scene::{CHUNK, Ended, MIB, Scene, Start, TOKEN, accepted};
 
 const SECRET: &str = "s3cr3t-of-the-app";
@@ -243,7 +245,7 @@ fn a_value_that_its_option_would_refuse_is_an_error_of_the_file_and_names_the_ke
     // Also for programs that read JSON lines.
     let mut command = configured(&scene, "nothing = 1", &["list", "--json"]);
     let ended = command.end().expect(2);
-    let line: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    let line: Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(line["event"], "error");
     assert_eq!(line["exit"], 2);
 }
@@ -349,6 +351,70 @@ fn each_source_of_an_accounts_tokens_delivers_an_upload() {
         scene.assert_one_draft_of(&file);
         assert_eq!(creator(&scene), "lena", "{source}");
     }
+}
+
+#[test]
+fn every_account_is_listed_with_its_source_and_nobody_is_asked() {
+    const CONFIG: &str = "
+        [accounts.zoe]
+        login = true
+        [accounts.lena]
+        token_command = 'touch asked; echo act.lena.1'
+        [accounts.mira]
+        token_file = 'none'
+        [accounts.kai]
+        token_env = 'TOKEN_OF_KAI'
+        [token_provider]
+        command = 'touch asked'
+        [app]
+        client_key = 'aw1'
+        client_secret_command = 'touch asked'
+    ";
+    let scene = Scene::new(&[], &[]);
+    let listed = configured(&scene, CONFIG, &["accounts"]).end().expect(0);
+    let rows = [
+        "kai               token_env",
+        "lena              token_command",
+        "mira              token_file",
+        "zoe               login           needs a person",
+        "  nobody is logged in under this name",
+        "  Log in: chunkferry login zoe",
+        "every other name  token_provider",
+    ];
+    assert_eq!(listed.stdout.lines().collect::<Vec<_>>(), rows);
+    let mut command = configured(&scene, CONFIG, &["accounts", "--json"]);
+    let ended = command.end().expect(0);
+    let lines = ended.stdout.lines();
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let unknown = [
+        "open_id",
+        "api_base",
+        "scopes",
+        "access_ends",
+        "refresh_ends",
+    ];
+    for line in &lines {
+        let fields = line.as_object().unwrap();
+        assert!(unknown.iter().all(|key| fields[*key].is_null()), "{line}");
+        assert_eq!(
+            line["needs_login"].is_null(),
+            line["account"] != "zoe",
+            "{line}"
+        );
+    }
+    assert_eq!(lines.len(), 5);
+    let last = lines.last().unwrap();
+    assert_eq!(last["source"], "token_provider");
+    assert_eq!(last["account"], Value::Null);
+    // What the environment sets for all accounts wins, also over the provider.
+    command.env("CHUNKFERRY_TOKEN_FILE", "token");
+    let ended = command.end().expect(0);
+    let files = ended.stdout.matches("\"source\":\"token_file\"").count();
+    assert_eq!((files, ended.stdout.lines().count()), (4, 4), "{ended:?}");
+    assert!(!scene.path("asked").exists());
+    assert_eq!(scene.log().requests, Default::default());
 }
 
 #[test]

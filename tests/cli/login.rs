@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use chunkferry::emulator::Emulator;
 use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::mount::Mount;
-use crate::scene::{Ended, Scene, Start, full};
+use crate::scene::{Ended, Scene, Start, full, settings};
 
 const SECRET: &str = "s3cr3t-of-the-app";
 
@@ -420,6 +421,130 @@ fn a_code_can_be_given_on_standard_input_where_no_process_list_shows_it() {
         &came,
     );
     assert_eq!(done.code, Some(0), "{done:?}");
+}
+
+#[test]
+fn a_login_is_listed_with_its_creator_and_says_when_a_person_is_needed() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    log_in(&scene, "lena");
+    log_in(&scene, "mia");
+    // The refresh token of mia is spent.
+    let path = scene.state_dir().join("accounts/mia.json");
+    let mut mia: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    mia["refresh"] = "rft.mia.spent".into();
+    fs::write(&path, mia.to_string()).unwrap();
+    command(&scene, ["accounts", "refresh", "mia"])
+        .end()
+        .expect(4);
+    let requests = scene.log().requests;
+    let listed = command(&scene, ["accounts"])
+        // The list needs no secret of the app.
+        .env("CHUNKFERRY_CLIENT_SECRET_FILE", "none")
+        .end()
+        .expect(0);
+    let rows: Vec<&str> = listed.stdout.lines().collect();
+    assert!(rows[0].starts_with("lena  login           logged in until "));
+    assert!(rows[1].starts_with("  open_id  ") && rows[1].len() > 11);
+    assert_eq!(rows[2], "  scopes   user.info.basic, video.upload");
+    assert_eq!(rows[3], "mia   login           needs a person");
+    let why = "  its creator must log in again: the service no longer takes";
+    assert!(rows[6].starts_with(why), "{listed:?}");
+    assert_eq!(rows[7..], ["  Log in: chunkferry login mia"]);
+    let rows = rows.iter().filter(|row| !row.starts_with(why));
+    assert!(rows.map(|row| row.len()).all(|width| width <= 80));
+    let json = command(&scene, ["accounts", "--json"]).end().expect(0);
+    let lines = json.stdout.lines();
+    let lines: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    for line in &lines {
+        assert_eq!(line["source"], "login");
+        assert_eq!(line["api_base"], scene.emulator.url());
+        assert!(line["refresh_ends"].as_u64() > line["access_ends"].as_u64());
+        assert_eq!(
+            line["needs_login"].is_null(),
+            line["account"] == "lena",
+            "{line}"
+        );
+    }
+    assert_eq!(scene.log().requests, requests);
+    assert_no_secret(&scene, &[&listed, &json]);
+}
+
+#[test]
+fn a_login_to_which_nobody_comes_ends_after_five_minutes_and_stores_nothing() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let mut login = command(&scene, ["login", "lena"]);
+    login
+        .env("BROWSER", "true")
+        .env("CHUNKFERRY_CLOCK_SCALE", "150");
+    let started = std::time::Instant::now();
+    let ended = login.end().expect(75);
+    let waited = started.elapsed().as_secs_f64();
+    assert!((2.0..30.0).contains(&waited), "{waited} s");
+    assert!(ended.stderr.contains("within 5 minutes"), "{ended:?}");
+    assert!(!scene.state_dir().join("accounts").exists());
+    assert_eq!(scene.log().requests.token, 0);
+}
+
+#[test]
+fn an_address_that_is_registered_for_the_app_is_pasted() {
+    const REGISTERED: &str = "https://app.example/tiktok";
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let mut login = command(&scene, ["login", "lena", "--redirect-uri", REGISTERED]);
+    let mut login = login
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(login.stderr.take().unwrap()).lines();
+    let said = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .find(|line| line.contains("/v2/auth/authorize/"));
+    let came = consented(&format!("{}&creator=lena", said.unwrap()));
+    assert!(came.starts_with(&format!("{REGISTERED}?")), "{came}");
+    writeln!(login.stdin.take().unwrap(), "{came}").unwrap();
+    // The service takes the code only with the address of its consent.
+    assert!(login.wait().unwrap().success());
+    command(&scene, ["accounts", "token", "lena"])
+        .end()
+        .expect(0);
+}
+
+#[test]
+fn certificates_from_a_pipe_are_read_once_for_the_engine_and_the_account() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.pem");
+    let settings = settings(&["auth=issued"]);
+    let scene = Scene::of(Emulator::builder().settings(settings).tls(&ca));
+    let file = scene.video("clip.mp4", 1_000_000);
+    command(&scene, ["login", "lena"])
+        .env("CHUNKFERRY_CA_FILE", &ca)
+        .env("CURL_CA_BUNDLE", &ca)
+        .env("BROWSER", browser(&scene, "lena", ""))
+        .end()
+        .expect(0);
+    let commands: [&[&str]; 2] = [
+        &["upload", "clip.mp4", "--account", "lena"],
+        &["doctor", "--online", "--account", "lena"],
+    ];
+    for args in commands {
+        let pipe = dir.path().join(args[0]);
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let run = command(&scene, args).arg("--ca-file").arg(&pipe).start();
+        let pem = fs::read(&ca).unwrap();
+        // Blocks until the command opens the pipe, which a broken one may never do.
+        std::thread::spawn(move || fs::write(pipe, pem));
+        let started = std::time::Instant::now();
+        let ended = run.end().expect(0);
+        // A second read would wait for a writer that never comes.
+        assert!(started.elapsed() < Duration::from_secs(50), "{ended:?}");
+    }
+    scene.assert_one_draft_of(&file);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::scene::{Ended, Scene, Start};
+use crate::scene::{CHUNK, Ended, Scene, Start};
 
 /// Who has which token: of 200 accounts, some in trouble. `/calls` counts the questions for each account.
 const SERVER: &str = r#"
@@ -25,6 +25,12 @@ class Table(BaseHTTPRequestHandler):
         if name == "later" and calls[name] == 1: return self.answer(503, {})
         if name == "slow" and calls[name] == 1: time.sleep(12)
         token = f"act.{name}.{age.get(name, 1)}"
+        if name == "short":
+            ends = {"expires_at": int(time.time()) + 2}
+            return self.answer(200, {"access_token": f"act.short.{calls[name]}", **ends})
+        if name == "swap":
+            whose = {"open_id": f"creator-{calls[name]}"}
+            return self.answer(200, {"access_token": f"act.swap.{calls[name]}", **whose})
         if asked.get("refused_sha256") == hashlib.sha256(token.encode()).hexdigest():
             age[name] = age.get(name, 1) + 1
             token = f"act.{name}.{age[name]}"
@@ -150,6 +156,42 @@ fn a_table_that_hangs_is_asked_again() {
     upload(&scene, &config, "slow").end().expect(0);
     assert!(started.elapsed() >= Duration::from_secs(10));
     assert_eq!(server.calls()["slow"], 2);
+}
+
+#[test]
+fn a_token_that_ends_in_the_middle_of_an_upload_is_asked_for_again() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    // The answer to the second of three chunks is lost after 2 s, so status is asked while a third of the file is missing.
+    let scene = Scene::new(&["receive_rate=5MB"], &["put nth=2 lose"]);
+    let config = format!("[token_provider]\nurl = '{}'\n", server.url);
+    let mut command = upload(&scene, &config, "short");
+    let file = scene.video("short.mp4", 3 * CHUNK);
+    command.args(["--chunk-size", "5MiB"]);
+    let ended = command.end().expect(0);
+    scene.assert_one_draft_of(&file);
+    // Its tokens live for 1 to 2 s, and chunks need none: one for the init, one in the middle, and perhaps one at the end.
+    let calls = server.calls()["short"].as_u64().unwrap();
+    assert!((2..=3).contains(&calls), "{calls}: {ended:?}");
+    assert_nothing_is_kept(&scene, &[&ended]);
+}
+
+#[test]
+fn a_token_of_another_creator_under_the_same_name_makes_no_request() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let scene = Scene::new(&[], &["init nth=1 code=access_token_invalid"]);
+    let config = format!("[token_provider]\nurl = '{}'\n", server.url);
+    let ended = upload(&scene, &config, "swap").end().expect(4);
+    for words in ["\"swap\"", "creator-1", "creator-2", "--account NAME"] {
+        assert!(ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+    assert_eq!(server.calls()["swap"], 2);
+    let log = scene.log();
+    assert_eq!((log.requests.init, log.drafts), (1, 0), "{log:#?}");
+    assert_nothing_is_kept(&scene, &[&ended]);
 }
 
 #[test]

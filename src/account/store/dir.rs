@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::PATIENCE;
-use super::login::Login;
+use super::login::Begun;
 use super::seal::{self, SEALED_VERSION, SealKeys};
 use super::stored::{Kept, Stored};
 use crate::error::Error;
@@ -116,12 +116,12 @@ impl Dir {
     }
 
     /// The login of this account that was begun, and is to be finished by another process.
-    pub(super) fn login(&self, name: &str) -> io::Result<Option<Login>> {
+    pub(super) fn login(&self, name: &str) -> io::Result<Option<Begun>> {
         self.read_file(&self.file(name, "login")?)
     }
 
-    pub(super) fn keep_login(&self, login: &Login) -> io::Result<()> {
-        self.write_file(login.account(), "login", login)
+    pub(super) fn keep_login(&self, login: &Begun) -> io::Result<()> {
+        self.write_file(&login.account, "login", login)
     }
 
     pub(super) fn drop_login(&self, name: &str) -> io::Result<()> {

@@ -31,30 +31,13 @@ pub struct LogIn {
 }
 
 impl Accounts {
-    /// All accounts in the directory, by their names. A file that cannot be read is left out, and an error is logged that names
-    /// the file.
+    /// All accounts in the directory, by their names: what is known of each, or why nothing is (its seal cannot be opened). A file
+    /// that is damaged is left out, and an error is logged that names the file.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the directory cannot be read.
-    pub async fn list(&self) -> Result<Vec<LogIn>, Error> {
-        let mut list = Vec::new();
-        for (account, login) in self.list_all().await? {
-            match login {
-                Ok(login) => list.push(login),
-                Err(error) => tracing::error!(%error, account, "an account is left out"),
-            }
-        }
-        Ok(list)
-    }
-
-    /// As [`list`](Self::list), with the accounts whose seal cannot be opened: the name of each account, and what is known of it
-    /// or why nothing is.
-    ///
-    /// # Errors
-    ///
-    /// As [`list`](Self::list).
-    pub async fn list_all(&self) -> Result<Vec<(String, Result<LogIn, Error>)>, Error> {
+    pub async fn list(&self) -> Result<Vec<(String, Result<LogIn, Error>)>, Error> {
         let all = self.0.dir.run(Dir::all).await?.into_iter();
         Ok(all
             .map(|(name, stored)| (name, stored.map(LogIn::from)))

@@ -16,9 +16,14 @@ use crate::tiktok::oauth::{Redirected, Wish};
 
 /// A login that has begun: open [`url`](Self::url) in the creator's browser, and pass the address to which the browser is
 /// sent to [`Accounts::finish_login`].
+#[derive(Clone)]
+pub struct Login(Begun);
+
+/// A login that has begun, as `accounts/NAME.login` holds it. Apart from [`Login`], so that nobody outside of the store can
+/// serialise its state and verifier.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct Login {
-    account: String,
+pub(super) struct Begun {
+    pub(super) account: String,
     redirect_uri: String,
     scopes: String,
     #[serde(with = "crate::secret::stored")]
@@ -32,8 +37,8 @@ pub struct Login {
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login")
-            .field("account", &self.account)
-            .field("redirect_uri", &self.redirect_uri)
+            .field("account", &self.0.account)
+            .field("redirect_uri", &self.0.redirect_uri)
             .finish_non_exhaustive()
     }
 }
@@ -42,12 +47,12 @@ impl Login {
     /// The address at which the creator consents. It may be shown and sent: without the verifier, which never leaves this
     /// machine but to the service, nobody can use the code that comes of it.
     pub fn url(&self) -> &str {
-        &self.url
+        &self.0.url
     }
 
     /// The account that is logged in.
     pub fn account(&self) -> &str {
-        &self.account
+        &self.0.account
     }
 }
 
@@ -90,7 +95,7 @@ impl Accounts {
             verifier: &verifier,
             pkce: app.pkce,
         };
-        Ok(Login {
+        Ok(Login(Begun {
             account: account.to_owned(),
             redirect_uri: redirect_uri.to_owned(),
             url: inner.client.consent_url(&wish).into(),
@@ -98,7 +103,7 @@ impl Accounts {
             state,
             verifier,
             began: Now::read().wall,
-        })
+        }))
     }
 
     /// Writes a login down, for another process to finish within a day. The account's earlier one is dropped.
@@ -107,8 +112,8 @@ impl Accounts {
     ///
     /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if it cannot be written.
     pub async fn keep_login(&self, login: &Login) -> Result<(), Error> {
-        let login = login.clone();
-        self.0.dir.run(move |dir| dir.keep_login(&login)).await
+        let begun = login.0.clone();
+        self.0.dir.run(move |dir| dir.keep_login(&begun)).await
     }
 
     /// The login of an account that was written down and not finished.
@@ -119,7 +124,7 @@ impl Accounts {
     pub async fn kept_login(&self, account: &str) -> Result<Login, Error> {
         let of = account.to_owned();
         let kept = self.0.dir.run(move |dir| dir.login(&of)).await?;
-        kept.ok_or_else(|| Error::no_login(account))
+        kept.map(Login).ok_or_else(|| Error::no_login(account))
     }
 
     /// Ends a login with the address to which the browser was sent, and stores the tokens durably.
@@ -138,6 +143,7 @@ impl Accounts {
         address: &str,
         replace: bool,
     ) -> Result<LoggedIn, Error> {
+        let login = &login.0;
         let (inner, account) = (&self.0, &*login.account);
         let app = inner.app.as_ref().ok_or_else(|| Error::no_app(account))?;
         let redirected = Redirected::read(address).ok_or_else(Error::no_code)?;

@@ -81,6 +81,12 @@ async fn visit(url: &str) -> String {
     location.to_str().expect("text").to_owned()
 }
 
+/// The accounts whose files can be read.
+async fn listed(accounts: &Accounts) -> Vec<LogIn> {
+    let listed = accounts.list().await.expect("listed").into_iter();
+    listed.filter_map(|(_, login)| login.ok()).collect()
+}
+
 #[tokio::test]
 async fn a_login_is_stored_for_its_owner_alone_and_its_token_is_taken() {
     let scene = Scene::new(&[]).await;
@@ -92,7 +98,7 @@ async fn a_login_is_stored_for_its_owner_alone_and_its_token_is_taken() {
     assert!(logged_in.missing.is_empty() && logged_in.aliases.is_empty());
     let token = accounts.token("lena/ä", None).await.expect("a token");
     assert!(!token.is_empty());
-    let listed = accounts.list().await.expect("listed");
+    let listed = listed(&accounts).await;
     assert_eq!(listed[0].account, "lena/ä");
     assert_eq!(listed[0].open_id, logged_in.open_id);
     for entry in std::fs::read_dir(accounts.path()).expect("a directory") {
@@ -151,7 +157,7 @@ async fn a_login_with_a_wrong_state_or_a_refusal_stores_nothing() {
         .await
         .expect_err("no code");
     assert_eq!(none.kind(), ErrorKind::Usage);
-    assert!(accounts.list().await.expect("listed").is_empty());
+    assert!(listed(&accounts).await.is_empty());
     assert_eq!(scene.refreshes(), 0, "no code was exchanged");
 }
 
@@ -223,7 +229,7 @@ async fn a_refresh_token_that_is_spent_needs_a_login_and_is_said_without_asking_
         .expect_err("spent");
     assert_eq!(again.to_string(), lost.to_string());
     assert_eq!(scene.refreshes(), asked);
-    let listed = accounts.list().await.expect("listed");
+    let listed = listed(&accounts).await;
     assert!(listed[0].needs_login.is_some());
     scene
         .log_in(&accounts, "lena", "lena")
@@ -263,7 +269,7 @@ async fn tokens_of_one_api_are_sent_to_no_other_and_a_newer_file_is_left_alone()
 async fn a_logout_revokes_at_the_service_and_forgets() {
     let (_scene, accounts, _) = Scene::logged_in(&[]).await;
     assert!(accounts.log_out("lena").await.expect("logged out"));
-    assert!(accounts.list().await.expect("listed").is_empty());
+    assert!(listed(&accounts).await.is_empty());
     let gone = accounts.token("lena", None).await.expect_err("gone");
     assert_eq!(gone.remedies(), [log_in("lena")]);
 }
@@ -298,7 +304,7 @@ async fn a_token_that_lives_on_is_used_though_the_creator_must_log_in_again() {
     stored["refresh"] = "rft.lena.spent".into();
     std::fs::write(&file, stored.to_string()).expect("written");
     assert_eq!(accounts.token("lena", None).await.expect("a token"), token);
-    let listed = accounts.list().await.expect("listed");
+    let listed = listed(&accounts).await;
     assert!(listed[0].needs_login.is_some());
     accounts
         .token("lena", Some(&token))
@@ -310,13 +316,26 @@ async fn a_token_that_lives_on_is_used_though_the_creator_must_log_in_again() {
 async fn a_damaged_file_hides_no_other_account() {
     let (scene, accounts, _) = Scene::logged_in(&[]).await;
     std::fs::write(accounts.path().join("mia.json"), "{\"access\":\"act.").expect("written");
-    assert_eq!(accounts.list().await.expect("listed").len(), 1);
+    assert_eq!(listed(&accounts).await.len(), 1);
     let damaged = accounts.token("mia", None).await.expect_err("damaged");
     assert!(format!("{damaged:?}").contains("damaged"), "{damaged:?}");
     scene
         .log_in(&accounts, "mia", "mia")
         .await
         .expect_err("not over a damaged file");
+}
+
+/// Does not compile if a login can be serialised: `check` is then there for both types.
+#[test]
+fn a_login_that_has_begun_can_be_serialised_by_nobody_else() {
+    struct Yes;
+    struct No;
+    trait Serialised<Answer> {
+        fn check() {}
+    }
+    impl<T> Serialised<No> for T {}
+    impl<T: serde::Serialize> Serialised<Yes> for T {}
+    <Login as Serialised<_>>::check();
 }
 
 mod seal;

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use chunkferry::{AccountProvider, Error, ErrorKind, LogIn, Options, StateDir, TokenSource};
 
 use super::place;
+use crate::accounts::{is_taken_over, names, needs};
 use crate::config::TokenFrom;
 use crate::exit::Exit;
-use crate::{Failure, Globals, message};
+use crate::{Failure, Globals};
 
 /// How long a drive may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -290,7 +291,7 @@ async fn seal(globals: &Globals) -> Option<Check> {
 /// Whether there is a token for each account of the file, each that is logged in, and the one that is used without a name.
 async fn accounts(globals: &Globals) -> Vec<Check> {
     let logged_in = match globals.accounts_of(None).await {
-        Ok(accounts) => accounts.list_all().await.map_err(Failure::from),
+        Ok(accounts) => accounts.list().await.map_err(Failure::from),
         Err(failure) => Err(failure),
     };
     let mut checks = Vec::new();
@@ -298,9 +299,7 @@ async fn accounts(globals: &Globals) -> Vec<Check> {
         checks.push(Check::failure("accounts", &failure));
         Vec::new()
     });
-    let listed = globals.file.accounts().map(|(name, _)| name);
-    let stored = logged_in.iter().map(|(name, _)| &**name);
-    let mut names: BTreeSet<&str> = listed.chain(stored).collect();
+    let mut names = names(globals, &logged_in);
     match globals.given_account() {
         Some(given) => names = BTreeSet::from([given]),
         None => drop(names.insert(globals.account_name())),
@@ -339,26 +338,17 @@ async fn token(globals: &Globals, name: &str, login: Option<Result<&LogIn, &Erro
 
 /// An account that logs in. Its tokens are not renewed here.
 fn logged_in(name: &str, login: Option<Result<&LogIn, &Error>>) -> Check {
-    let advice = format!("Log in: chunkferry login {name}");
-    let login = match login {
-        Some(Ok(login)) => login,
-        Some(Err(error)) => return Check::failed("account", message::message(error)),
-        None => {
-            return Check::failed("account", "nobody is logged in under this name.").with(&advice);
-        }
-    };
-    match &login.needs_login {
-        Some(reason) => Check::failed(
-            "account",
-            format!("its creator must log in again: {reason}."),
-        )
-        .with(&advice),
-        None if login.refresh_ends < SystemTime::now() => {
-            Check::failed("account", "its login has ended.").with(&advice)
-        }
-        None => Check::ok(
+    match (needs(login), login) {
+        (Some(needs), _) if needs.login => Check::failed("account", format!("{}.", needs.why))
+            .with(&format!("Log in: chunkferry login {name}")),
+        (Some(needs), _) => Check::failed("account", needs.why),
+        (None, Some(Ok(login))) if !is_taken_over(login) => Check::ok(
             "account",
             format!("it is logged in until {}.", at(login.refresh_ends)),
+        ),
+        (None, _) => Check::ok(
+            "account",
+            "its refresh token is exchanged when a token is first needed.",
         ),
     }
 }

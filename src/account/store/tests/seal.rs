@@ -96,11 +96,8 @@ async fn a_sealed_account_logs_in_renews_and_waits_for_a_link_and_no_file_holds_
     let logged_in = again.finish_login(&login, &address, false).await;
     logged_in.expect("logged in");
     assert_sealed(&accounts);
-    let names = |list: Vec<LogIn>| list.into_iter().map(|of| of.account).collect::<Vec<_>>();
-    assert_eq!(
-        names(accounts.list().await.expect("listed")),
-        ["lena", "mia/ä"]
-    );
+    let names = listed(&accounts).await.into_iter().map(|of| of.account);
+    assert_eq!(names.collect::<Vec<_>>(), ["lena", "mia/ä"]);
     let shown = format!("{accounts:?} {:?}", keys(&[ONE, TWO]));
     assert!(
         !shown.contains("1111") && !shown.contains("2222"),
@@ -127,15 +124,9 @@ async fn without_its_key_an_account_needs_a_person_and_is_not_touched() {
         }
         let source = other.tokens("lena").token(None).await.expect_err("refused");
         assert!(!source.is_temporary(), "{source}");
-        assert!(other.list().await.expect("listed").is_empty());
+        assert!(listed(&other).await.is_empty());
         for listed in [
-            other
-                .list_all()
-                .await
-                .expect("listed")
-                .remove(0)
-                .1
-                .map(drop),
+            other.list().await.expect("listed").remove(0).1.map(drop),
             other.renew_all().await.expect("listed").remove(0).1,
             other.renew_idle().await.expect("listed").remove(0).1,
             other.log_out("lena").await.map(drop),
@@ -176,7 +167,7 @@ async fn a_changed_file_and_another_accounts_file_are_not_opened() {
         let error = refused(&accounts, "lena").await;
         assert_eq!(error.kind(), ErrorKind::NeedsPerson, "{error}");
         assert!(error.to_string().contains("not valid"), "{error}");
-        let listed = accounts.list_all().await.expect("listed");
+        let listed = accounts.list().await.expect("listed");
         assert_eq!((&*listed[0].0, listed[0].1.is_err()), ("lena", true));
         assert!(listed[1].1.is_ok());
         assert_eq!(read(&accounts, "lena.json"), bad);
@@ -233,7 +224,7 @@ async fn a_key_is_replaced_by_a_line_before_it_also_for_an_account_that_must_log
     }
     let new = scene.sealed_by(&[TWO]);
     new.token("lena", None).await.expect("a token");
-    let listed = new.list().await.expect("listed");
+    let listed = listed(&new).await;
     assert!(listed[1].needs_login.is_some(), "{listed:?}");
     scene
         .log_in(&new, "mia", "mia")
