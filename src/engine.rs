@@ -21,6 +21,7 @@ use crate::upload::Key;
 use crate::upload::event::Tally;
 
 mod barred;
+mod begin;
 mod creator;
 mod dedup;
 pub(crate) mod draft;

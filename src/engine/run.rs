@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
+use tokio::sync::mpsc;
 
 use super::barred::barred;
-use super::dedup::{self, Placed};
+use super::begin::{self, Begun};
+use super::dedup::Placed;
 use super::draft::{Draft, Outcome};
 use super::handle::Door;
 use super::job::{Job, Ledger, What};
@@ -15,25 +16,20 @@ use super::preflight::preflight;
 use super::record::record;
 use super::scheduler::{Place, Turn};
 use super::tokens::authorised;
-use super::transfer::{Alone, Transfer, draft, subject};
-use super::{Exclusive, Held, Running, Shared};
+use super::transfer::{Transfer, draft, subject};
+use super::{Held, Running, Shared};
 use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::error::{Error, ErrorKind};
-use crate::journal::{Creator, Reserved};
-use crate::secret::escaped::Escaped;
 use crate::tiktok::client::Subject;
 use crate::tiktok::throttle::Throttle;
-use crate::upload::event::{Behind, Event, Notice, Shortfall, Tally};
+use crate::upload::event::{Event, Notice, Shortfall, Tally};
 use crate::upload::plan::{Limits, Plan};
-use crate::upload::{Destination, Key, Origin, Reply, RunLimits, Upload, Video};
+use crate::upload::{Origin, Reply, RunLimits, Upload};
 
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
-
-/// How long a job waits before it asks again whether another process is done with its video.
-const POLL: Duration = Duration::from_secs(2);
 
 /// Carries one job to its end. While `door` is closed the job must not be stopped.
 pub(super) async fn run(
@@ -54,13 +50,13 @@ pub(super) async fn run(
         // Nobody needs to listen.
         let _ = events.send(event);
     };
+    let (begun, placed) = begin::find(shared, job, account, place, tell).await?;
     let Begun {
-        creator,
         turn,
         given,
         key,
         alone,
-    } = begin(shared, job, account, place, tell).await?;
+    } = begun;
     tally.set_total(given.size().unwrap_or(0));
     let rate = match &given {
         Given::Media(sending) => {
@@ -73,7 +69,6 @@ pub(super) async fn run(
         }
         _ => None,
     };
-    let placed = dedup::place(shared, &given, &scopes(&creator, &key), job.again, tell).await?;
     let throttle = shared.throttle.as_ref().filter(|_| !job.ignore_forecast);
     let limits = RunLimits {
         patience: job.patience,
@@ -216,126 +211,6 @@ pub(super) fn in_time(upload: &Upload) -> Result<(), Error> {
             Err(Error::too_slow(&upload.name(), size, rate, needed))
         }
         None => Ok(()),
-    }
-}
-
-/// A job whose turn it is.
-struct Begun {
-    creator: Creator,
-    turn: Turn,
-    given: Given,
-    key: Key,
-    alone: Alone,
-}
-
-/// Waits for the job's turn, and for the end of other jobs of its path and of its video. That can take long, so nobody
-/// else is kept waiting for it, and no file is held open: the job leaves the queue, and comes back to where it stood.
-async fn begin(
-    shared: &Arc<Shared>,
-    job: &Job,
-    account: &Account,
-    place: Place,
-    tell: impl Fn(Event) + Copy,
-) -> Result<Begun, Error> {
-    let queued = |behind| tell(Event::Queued { behind });
-    let mut ticket = place.ticket();
-    // As the first in the queue of its name, so that the creator is asked for once.
-    let mut turn = shared.scheduler.enter(place, queued).await;
-    let creator = turn.aside(shared.identify_by_token(account)).await?;
-    let mut entered = Some(turn);
-    if creator.name != account.name() {
-        let names = [account.name(), &creator.name];
-        let [account, name] = names.map(|name| Escaped::new(name).to_string());
-        tell(Event::Notice(Notice::Alias { account, name }));
-        entered = None;
-        ticket = shared.scheduler.queue(&creator.name).join().ticket();
-    }
-    let scope = Key {
-        account: creator.name.clone(),
-        api_base: shared.api_base.clone(),
-        destination: Destination::Inbox,
-        video: Video::Size(0),
-    };
-    let path = job.address();
-    let path = path.map(|path| Exclusive::Path(creator.name.clone(), path));
-    let mut path = path.map(|path| (shared.lock(path), None));
-    let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
-    loop {
-        let mut turn = match entered.take() {
-            Some(turn) => turn,
-            None => shared.scheduler.enter(ticket.join(), queued).await,
-        };
-        // Only the first in the queue takes it, so that jobs of one path keep their order.
-        if let Some((lock, held @ None)) = &mut path {
-            *held = Arc::clone(lock).try_lock_owned().ok();
-            if held.is_none() {
-                drop(turn);
-                *held = Some(one_by_one(Arc::clone(lock), queued).await);
-                continue;
-            }
-        }
-        // A file system that does not answer takes no room from others.
-        let given = turn
-            .aside(Given::open(shared, job, &scopes(&creator, &scope), tell))
-            .await?;
-        let key = Key {
-            video: given.video(job),
-            ..scope.clone()
-        };
-        let video = Exclusive::Video(key.clone(), given.fingerprint().map(str::to_owned));
-        let lock = shared.lock(video.clone());
-        let alone = match waited.take() {
-            Some((of, guard)) if of == video => Some(guard),
-            _ => Arc::clone(&lock).try_lock_owned().ok(),
-        };
-        let Some(alone) = alone else {
-            drop((turn, given));
-            waited = Some((video, one_by_one(lock, queued).await));
-            continue;
-        };
-        let fingerprint = given.fingerprint().map(str::to_owned);
-        match shared.journal.reserve(key.clone(), fingerprint).await? {
-            Reserved::Alone(reservation) => {
-                let alone = Alone {
-                    shared: Arc::clone(shared),
-                    reservation,
-                    _locks: (path.and_then(|(_, held)| held), alone),
-                };
-                return Ok(Begun {
-                    creator,
-                    turn,
-                    given,
-                    key,
-                    alone,
-                });
-            }
-            Reserved::HeldBy { ends_in } => {
-                drop((turn, given));
-                queued(Behind::Video);
-                clock::sleep(ends_in.map_or(POLL, |left| left.min(POLL))).await;
-                waited = Some((video, alone));
-            }
-        }
-    }
-}
-
-/// The key under each name of a creator, the one for new uploads first.
-fn scopes(creator: &Creator, key: &Key) -> Vec<Key> {
-    let of = |account: &String| Key {
-        account: account.clone(),
-        ..key.clone()
-    };
-    creator.names().map(of).collect()
-}
-
-/// Waits until nobody else holds this lock.
-async fn one_by_one(lock: Arc<Mutex<()>>, queued: impl Fn(Behind)) -> OwnedMutexGuard<()> {
-    match Arc::clone(&lock).try_lock_owned() {
-        Ok(guard) => guard,
-        Err(_) => {
-            queued(Behind::Video);
-            lock.lock_owned().await
-        }
     }
 }
 

@@ -182,7 +182,13 @@ fn a_token_of_another_creator_under_the_same_name_makes_no_request() {
     let Some(server) = Server::start() else {
         return;
     };
-    let scene = Scene::new(&[], &["init nth=1 code=access_token_invalid"]);
+    let scene = Scene::new(
+        &[],
+        &[
+            "init nth=1 code=access_token_invalid",
+            "user_info code=scope_not_authorized",
+        ],
+    );
     let config = format!("[token_provider]\nurl = '{}'\n", server.url);
     let ended = upload(&scene, &config, "swap").end().expect(4);
     for words in ["\"swap\"", "creator-1", "creator-2", "--account NAME"] {

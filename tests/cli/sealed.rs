@@ -114,7 +114,10 @@ fn a_sealed_account_uploads_with_its_key_and_without_it_says_which_one_is_missin
         (&line["event"], &line["account"]),
         (&"account".into(), &"lena".into())
     );
-    assert!(line["message"].as_str().unwrap().contains(ONE_ID), "{line}");
+    assert!(
+        line["needs_login"].as_str().unwrap().contains(ONE_ID),
+        "{line}"
+    );
 
     sealed(&scene, &[ONE], &upload).end().expect(0);
     assert_eq!(scene.assert_one_draft_of(&file).creator, "lena");
