@@ -143,6 +143,7 @@ impl<T: TokenSource> TokenSource for Arc<T> {
 pub struct TokenError {
     cause: Box<dyn std::error::Error + Send + Sync>,
     temporary: bool,
+    unknown: bool,
     remedies: Vec<Remedy>,
 }
 
@@ -152,8 +153,22 @@ impl TokenError {
         Self {
             cause: cause.into(),
             temporary: true,
+            unknown: false,
             remedies: Vec::new(),
         }
+    }
+
+    /// The source has no account of that name: a job for it is not accepted.
+    pub fn unknown_account(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            unknown: true,
+            ..Self::from(cause)
+        }
+    }
+
+    /// Whether the source has no such account.
+    pub const fn is_unknown(&self) -> bool {
+        self.unknown
     }
 
     /// Whether the same call can succeed later, without anybody doing anything.
@@ -187,6 +202,7 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for TokenError {
         Self {
             cause: cause.into(),
             temporary: false,
+            unknown: false,
             remedies: Vec::new(),
         }
     }

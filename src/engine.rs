@@ -5,11 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
-use tracing::{Instrument, Span};
+use tracing::Span;
 
 use crate::account::Account;
-use crate::engine::draft::Draft;
 use crate::engine::job::Job;
 use crate::engine::scheduler::{Place, Scheduler};
 use crate::error::Error;
@@ -18,7 +16,6 @@ use crate::source::Pool;
 use crate::tiktok::client::Client;
 use crate::tiktok::throttle::Throttle;
 use crate::upload::Key;
-use crate::upload::event::Tally;
 
 mod barred;
 mod begin;
@@ -31,6 +28,7 @@ pub(crate) mod job;
 mod open;
 mod options;
 mod preflight;
+mod queue;
 mod record;
 mod rehash;
 mod run;
@@ -42,9 +40,10 @@ mod transfer;
 mod verify;
 
 use creator::Creators;
-use handle::Door;
-pub use handle::{Handle, Watcher};
+pub use handle::{Uploading, Watcher};
 pub use options::{Options, Reached};
+use queue::Queue;
+pub use queue::{Handle, JobEnd, JobNotice, JobRecord};
 
 /// What the service says of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,11 +63,11 @@ pub struct Status {
 
 /// Carries videos to the service and keeps their journal. Cheap to clone; all clones are one engine.
 ///
-/// It owns its state directory until the last clone and the last [`Handle`] are gone; [`Engine::close`] waits until another
+/// It owns its state directory until the last clone and the last [`Uploading`] are gone; [`Engine::close`] waits until another
 /// engine can open it. Keep one engine for a process
 /// and give it all files.
 #[derive(Clone)]
-pub struct Engine(Arc<Shared>);
+pub struct Engine(Arc<Shared>, Option<Arc<Queue>>);
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,7 +101,12 @@ impl Engine {
         Options::new(state_dir.as_ref()).open()
     }
 
-    /// Carries one video to the creator's inbox, or carries on with it where an earlier call stopped.
+    /// Carries one video to the creator's inbox, or carries on with it where an earlier call stopped: a future of its [`Draft`](crate::Draft), which
+    /// also has its events and progress. The upload is a task of its own and begins at once; call this within a tokio runtime. Jobs
+    /// beyond the limit wait their turn, and say so by [`Event::Queued`](crate::Event::Queued). The jobs of one account get their
+    /// inits in the order of the calls.
+    ///
+    /// One call, one draft: for jobs that are carried to their ends whatever is restarted, see [`submit`](Self::submit).
     ///
     /// # Errors
     ///
@@ -112,38 +116,20 @@ impl Engine {
     ///
     /// # Cancellation
     ///
-    /// The upload is a task of the engine. Dropping the future asks that task to stop: it cuts the chunk in flight and loses
-    /// no other, and the same call carries on. Only an init that was asked for and a call for a token go on until they are
-    /// answered, two minutes at most: the same call waits for them and uses what came of them.
-    pub async fn upload(&self, job: Job) -> Result<Draft, Error> {
-        self.submit(job).await
-    }
-
-    /// A job's place in the queue of its account: it is taken at once, whenever the job comes to run.
-    fn place(&self, job: &Job) -> Option<Place> {
-        let account = job.account.as_ref()?;
-        Some(self.0.scheduler.queue(account.name()).join())
-    }
-
-    /// Starts an upload as a task of its own, to be watched and awaited through its [`Handle`]. Call it within a tokio
-    /// runtime. Jobs beyond the limit wait their turn, and say so by [`Event::Queued`](crate::Event::Queued). The jobs of one
-    /// account get their inits in the order in which they are submitted.
-    pub fn submit(&self, job: Job) -> Handle {
-        let (sender, events) = mpsc::unbounded_channel();
-        let tally = Arc::new(Tally::default());
-        let (shared, watched, door) = (Arc::clone(&self.0), Arc::clone(&tally), Door::default());
-        let (span, place, closing) = (span(&job), self.place(&job), door.clone());
-        let run = async move { run::run(&shared, &job, place, watched, sender, closing).await };
-        Handle::start(run.instrument(span), door, events, tally)
+    /// Dropping it asks the task to stop: the chunk in flight is cut and no other is lost, and the same call carries on. Only an init
+    /// that was asked for and a call for a token go on until they are answered, two minutes at most: the same call waits for them and
+    /// uses what came of them.
+    pub fn upload(&self, job: Job) -> Uploading {
+        Uploading::start_job(&self.0, job)
     }
 
     /// Carries an upload of the journal to its end, by its id there; see [`Record::id`](crate::Record::id). Its file is
     /// opened only if bytes of it are missing at the service; a pull that has not reached the service needs its URL again.
     ///
-    /// The handle ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the journal has no such upload of this account
-    /// and API, and otherwise as that of [`submit`](Self::submit).
-    pub fn resume(&self, id: &str, account: Account) -> Handle {
-        self.submit(Job::recorded(id).for_account(account))
+    /// Ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the journal has no such upload of this account
+    /// and API, and otherwise as [`upload`](Self::upload).
+    pub fn resume(&self, id: &str, account: Account) -> Uploading {
+        self.upload(Job::recorded(id).for_account(account))
     }
 
     /// Asks the service how far an upload is, by the service's name of it. Waits as long as the account's window of 30
@@ -220,7 +206,7 @@ impl Engine {
     }
 
     /// Drops this clone of the engine, and returns once the state directory is free for another one: when the other clones
-    /// and all [`Handle`]s are gone, and whatever an upload that was dropped had begun has come to its end. A
+    /// and all [`Uploading`]s are gone, and whatever an upload that was dropped had begun has come to its end. A
     /// [wire log](Options::wire_log) is then complete, too. While a clone or a handle is kept somewhere, it waits.
     ///
     /// # Cancellation
@@ -234,6 +220,12 @@ impl Engine {
             written.wait().await;
         }
     }
+}
+
+/// A job's place in the queue of its account: it is taken at once, whenever the job comes to run.
+fn place(shared: &Shared, job: &Job) -> Option<Place> {
+    let account = job.account.as_ref()?;
+    Some(shared.scheduler.queue(account.name()).join())
 }
 
 /// What an upload logs carries its id, once it is known, and its account.

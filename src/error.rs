@@ -10,6 +10,7 @@ use crate::tiktok::codes::{Code, FailReason};
 use crate::tiktok::hosts::BadHost;
 
 mod file;
+mod job;
 pub(crate) mod kind;
 mod login;
 pub(crate) mod remedy;

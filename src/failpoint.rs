@@ -20,7 +20,12 @@ pub(crate) fn reach(step: &str, what: &str) {
     }
     static KILL: LazyLock<Armed> = LazyLock::new(|| armed("CHUNKFERRY_KILL_POINT"));
     static FREEZE: LazyLock<Armed> = LazyLock::new(|| armed("CHUNKFERRY_FREEZE_POINT"));
-    let lists = [points::POINTS, points::OF_A_PULL, points::OF_A_RENEWAL];
+    let lists = [
+        points::POINTS,
+        points::OF_A_PULL,
+        points::OF_A_RENEWAL,
+        points::OF_A_QUEUE,
+    ];
     assert!(
         lists.iter().any(|list| list.contains(&(step, what))),
         "the failpoint `{step} {what}` is on no list"

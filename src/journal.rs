@@ -16,6 +16,7 @@ mod lock;
 #[cfg(test)]
 mod memory;
 pub(crate) mod own;
+pub(crate) mod queue;
 mod record;
 mod sealed;
 mod state_dir;

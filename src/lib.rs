@@ -39,7 +39,7 @@
 //! ```
 //!
 //! - [`Engine`] owns a state directory and carries any number of [`Job`]s; [`Options`] has its settings.
-//!   [`Engine::submit`] gives a [`Handle`] with [`Event`]s and [`Progress`].
+//!   [`Engine::upload`] gives a [`Uploading`] with [`Event`]s and [`Progress`].
 //! - An [`Account`] is a name of your own and a [`TokenSource`], asked before each call of the API: tokens live for hours,
 //!   and uploads can take longer.
 //! - A [`Draft`] says how it got there: delivered now, delivered before, or handed over. An [`Error`] says by its
@@ -76,7 +76,9 @@ pub use account::store::{Accounts, App, LogIn, LoggedIn, Login, SealKeys};
 pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
-pub use engine::{Engine, Handle, Options, Reached, Status, Watcher};
+pub use engine::{
+    Engine, Handle, JobEnd, JobNotice, JobRecord, Options, Reached, Status, Uploading, Watcher,
+};
 pub use error::{Error, ErrorKind, Remedy, Who};
 pub use journal::{Record, StateDir};
 pub use secret::Secret;

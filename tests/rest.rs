@@ -43,7 +43,7 @@ async fn uploads(engine: &Engine, dir: &Path, round: u64) {
         File::create(&path).unwrap().set_len(size).unwrap();
         let name = format!("creator{number}");
         let job = Job::file(path).account(&name, format!("act.{name}.1"));
-        engine.submit(job.content_type("video/mp4"))
+        engine.upload(job.content_type("video/mp4"))
     });
     for handle in jobs.collect::<Vec<_>>() {
         handle.await.unwrap();

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         fs::write(&file, bytes)?;
         let job = Job::file(&file).account(creator, format!("act.{creator}.1"));
         // All of them wait, run and end by themselves. One engine keeps to each creator's limits.
-        uploads.push(engine.submit(job));
+        uploads.push(engine.upload(job));
     }
     for (upload, creator) in join_all(uploads).await.iter().zip(["lena", "mia", "ole"]) {
         match upload {

@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let engine = options.open()?;
     let (upload, mut watcher) = engine
-        .submit(Job::file(file).account("lena", token))
+        .upload(Job::file(file).account("lena", token))
         .split();
     let watch = async {
         while let Some(event) = watcher.event().await {

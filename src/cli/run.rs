@@ -87,6 +87,8 @@ impl RunArgs {
         let mut options = adjust(globals.options(state_dir.to_owned()))
             .jobs(self.jobs.into())
             .check_creator(true)
+            .paused()
+            .paused()
             .doing(format!("{doing} {}", names.join(" ")));
         if let Some(path) = &self.wire_log {
             options = options.wire_log(path);
@@ -173,7 +175,7 @@ impl RunArgs {
 
 /// Shows one upload until it ends or a signal stops it.
 async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals) -> Exit {
-    let mut handle = engine.submit(job);
+    let mut handle = engine.upload(job);
     let mut tick = tokio::time::interval(view.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut stopped = None;

@@ -47,7 +47,7 @@ pub(super) async fn find(
         }
         let mut begun = begin(shared, job, &creator, &ticket, entered.take(), tell).await?;
         let keys = scopes(&creator, &begun.key);
-        let placed = dedup::place(shared, &begun.given, &keys, job.again, tell).await?;
+        let placed = dedup::place(shared, &begun.given, &keys, job, tell).await?;
         let asks_for_an_init = match &placed {
             Placed::Nothing => true,
             Placed::Unfinished { row, .. } => row.state.publish_id().is_none(),

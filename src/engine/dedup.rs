@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
 
+use super::job::Job;
 use super::open::Given;
 use super::record::{ledger, record};
 use super::{Held, Shared};
@@ -32,12 +33,12 @@ pub(super) async fn place(
     shared: &Shared,
     given: &Given,
     keys: &[Key],
-    again: bool,
+    job: &Job,
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
     match given {
-        Given::Media(sending) => place_media(shared, &*sending.media, keys, again, tell).await,
-        Given::Url(remote) => place_url(shared, &remote.shown(), keys, again).await,
+        Given::Media(sending) => place_media(shared, &*sending.media, keys, job, tell).await,
+        Given::Url(remote) => place_url(shared, &remote.shown(), keys, job).await,
         Given::Recorded(row) => place_recorded(shared, row).await,
     }
 }
@@ -50,7 +51,7 @@ async fn place_media(
     shared: &Shared,
     media: &dyn OpenVideo,
     keys: &[Key],
-    again: bool,
+    job: &Job,
     tell: impl Fn(Event),
 ) -> Result<Placed, Error> {
     for key in keys {
@@ -65,7 +66,7 @@ async fn place_media(
     ];
     let found = with_traits(shared, keys, &traits).await?;
     let (mut rows, lost) = (found.rows, found.lost);
-    choose(&mut rows, again);
+    choose(&mut rows, job);
     // Another job may be sending such a file now; nobody else carries an upload of this path. What may be complete is
     // compared to its last byte, so that a fingerprint from before an edit does no harm.
     let foreign = |row: &Upload| {
@@ -79,7 +80,7 @@ async fn place_media(
     if let Some(row) = alike.iter().find(proven) {
         return Ok(placed(row.clone(), media, false));
     }
-    let known = match again {
+    let known = match job.again {
         true => found.has_sha256.under_way,
         false => found.has_sha256.under_way || found.has_sha256.ended,
     };
@@ -91,7 +92,7 @@ async fn place_media(
             let whole = with_traits(shared, keys, &traits).await?.rows;
             rows.extend(whole.into_iter().filter(|row| !foreign(row)));
         }
-        choose(&mut rows, again);
+        choose(&mut rows, job);
         if let Some(row) = rows.into_iter().next() {
             return Ok(placed(row, media, true));
         }
@@ -99,7 +100,7 @@ async fn place_media(
     if let Some(row) = without_digests(alike, &now)? {
         return Ok(placed(row, media, false));
     }
-    decide(&media.name(), &lost, again)?;
+    decide(&media.name(), &lost, job.again)?;
     for row in rows {
         if row.address() == Some(media.address()) && !row.state.is_final() {
             set_aside(shared, media, row).await?;
@@ -135,21 +136,16 @@ fn without_digests(rows: Vec<Upload>, now: &Identity) -> Result<Option<Upload>, 
 }
 
 /// Looks a URL up by its key. What lay under it when it was pulled is not known here.
-async fn place_url(
-    shared: &Shared,
-    name: &str,
-    keys: &[Key],
-    again: bool,
-) -> Result<Placed, Error> {
+async fn place_url(shared: &Shared, name: &str, keys: &[Key], job: &Job) -> Result<Placed, Error> {
     let mut found = Found::default();
     for key in keys {
         found.extend(shared.journal.find(key.clone()).await?);
     }
     let Found { mut rows, lost, .. } = found;
-    choose(&mut rows, again);
+    choose(&mut rows, job);
     Ok(match rows.into_iter().next() {
         None => {
-            decide(name, &lost, again)?;
+            decide(name, &lost, job.again)?;
             Placed::Nothing
         }
         Some(row) if row.has_ended() => Placed::Ended(Box::new(row)),
@@ -186,10 +182,12 @@ fn decide(name: &str, lost: &[String], again: bool) -> Result<(), Error> {
 }
 
 /// Keeps the rows that forbid a new upload, unfinished rows first, then the newest.
-fn choose(rows: &mut Vec<Upload>, again: bool) {
+fn choose(rows: &mut Vec<Upload>, job: &Job) {
+    // The upload that an earlier run of a queued job has made is no other one.
+    let own = job.link.as_ref().and_then(|link| link.upload.as_ref());
     rows.retain(|row| match row.state {
         State::GivenUp { .. } => false,
-        _ => !again || !row.has_ended(),
+        _ => !job.again || !row.has_ended() || own == Some(&row.id),
     });
     rows.sort_by_key(|row| (row.has_ended(), std::cmp::Reverse(row.created)));
 }

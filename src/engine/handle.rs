@@ -8,7 +8,9 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use super::{Shared, run};
 use crate::engine::draft::Draft;
+use crate::engine::job::Job;
 use crate::error::Error;
 use crate::upload::event::{Event, Progress, Tally};
 
@@ -18,7 +20,7 @@ use crate::upload::event::{Event, Progress, Tally};
 ///
 /// ```no_run
 /// # async fn example(engine: chunkferry::Engine, job: chunkferry::Job) -> Result<(), chunkferry::Error> {
-/// let (upload, mut watcher) = engine.submit(job).split();
+/// let (upload, mut watcher) = engine.upload(job).split();
 /// let watch = async {
 ///     while let Some(event) = watcher.event().await {
 ///         println!("{event:?}, {} bytes", watcher.progress().confirmed);
@@ -34,13 +36,32 @@ use crate::upload::event::{Event, Progress, Tally};
 ///
 /// Dropping it stops the upload as dropping [`Engine::upload`](crate::Engine::upload) does; the same job carries on.
 #[derive(Debug)]
-pub struct Handle {
+pub struct Uploading {
     task: JoinHandle<Result<Draft, Error>>,
     stop: Arc<Notify>,
     watcher: Watcher,
 }
 
-impl Handle {
+impl Uploading {
+    /// Starts a job at once, in its place in the queue of its account.
+    pub(super) fn start_job(shared: &Arc<Shared>, job: Job) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let tally = Arc::new(Tally::default());
+        let (watched, door) = (Arc::clone(&tally), Door::default());
+        let (span, place) = (super::span(&job), super::place(shared, &job));
+        let (shared, closing) = (Arc::clone(shared), door.clone());
+        let run = async move { run::run(&shared, &job, place, watched, sender, closing).await };
+        Self::start(run.instrument(span), door, events, tally)
+    }
+
+    /// What stops this upload, for whoever does not hold it.
+    pub(super) fn stopper(&self) -> Stopper {
+        Stopper {
+            stop: Arc::clone(&self.stop),
+            tally: Arc::clone(&self.watcher.tally),
+        }
+    }
+
     /// Starts `run`, which closes `door` while it must not be stopped.
     pub(super) fn start(
         run: impl Future<Output = Result<Draft, Error>> + Send + 'static,
@@ -82,7 +103,26 @@ impl Handle {
     }
 }
 
-impl Future for Handle {
+/// Stops an upload.
+#[derive(Debug)]
+pub(super) struct Stopper {
+    stop: Arc<Notify>,
+    tally: Arc<Tally>,
+}
+
+impl Stopper {
+    pub(super) fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Whether nothing of a chunk is on its way that would be lost.
+    pub(super) fn is_at_border(&self) -> bool {
+        let progress = self.tally.snapshot();
+        progress.sent == progress.confirmed
+    }
+}
+
+impl Future for Uploading {
     type Output = Result<Draft, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -94,7 +134,7 @@ impl Future for Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for Uploading {
     fn drop(&mut self) {
         self.stop.notify_one();
     }
@@ -181,7 +221,7 @@ mod tests {
         let (door, seconds) = (Door::default(), Arc::new(AtomicU32::new(0)));
         let run = run(door.clone(), Arc::clone(&seconds));
         let (_, events) = mpsc::unbounded_channel();
-        let handle = Handle::start(run, door, events, Arc::default());
+        let handle = Uploading::start(run, door, events, Arc::default());
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         handle.cancel();
         let error = handle.await.expect_err("it was stopped");
@@ -206,7 +246,12 @@ mod tests {
             pending().await
         };
         let (_, events) = mpsc::unbounded_channel();
-        drop(Handle::start(run, Door::default(), events, Arc::default()));
+        drop(Uploading::start(
+            run,
+            Door::default(),
+            events,
+            Arc::default(),
+        ));
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
     }

@@ -1,11 +1,13 @@
 //! One video to carry, and how.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::account::{Account, TokenSource};
 use crate::error::Error;
+use crate::journal::queue::{Change, JobStore};
 use crate::secret::escaped::Escaped;
 use crate::secret::{Secret, without_query};
 use crate::source::media::Media;
@@ -21,6 +23,12 @@ use crate::upload::retry::{PATIENCE, Waits};
 pub struct Job {
     pub(crate) what: What,
     pub(crate) account: Option<Account>,
+    pub(crate) account_name: Option<String>,
+    pub(crate) caller_id: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) give_up: Option<Duration>,
+    /// The row of the queue that the job is of.
+    pub(crate) link: Option<Link>,
     pub(crate) chunk_size: Option<u64>,
     pub(crate) content_type: Option<String>,
     pub(crate) again: bool,
@@ -31,6 +39,30 @@ pub struct Job {
     pub(crate) patience: Duration,
     pub(crate) hand_over: bool,
     pub(crate) ignore_forecast: bool,
+}
+
+/// The row of the queue that a job is of: learns the job's upload before any request for it leaves.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    pub(crate) store: Arc<dyn JobStore>,
+    pub(crate) job: String,
+    /// The upload that an earlier run of the job was resolved to.
+    pub(crate) upload: Option<String>,
+}
+
+impl Link {
+    /// Records the upload that the job is resolved to.
+    pub(crate) async fn to(&self, upload: &str) -> Result<(), Error> {
+        if self.upload.as_deref() == Some(upload) {
+            return Ok(());
+        }
+        let changed = self.store.change(&self.job, |row| {
+            row.upload = Some(upload.to_owned());
+            Change::Quiet
+        });
+        changed.await?;
+        Ok(())
+    }
 }
 
 /// No upload URL lives longer, so no outage of an upload need be waited out for longer.
@@ -107,6 +139,11 @@ impl Job {
         Self {
             what,
             account: None,
+            account_name: None,
+            caller_id: None,
+            labels: BTreeMap::new(),
+            give_up: None,
+            link: None,
             chunk_size: None,
             content_type: None,
             again: false,
@@ -152,6 +189,32 @@ impl Job {
     /// For this account.
     pub fn for_account(mut self, account: Account) -> Self {
         self.account = Some(account);
+        self
+    }
+
+    /// For the account of this name, whose tokens the engine asks its provider for: for [`Engine::submit`](crate::Engine::submit).
+    pub fn account_name(mut self, name: &str) -> Self {
+        self.account_name = Some(name.to_owned());
+        self
+    }
+
+    /// The caller's own id of a queued job, unique for the account: the same job under it once more is the same job. At most 255
+    /// characters.
+    pub fn id(mut self, id: &str) -> Self {
+        self.caller_id = Some(id.to_owned());
+        self
+    }
+
+    /// A label of a queued job, shown with it and with its notices.
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// For how long a queued job may fail by itself before it is given up: 24 hours by default, at most 30 days. Waits for windows, for
+    /// a person, and for a network that is out for all jobs do not count.
+    pub const fn give_up_after(mut self, failing: Duration) -> Self {
+        self.give_up = Some(failing);
         self
     }
 
@@ -260,6 +323,24 @@ impl Job {
             return Err(Error::usage(format!(
                 "\"{account}\" is no name of an account: it has at least one letter, and no control characters."
             )));
+        }
+        let texts = self.caller_id.iter().chain(self.account_name.iter());
+        let labels = self.labels.iter().flat_map(|(name, value)| [name, value]);
+        for text in texts.chain(labels) {
+            if text.is_empty()
+                || text.chars().count() > 255
+                || Escaped::new(text).to_string() != *text
+            {
+                return Err(Error::usage(format!(
+                    "\"{}\" is no id, label or name of an account: it has 1 to 255 characters, and no control characters.",
+                    Escaped::new(text)
+                )));
+            }
+        }
+        if self.give_up.is_some_and(|give_up| give_up > LONGEST_WAIT) {
+            return Err(Error::usage(
+                "A job may fail for 30 days (2,592,000 s) at most before it is given up.",
+            ));
         }
         if let Some(chunk_size) = self.chunk_size {
             let checked = Limits::DOCUMENTED.check_chunk(chunk_size);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::creator::Creators;
+use super::queue::Queue;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::account::provider::{AccountProvider, Providing};
@@ -12,6 +13,7 @@ use crate::account::store::{Accounts, App, SealKeys};
 use crate::answer::{Call, Failure};
 use crate::engine::scheduler::{AccountQueue, Scheduler};
 use crate::error::Error;
+use crate::journal::queue::JobStore;
 use crate::journal::{ProgressStore, SledStore};
 use crate::secret::without_query;
 use crate::source::Pool;
@@ -52,6 +54,7 @@ pub struct Options {
     jobs: usize,
     doing: String,
     check_creator: bool,
+    paused: bool,
     providing: Option<Arc<Providing>>,
     seal_keys: Option<SealKeys>,
 }
@@ -70,6 +73,7 @@ impl Options {
             jobs: 2,
             doing: "uploads".to_owned(),
             check_creator: false,
+            paused: false,
             providing: None,
             seal_keys: None,
         }
@@ -143,6 +147,13 @@ impl Options {
         self
     }
 
+    /// Opens the engine without running the jobs of its queue: they can be submitted, listed and changed, and wait for the next engine
+    /// that runs them.
+    pub const fn paused(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
     /// Where [`account`](Self::account) gets tokens by the names of accounts: a table of the caller's own.
     pub fn accounts(mut self, provider: impl AccountProvider) -> Self {
         self.providing = Some(Arc::new(Providing::new(provider)));
@@ -175,21 +186,27 @@ impl Options {
     pub fn open(&self) -> Result<Engine, Error> {
         self.check()?;
         let client = self.client()?;
-        let journal = Arc::new(SledStore::open(&self.state_dir, &self.doing)?);
-        Ok(self.engine(client, journal))
+        let store = Arc::new(SledStore::open(&self.state_dir, &self.doing)?);
+        let jobs = Arc::clone(&store) as Arc<dyn JobStore>;
+        Ok(self.engine(client, store, Some(jobs)))
     }
 
     /// Opens the engine with its journal in a store that is open already.
     #[cfg(all(test, feature = "emulator"))]
     pub(crate) fn open_on(&self, journal: Arc<dyn ProgressStore>) -> Result<Engine, Error> {
         self.check()?;
-        Ok(self.engine(self.client()?, journal))
+        Ok(self.engine(self.client()?, journal, None))
     }
 
-    /// An engine with its journal in this store.
-    fn engine(&self, client: Client, journal: Arc<dyn ProgressStore>) -> Engine {
+    /// An engine with its journal in this store, and its queue in that one.
+    fn engine(
+        &self,
+        client: Client,
+        journal: Arc<dyn ProgressStore>,
+        jobs: Option<Arc<dyn JobStore>>,
+    ) -> Engine {
         let scheduler = Scheduler::new(self.jobs).keeping(Arc::clone(&journal), &self.api_base);
-        Engine(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             api_base: self.api_base.clone(),
             client,
             journal,
@@ -199,7 +216,18 @@ impl Options {
             pool: Pool::default(),
             locks: Mutex::default(),
             running: Mutex::default(),
-        }))
+        });
+        let queue = jobs.map(|store| {
+            let (jobs, paused) = (self.jobs, self.paused);
+            Arc::new(Queue::start(
+                &shared,
+                store,
+                self.providing.clone(),
+                jobs,
+                paused,
+            ))
+        });
+        Engine(shared, queue)
     }
 
     /// The accounts that log in, with their files in `dir`, or in `accounts` in the state directory. Needs no engine, and takes

@@ -78,6 +78,9 @@ pub(super) async fn run(
     };
     let (mut upload, lease, compared, mut running) = match placed {
         Placed::Ended(row) => {
+            if let Some(link) = &job.link {
+                link.to(&row.id).await?;
+            }
             let draft = ended(shared, account, turn, &row).await?;
             tally.start_at(row.size().unwrap_or(0));
             tally.set_inits(row.totals.inits);
@@ -121,6 +124,9 @@ pub(super) async fn run(
         }
     };
     tracing::Span::current().record("id", &*upload.id);
+    if let Some(link) = &job.link {
+        link.to(&upload.id).await?;
+    }
     if let Some(session) = upload.session() {
         shared.client.redactor().learn_url(&session.upload_url);
     }

@@ -73,9 +73,9 @@ async fn of_two_processes_with_one_video_the_second_waits_and_finds_it_delivered
     let slow = options(&emulator).bandwidth(CHUNK);
     let first = slow.open_on(Arc::new(store)).expect("opened");
     let second = options(&emulator).open_on(other).expect("opened");
-    let mut first = first.submit(job(&path));
+    let mut first = first.upload(job(&path));
     while !matches!(first.event().await, Some(Event::Planned { .. })) {}
-    let (second, mut events) = second.submit(job(&path)).split();
+    let (second, mut events) = second.upload(job(&path)).split();
     let (first, second) = tokio::join!(first, second);
     assert_eq!(first.expect("a draft").outcome, Outcome::Delivered);
     assert_eq!(second.expect("a draft").outcome, Outcome::AlreadyDelivered);
@@ -97,7 +97,7 @@ async fn who_lost_its_lease_stops_and_the_next_one_carries_on_in_its_session() {
     let slow = options(&emulator).bandwidth(CHUNK);
     let stuck = slow.open_on(Arc::new(store)).expect("opened");
     let next = options(&emulator).open_on(other).expect("opened");
-    let stuck = stuck.submit(job(&path));
+    let stuck = stuck.upload(job(&path));
     while stuck.progress().confirmed < CHUNK {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -135,7 +135,7 @@ async fn the_next_chunk_is_sent_beside_a_record_and_its_last_piece_waits_for_it(
     store.hold_saves_after(1);
     let journal = Arc::clone(&store) as Arc<dyn ProgressStore>;
     let engine = options(&emulator).open_on(journal).expect("opened");
-    let upload = engine.submit(job(&path));
+    let upload = engine.upload(job(&path));
     until_held(&emulator, 1).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let log = emulator.log();
@@ -159,7 +159,7 @@ async fn a_record_that_takes_longer_than_the_service_waits_costs_the_chunk_after
     store.hold_saves_after(1);
     let journal = Arc::clone(&store) as Arc<dyn ProgressStore>;
     let engine = options(&emulator).open_on(journal).expect("opened");
-    let upload = engine.submit(job(&path));
+    let upload = engine.upload(job(&path));
     until_held(&emulator, 1).await;
     while emulator.log().sessions[0].puts[1].open {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -184,7 +184,7 @@ async fn who_dies_before_a_record_is_durable_sends_no_more_than_two_chunks_again
     let clock = store.clock().clone();
     store.hold_saves_after(2);
     let dying = options(&emulator).open_on(Arc::new(store));
-    let dying = dying.expect("opened").submit(job(&path));
+    let dying = dying.expect("opened").upload(job(&path));
     until_held(&emulator, 2).await;
     drop(dying);
     clock.advance(LEASE);
@@ -207,7 +207,7 @@ async fn a_job_that_is_stopped_leaves_its_video_and_its_row_to_the_next_process_
     let slow = options(&emulator).bandwidth(CHUNK);
     let first = slow.open_on(Arc::new(store)).expect("opened");
     let next = options(&emulator).open_on(other).expect("opened");
-    let stopped = first.submit(job(&path));
+    let stopped = first.upload(job(&path));
     while stopped.progress().confirmed < CHUNK {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -1,5 +1,6 @@
 //! Errors about accounts that log in.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -175,6 +176,11 @@ impl Error {
             "\"{account}\" is the same creator as \"{first}\", whose uploads were not looked through. Nothing was sent."
         ))
         .helped_by([Remedy::CarryOn])
+    }
+
+    /// The provider of tokens has no account of that name.
+    pub(crate) fn no_account(account: &str, cause: impl fmt::Display) -> Self {
+        Self::usage(format!("There is no account \"{account}\": {cause}."))
     }
 
     /// The name belongs to another creator.

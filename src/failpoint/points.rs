@@ -73,6 +73,16 @@ pub(crate) const OF_A_RENEWAL: &[(&str, &str)] = &[
     ("renew", "stored"),
 ];
 
+/// Those of the queue's jobs: accepted, taken up, ended.
+pub(crate) const OF_A_QUEUE: &[(&str, &str)] = &[
+    ("job", "applied"),
+    ("job", "accepted"),
+    ("job", "claimed"),
+    ("job", "ended"),
+    ("job", "end_applied"),
+    ("job", "end_recorded"),
+];
+
 /// Those that only a pull comes to; it has a matrix of its own.
 pub(crate) const OF_A_PULL: &[(&str, &str)] = &[
     ("saving", "pulling"),

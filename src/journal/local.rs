@@ -34,6 +34,7 @@ use crate::upload::{Key, State, Upload};
 mod database;
 mod forget;
 mod inits;
+mod jobs;
 mod keys;
 mod leases;
 mod mend;

@@ -126,9 +126,11 @@ fn columns(text: &str) -> usize {
     text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
 }
 
-fn watch(scene: &Scene, args: &[&str], columns: u16, widths: &[u16]) -> Vec<Shot> {
+fn watch(scene: &Scene, args: &[&str], creator: &str, columns: u16, widths: &[u16]) -> Vec<Shot> {
     let mut command = scene.command(["upload", "--chunk-size", "5MiB"]);
     command.args(args).env("TERM", "xterm-256color");
+    // Each account is a creator of its own.
+    command.env("TIKTOK_ACCESS_TOKEN", format!("act.{creator}.1"));
     let mut shots = Terminal::new(columns).watch(&mut command, widths);
     shots[0].columns = columns;
     shots
@@ -165,7 +167,7 @@ fn no_line_that_is_drawn_again_is_wider_than_the_terminal_at_any_time() {
         } else {
             &[]
         };
-        let shots = watch(&scene, &args, width, widths);
+        let shots = watch(&scene, &args, &account, width, widths);
         for shot in &shots {
             let drawn = shot.drawn();
             assert!(!drawn.is_empty(), "{shot:?}");
@@ -202,7 +204,7 @@ fn several_files_have_one_total_a_clock_while_tiktok_works_and_a_closing_sum() {
         "{text}"
     );
     // One file needs no total.
-    let shots = watch(&scene, &["one.mp4", "--again"], 100, &[]);
+    let shots = watch(&scene, &["one.mp4", "--again"], "lena", 100, &[]);
     assert!(!shots[0].text.contains("files"), "{:?}", shots[0]);
 }
 

@@ -100,7 +100,7 @@ async fn two_names_of_one_creator_share_drafts_and_windows_and_a_repeat_is_no_se
         };
         engine.upload(job).await.unwrap();
     }
-    let mut handle = engine.submit(as_second(&more[5]));
+    let mut handle = engine.upload(as_second(&more[5]));
     while let Some(event) = handle.event().await {
         if matches!(event, Event::Waiting { .. }) {
             break;

@@ -95,7 +95,7 @@ async fn dropped() {
                     let pause = Duration::from_millis(pause);
                     ended = if drop % 4 == 3 {
                         // Its task goes on while nobody polls the handle.
-                        drop_at(0, pause, engine.submit(job.clone())).await
+                        drop_at(0, pause, engine.upload(job.clone())).await
                     } else {
                         drop_at(polls, pause / 8, engine.upload(job.clone())).await
                     };

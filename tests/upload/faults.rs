@@ -158,7 +158,7 @@ async fn an_expired_url_starts_over_in_a_new_session() {
         let stage = Stage::new(&[&set], &[]);
         let file = stage.video("clip.mp4", SIZE);
         let engine = stage.options().bandwidth(20_000_000).open().unwrap();
-        let mut handle = engine.submit(job(&file));
+        let mut handle = engine.upload(job(&file));
         until_confirmed(&mut handle, CHUNK).await;
         stage.emulator.advance(Duration::from_secs(3601));
         handle.await.unwrap();

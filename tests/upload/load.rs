@@ -61,7 +61,7 @@ async fn fleet() {
             &format!("creator{account}"),
             format!("act.creator{account}.1"),
         );
-        let handle = engine.submit(job);
+        let handle = engine.upload(job);
         async move { (account, handle.await) }
     });
     let mut running: FuturesUnordered<_> = jobs.collect();

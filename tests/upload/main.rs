@@ -8,6 +8,7 @@ mod drops;
 mod faults;
 mod load;
 mod media;
+mod queue;
 mod ranges;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 mod service;

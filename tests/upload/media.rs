@@ -147,7 +147,7 @@ async fn an_object_is_one_draft_with_and_without_a_ledger_whoever_has_it() {
 
 /// Uploads the object until a chunk is confirmed, and stops.
 async fn begin(engine: &Engine, store: &Arc<Store>) {
-    let mut handle = engine.submit(job(store.open()));
+    let mut handle = engine.upload(job(store.open()));
     until_confirmed(&mut handle, CHUNK).await;
     drop(handle);
 }
@@ -185,7 +185,7 @@ async fn an_object_that_is_replaced_in_mid_upload_is_never_mixed_and_the_new_one
         let stage = Stage::new(&[], &[]);
         let store = Store::of(content(&stage, "first", 4 * CHUNK));
         let slow = stage.options().bandwidth(2 * CHUNK).open().unwrap();
-        let mut handle = slow.submit(job(store.open()).ledger(ledger));
+        let mut handle = slow.upload(job(store.open()).ledger(ledger));
         until_confirmed(&mut handle, CHUNK).await;
         store.replace(content(&stage, "a second one", 4 * CHUNK));
         let error = handle.await.expect_err("it was replaced");

@@ -32,7 +32,7 @@ async fn an_upload_dropped_while_its_init_is_on_its_way_leaves_no_session_behind
     let stage = Stage::new(&[], &["inbox_init delay=300ms"]);
     let file = stage.video("clip.mp4", CHUNK);
     let engine = stage.engine();
-    let first = engine.submit(job(&file));
+    let first = engine.upload(job(&file));
     eventually("an init", || stage.log().requests.init == 1).await;
     drop(first);
     for _ in 0..4 {
@@ -49,7 +49,7 @@ async fn an_engine_dropped_while_an_init_is_on_its_way_leaves_no_session_behind(
     let stage = Stage::new(&[], &["inbox_init delay=300ms"]);
     let file = stage.video("clip.mp4", CHUNK);
     let engine = stage.engine();
-    let handle = engine.submit(job(&file));
+    let handle = engine.upload(job(&file));
     eventually("an init", || stage.log().requests.init == 1).await;
     drop(handle);
     drop(engine);
@@ -70,7 +70,7 @@ async fn a_pull_dropped_while_its_init_is_on_its_way_is_not_unknown() {
     let engine = stage.engine();
     let url = format!("{}/nothing.mp4", stage.emulator.url());
     let job = Job::url(&url).preflight(false).account("lena", TOKEN);
-    let handle = engine.submit(job.clone());
+    let handle = engine.upload(job.clone());
     eventually("an init", || stage.log().requests.init == 1).await;
     handle.cancel();
     handle.await.unwrap_err();
@@ -97,7 +97,7 @@ async fn a_call_for_a_token_goes_on_when_its_upload_is_dropped() {
         })
     };
     let engine = stage.engine();
-    let handle = engine.submit(Job::file(&file).account("lena", source));
+    let handle = engine.upload(Job::file(&file).account("lena", source));
     eventually("a call", || begun.load(Ordering::SeqCst) == 1).await;
     drop(handle);
     eventually("its end", || ended.load(Ordering::SeqCst) == 1).await;
@@ -125,7 +125,7 @@ async fn uploads_that_wait_for_a_token_take_no_room_from_others() {
                     }
                 }
             });
-            engine.submit(Job::file(&file).account(name, source))
+            engine.upload(Job::file(&file).account(name, source))
         });
         eventually("two calls", || asked.load(Ordering::SeqCst) == 2).await;
         let third = tokio::time::timeout(Duration::from_secs(40), engine.upload(job(&file)));
@@ -316,11 +316,11 @@ async fn progress_never_tells_more_confirmed_than_sent_or_sent_than_there_is() {
     let file = stage.video("clip.mp4", size);
     let engine = stage.engine();
     // The next run adopts a chunk whose answer this one has lost.
-    let mut first = engine.submit(job(&file));
+    let mut first = engine.upload(job(&file));
     while !matches!(first.event().await, Some(Event::Retry { .. })) {}
     drop(first);
     for outcome in [Outcome::Delivered, Outcome::AlreadyDelivered] {
-        let (upload, watcher) = engine.submit(job(&file)).split();
+        let (upload, watcher) = engine.upload(job(&file)).split();
         let watched = watched(watcher, size);
         assert_eq!(upload.await.unwrap().outcome, outcome);
         watched.join().unwrap();
@@ -332,7 +332,7 @@ async fn progress_never_tells_more_confirmed_than_sent_or_sent_than_there_is() {
 async fn a_handle_is_awaited_while_its_events_are_read() {
     let stage = Stage::new(&[], &[]);
     let file = stage.video("clip.mp4", 2 * CHUNK);
-    let (upload, mut watcher) = stage.engine().submit(job(&file)).split();
+    let (upload, mut watcher) = stage.engine().upload(job(&file)).split();
     let read = async {
         let mut events = 0;
         while watcher.event().await.is_some() {
@@ -401,7 +401,7 @@ async fn spans() {
         .finish();
     let _default = tracing::subscriber::set_default(subscriber);
     let span = tracing::info_span!(target: "service", "request", number = 7);
-    let mut handle = span.in_scope(|| stage.engine().submit(job(&file)));
+    let mut handle = span.in_scope(|| stage.engine().upload(job(&file)));
     let mut id = None;
     while let Some(event) = handle.event().await {
         if let Event::Planned { id: planned, .. } = event {

@@ -104,7 +104,7 @@ pub(crate) fn job(file: &Path) -> Job {
 
 /// Runs a job to its end and keeps its events.
 pub(crate) async fn run(engine: &Engine, job: Job) -> (Result<Draft, Error>, Vec<Event>) {
-    let mut handle = engine.submit(job);
+    let mut handle = engine.upload(job);
     let mut events = Vec::new();
     while let Some(event) = handle.event().await {
         events.push(event);
@@ -113,7 +113,7 @@ pub(crate) async fn run(engine: &Engine, job: Job) -> (Result<Draft, Error>, Vec
 }
 
 /// Waits until a handle has reported so many confirmed bytes.
-pub(crate) async fn until_confirmed(handle: &mut chunkferry::Handle, bytes: u64) {
+pub(crate) async fn until_confirmed(handle: &mut chunkferry::Uploading, bytes: u64) {
     while let Some(event) = handle.event().await {
         if matches!(event, Event::ChunkAccepted { confirmed, .. } if confirmed >= bytes) {
             return;

@@ -62,14 +62,14 @@ async fn a_dropped_future_and_a_cancelled_handle_carry_on() {
         let upload = engine.upload(job(&file));
         drop(tokio::time::timeout(Duration::from_millis(150), upload).await);
     }
-    let mut handle = engine.submit(job(&file));
+    let mut handle = engine.upload(job(&file));
     until_confirmed(&mut handle, CHUNK).await;
     handle.cancel();
     let error = handle.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(error.is_retryable());
 
-    let mut handle = engine.submit(job(&file));
+    let mut handle = engine.upload(job(&file));
     while let Some(event) = handle.event().await {
         if let Event::Planned { confirmed, .. } = event {
             assert!(confirmed >= CHUNK, "{confirmed}");
@@ -92,7 +92,7 @@ async fn an_engine_that_is_gone_lets_the_next_one_carry_on() {
     let stage = Stage::new(&[], &[]);
     let file = stage.video("clip.mp4", SIZE);
     let engine = stage.options().bandwidth(20_000_000).open().unwrap();
-    let mut handle = engine.submit(job(&file));
+    let mut handle = engine.upload(job(&file));
     until_confirmed(&mut handle, 2 * CHUNK).await;
     let locked = stage.options().open().unwrap_err();
     assert_eq!(locked.kind(), ErrorKind::Locked);
@@ -282,7 +282,7 @@ async fn another_chunk_size_on_resume_is_ignored_and_said() {
     let stage = Stage::new(&[], &[]);
     let file = stage.video("clip.mp4", SIZE);
     let engine = stage.options().bandwidth(20_000_000).open().unwrap();
-    let mut handle = engine.submit(job(&file));
+    let mut handle = engine.upload(job(&file));
     until_confirmed(&mut handle, CHUNK).await;
     handle.cancel();
     handle.await.unwrap_err();
@@ -369,7 +369,7 @@ async fn locked_by_oneself(mut used: impl AsyncFnMut(Engine, &Path, usize)) -> u
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_is_free_once_every_handle_was_awaited() {
     let locked = locked_by_oneself(async |engine, file, _| {
-        let handles = [engine.submit(job(file)), engine.submit(job(file))];
+        let handles = [engine.upload(job(file)), engine.upload(job(file))];
         for handle in handles {
             handle.await.unwrap();
         }
@@ -380,7 +380,7 @@ async fn a_state_directory_is_free_once_every_handle_was_awaited() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_is_free_once_every_handle_was_cancelled_and_awaited() {
     let locked = locked_by_oneself(async |engine, file, round| {
-        let handles = [engine.submit(job(file)), engine.submit(job(file))];
+        let handles = [engine.upload(job(file)), engine.upload(job(file))];
         tokio::time::sleep(Duration::from_millis(round as u64 % 20)).await;
         for handle in handles {
             handle.cancel();
@@ -393,7 +393,7 @@ async fn a_state_directory_is_free_once_every_handle_was_cancelled_and_awaited()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_is_free_after_close_whatever_was_dropped_before() {
     let locked = locked_by_oneself(async |engine, file, round| {
-        let handles = [engine.submit(job(file)), engine.submit(job(file))];
+        let handles = [engine.upload(job(file)), engine.upload(job(file))];
         let within = Duration::from_millis(round as u64 % 20);
         drop(tokio::time::timeout(within, engine.upload(job(file))).await);
         drop(handles);
@@ -413,7 +413,7 @@ async fn forget_says_what_became_of_each_kind_of_upload() {
             .unwrap()
     };
 
-    let mut handle = engine.submit(job(&file));
+    let mut handle = engine.upload(job(&file));
     until_confirmed(&mut handle, CHUNK).await;
     let id = list()[0].id.clone();
     let error = engine.forget(&id).await.unwrap_err();
@@ -448,7 +448,7 @@ fn an_engine_and_its_parts_can_go_anywhere() {
     sendable::<Engine>();
     sendable::<Job>();
     sendable::<chunkferry::Error>();
-    sendable::<chunkferry::Handle>();
+    sendable::<chunkferry::Uploading>();
     fn future(engine: &Engine) -> impl Send {
         engine.upload(Job::file("clip.mp4"))
     }
@@ -456,7 +456,7 @@ fn an_engine_and_its_parts_can_go_anywhere() {
 }
 
 /// Waits until every byte of the job is at the service.
-async fn until_processing(handle: &mut chunkferry::Handle) {
+async fn until_processing(handle: &mut chunkferry::Uploading) {
     while let Some(event) = handle.event().await {
         if matches!(event, Event::Processing { .. }) {
             return;
@@ -473,7 +473,7 @@ async fn an_upload_that_the_service_works_on_takes_no_place_from_the_next() {
         stage.video("one.mp4", CHUNK),
         stage.video("two.mp4", CHUNK + 1),
     ];
-    let mut handles = files.map(|file| engine.submit(job(&file)));
+    let mut handles = files.map(|file| engine.upload(job(&file)));
     for handle in &mut handles {
         until_processing(handle).await;
     }
@@ -494,7 +494,7 @@ async fn different_files_of_one_size_do_not_wait_for_each_other() {
             file
         })
         .collect();
-    let mut handles: Vec<_> = files.iter().map(|file| engine.submit(job(file))).collect();
+    let mut handles: Vec<_> = files.iter().map(|file| engine.upload(job(file))).collect();
     for handle in &mut handles {
         until_processing(handle).await;
     }
@@ -542,7 +542,7 @@ async fn a_file_whose_opening_blocks_keeps_nobody_else_waiting() {
         .unwrap();
     assert_eq!(line, "held\n");
     let engine = stage.options().jobs(1).open().unwrap();
-    let waiting = engine.submit(job(&blocked));
+    let waiting = engine.upload(job(&blocked));
     let mia = Job::file(&free)
         .account("mia", "act.mia.1")
         .chunk_size(CHUNK);
@@ -605,7 +605,7 @@ async fn an_upload_is_resumed_by_its_id_from_the_file_that_it_was_of() {
     let stage = Stage::new(&[], &[]);
     let file = stage.video("clip.mp4", SIZE);
     let engine = stage.options().bandwidth(20_000_000).open().unwrap();
-    let mut handle = engine.submit(job(&file));
+    let mut handle = engine.upload(job(&file));
     until_confirmed(&mut handle, CHUNK).await;
     handle.cancel();
     handle.await.unwrap_err();

@@ -68,7 +68,7 @@ pub(super) async fn carry(setup: Setup, globals: &Globals) -> Result<Exit, Failu
             .hand_over(true)
     });
     let runs = jobs.map(|job| {
-        let mut handle = engine.submit(job);
+        let mut handle = engine.upload(job);
         async move {
             while let Some(event) = handle.event().await {
                 match event {

@@ -205,3 +205,39 @@ pub(super) fn time_of(key: &[u8]) -> Option<Timestamp> {
     let bytes = key.get(end.checked_sub(8)?..end)?;
     Some(Timestamp(u64::from_be_bytes(bytes.try_into().ok()?)))
 }
+
+/// Prefixes of jobs, and of those that have not ended.
+pub(super) const JOBS: &[u8] = b"j";
+pub(super) const OPEN_JOBS: &[u8] = b"q";
+
+/// Prefix of the outbox.
+pub(super) const NEWS: &[u8] = b"e";
+
+/// The number of the last job, and of the last entry of the outbox that was dropped.
+pub(super) const LAST_JOB: &[u8] = b"lj";
+pub(super) const LAST_NEWS: &[u8] = b"le";
+
+pub(super) fn job(id: &str) -> Vec<u8> {
+    key(b'j', &[id.as_bytes()])
+}
+
+/// The mark of a job that has not ended.
+pub(super) fn open_job(id: &str) -> Vec<u8> {
+    key(b'q', &[id.as_bytes()])
+}
+
+/// What is kept of a caller's id, by its digest.
+pub(super) fn caller_id(account: &str, digest: &[u8]) -> Vec<u8> {
+    let length = (account.len() as u32).to_be_bytes();
+    key(b'x', &[&length, account.as_bytes(), digest])
+}
+
+/// An entry of the outbox.
+pub(super) fn news(number: u64) -> Vec<u8> {
+    key(b'e', &[&number.to_be_bytes()])
+}
+
+/// The number of an entry of the outbox.
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.get(1..)?.first_chunk()?))
+}

@@ -1,0 +1,347 @@
+//! The durable queue: jobs that were accepted are carried to their ends, whatever is restarted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::task::AbortHandle;
+
+use super::job::Job;
+use super::{Engine, Shared};
+use crate::account::Account;
+use crate::account::provider::Providing;
+use crate::clock::Timestamp;
+use crate::error::Error;
+use crate::journal::queue::{Accepted, Change, JobRow, JobState, JobStore};
+
+mod dispatch;
+mod lines;
+mod outcome;
+mod record;
+mod wish;
+
+use dispatch::Dispatch;
+pub use record::{JobEnd, JobNotice, JobRecord};
+
+/// Events of jobs that wait for a slow reader.
+const BACKLOG: usize = 1024;
+
+/// How long the outbox keeps what was said, in days.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The queue of an engine. Dropping the last clone of the engine, and of the handles, stops the jobs that run; they go on where
+/// they stood when the next engine opens the state directory.
+#[derive(Debug)]
+pub(super) struct Queue {
+    dispatch: Arc<Dispatch>,
+    task: Option<AbortHandle>,
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl Queue {
+    /// Reads the jobs that have not ended, and begins to run them unless it is `paused`, nobody gives tokens, or there is no runtime.
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        store: Arc<dyn JobStore>,
+        providing: Option<Arc<Providing>>,
+        jobs: usize,
+        paused: bool,
+    ) -> Self {
+        let (events, _) = broadcast::channel(BACKLOG);
+        let dispatch = Arc::new(Dispatch::new(store, providing, jobs, events));
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        let runs = !paused && dispatch.providing.is_some();
+        let task = runtime.filter(|_| runs).map(|runtime| {
+            let run = Arc::clone(&dispatch).run(Arc::clone(shared));
+            runtime.spawn(run).abort_handle()
+        });
+        Self { dispatch, task }
+    }
+}
+
+/// What a caller holds of a job in the queue. Dropping it does nothing to the job.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    queue: Arc<Queue>,
+    id: String,
+    is_repeat: bool,
+}
+
+impl Handle {
+    /// The job's id: 16 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether the job was there already: its caller's id had been given before, with the same wish.
+    pub const fn is_repeat(&self) -> bool {
+        self.is_repeat
+    }
+
+    /// Waits until the job has ended or needs a person, and returns what is known of it then.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the job is forgotten meanwhile, and
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be read.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future only ends the waiting.
+    pub async fn ended(&self) -> Result<JobRecord, Error> {
+        let mut changes = self.queue.dispatch.events.subscribe();
+        loop {
+            let record = self.queue.record(&self.id).await?;
+            let record = record.ok_or_else(|| Error::no_job(&self.id))?;
+            if matches!(record.state.as_str(), "ended" | "parked") {
+                return Ok(record);
+            }
+            // A reader that was too slow looks again.
+            let _ = changes.recv().await;
+        }
+    }
+}
+
+impl Queue {
+    async fn record(&self, id: &str) -> Result<Option<JobRecord>, Error> {
+        let row = self.dispatch.store.job(id.to_owned()).await?;
+        Ok(row.map(|row| self.dispatch.record(row)))
+    }
+
+    /// The row of a job.
+    async fn row(&self, id: &str) -> Result<JobRow, Error> {
+        let row = self.dispatch.store.job(id.to_owned()).await?;
+        row.ok_or_else(|| Error::no_job(id))
+    }
+
+    /// Changes a job, and puts the job where its row says.
+    async fn change(
+        &self,
+        id: &str,
+        change: impl Fn(&mut JobRow) -> Change + Send + Sync,
+    ) -> Result<JobRecord, Error> {
+        let row = self.dispatch.store.change(id, change).await?;
+        let row = row.ok_or_else(|| Error::no_job(id))?;
+        self.dispatch.placed(&row);
+        Ok(self.dispatch.record(row))
+    }
+
+    /// Holds a job back, and returns once it does not run.
+    async fn hold(&self, id: &str) -> Result<(), Error> {
+        let held = self.change(id, |row| match row.has_ended() || row.paused {
+            true => Change::Nothing,
+            false => {
+                row.paused = true;
+                Change::Quiet
+            }
+        });
+        held.await?;
+        self.dispatch.stop(id).await;
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Accepts a job: when this returns, the job is recorded, and is carried to its end whatever is restarted. It names its account
+    /// ([`Job::account_name`]); the provider of [`Options::accounts`](crate::Options::accounts) gives the tokens when they are needed.
+    ///
+    /// With a caller's id ([`Job::id`]), the same job again is the same job, in whatever state it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a value out of its range, an account that the provider does not know, a job
+    /// that cannot be kept (media that the caller has opened, `again` without an id), and another job under a known id;
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, the job is recorded or it is not: with a caller's id, the same call once more tells.
+    pub async fn submit(&self, job: Job) -> Result<Handle, Error> {
+        job.check()?;
+        let queue = self.queue()?;
+        let wish = wish::of(&job, &self.0.api_base)?;
+        let account = queue.dispatch.account(&wish.account)?;
+        if let Err(error) = account.tokens().token(None).await
+            && error.is_unknown()
+        {
+            return Err(Error::no_account(&wish.account, &error));
+        }
+        let (row, is_repeat) = match queue.dispatch.store.accept(wish).await? {
+            Accepted::New(row) => (row, false),
+            Accepted::Repeat(row) => (row, true),
+            Accepted::Conflict { job, field } => return Err(Error::other_wish(&job, &field)),
+            Accepted::Forgotten { job } => return Err(Error::forgotten_job(&job)),
+        };
+        queue.dispatch.placed(&row);
+        Ok(Handle {
+            queue: Arc::clone(queue),
+            id: row.id,
+            is_repeat,
+        })
+    }
+
+    /// What is known of a job of the queue.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be read.
+    pub async fn job(&self, id: &str) -> Result<Option<JobRecord>, Error> {
+        self.queue()?.record(id).await
+    }
+
+    /// At most `limit` jobs of the queue, ended or not, in the order in which they were accepted: the first ones, or those after a
+    /// job's id.
+    ///
+    /// # Errors
+    ///
+    /// As [`job`](Self::job).
+    pub async fn jobs(&self, after: Option<&str>, limit: usize) -> Result<Vec<JobRecord>, Error> {
+        let queue = self.queue()?;
+        let jobs = queue
+            .dispatch
+            .store
+            .jobs(after.map(str::to_owned), limit, false);
+        let rows = jobs.await?.into_iter();
+        Ok(rows.map(|row| queue.dispatch.record(row)).collect())
+    }
+
+    /// A handle of a job, to wait for its end.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if there is no such job; otherwise as [`job`](Self::job).
+    pub async fn handle(&self, id: &str) -> Result<Handle, Error> {
+        let queue = self.queue()?;
+        let row = queue.row(id).await?;
+        Ok(Handle {
+            queue: Arc::clone(queue),
+            id: row.id,
+            is_repeat: true,
+        })
+    }
+
+    /// Ends a job that has not ended. A chunk that is in flight is cut; whether there is a draft is as with any upload that is stopped.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle`](Self::handle).
+    pub async fn cancel_job(&self, id: &str) -> Result<JobRecord, Error> {
+        let queue = self.queue()?;
+        queue.hold(id).await?;
+        let end = outcome::end_of(&Error::cancelled());
+        let ended = queue.change(id, |row| match row.has_ended() {
+            true => Change::Nothing,
+            false => {
+                row.state = JobState::Ended { end: end.clone() };
+                Change::News("ended")
+            }
+        });
+        ended.await
+    }
+
+    /// Holds a job back until [`retry_job`](Self::retry_job). One that runs is stopped, and carries on later.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle`](Self::handle).
+    pub async fn pause_job(&self, id: &str) -> Result<JobRecord, Error> {
+        let queue = self.queue()?;
+        queue.hold(id).await?;
+        Ok(queue.dispatch.record(queue.row(id).await?))
+    }
+
+    /// Runs a job now that is paused, waits for a person, or waits to be tried again. A job that has ended stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`handle`](Self::handle).
+    pub async fn retry_job(&self, id: &str) -> Result<JobRecord, Error> {
+        let queue = self.queue()?;
+        let now = queue.change(id, |row| {
+            let parked = matches!(row.state, JobState::Parked { .. });
+            if row.has_ended() || queue.dispatch.is_running(id) && !row.paused {
+                return Change::Nothing;
+            }
+            row.paused = false;
+            row.failing_ms = 0;
+            row.state = JobState::Queued {
+                not_before: None,
+                why: None,
+            };
+            match parked {
+                true => Change::News("unparked"),
+                false => Change::Quiet,
+            }
+        });
+        now.await
+    }
+
+    /// Drops a job that has ended; the caller's id stays taken. Its upload is kept: see [`forget`](Self::forget). Returns whether
+    /// there was such a job.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
+    pub async fn forget_job(&self, id: &str) -> Result<bool, Error> {
+        let queue = self.queue()?;
+        Ok(queue.dispatch.store.remove_job(id.to_owned()).await?)
+    }
+
+    /// The outbox: at most `limit` notices after that number. Each end of a job is there, and each time that a job began or ceased to
+    /// wait for a person; a number is never given twice, and none is passed over. Notices are kept for 30 days.
+    ///
+    /// # Errors
+    ///
+    /// As [`job`](Self::job).
+    pub async fn notices(&self, after: u64, limit: usize) -> Result<Vec<JobNotice>, Error> {
+        let news = self.queue()?.dispatch.store.news(after, limit).await?;
+        Ok(news.into_iter().map(JobNotice::from).collect())
+    }
+
+    /// Returns once there may be a new notice, or a job has changed. Dropping the future ends the waiting.
+    pub async fn changed(&self) {
+        if let Ok(queue) = self.queue() {
+            let _ = queue.dispatch.events.subscribe().recv().await;
+        }
+    }
+
+    /// Stops to begin jobs, and stops those that run as soon as their chunk in flight is acknowledged, or at the deadline. They go on
+    /// where they stood when the next engine opens the state directory. Drop the engine, or [`close`](Self::close) it, afterwards.
+    pub async fn shut_down(&self, deadline: Duration) {
+        if let Ok(queue) = self.queue() {
+            queue.dispatch.drain(deadline).await;
+        }
+    }
+
+    fn queue(&self) -> Result<&Arc<Queue>, Error> {
+        self.1
+            .as_ref()
+            .ok_or_else(|| Error::usage("This engine has no queue."))
+    }
+}
+
+impl Dispatch {
+    fn account(&self, name: &str) -> Result<Account, Error> {
+        match &self.providing {
+            Some(providing) => Ok(providing.account(name)),
+            None => Err(Error::usage(format!(
+                "Nobody gives tokens for \"{name}\": the engine was opened without a provider of accounts."
+            ))),
+        }
+    }
+
+    /// Removes notices that are older than 30 days.
+    async fn forget_old_news(&self, now: Timestamp) {
+        let before = Timestamp(now.0.saturating_sub(KEPT.as_millis() as u64));
+        if let Err(error) = self.store.drop_news(before).await {
+            tracing::warn!(%error, "old notices were not dropped");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Which job is the next: a line for each account, in the order in which its jobs were accepted.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::super::handle::Stopper;
+use crate::clock::Timestamp;
+use crate::journal::queue::{JobRow, JobState};
+
+/// The jobs of a queue that have not ended, by their ids alone: a hundred thousand of them take some megabytes.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// Jobs that can run now, by account.
+    waiting: BTreeMap<String, BTreeSet<String>>,
+    /// Jobs that something happens to at a time.
+    later: BTreeSet<(Timestamp, String)>,
+    times: HashMap<String, Timestamp>,
+    pub(super) running: HashMap<String, Running>,
+    /// How many jobs of an account run.
+    busy: HashMap<String, usize>,
+    /// The account that was served last.
+    last: String,
+}
+
+/// A job that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    account: String,
+    /// Stops its upload; `None` until the upload has begun.
+    pub(super) stopper: Option<Stopper>,
+}
+
+impl Lines {
+    /// Puts a job where its row says, unless it runs.
+    pub(super) fn place(&mut self, row: &JobRow) {
+        if self.running.contains_key(&row.id) {
+            return;
+        }
+        self.remove(&row.wish.account, &row.id);
+        match &row.state {
+            JobState::Ended { .. } => {}
+            JobState::Parked { until, .. } => self.at(*until, &row.id),
+            JobState::Queued { .. } if row.paused => {}
+            JobState::Queued {
+                not_before: Some(at),
+                ..
+            } => self.at(*at, &row.id),
+            JobState::Queued {
+                not_before: None, ..
+            } => {
+                let line = self.waiting.entry(row.wish.account.clone()).or_default();
+                line.insert(row.id.clone());
+            }
+        }
+    }
+
+    fn remove(&mut self, account: &str, id: &str) {
+        if let Some(line) = self.waiting.get_mut(account) {
+            line.remove(id);
+            if line.is_empty() {
+                self.waiting.remove(account);
+            }
+        }
+        if let Some(at) = self.times.remove(id) {
+            self.later.remove(&(at, id.to_owned()));
+        }
+    }
+
+    fn at(&mut self, at: Timestamp, id: &str) {
+        self.later.insert((at, id.to_owned()));
+        self.times.insert(id.to_owned(), at);
+    }
+
+    /// The job to begin next: the first one of the account with the fewest jobs under way, in turn. An account has no more than
+    /// `jobs` under way, and `most` limits those of all accounts but for the first one of each.
+    pub(super) fn next(&mut self, jobs: usize, most: usize) -> Option<String> {
+        let busy = |account: &String| self.busy.get(account).copied().unwrap_or(0);
+        let after = self.waiting.keys().filter(|account| **account > self.last);
+        let before = self.waiting.keys().filter(|account| **account <= self.last);
+        let account = after
+            .chain(before)
+            .min_by_key(|account| busy(account))?
+            .clone();
+        let under_way = busy(&account);
+        if under_way >= jobs || under_way > 0 && self.running.len() >= most {
+            return None;
+        }
+        let id = self.waiting.get(&account)?.first()?.clone();
+        self.remove(&account, &id);
+        *self.busy.entry(account.clone()).or_default() += 1;
+        self.last.clone_from(&account);
+        let running = Running {
+            account,
+            stopper: None,
+        };
+        self.running.insert(id.clone(), running);
+        Some(id)
+    }
+
+    /// A job does not run any more.
+    pub(super) fn done(&mut self, id: &str) {
+        if let Some(Running { account, .. }) = self.running.remove(id)
+            && let Some(busy) = self.busy.get_mut(&account)
+        {
+            *busy -= 1;
+            if *busy == 0 {
+                self.busy.remove(&account);
+            }
+        }
+    }
+
+    /// The time at which something happens to a job next.
+    pub(super) fn soonest(&self) -> Option<Timestamp> {
+        self.later.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out the jobs whose time has come.
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<String> {
+        let mut due = Vec::new();
+        while self.later.first().is_some_and(|(at, _)| *at <= now) {
+            due.extend(self.later.pop_first().map(|(_, id)| id));
+        }
+        for id in &due {
+            self.times.remove(id);
+        }
+        due
+    }
+}

@@ -1,0 +1,134 @@
+//! What becomes of a job after a run.
+
+use std::time::Duration;
+
+use super::dispatch::after;
+use crate::clock::{Now, Timestamp};
+use crate::engine::draft::{Draft, Outcome};
+use crate::error::{Error, ErrorKind};
+use crate::journal::queue::{Change, JobEnd, JobRow, JobState, PARKED};
+
+/// The longest wait before a job that failed is tried again, and the wait while nothing works for any job.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+const OUT: Duration = Duration::from_secs(60);
+
+/// The first wait; the next ones double.
+const FIRST: Duration = Duration::from_secs(10);
+
+/// Takes in how a run ended, which took so long. `out`: nothing works for any job, so
+/// the time does not count as the job's own.
+pub(super) fn take_in(
+    row: &mut JobRow,
+    ended: &Result<Draft, Error>,
+    took: Duration,
+    out: bool,
+) -> Change {
+    let error = match ended {
+        Ok(draft) => {
+            row.state = JobState::Ended {
+                end: good_end(draft),
+            };
+            return Change::News("ended");
+        }
+        Err(error) => error,
+    };
+    let end = end_of(error);
+    let again = match error.kind() {
+        ErrorKind::Temporary | ErrorKind::Locked => {
+            row.tries += 1;
+            let wait = match error.retry_at() {
+                Some(_) => Duration::ZERO,
+                None if out => OUT,
+                None => backoff(row.tries),
+            };
+            if !out && error.retry_at().is_none() {
+                row.failing_ms += (took + wait).as_millis() as u64;
+            }
+            Some(wait)
+        }
+        // Too many drafts wait, or the day's are used up: that passes, too.
+        ErrorKind::NeedsPerson | ErrorKind::Refused if error.retry_at().is_some() => {
+            Some(Duration::ZERO)
+        }
+        _ => None,
+    };
+    match again {
+        Some(_) if row.is_spent() => row.state = JobState::Ended { end },
+        Some(wait) => {
+            let retry_at = error.retry_at().map(Timestamp::from);
+            row.state = JobState::Queued {
+                not_before: Some(retry_at.unwrap_or_else(|| after(wait))),
+                why: end.why,
+            };
+            return Change::Quiet;
+        }
+        None if matches!(error.kind(), ErrorKind::NeedsPerson | ErrorKind::Unknown) => {
+            row.state = JobState::Parked {
+                end,
+                until: after(PARKED),
+            };
+            return Change::News("parked");
+        }
+        None => row.state = JobState::Ended { end },
+    }
+    Change::News("ended")
+}
+
+/// Half of the wait at the least, so that jobs which failed together do not come back together.
+fn backoff(tries: u32) -> Duration {
+    let most = FIRST
+        .saturating_mul(1 << tries.saturating_sub(1).min(16))
+        .min(LONGEST);
+    most.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+fn good_end(draft: &Draft) -> JobEnd {
+    let outcome = match draft.outcome {
+        Outcome::Delivered => "delivered",
+        Outcome::AlreadyDelivered => "already_delivered",
+        Outcome::Sent => "sent",
+    };
+    JobEnd {
+        outcome: outcome.to_owned(),
+        why: None,
+        who: None,
+        remedies: Vec::new(),
+        publish_id: Some(draft.publish_id.clone()),
+        sha256: draft.sha256.clone(),
+        log_id: None,
+        at: Now::read().wall,
+    }
+}
+
+/// The end that an error means.
+pub(super) fn end_of(error: &Error) -> JobEnd {
+    let outcome = match error.kind() {
+        ErrorKind::Refused => "refused",
+        ErrorKind::Usage => "usage",
+        ErrorKind::Source => "source",
+        ErrorKind::SourceChanged => "source_changed",
+        ErrorKind::NeedsPerson => "needs_person",
+        ErrorKind::Unknown => "unknown",
+        ErrorKind::Temporary | ErrorKind::Locked => "temporary",
+        ErrorKind::Cancelled => "cancelled",
+    };
+    let source = std::error::Error::source(error);
+    let why = match source {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    JobEnd {
+        outcome: outcome.to_owned(),
+        why: Some(why),
+        who: Some(error.who_must_act().as_str().to_owned()),
+        remedies: error
+            .remedies()
+            .iter()
+            .map(|remedy| remedy.as_str().to_owned())
+            .collect(),
+        publish_id: None,
+        sha256: None,
+        log_id: error.log_id().map(str::to_owned),
+        at: Now::read().wall,
+    }
+}

@@ -1,0 +1,160 @@
+//! What people and programs may read of a job. Holds no secret.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use crate::clock::rfc3339;
+use crate::journal::queue::{JobEnd as End, JobNews, JobRow, JobState};
+
+/// A job of the queue as it is now. Serialised, times are texts by RFC 3339.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobRecord {
+    /// 16 hexadecimal digits; a later job has a greater id.
+    pub id: String,
+    /// The name of the account.
+    pub account: String,
+    /// The path of the file, or the URL without its query.
+    pub source: String,
+    /// The caller's own id.
+    pub caller_id: Option<String>,
+    /// The caller's labels.
+    pub labels: BTreeMap<String, String>,
+    /// `queued`, `running`, `paused`, `parked` (waits for a person) or `ended`.
+    pub state: String,
+    /// How it ended, or what it waits for a person for.
+    pub end: Option<JobEnd>,
+    /// Why the last run failed, of a job that is tried again.
+    pub why: Option<String>,
+    /// When it is tried again, or is no longer waited for.
+    #[serde(serialize_with = "maybe")]
+    pub next: Option<SystemTime>,
+    /// Runs that ended in a failure that may pass.
+    pub tries: u32,
+    /// The id of its upload in the journal.
+    pub upload: Option<String>,
+    /// When it was accepted.
+    #[serde(serialize_with = "time")]
+    pub created: SystemTime,
+    /// When it last changed.
+    #[serde(serialize_with = "time")]
+    pub updated: SystemTime,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobEnd {
+    /// `delivered`, `already_delivered`, `sent`, `refused`, `usage`, `source`, `source_changed`, `needs_person`, `unknown`,
+    /// `temporary` (it was given up) or `cancelled`.
+    pub outcome: String,
+    /// The reason of an end that is not good.
+    pub why: Option<String>,
+    /// Who must act: `you`, `creator`, `developer` or `service`.
+    pub who: Option<String>,
+    /// What helps: the words of [`Remedy`](crate::Remedy).
+    pub remedies: Vec<String>,
+    /// The service's name of the upload.
+    pub publish_id: Option<String>,
+    /// SHA-256 of the video in hexadecimal.
+    pub sha256: Option<String>,
+    /// The service's log_id of a refusal.
+    pub log_id: Option<String>,
+    /// When that was.
+    #[serde(serialize_with = "time")]
+    pub at: SystemTime,
+}
+
+/// An entry of the outbox: something about a job that somebody may wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct JobNotice {
+    /// Its place in the outbox, from 1.
+    pub number: u64,
+    /// `ended`, `parked` or `unparked`.
+    pub kind: String,
+    /// The job's id.
+    pub job: String,
+    /// The name of the account.
+    pub account: String,
+    /// The caller's own id of the job.
+    pub caller_id: Option<String>,
+    /// The caller's labels.
+    pub labels: BTreeMap<String, String>,
+    /// How the job ended, or what it waits for a person for.
+    pub end: Option<JobEnd>,
+    /// When that was.
+    #[serde(serialize_with = "time")]
+    pub at: SystemTime,
+}
+
+fn maybe<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(rfc3339).serialize(serializer)
+}
+
+fn time<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    rfc3339(*time).serialize(serializer)
+}
+
+impl JobRecord {
+    pub(super) fn of(row: JobRow, running: bool) -> Self {
+        let source = row.wish.name();
+        let (state, end, why, next) = match row.state {
+            JobState::Queued { not_before, why } => ("queued", None, why, not_before),
+            JobState::Parked { end, until } => ("parked", Some(end), None, Some(until)),
+            JobState::Ended { end } => ("ended", Some(end), None, None),
+        };
+        let state = match state {
+            "queued" if running => "running",
+            "queued" if row.paused => "paused",
+            state => state,
+        };
+        Self {
+            id: row.id,
+            account: row.wish.account,
+            source,
+            caller_id: row.wish.caller_id,
+            labels: row.wish.labels,
+            state: state.to_owned(),
+            end: end.map(JobEnd::from),
+            why,
+            next: next.map(SystemTime::from),
+            tries: row.tries,
+            upload: row.upload,
+            created: row.created.into(),
+            updated: row.updated.into(),
+        }
+    }
+}
+
+impl From<End> for JobEnd {
+    fn from(end: End) -> Self {
+        Self {
+            outcome: end.outcome,
+            why: end.why,
+            who: end.who,
+            remedies: end.remedies,
+            publish_id: end.publish_id,
+            sha256: end.sha256,
+            log_id: end.log_id,
+            at: end.at.into(),
+        }
+    }
+}
+
+impl From<(u64, JobNews)> for JobNotice {
+    fn from((number, news): (u64, JobNews)) -> Self {
+        Self {
+            number,
+            kind: news.kind,
+            job: news.job,
+            account: news.account,
+            caller_id: news.caller_id,
+            labels: news.labels,
+            end: news.end.map(JobEnd::from),
+            at: news.at.into(),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A job as a row keeps it, and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::account::Account;
+use crate::engine::job::{Job, Ledger, Link, What};
+use crate::error::Error;
+use crate::journal::queue::wish::WishOptions;
+use crate::journal::queue::{JobRow, JobStore, Wish, WishKind};
+use crate::source::ReadMode;
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is kept of a job.
+///
+/// # Errors
+///
+/// Usage, if the job cannot be made again from what is kept.
+pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
+    let what = match &job.what {
+        What::File { path } => WishKind::File {
+            path: std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+        },
+        What::Url {
+            url,
+            key,
+            preflight,
+        } => WishKind::Pull {
+            url: url.clone(),
+            key: key.clone(),
+            preflight: *preflight,
+        },
+        What::Media(_) | What::Recorded { .. } => {
+            return Err(Error::usage(format!(
+                "{} cannot be queued: only a file or a URL can be opened again by another process.",
+                job.name()
+            )));
+        }
+    };
+    let caller_id = job.caller_id.clone();
+    if job.again && caller_id.is_none() {
+        return Err(Error::usage(
+            "A queued job that sends a video again needs an id of its caller, so that a repeat of the call is no second draft.",
+        ));
+    }
+    let account = job.account_name.clone();
+    let account = account.or_else(|| Some(job.account.as_ref()?.name().to_owned()));
+    let account = account.ok_or_else(|| Error::usage("A queued job names its account."))?;
+    Ok(Wish {
+        account,
+        api_base: api_base.to_owned(),
+        what,
+        caller_id,
+        labels: job.labels.clone(),
+        options: WishOptions {
+            chunk_size: job.chunk_size,
+            content_type: job.content_type.clone(),
+            again: job.again,
+            no_ledger: job.ledger == Ledger::Off,
+            map: job.read == ReadMode::Map,
+            allow_writer: job.finished.always,
+            settle_ms: job.finished.settle.map(ms),
+            wait_ms: Some(ms(job.processing)),
+            patience_ms: Some(ms(job.patience)),
+            hand_over: job.hand_over,
+            ignore_forecast: job.ignore_forecast,
+        },
+        give_up_ms: job.give_up.map(ms),
+    })
+}
+
+/// The job of a row, for this account.
+pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> Job {
+    let wish = &row.wish;
+    let mut job = match &wish.what {
+        WishKind::File { path } => Job::file(path),
+        WishKind::Pull {
+            url,
+            key,
+            preflight,
+        } => {
+            let job = Job::url(url.expose()).preflight(*preflight);
+            match key {
+                Some(key) => job.key(key),
+                None => job,
+            }
+        }
+    };
+    let options = &wish.options;
+    job.chunk_size = options.chunk_size;
+    job.content_type.clone_from(&options.content_type);
+    job.again = options.again;
+    job.ledger = match options.no_ledger {
+        true => Ledger::Off,
+        false => Ledger::On,
+    };
+    job.read = match options.map {
+        true => ReadMode::Map,
+        false => ReadMode::Read,
+    };
+    job.finished.always = options.allow_writer;
+    job.finished.settle = options.settle_ms.map(Duration::from_millis);
+    if let Some(wait) = options.wait_ms {
+        job.processing = Duration::from_millis(wait);
+    }
+    if let Some(patience) = options.patience_ms {
+        job.patience = Duration::from_millis(patience);
+    }
+    job.link = Some(Link {
+        store: Arc::clone(store),
+        job: row.id.clone(),
+        upload: row.upload.clone(),
+    });
+    job.hand_over = options.hand_over;
+    job.ignore_forecast = options.ignore_forecast;
+    job.for_account(account)
+}

@@ -1,0 +1,256 @@
+//! Jobs in the embedded store: rows in the order of their ids, the ids of callers, and the outbox.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use sled::Batch;
+use std::collections::BTreeMap;
+
+use super::{Answer, Inner, SledStore, cannot, keys, lock};
+use crate::clock::Timestamp;
+use crate::failpoint::reach;
+use crate::journal::StoreError;
+use crate::journal::queue::{Accepted, JOB_VERSION, JobNews, JobRow, JobStore, Wish};
+
+/// What is kept of a caller's id, also when its job is forgotten.
+#[derive(Debug, Serialize, Deserialize)]
+struct Taken {
+    job: String,
+    parts: BTreeMap<String, String>,
+}
+
+impl JobStore for SledStore {
+    fn accept(&self, wish: Wish) -> Answer<'_, Accepted> {
+        self.run(move |store| store.accept(wish))
+    }
+
+    fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Answer<'_, bool> {
+        self.run(move |store| store.save_job(row, news))
+    }
+
+    fn job(&self, id: String) -> Answer<'_, Option<JobRow>> {
+        self.run(move |store| store.job(&id))
+    }
+
+    fn jobs(&self, after: Option<String>, limit: usize, open: bool) -> Answer<'_, Vec<JobRow>> {
+        self.run(move |store| store.jobs(after.as_deref(), limit, open))
+    }
+
+    fn remove_job(&self, id: String) -> Answer<'_, bool> {
+        self.run(move |store| store.remove_job(&id))
+    }
+
+    fn news(&self, after: u64, limit: usize) -> Answer<'_, Vec<(u64, JobNews)>> {
+        self.run(move |store| store.news(after, limit))
+    }
+
+    fn drop_news(&self, before: Timestamp) -> Answer<'_, ()> {
+        self.run(move |store| store.drop_news(before))
+    }
+}
+
+impl Inner {
+    fn accept(&self, wish: Wish) -> Result<Accepted, StoreError> {
+        let writing = lock(&self.writing);
+        let mut batch = Batch::default();
+        let taken = wish.caller_id.as_ref().map(|id| {
+            let digest = Sha256::digest(id);
+            keys::caller_id(&wish.account, &digest)
+        });
+        if let Some(key) = &taken
+            && let Some(text) = self.db.get(key).map_err(cannot)?
+        {
+            let taken: Taken = read(&text)?;
+            return self.accept_again(writing, taken, &wish);
+        }
+        let id = self.next_job()?;
+        let row = JobRow::new(id, wish);
+        if let Some(key) = taken {
+            let taken = Taken {
+                job: row.id.clone(),
+                parts: row.wish.parts(),
+            };
+            batch.insert(key, write(&taken)?);
+        }
+        batch.insert(keys::job(&row.id), write(&row)?);
+        batch.insert(keys::open_job(&row.id), &[]);
+        self.apply(batch)?;
+        drop(writing);
+        reach("job", "applied");
+        self.sync()?;
+        reach("job", "accepted");
+        Ok(Accepted::New(row))
+    }
+
+    /// The same id again: the same job if the wish is the same, with the newest form of its URL.
+    fn accept_again(
+        &self,
+        writing: std::sync::MutexGuard<'_, ()>,
+        taken: Taken,
+        wish: &Wish,
+    ) -> Result<Accepted, StoreError> {
+        let parts = wish.parts();
+        let mut differing = parts
+            .iter()
+            .filter(|(part, of)| taken.parts.get(*part) != Some(of));
+        if let Some((field, _)) = differing.next() {
+            return Ok(Accepted::Conflict {
+                job: taken.job,
+                field: field.clone(),
+            });
+        }
+        let Some(mut row) = self.job(&taken.job)? else {
+            return Ok(Accepted::Forgotten { job: taken.job });
+        };
+        if !row.has_ended() && row.wish != *wish {
+            row.wish.renew_url(wish);
+            row.revision += 1;
+            let mut batch = Batch::default();
+            batch.insert(keys::job(&row.id), write(&row)?);
+            self.apply(batch)?;
+            drop(writing);
+            self.sync()?;
+        }
+        Ok(Accepted::Repeat(row))
+    }
+
+    /// An id above all others: the number of the job, and random digits that keep ids of two stores apart.
+    fn next_job(&self) -> Result<String, StoreError> {
+        let last = self.db.get(keys::LAST_JOB).map_err(cannot)?;
+        let last = last.and_then(|bytes| Some(u32::from_be_bytes(bytes.as_ref().try_into().ok()?)));
+        let number = last.unwrap_or(0) + 1;
+        self.db
+            .insert(keys::LAST_JOB, &number.to_be_bytes())
+            .map_err(cannot)?;
+        Ok(format!("{number:08x}{:08x}", fastrand::u32(..)))
+    }
+
+    fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Result<bool, StoreError> {
+        let writing = lock(&self.writing);
+        let stored = self.job(&row.id)?;
+        if stored.is_none_or(|stored| stored.revision + 1 != row.revision) {
+            return Ok(false);
+        }
+        let mut batch = Batch::default();
+        batch.insert(keys::job(&row.id), write(&row)?);
+        match row.has_ended() {
+            true => batch.remove(keys::open_job(&row.id)),
+            false => batch.insert(keys::open_job(&row.id), &[]),
+        }
+        if let Some(news) = &news {
+            batch.insert(keys::news(self.last_news()? + 1), write(news)?);
+        }
+        self.apply(batch)?;
+        drop(writing);
+        reach("job", "end_applied");
+        self.sync()?;
+        reach("job", "end_recorded");
+        Ok(true)
+    }
+
+    fn last_news(&self) -> Result<u64, StoreError> {
+        let last = self.db.scan_prefix(keys::NEWS).next_back().transpose();
+        let last = last.map_err(cannot)?;
+        let kept = self.db.get(keys::LAST_NEWS).map_err(cannot)?;
+        let number = |bytes: &[u8]| keys::number_of(bytes).unwrap_or(0);
+        let last = last.map_or(0, |(key, _)| number(&key));
+        Ok(last.max(kept.map_or(0, |bytes| number(&bytes))))
+    }
+
+    fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
+        let text = self.db.get(keys::job(id)).map_err(cannot)?;
+        text.map(|text| read(&text)).transpose()
+    }
+
+    fn jobs(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        open: bool,
+    ) -> Result<Vec<JobRow>, StoreError> {
+        let prefix = if open { keys::OPEN_JOBS } else { keys::JOBS };
+        let mut from = [prefix, after.unwrap_or_default().as_bytes()].concat();
+        if after.is_some() {
+            from.push(0);
+        }
+        let mut rows = Vec::new();
+        for found in self.db.range(from..) {
+            let (key, text) = found.map_err(cannot)?;
+            if !key.starts_with(prefix) || rows.len() == limit {
+                break;
+            }
+            match open {
+                true => rows.extend(self.job(&String::from_utf8_lossy(&key[prefix.len()..]))?),
+                false => rows.push(read(&text)?),
+            }
+        }
+        Ok(rows)
+    }
+
+    fn remove_job(&self, id: &str) -> Result<bool, StoreError> {
+        let writing = lock(&self.writing);
+        let ended = self.job(id)?.is_some_and(|row| row.has_ended());
+        if ended {
+            self.db.remove(keys::job(id)).map_err(cannot)?;
+        }
+        drop(writing);
+        self.sync()?;
+        Ok(ended)
+    }
+
+    fn news(&self, after: u64, limit: usize) -> Result<Vec<(u64, JobNews)>, StoreError> {
+        let mut news = Vec::new();
+        for found in self
+            .db
+            .range(keys::news(after.saturating_add(1))..)
+            .take(limit)
+        {
+            let (key, text) = found.map_err(cannot)?;
+            let Some(number) = keys::number_of(&key).filter(|_| key.starts_with(keys::NEWS)) else {
+                break;
+            };
+            news.push((number, read(&text)?));
+        }
+        Ok(news)
+    }
+
+    fn drop_news(&self, before: Timestamp) -> Result<(), StoreError> {
+        let writing = lock(&self.writing);
+        let mut batch = Batch::default();
+        // Numbers are never given twice, so that no reader's cursor passes over new entries.
+        batch.insert(keys::LAST_NEWS, keys::news(self.last_news()?));
+        for found in self.db.scan_prefix(keys::NEWS) {
+            let (key, text) = found.map_err(cannot)?;
+            if read::<JobNews>(&text)?.at >= before {
+                break;
+            }
+            batch.remove(key);
+        }
+        self.apply(batch)?;
+        drop(writing);
+        self.sync()
+    }
+}
+
+fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|error| StoreError::unavailable("writing a job", error))
+}
+
+fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, StoreError> {
+    #[derive(Default, Deserialize)]
+    struct Version {
+        #[serde(default)]
+        version: u32,
+    }
+    let found: Version = serde_json::from_slice(text).unwrap_or_default();
+    if found.version > JOB_VERSION {
+        let newer = std::io::Error::other(format!(
+            "a job was written by a newer chunkferry (version {}, this one reads {JOB_VERSION})",
+            found.version
+        ));
+        return Err(StoreError::unavailable("its jobs", newer));
+    }
+    // What serde says may repeat a secret.
+    serde_json::from_slice(text)
+        .map_err(|_| StoreError::unavailable("its jobs", std::io::Error::other("a job is damaged")))
+}

@@ -1,0 +1,242 @@
+//! Jobs that wait in the journal until they have ended: their rows, and what a store does with them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::store::Answer;
+use super::store_error::StoreError;
+use crate::clock::{Now, Timestamp};
+
+pub(crate) mod wish;
+
+pub(crate) use wish::{Wish, WishKind};
+
+/// Versions above this were written by a newer chunkferry, and are refused.
+pub(crate) const JOB_VERSION: u32 = 1;
+
+/// How long a job tries in all while it fails by itself.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a job waits for a person.
+pub(crate) const PARKED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A job that was accepted: a wish, and what has become of it.
+///
+/// Whether it runs is known to the process that runs it alone: a job whose process died is queued.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct JobRow {
+    pub(crate) version: u32,
+    /// Hexadecimal digits that rise with each job of a store.
+    pub(crate) id: String,
+    pub(crate) wish: Wish,
+    pub(crate) state: JobState,
+    /// Held back by somebody until it is resumed.
+    #[serde(default)]
+    pub(crate) paused: bool,
+    /// Runs that ended in a failure that may pass.
+    #[serde(default)]
+    pub(crate) tries: u32,
+    /// For how long this job has failed by itself, in milliseconds; waits for windows and outages of all do not count.
+    #[serde(default)]
+    pub(crate) failing_ms: u64,
+    /// The upload that it was resolved to.
+    #[serde(default)]
+    pub(crate) upload: Option<String>,
+    pub(crate) created: Timestamp,
+    pub(crate) updated: Timestamp,
+    /// Rises with each change.
+    pub(crate) revision: u64,
+}
+
+/// What has become of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(crate) enum JobState {
+    /// Runs when its turn comes, and not before that time.
+    Queued {
+        #[serde(default)]
+        not_before: Option<Timestamp>,
+        /// Why it was tried in vain the last time.
+        #[serde(default)]
+        why: Option<String>,
+    },
+    /// Waits for a person, and ends at that time.
+    Parked {
+        end: JobEnd,
+        until: Timestamp,
+    },
+    Ended {
+        end: JobEnd,
+    },
+}
+
+/// How a job ended, or why it waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobEnd {
+    /// The word of the outcome: `delivered`, `already_delivered`, `sent`, or that of the error's kind.
+    pub(crate) outcome: String,
+    /// The error's text; `None` for a good end.
+    #[serde(default)]
+    pub(crate) why: Option<String>,
+    /// Who must act: `you`, `creator`, `service`, `nobody`.
+    #[serde(default)]
+    pub(crate) who: Option<String>,
+    /// The words of what helps.
+    #[serde(default)]
+    pub(crate) remedies: Vec<String>,
+    #[serde(default)]
+    pub(crate) publish_id: Option<String>,
+    #[serde(default)]
+    pub(crate) sha256: Option<String>,
+    #[serde(default)]
+    pub(crate) log_id: Option<String>,
+    pub(crate) at: Timestamp,
+}
+
+impl JobRow {
+    pub(crate) fn new(id: String, wish: Wish) -> Self {
+        let now = Now::read().wall;
+        Self {
+            version: JOB_VERSION,
+            id,
+            wish,
+            state: JobState::Queued {
+                not_before: None,
+                why: None,
+            },
+            paused: false,
+            tries: 0,
+            failing_ms: 0,
+            upload: None,
+            created: now,
+            updated: now,
+            revision: 0,
+        }
+    }
+
+    pub(crate) const fn has_ended(&self) -> bool {
+        matches!(self.state, JobState::Ended { .. })
+    }
+
+    /// Whether it has failed by itself for so long that it is given up.
+    pub(crate) fn is_spent(&self) -> bool {
+        let patience = self.wish.give_up_ms.map_or(PATIENCE, Duration::from_millis);
+        Duration::from_millis(self.failing_ms) >= patience
+    }
+}
+
+/// Something about a job that somebody may wait for: written in the same step as the job's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JobNews {
+    /// `ended`, `parked` or `unparked`.
+    pub(crate) kind: String,
+    pub(crate) job: String,
+    pub(crate) account: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) caller_id: Option<String>,
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<JobEnd>,
+    pub(crate) at: Timestamp,
+}
+
+impl JobNews {
+    /// What there is to say about the row as it is now.
+    pub(crate) fn of(row: &JobRow, kind: &str) -> Self {
+        let end = match &row.state {
+            JobState::Queued { .. } => None,
+            JobState::Parked { end, .. } | JobState::Ended { end } => Some(end.clone()),
+        };
+        Self {
+            kind: kind.to_owned(),
+            job: row.id.clone(),
+            account: row.wish.account.clone(),
+            caller_id: row.wish.caller_id.clone(),
+            labels: row.wish.labels.clone(),
+            end,
+            at: row.updated,
+        }
+    }
+}
+
+/// What came of a submit.
+#[derive(Debug, Clone)]
+pub(crate) enum Accepted {
+    New(JobRow),
+    /// The same wish was submitted before under this id.
+    Repeat(JobRow),
+    /// Another wish was: the first field that differs.
+    Conflict {
+        job: String,
+        field: String,
+    },
+    /// The same id belongs to a job that was forgotten.
+    Forgotten {
+        job: String,
+    },
+}
+
+/// What a change has done to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing: the row stays as it is.
+    Nothing,
+    /// Something that nobody waits for.
+    Quiet,
+    /// Something to tell, of this kind.
+    News(&'static str),
+}
+
+impl dyn JobStore {
+    /// Changes a row as it is now; what others change meanwhile is not lost. Returns the row afterwards, `None` if there is no such job.
+    pub(crate) async fn change(
+        &self,
+        id: &str,
+        change: impl Fn(&mut JobRow) -> Change + Send + Sync,
+    ) -> Result<Option<JobRow>, StoreError> {
+        loop {
+            let Some(mut row) = self.job(id.to_owned()).await? else {
+                return Ok(None);
+            };
+            let kind = match change(&mut row) {
+                Change::Nothing => return Ok(Some(row)),
+                Change::Quiet => None,
+                Change::News(kind) => Some(kind),
+            };
+            row.updated = Now::read().wall;
+            row.revision += 1;
+            let news = kind.map(|kind| JobNews::of(&row, kind));
+            if self.save_job(row.clone(), news).await? {
+                return Ok(Some(row));
+            }
+        }
+    }
+}
+
+/// Where jobs are kept. Every method is durable on return, as those of [`ProgressStore`](super::ProgressStore) are.
+pub(crate) trait JobStore: fmt::Debug + Send + Sync + 'static {
+    /// Records a job, unless its caller's id is known already. If the future is dropped, that happens now or not at all.
+    fn accept(&self, wish: Wish) -> Answer<'_, Accepted>;
+
+    /// Replaces a row by its next revision, and appends the news to the outbox in the same step. Returns `false`, and does neither, if
+    /// somebody else has changed the row or the job is gone.
+    fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Answer<'_, bool>;
+
+    fn job(&self, id: String) -> Answer<'_, Option<JobRow>>;
+
+    /// At most `limit` jobs after that id, in the order in which they were accepted; `open`: only those that have not ended.
+    fn jobs(&self, after: Option<String>, limit: usize, open: bool) -> Answer<'_, Vec<JobRow>>;
+
+    /// Removes a job that has ended; its caller's id stays taken. Returns whether there was such a job.
+    fn remove_job(&self, id: String) -> Answer<'_, bool>;
+
+    /// At most `limit` entries of the outbox after that number, each with its own.
+    fn news(&self, after: u64, limit: usize) -> Answer<'_, Vec<(u64, JobNews)>>;
+
+    /// Removes the entries of the outbox from before that time.
+    fn drop_news(&self, before: Timestamp) -> Answer<'_, ()>;
+}

@@ -1,0 +1,312 @@
+//! The durable queue: what was accepted is carried to its end, once, whatever is restarted.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chunkferry::{
+    AccountProvider, Engine, ErrorKind, Job, JobNotice, JobRecord, Options, Provided, Secret,
+    TokenError,
+};
+use futures::future::BoxFuture;
+
+use crate::stage::{CHUNK, Stage};
+
+/// Knows every creator but nobody. Without `open` nobody has a token.
+#[derive(Clone)]
+struct Table {
+    open: Arc<AtomicBool>,
+}
+
+impl AccountProvider for Table {
+    fn token<'a>(
+        &'a self,
+        account: &'a str,
+        _: Option<&'a Secret>,
+    ) -> BoxFuture<'a, Result<Provided, TokenError>> {
+        Box::pin(async move {
+            match account {
+                "nobody" => Err(TokenError::unknown_account("the table has no such row")),
+                _ if !self.open.load(Ordering::SeqCst) => Err("she must log in again".into()),
+                _ => Ok(Provided::new(format!("act.{account}.1"))),
+            }
+        })
+    }
+}
+
+fn options(stage: &Stage) -> Options {
+    let open = Arc::new(AtomicBool::new(true));
+    stage.options().accounts(Table { open })
+}
+
+fn job(file: &Path, account: &str) -> Job {
+    Job::file(file).account_name(account).chunk_size(CHUNK)
+}
+
+async fn ended(engine: &Engine, id: &str) -> JobRecord {
+    let handle = engine.handle(id).await.expect("a job");
+    let ended = tokio::time::timeout(Duration::from_secs(60), handle.ended());
+    ended.await.expect("in time").expect("readable")
+}
+
+fn outcome(record: &JobRecord) -> &str {
+    &record.end.as_ref().expect("an end").outcome
+}
+
+/// All notices, each once and in order.
+async fn notices(engine: &Engine) -> Vec<JobNotice> {
+    let (mut all, mut after) = (Vec::new(), 0);
+    loop {
+        let page = engine.notices(after, 3).await.expect("readable");
+        let Some(last) = page.last() else {
+            return all;
+        };
+        after = last.number;
+        all.extend(page);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_accepted_is_delivered_by_the_next_engine_and_each_end_is_in_the_outbox() {
+    let stage = Stage::new(&["pending_cap=100", "init_per_minute=100"], &[]);
+    let engine = options(&stage).paused().open().unwrap();
+    let mut ids = Vec::new();
+    for at in 0..6 {
+        let file = stage.video(&format!("{at}.mp4"), CHUNK + at);
+        let account = ["lena", "mia"][at as usize % 2];
+        let labelled = job(&file, account)
+            .label("night", "7")
+            .id(&format!("clip {at}"));
+        ids.push(engine.submit(labelled).await.unwrap().id().to_owned());
+    }
+    assert!(ids.is_sorted(), "{ids:?}");
+    let waiting = engine.jobs(Some(&ids[1]), 3).await.unwrap();
+    let found: Vec<_> = waiting.iter().map(|job| (&*job.id, &*job.state)).collect();
+    assert_eq!(found, [2, 3, 4].map(|at| (&*ids[at], "queued")));
+    engine.close().await;
+    assert_eq!(stage.log().inits, 0);
+
+    let engine = options(&stage).open().unwrap();
+    for id in &ids {
+        let record = ended(&engine, id).await;
+        assert_eq!((&*record.state, outcome(&record)), ("ended", "delivered"));
+        assert!(record.upload.is_some());
+    }
+    assert_eq!(stage.log().drafts, 6);
+    let notices = notices(&engine).await;
+    let numbers: Vec<u64> = notices.iter().map(|notice| notice.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+    let mut told: Vec<&str> = notices.iter().map(|notice| &*notice.job).collect();
+    told.sort_unstable();
+    assert_eq!(told, ids);
+    assert_eq!(notices[0].labels["night"], "7");
+    assert!(notices.iter().all(|notice| notice.kind == "ended"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callers_id_is_one_job_whatever_became_of_it_and_another_wish_is_refused() {
+    let stage = Stage::new(&[], &[]);
+    let engine = options(&stage).open().unwrap();
+    let (file, other) = (
+        stage.video("clip.mp4", CHUNK),
+        stage.video("other.mp4", CHUNK + 1),
+    );
+    let first = engine.submit(job(&file, "lena").id("a")).await.unwrap();
+    assert!(!first.is_repeat());
+    let at_once = (0..8).map(|_| engine.submit(job(&file, "lena").id("a")));
+    for again in futures::future::join_all(at_once).await {
+        let again = again.unwrap();
+        assert_eq!((again.id(), again.is_repeat()), (first.id(), true));
+    }
+    assert_eq!(outcome(&ended(&engine, first.id()).await), "delivered");
+    let after = engine.submit(job(&file, "lena").id("a")).await.unwrap();
+    assert_eq!((after.id(), after.is_repeat()), (first.id(), true));
+    for (wish, field) in [
+        (job(&other, "lena").id("a"), "source"),
+        (job(&file, "lena").id("a").again(true), "options"),
+        (job(&file, "lena").id("a").label("x", "y"), "labels"),
+    ] {
+        let error = engine.submit(wish).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(
+            error.to_string().contains(field) && error.to_string().contains(first.id()),
+            "{error}"
+        );
+    }
+    // Another account has ids of its own.
+    let of_mia = engine.submit(job(&file, "mia").id("a")).await.unwrap();
+    assert_ne!(of_mia.id(), first.id());
+    ended(&engine, of_mia.id()).await;
+    assert!(engine.forget_job(first.id()).await.unwrap());
+    assert!(!engine.forget_job(first.id()).await.unwrap());
+    let error = engine.submit(job(&file, "lena").id("a")).await.unwrap_err();
+    assert!(error.to_string().contains("forgotten"), "{error}");
+    assert_eq!(stage.log().drafts, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signed_url_counts_without_its_query_and_the_newest_one_is_used_and_shown_nowhere() {
+    let stage = Stage::new(&[], &[]);
+    let engine = options(&stage).paused().open().unwrap();
+    let pull = |signature: &str| {
+        let url = format!("https://media.example/clip.mp4?signature={signature}");
+        Job::url(&url).account_name("lena").preflight(false).id("a")
+    };
+    let first = engine.submit(pull("first")).await.unwrap();
+    let second = engine.submit(pull("second")).await.unwrap();
+    assert_eq!((second.id(), second.is_repeat()), (first.id(), true));
+    let record = engine.job(first.id()).await.unwrap().unwrap();
+    assert_eq!(record.source, "https://media.example/clip.mp4");
+    assert!(!format!("{record:?} {first:?} {engine:?}").contains("signature"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_carried_later_is_refused_before_it_is_recorded() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", CHUNK);
+    let engine = options(&stage).paused().open().unwrap();
+    for wrong in [
+        job(&file, "nobody"),
+        job(&file, ""),
+        job(&file, "lena").again(true),
+        job(&file, "lena").id(""),
+        job(&file, "lena").id("a\nb"),
+        job(&file, "lena").label("a", &"b".repeat(256)),
+        job(&file, "lena").give_up_after(Duration::from_secs(31 * 24 * 3600)),
+        Job::file(&file),
+    ] {
+        let error = engine.submit(wrong.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage, "{wrong:?}: {error}");
+    }
+    assert!(engine.jobs(None, 10).await.unwrap().is_empty());
+    drop(engine);
+    let without = stage.engine().submit(job(&file, "lena")).await.unwrap_err();
+    assert_eq!(without.kind(), ErrorKind::Usage, "{without}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_needs_a_person_is_parked_and_goes_on_when_somebody_says_so() {
+    let stage = Stage::new(&[], &[]);
+    let open = Arc::new(AtomicBool::new(false));
+    let table = Table {
+        open: Arc::clone(&open),
+    };
+    let engine = stage.options().accounts(table).open().unwrap();
+    let file = stage.video("clip.mp4", CHUNK);
+    let handle = engine.submit(job(&file, "lena")).await.unwrap();
+    let record = handle.ended().await.unwrap();
+    assert_eq!(
+        (&*record.state, outcome(&record)),
+        ("parked", "needs_person")
+    );
+    assert!(
+        record
+            .end
+            .unwrap()
+            .why
+            .unwrap()
+            .contains("she must log in again")
+    );
+    assert!(record.next.is_some());
+    open.store(true, Ordering::SeqCst);
+    engine.retry_job(handle.id()).await.unwrap();
+    let record = handle.ended().await.unwrap();
+    assert_eq!(outcome(&record), "delivered");
+    let kinds: Vec<String> = notices(&engine)
+        .await
+        .into_iter()
+        .map(|of| of.kind)
+        .collect();
+    assert_eq!(kinds, ["parked", "unparked", "ended"]);
+    assert_eq!(engine.retry_job(handle.id()).await.unwrap().state, "ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_job_waits_over_a_restart_and_a_cancelled_one_ends_once() {
+    let stage = Stage::new(&[], &[]);
+    let slow = options(&stage).bandwidth(CHUNK).open().unwrap();
+    let (file, other) = (
+        stage.video("clip.mp4", 4 * CHUNK),
+        stage.video("other.mp4", 4 * CHUNK + 1),
+    );
+    let paused = slow.submit(job(&file, "lena")).await.unwrap();
+    let cancelled = slow.submit(job(&other, "mia")).await.unwrap();
+    while stage
+        .log()
+        .sessions
+        .iter()
+        .filter(|of| !of.puts.is_empty())
+        .count()
+        < 2
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(
+        slow.job(paused.id()).await.unwrap().unwrap().state,
+        "running"
+    );
+    assert_eq!(slow.pause_job(paused.id()).await.unwrap().state, "paused");
+    assert_eq!(
+        outcome(&slow.cancel_job(cancelled.id()).await.unwrap()),
+        "cancelled"
+    );
+    assert_eq!(
+        outcome(&slow.cancel_job(cancelled.id()).await.unwrap()),
+        "cancelled"
+    );
+    drop((paused.clone(), cancelled));
+    let id = paused.id().to_owned();
+    drop(paused);
+    slow.close().await;
+    let engine = options(&stage).open().unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(engine.job(&id).await.unwrap().unwrap().state, "paused");
+    engine.retry_job(&id).await.unwrap();
+    assert_eq!(outcome(&ended(&engine, &id).await), "delivered");
+    let session = stage.assert_one_draft_of(&file);
+    let sent: u64 = session.puts.iter().map(|put| put.bytes).sum();
+    assert!(sent < 6 * CHUNK, "{:?}", session.puts);
+    assert_eq!(notices(&engine).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn again_is_one_draft_for_each_id_however_often_it_is_said_and_whatever_is_restarted() {
+    let stage = Stage::new(&[], &[]);
+    let file = stage.video("clip.mp4", CHUNK);
+    let mut engine = options(&stage).open().unwrap();
+    for id in ["a", "b"] {
+        for _ in 0..2 {
+            let handle = engine
+                .submit(job(&file, "lena").again(true).id(id))
+                .await
+                .unwrap();
+            assert_eq!(outcome(&handle.ended().await.unwrap()), "delivered");
+            drop(handle);
+            engine.close().await;
+            engine = options(&stage).open().unwrap();
+        }
+    }
+    assert_eq!(stage.log().drafts, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shutdown_ends_at_a_chunk_border_and_nothing_is_sent_twice() {
+    let stage = Stage::new(&[], &[]);
+    let engine = options(&stage).bandwidth(2 * CHUNK).open().unwrap();
+    let file = stage.video("clip.mp4", 5 * CHUNK);
+    let handle = engine.submit(job(&file, "lena")).await.unwrap();
+    let id = handle.id().to_owned();
+    drop(handle);
+    while stage.puts().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    engine.shut_down(Duration::from_secs(20)).await;
+    assert_eq!(engine.job(&id).await.unwrap().unwrap().state, "queued");
+    engine.close().await;
+    let engine = options(&stage).open().unwrap();
+    assert_eq!(outcome(&ended(&engine, &id).await), "delivered");
+    let session = stage.assert_one_draft_of(&file);
+    let sent: u64 = session.puts.iter().map(|put| put.bytes).sum();
+    assert_eq!(sent, 5 * CHUNK, "{:?}", session.puts);
+}
