@@ -190,6 +190,7 @@ fn several_files_have_one_total_a_clock_while_tiktok_works_and_a_closing_sum() {
     let shots = watch(
         &scene,
         &["one.mp4", "two.mp4", "--bwlimit", "8MB"],
+        "lena",
         100,
         &[],
     );
