@@ -237,8 +237,10 @@ impl Account {
         }
     }
 
-    /// The same account; whoever its tokens belong to is its creator from now on.
-    pub(crate) fn decided(self) -> Self {
+    /// The same account, of which a person has decided whose it is: the creator that its tokens name ([`TokenSource::open_id`]) takes
+    /// the place of an earlier one, instead of ending jobs as another creator's. The drafts of the two are kept apart.
+    #[must_use]
+    pub fn replacing_creator(self) -> Self {
         Self {
             is_decided: true,
             ..self

@@ -125,7 +125,7 @@ impl Accounts {
     /// The account of this name, for a [`Job`](crate::Job). Its token is read from the directory at each call, and renewed
     /// once half of its life is over or the service has refused it.
     pub fn account(&self, name: &str) -> Account {
-        Account::new(name, self.tokens(name)).decided()
+        Account::new(name, self.tokens(name)).replacing_creator()
     }
 
     /// The tokens of the account of this name: what [`account`](Self::account) pairs with the name.

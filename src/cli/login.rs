@@ -226,22 +226,34 @@ struct Tokens {
     accounts: OnceCell<Accounts>,
 }
 
+impl Tokens {
+    async fn accounts(&self) -> Result<&Accounts, TokenError> {
+        let open = || async {
+            let app = keys(self.app.as_ref()).await;
+            let app = app.map_err(|failure| failure.message)?;
+            let options = SealKey::given_to(self.seal_key.as_ref(), self.options.clone());
+            let options = options.await.map_err(|failure| failure.message)?;
+            Ok::<_, TokenError>(options.open_accounts(self.dir.clone(), app)?)
+        };
+        self.accounts.get_or_try_init(open).await
+    }
+}
+
 impl TokenSource for Tokens {
     fn token<'a>(
         &'a self,
         refused: Option<&'a Secret>,
     ) -> BoxFuture<'a, Result<Secret, TokenError>> {
         Box::pin(async move {
-            let open = || async {
-                let app = keys(self.app.as_ref()).await;
-                let app = app.map_err(|failure| failure.message)?;
-                let options = SealKey::given_to(self.seal_key.as_ref(), self.options.clone());
-                let options = options.await.map_err(|failure| failure.message)?;
-                let accounts = options.open_accounts(self.dir.clone(), app)?;
-                Ok::<_, TokenError>(accounts)
-            };
-            let accounts = self.accounts.get_or_try_init(open).await?;
+            let accounts = self.accounts().await?;
             accounts.tokens(&self.name).token(refused).await
+        })
+    }
+
+    fn open_id(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async {
+            let accounts = self.accounts().await.ok()?;
+            accounts.tokens(&self.name).open_id().await
         })
     }
 }
@@ -316,6 +328,6 @@ impl Globals {
             seal_key: self.file.seal_key(),
             accounts: OnceCell::new(),
         };
-        Ok(Account::new(name, tokens))
+        Ok(Account::new(name, tokens).replacing_creator())
     }
 }

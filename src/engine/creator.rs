@@ -19,6 +19,9 @@ use crate::upload::Reply;
 /// How long an init waits for the answer to who the creator is. Nothing depends on it, so there is no second try.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a source of tokens may take to say whose they are.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// What this engine has found out about the last token of each account, by the account's name.
 #[derive(Debug, Default)]
 pub(super) struct Creators(Mutex<HashMap<String, (Secret, Whose)>>);
@@ -62,7 +65,9 @@ impl Shared {
     ///
     /// Needs a person, if the tokens are of another creator than the name has stood for.
     pub(super) async fn identify(&self, account: &Account) -> Result<Creator, Error> {
-        let (open_id, replace) = (account.tokens().open_id().await, account.is_decided());
+        let tokens = account.tokens();
+        let stated = tokio::time::timeout(clock::real(LONGEST), tokens.open_id()).await;
+        let (open_id, replace) = (stated.ok().flatten(), account.is_decided());
         let of = self.api_account(account.name());
         let creator = self.journal.identify(of, open_id.clone(), replace).await?;
         match open_id.is_some() && creator.open_id != open_id {

@@ -696,3 +696,44 @@ fn two_processes_that_log_in_at_once_leave_one_whole_account() {
         .end()
         .expect(0);
 }
+
+/// Logs this creator in under a name.
+fn log_in_as(scene: &Scene, name: &str, creator: &str, more: &[&str]) -> Ended {
+    let mut login = command(scene, ["login", name].iter().chain(more));
+    login.env("BROWSER", browser(scene, creator, ""));
+    login.end()
+}
+
+#[test]
+fn a_creator_with_two_names_gets_one_draft_and_a_name_with_two_creators_withholds_none() {
+    let scene = Scene::new(&["auth=issued"], &[]);
+    let file = scene.video("clip.mp4", 100_000);
+    let upload = |name| command(&scene, ["upload", "clip.mp4", "--account", name]).end();
+    log_in_as(&scene, "lena", "lena", &[]).expect(0);
+    let second = log_in_as(&scene, "second", "lena", &[]).expect(0);
+    assert!(second.stderr.contains("lena"), "{second:?}");
+    upload("lena").expect(0);
+    let repeat = upload("second").expect(0);
+    assert!(
+        repeat.stderr.contains("second is the same creator as lena"),
+        "{repeat:?}"
+    );
+    assert!(repeat.stdout.contains("already_delivered"), "{repeat:?}");
+    assert_eq!(scene.assert_one_draft_of(&file).creator, "lena");
+
+    log_in_as(&scene, "lena", "mia", &[]).expect(4);
+    log_in_as(&scene, "lena", "mia", &["--replace"]).expect(0);
+    let ended = upload("lena").expect(0);
+    assert!(ended.stdout.contains("\tdelivered\t"), "{ended:?}");
+    let log = scene.log();
+    let mut creators: Vec<&str> = log.sessions.iter().map(|of| &*of.creator).collect();
+    creators.sort_unstable();
+    assert_eq!((log.drafts, &*creators), (2, &["lena", "mia"][..]));
+    // Her second name still knows what she has.
+    assert!(
+        upload("second")
+            .expect(0)
+            .stdout
+            .contains("already_delivered")
+    );
+}
