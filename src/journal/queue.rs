@@ -96,6 +96,14 @@ pub(crate) struct JobEnd {
     pub(crate) at: Timestamp,
 }
 
+impl JobEnd {
+    /// Whether a person is needed because nobody has a token: the job can go on by itself once there is one.
+    pub(crate) fn wants_a_token(&self) -> bool {
+        let mut helps = self.remedies.iter();
+        helps.any(|word| matches!(word.as_str(), "give_token" | "log_in"))
+    }
+}
+
 impl JobRow {
     pub(crate) fn new(id: String, wish: Wish) -> Self {
         let now = Now::read().wall;

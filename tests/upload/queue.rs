@@ -11,7 +11,7 @@ use chunkferry::{
 };
 use futures::future::BoxFuture;
 
-use crate::stage::{CHUNK, Stage};
+use crate::stage::{CHUNK, Stage, with_scaled_clocks};
 
 /// Knows every creator but nobody. Without `open` nobody has a token.
 #[derive(Clone)]
@@ -309,4 +309,58 @@ async fn a_shutdown_ends_at_a_chunk_border_and_nothing_is_sent_twice() {
     let session = stage.assert_one_draft_of(&file);
     let sent: u64 = session.puts.iter().map(|put| put.bytes).sum();
     assert_eq!(sent, 5 * CHUNK, "{:?}", session.puts);
+}
+
+#[test]
+fn a_job_without_a_token_and_one_above_the_cap_go_on_by_themselves_when_the_cause_is_gone() {
+    with_scaled_clocks("queue::the_cause_is_gone", 60);
+}
+
+#[ignore = "run by the test above, in a process of its own whose time passes faster"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cause_is_gone() {
+    let stage = Stage::new(&["pending_cap=1", "clock=60x"], &[]);
+    let open = Arc::new(AtomicBool::new(false));
+    let table = Table {
+        open: Arc::clone(&open),
+    };
+    let engine = stage.options().accounts(table).open().unwrap();
+    let files = [1, 2].map(|more| stage.video(&format!("{more}.mp4"), 1_000_000 + more));
+    let first = engine.submit(job(&files[0], "lena")).await.unwrap();
+    assert_eq!(first.ended().await.unwrap().state, "parked");
+    open.store(true, Ordering::SeqCst);
+    let first = until_ended(&engine, first.id()).await;
+    assert_eq!(outcome(&first), "delivered");
+
+    let second = engine.submit(job(&files[1], "lena")).await.unwrap();
+    let capped = loop {
+        let record = engine.job(second.id()).await.unwrap().unwrap();
+        if record.why.is_some() {
+            break record;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(capped.state, "queued", "{capped:?}");
+    stage.post(&first.end.unwrap().publish_id.unwrap());
+    assert_eq!(
+        outcome(&until_ended(&engine, second.id()).await),
+        "delivered"
+    );
+    let kinds = notices(&engine).await.into_iter().map(|of| of.kind);
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        ["parked", "unparked", "ended", "ended"]
+    );
+}
+
+/// Waits longer than [`ended`]: over what the job is parked for.
+async fn until_ended(engine: &Engine, id: &str) -> JobRecord {
+    for _ in 0..3_000 {
+        let record = engine.job(id).await.unwrap().unwrap();
+        if record.state == "ended" {
+            return record;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:?}", engine.job(id).await);
 }

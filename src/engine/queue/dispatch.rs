@@ -27,7 +27,7 @@ const UNDER_WAY: usize = 4;
 const GLANCE: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// While the network or the service is out for all, one job tries this often.
+/// While the network or the service is out for all, one job tries this often; and how often it is looked for tokens that were missing.
 const PROBE: Duration = Duration::from_secs(60);
 
 /// What runs the jobs, and what its callers share with it.
@@ -93,8 +93,13 @@ impl Dispatch {
         self.forget_old_news(Now::read().wall).await;
         let mut tasks = JoinSet::new();
         let mut probed: Option<Duration> = None;
+        let mut looked = Now::read().boot;
         loop {
             self.wake_due().await;
+            if Now::read().boot >= looked + PROBE {
+                looked = Now::read().boot;
+                tasks.spawn(Arc::clone(&self).look_for_tokens());
+            }
             while !*self.draining.borrow() {
                 let now = Now::read();
                 let out = shared.scheduler.outages.now(now).is_some();
@@ -117,6 +122,32 @@ impl Dispatch {
 
     fn next(&self) -> Option<String> {
         self.lines().next(self.jobs, self.jobs * UNDER_WAY)
+    }
+
+    /// Lets jobs go on that needed a person because nobody had a token, if there is one now.
+    async fn look_for_tokens(self: Arc<Self>) {
+        let tokenless = self.lines().tokenless();
+        for (name, jobs) in tokenless {
+            let Ok(account) = self.account(&name) else {
+                continue;
+            };
+            if account.tokens().token(None).await.is_err() {
+                continue;
+            }
+            for id in jobs {
+                self.change(&id, |row| match &row.state {
+                    JobState::Parked { end, .. } if end.wants_a_token() => {
+                        row.state = JobState::Queued {
+                            not_before: None,
+                            why: None,
+                        };
+                        Change::News("unparked")
+                    }
+                    _ => Change::Nothing,
+                })
+                .await;
+            }
+        }
     }
 
     /// Puts all jobs that have not ended in their lines.
@@ -166,6 +197,8 @@ impl Dispatch {
     /// Carries one job: to its end, or to the time at which it is tried again.
     async fn carry(self: Arc<Self>, shared: Arc<Shared>, id: String) {
         let mut run = None;
+        // Also if the upload panics.
+        let running = Done(&self, &id);
         if let Some(row) = self.change(&id, |_| Change::Nothing).await
             && let Ok(account) = self.account(&row.wish.account)
         {
@@ -180,7 +213,7 @@ impl Dispatch {
             run = Some((ended, Now::read().boot.saturating_sub(begun), out));
             reach("job", "ended");
         }
-        self.lines().done(&id);
+        drop(running);
         self.change(&id, |row| match &run {
             // Somebody may have ended it meanwhile.
             Some((ended, took, out)) if !row.has_ended() && !is_stopped(ended) => {
@@ -250,6 +283,16 @@ impl Dispatch {
             }
             tokio::time::sleep(GLANCE).await;
         }
+    }
+}
+
+/// A job that runs, until this is dropped.
+struct Done<'a>(&'a Dispatch, &'a str);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.lines().done(self.1);
+        self.0.wake.notify_one();
     }
 }
 

@@ -14,6 +14,8 @@ pub(super) struct Lines {
     /// Jobs that something happens to at a time.
     later: BTreeSet<(Timestamp, String)>,
     times: HashMap<String, Timestamp>,
+    /// Jobs that wait for a token that nobody has, by account.
+    tokenless: BTreeMap<String, BTreeSet<String>>,
     pub(super) running: HashMap<String, Running>,
     /// How many jobs of an account run.
     busy: HashMap<String, usize>,
@@ -38,7 +40,13 @@ impl Lines {
         self.remove(&row.wish.account, &row.id);
         match &row.state {
             JobState::Ended { .. } => {}
-            JobState::Parked { until, .. } => self.at(*until, &row.id),
+            JobState::Parked { end, until } => {
+                self.at(*until, &row.id);
+                if end.wants_a_token() && !row.paused {
+                    let jobs = self.tokenless.entry(row.wish.account.clone()).or_default();
+                    jobs.insert(row.id.clone());
+                }
+            }
             JobState::Queued { .. } if row.paused => {}
             JobState::Queued {
                 not_before: Some(at),
@@ -54,10 +62,12 @@ impl Lines {
     }
 
     fn remove(&mut self, account: &str, id: &str) {
-        if let Some(line) = self.waiting.get_mut(account) {
-            line.remove(id);
-            if line.is_empty() {
-                self.waiting.remove(account);
+        for lines in [&mut self.waiting, &mut self.tokenless] {
+            if let Some(line) = lines.get_mut(account) {
+                line.remove(id);
+                if line.is_empty() {
+                    lines.remove(account);
+                }
             }
         }
         if let Some(at) = self.times.remove(id) {
@@ -106,6 +116,11 @@ impl Lines {
                 self.busy.remove(&account);
             }
         }
+    }
+
+    /// The accounts whose jobs wait for a token, with these jobs.
+    pub(super) fn tokenless(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.tokenless.clone()
     }
 
     /// The time at which something happens to a job next.

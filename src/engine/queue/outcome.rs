@@ -12,6 +12,9 @@ use crate::journal::queue::{Change, JobEnd, JobRow, JobState, PARKED};
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 const OUT: Duration = Duration::from_secs(60);
 
+/// The longest wait while too many drafts wait in the creator's inbox: the creator may post one of them at any time.
+const CAPPED: Duration = Duration::from_secs(5 * 60);
+
 /// The first wait; the next ones double.
 const FIRST: Duration = Duration::from_secs(10);
 
@@ -56,6 +59,10 @@ pub(super) fn take_in(
         Some(_) if row.is_spent() => row.state = JobState::Ended { end },
         Some(wait) => {
             let retry_at = error.retry_at().map(Timestamp::from);
+            let retry_at = retry_at.map(|at| match error.kind() {
+                ErrorKind::NeedsPerson => at.min(after(CAPPED)),
+                _ => at,
+            });
             row.state = JobState::Queued {
                 not_before: Some(retry_at.unwrap_or_else(|| after(wait))),
                 why: end.why,
