@@ -43,7 +43,7 @@ use creator::Creators;
 pub use handle::{Uploading, Watcher};
 pub use options::{Options, Reached};
 use queue::Queue;
-pub use queue::{Handle, JobEnd, JobNotice, JobRecord};
+pub use queue::{Handle, JobEnd, JobEvent, JobEvents, JobNotice, JobRecord};
 
 /// What the service says of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]

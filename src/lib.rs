@@ -77,7 +77,8 @@ pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
 pub use engine::{
-    Engine, Handle, JobEnd, JobNotice, JobRecord, Options, Reached, Status, Uploading, Watcher,
+    Engine, Handle, JobEnd, JobEvent, JobEvents, JobNotice, JobRecord, Options, Reached, Status,
+    Uploading, Watcher,
 };
 pub use error::{Error, ErrorKind, Remedy, Who};
 pub use journal::{Record, StateDir};

@@ -115,6 +115,10 @@ impl Stopper {
         self.stop.notify_one();
     }
 
+    pub(super) fn progress(&self) -> Progress {
+        self.tally.snapshot()
+    }
+
     /// Whether nothing of a chunk is on its way that would be lost.
     pub(super) fn is_at_border(&self) -> bool {
         let progress = self.tally.snapshot();

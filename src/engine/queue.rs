@@ -13,14 +13,17 @@ use crate::account::provider::Providing;
 use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::journal::queue::{Accepted, Change, JobRow, JobState, JobStore};
+use crate::upload::event::Progress;
 
 mod dispatch;
+mod events;
 mod lines;
 mod outcome;
 mod record;
 mod wish;
 
 use dispatch::Dispatch;
+pub use events::{JobEvent, JobEvents};
 pub use record::{JobEnd, JobNotice, JobRecord};
 
 /// Events of jobs that wait for a slow reader.
@@ -103,9 +106,20 @@ impl Handle {
             if matches!(record.state.as_str(), "ended" | "parked") {
                 return Ok(record);
             }
-            // A reader that was too slow looks again.
-            let _ = changes.recv().await;
+            loop {
+                match changes.recv().await {
+                    Ok(JobEvent::Changed { job }) if job == self.id => break,
+                    Ok(_) => {}
+                    // What was missed may have been about this job.
+                    Err(_) => break,
+                }
+            }
         }
+    }
+
+    /// How far the job's upload is; `None` while it does not run.
+    pub fn progress(&self) -> Option<Progress> {
+        self.queue.dispatch.progress(&self.id)
     }
 }
 
@@ -305,11 +319,13 @@ impl Engine {
         Ok(news.into_iter().map(JobNotice::from).collect())
     }
 
-    /// Returns once there may be a new notice, or a job has changed. Dropping the future ends the waiting.
-    pub async fn changed(&self) {
-        if let Ok(queue) = self.queue() {
-            let _ = queue.dispatch.events.subscribe().recv().await;
-        }
+    /// What happens to the jobs from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) if the engine has no queue.
+    pub fn events(&self) -> Result<JobEvents, Error> {
+        Ok(JobEvents(self.queue()?.dispatch.events.subscribe()))
     }
 
     /// Stops to begin jobs, and stops those that run as soon as their chunk in flight is acknowledged, or at the deadline. They go on

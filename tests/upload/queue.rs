@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chunkferry::{
-    AccountProvider, Engine, ErrorKind, Job, JobNotice, JobRecord, Options, Provided, Secret,
-    TokenError,
+    AccountProvider, Engine, ErrorKind, Event, Job, JobEvent, JobNotice, JobRecord, Options,
+    Provided, Secret, TokenError,
 };
 use futures::future::BoxFuture;
 
@@ -309,6 +309,36 @@ async fn a_shutdown_ends_at_a_chunk_border_and_nothing_is_sent_twice() {
     let session = stage.assert_one_draft_of(&file);
     let sent: u64 = session.puts.iter().map(|put| put.bytes).sum();
     assert_eq!(sent, 5 * CHUNK, "{:?}", session.puts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_of_events_is_told_how_many_it_missed_and_a_quick_one_sees_all() {
+    let stage = Stage::new(&[], &[]);
+    let engine = options(&stage).open().unwrap();
+    let (mut quick, mut slow) = (engine.events().unwrap(), engine.events().unwrap());
+    let file = stage.video("clip.mp4", 3 * CHUNK);
+    let handle = engine.submit(job(&file, "lena")).await.unwrap();
+    assert_eq!(handle.progress(), None);
+    let mut confirmed = Vec::new();
+    while confirmed.len() < 2 {
+        if let Some(JobEvent::Upload { job, event }) = quick.next().await {
+            assert_eq!(job, handle.id());
+            if let Event::ChunkAccepted { confirmed: now, .. } = event {
+                confirmed.push(now);
+            }
+        }
+    }
+    assert_eq!(confirmed, [CHUNK, 2 * CHUNK]);
+    handle.ended().await.unwrap();
+    for _ in 0..1_100 {
+        engine.retry_job(handle.id()).await.unwrap();
+    }
+    assert!(matches!(
+        slow.next().await,
+        Some(JobEvent::Missed { events: 70.. })
+    ));
+    let id = handle.id().to_owned();
+    assert_eq!(slow.next().await, Some(JobEvent::Changed { job: id }));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::lines::Lines;
-use super::{JobRecord, outcome, wish};
+use super::{JobEvent, JobRecord, outcome, wish};
 use crate::account::provider::Providing;
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::Shared;
@@ -16,6 +16,7 @@ use crate::engine::handle::{Stopper, Uploading};
 use crate::error::{Error, ErrorKind};
 use crate::failpoint::reach;
 use crate::journal::queue::{Change, JobRow, JobState, JobStore};
+use crate::upload::event::Progress;
 
 /// How many rows are read at a time when a queue is opened.
 const PAGE: usize = 1000;
@@ -34,8 +35,7 @@ const PROBE: Duration = Duration::from_secs(60);
 pub(super) struct Dispatch {
     pub(super) store: Arc<dyn JobStore>,
     pub(super) providing: Option<Arc<Providing>>,
-    /// Ids of jobs that have changed.
-    pub(super) events: broadcast::Sender<String>,
+    pub(super) events: broadcast::Sender<JobEvent>,
     lines: Mutex<Lines>,
     wake: Notify,
     jobs: usize,
@@ -53,7 +53,7 @@ impl Dispatch {
         store: Arc<dyn JobStore>,
         providing: Option<Arc<Providing>>,
         jobs: usize,
-        events: broadcast::Sender<String>,
+        events: broadcast::Sender<JobEvent>,
     ) -> Self {
         Self {
             store,
@@ -74,8 +74,20 @@ impl Dispatch {
     pub(super) fn placed(&self, row: &JobRow) {
         self.lines().place(row);
         self.wake.notify_one();
+        self.tell(JobEvent::Changed {
+            job: row.id.clone(),
+        });
+    }
+
+    fn tell(&self, event: JobEvent) {
         // Nobody needs to listen.
-        let _ = self.events.send(row.id.clone());
+        let _ = self.events.send(event);
+    }
+
+    /// How far a job that runs is.
+    pub(super) fn progress(&self, id: &str) -> Option<Progress> {
+        let lines = self.lines();
+        Some(lines.running.get(id)?.stopper.as_ref()?.progress())
     }
 
     pub(super) fn is_running(&self, id: &str) -> bool {
@@ -203,11 +215,17 @@ impl Dispatch {
             && let Ok(account) = self.account(&row.wish.account)
         {
             reach("job", "claimed");
-            let uploading = Uploading::start_job(&shared, wish::job(&row, account, &self.store));
+            let mut uploading =
+                Uploading::start_job(&shared, wish::job(&row, account, &self.store));
             if let Some(running) = self.lines().running.get_mut(&id) {
                 running.stopper = Some(uploading.stopper());
             }
+            self.tell(JobEvent::Changed { job: id.clone() });
             let begun = Now::read().boot;
+            while let Some(event) = uploading.event().await {
+                let job = id.clone();
+                self.tell(JobEvent::Upload { job, event });
+            }
             let ended = uploading.await;
             let out = shared.scheduler.outages.now(Now::read()).is_some();
             run = Some((ended, Now::read().boot.saturating_sub(begun), out));
