@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::Span;
@@ -86,6 +87,8 @@ struct Shared {
     /// `None` where whose a token is does not matter.
     creators: Option<Creators>,
     pool: Pool,
+    /// Set once uploads are to stop at their next chunk border.
+    draining: AtomicBool,
     locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,
     /// The ids of uploads that are running.
     running: Mutex<HashSet<String>>,

@@ -183,11 +183,14 @@ fn decide(name: &str, lost: &[String], again: bool) -> Result<(), Error> {
 
 /// Keeps the rows that forbid a new upload, unfinished rows first, then the newest.
 fn choose(rows: &mut Vec<Upload>, job: &Job) {
-    // The upload that an earlier run of a queued job has made is no other one.
-    let own = job.link.as_ref().and_then(|link| link.upload.as_ref());
+    // A queued job that sends a video again has an upload of its own, ended or not.
+    let own = |row: &Upload| match &job.link {
+        Some(link) => link.upload.as_ref() == Some(&row.id),
+        None => !row.has_ended(),
+    };
     rows.retain(|row| match row.state {
         State::GivenUp { .. } => false,
-        _ => !job.again || !row.has_ended() || own == Some(&row.id),
+        _ => !job.again || own(row),
     });
     rows.sort_by_key(|row| (row.has_ended(), std::cmp::Reverse(row.created)));
 }

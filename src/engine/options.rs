@@ -1,6 +1,7 @@
 //! Settings of an engine, and how it is opened with them.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -214,6 +215,7 @@ impl Options {
             throttle: self.bandwidth.map(Throttle::new),
             creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
+            draining: AtomicBool::new(false),
             locks: Mutex::default(),
             running: Mutex::default(),
         });

@@ -1,6 +1,7 @@
 //! The durable queue: jobs that were accepted are carried to their ends, whatever is restarted.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
@@ -328,10 +329,11 @@ impl Engine {
         Ok(JobEvents(self.queue()?.dispatch.events.subscribe()))
     }
 
-    /// Stops to begin jobs, and stops those that run as soon as their chunk in flight is acknowledged, or at the deadline. They go on
+    /// Stops to begin jobs, and stops all uploads as soon as their chunk in flight is acknowledged, or at the deadline. Jobs go on
     /// where they stood when the next engine opens the state directory. Drop the engine, or [`close`](Self::close) it, afterwards.
     pub async fn shut_down(&self, deadline: Duration) {
         if let Ok(queue) = self.queue() {
+            self.0.draining.store(true, Ordering::Relaxed);
             queue.dispatch.drain(deadline).await;
         }
     }

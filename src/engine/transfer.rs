@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{OwnedMutexGuard, mpsc};
 use tracing::Instrument;
@@ -81,8 +82,13 @@ impl Transfer {
             // Only the next chunk may begin beside a save, and only beside the record of the chunk before it.
             let beside = matches!(step, Step::Put(_))
                 && self.saving.as_ref().is_some_and(Saving::is_of_chunk);
-            if !beside {
+            let drains = self.shared.draining.load(Ordering::Relaxed)
+                && !matches!(step, Step::Release | Step::Done);
+            if !beside || drains {
                 self.settle().await?;
+            }
+            if drains {
+                return Err(Error::cancelled());
             }
             if !matches!(step, Step::Release | Step::Done) {
                 self.check_outage()?;

@@ -9,6 +9,8 @@ mod faults;
 mod load;
 mod media;
 mod queue;
+#[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
+mod queue_kills;
 mod ranges;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 mod service;

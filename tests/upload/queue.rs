@@ -291,6 +291,26 @@ async fn again_is_one_draft_for_each_id_however_often_it_is_said_and_whatever_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_sends_again_does_not_take_over_what_another_one_has_half_sent() {
+    let stage = Stage::new(&[], &[]);
+    let engine = options(&stage).bandwidth(3 * CHUNK).open().unwrap();
+    let file = stage.video("clip.mp4", 4 * CHUNK);
+    let again = |id: &str| job(&file, "lena").again(true).id(id);
+    let first = engine.submit(again("a")).await.unwrap();
+    while stage.puts().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    engine.pause_job(first.id()).await.unwrap();
+    let second = engine.submit(again("b")).await.unwrap();
+    let second = second.ended().await.unwrap();
+    engine.retry_job(first.id()).await.unwrap();
+    let first = first.ended().await.unwrap();
+    let [first, second] = [first, second].map(|job| job.end.unwrap().publish_id.unwrap());
+    assert_ne!(first, second);
+    assert_eq!((stage.log().drafts, stage.log().sessions.len()), (2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shutdown_ends_at_a_chunk_border_and_nothing_is_sent_twice() {
     let stage = Stage::new(&[], &[]);
     let engine = options(&stage).bandwidth(2 * CHUNK).open().unwrap();
@@ -318,7 +338,6 @@ async fn a_slow_reader_of_events_is_told_how_many_it_missed_and_a_quick_one_sees
     let (mut quick, mut slow) = (engine.events().unwrap(), engine.events().unwrap());
     let file = stage.video("clip.mp4", 3 * CHUNK);
     let handle = engine.submit(job(&file, "lena")).await.unwrap();
-    assert_eq!(handle.progress(), None);
     let mut confirmed = Vec::new();
     while confirmed.len() < 2 {
         if let Some(JobEvent::Upload { job, event }) = quick.next().await {
@@ -330,6 +349,7 @@ async fn a_slow_reader_of_events_is_told_how_many_it_missed_and_a_quick_one_sees
     }
     assert_eq!(confirmed, [CHUNK, 2 * CHUNK]);
     handle.ended().await.unwrap();
+    assert_eq!(handle.progress(), None);
     for _ in 0..1_100 {
         engine.retry_job(handle.id()).await.unwrap();
     }

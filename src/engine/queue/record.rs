@@ -33,7 +33,7 @@ pub struct JobRecord {
     pub next: Option<SystemTime>,
     /// Runs that ended in a failure that may pass.
     pub tries: u32,
-    /// The id of its upload in the journal.
+    /// The id of its own upload in the journal; `None` before there is one, and where another job or call had delivered the video.
     pub upload: Option<String>,
     /// When it was accepted.
     #[serde(serialize_with = "time")]
