@@ -10,11 +10,12 @@ use crate::tiktok::codes::{Code, FailReason};
 use crate::tiktok::hosts::BadHost;
 
 mod file;
-mod job;
+pub(crate) mod job;
 pub(crate) mod kind;
 mod login;
 pub(crate) mod remedy;
 
+pub use job::NotAccepted;
 pub use kind::{ErrorKind, Who};
 pub use remedy::Remedy;
 
@@ -49,6 +50,7 @@ struct Inner {
     service: Option<Refusal>,
     retry_at: Option<SystemTime>,
     remedies: Vec<Remedy>,
+    not_accepted: Option<NotAccepted>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -103,6 +105,7 @@ impl Error {
             service: None,
             retry_at: None,
             remedies: Vec::new(),
+            not_accepted: None,
             source: None,
         }))
     }

@@ -49,8 +49,8 @@
 //! Uploads are futures: dropping one stops it at once and loses at most the chunk in flight. They need a tokio runtime
 //! with I/O and time enabled.
 //!
-//! Features: `cli` (the command) and `emulator` (a local server that stands in for the API, for tests) are on by default;
-//! a library that only uploads wants `default-features = false`.
+//! Features: `cli` (the command), `service` (its subcommand `serve`) and `emulator` (a local server that stands in for the API, for
+//! tests) are on by default; a library that only uploads wants `default-features = false`.
 
 mod account;
 mod answer;
@@ -80,7 +80,7 @@ pub use engine::{
     Engine, Handle, JobEnd, JobEvent, JobEvents, JobNotice, JobRecord, Options, Reached, Status,
     Uploading, Watcher,
 };
-pub use error::{Error, ErrorKind, Remedy, Who};
+pub use error::{Error, ErrorKind, NotAccepted, Remedy, Who};
 pub use journal::{Record, StateDir};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;

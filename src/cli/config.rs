@@ -18,7 +18,7 @@ mod seal;
 use super::provider::Provider;
 pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
 use file::File;
-pub(super) use keys::{Key, options};
+pub(super) use keys::{Key, nearest_of, options};
 use keys::{NEVER, elsewhere, nearest};
 pub(super) use seal::{SEAL_KEY_FILE, SealKey};
 
@@ -185,7 +185,7 @@ impl Config {
                 "client_secret_file" => ClientSecret::File(entry.path()?),
                 "client_secret_command" => ClientSecret::Command(entry.text()?.to_owned()),
                 _ => {
-                    let nearest = keys::nearest_of(KEYS, key.get_ref());
+                    let nearest = nearest_of(KEYS, key.get_ref());
                     let help = format!("the nearest key is \"{nearest}\"");
                     return Err(entry.unknown(key, &help));
                 }
@@ -327,7 +327,7 @@ impl<'a> Entry<'a> {
                 "url" => Provider::at(entry.text()?).map_err(|why| entry.wrong(why))?,
                 "command" => Provider::Command(entry.text()?.to_owned()),
                 _ => {
-                    let nearest = keys::nearest_of(["url", "command"], key.get_ref());
+                    let nearest = nearest_of(["url", "command"], key.get_ref());
                     let help = format!("the nearest key is \"{nearest}\"");
                     return Err(entry.unknown(key, &help));
                 }
@@ -355,7 +355,7 @@ impl<'a> Entry<'a> {
                 "token_command" => TokenFrom::Command(entry.text()?.to_owned()),
                 "token_env" => TokenFrom::Variable(entry.variable()?),
                 _ => {
-                    let nearest = keys::nearest_of(KEYS, key.get_ref());
+                    let nearest = nearest_of(KEYS, key.get_ref());
                     let help = format!("the nearest key is \"{nearest}\"");
                     return Err(entry.unknown(key, &help));
                 }

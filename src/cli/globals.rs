@@ -134,7 +134,7 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--config",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor",
+            "logout", "accounts", "doctor", "serve",
         ],
     ),
     (
@@ -142,14 +142,14 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--state-dir",
         &[
             "upload", "pull", "list", "status", "cancel", "forget", "bench", "login", "logout",
-            "accounts", "doctor",
+            "accounts", "doctor", "serve",
         ],
     ),
     (
         "accounts_dir",
         "--accounts-dir",
         &[
-            "upload", "pull", "status", "cancel", "login", "logout", "accounts", "doctor",
+            "upload", "pull", "status", "cancel", "login", "logout", "accounts", "doctor", "serve",
         ],
     ),
     (
@@ -157,6 +157,7 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--api-base",
         &[
             "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
+            "serve",
         ],
     ),
     (
@@ -181,18 +182,20 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--ca-file",
         &[
             "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
+            "serve",
         ],
     ),
     (
         "upload_host",
         "--upload-host",
-        &["upload", "bench", "doctor"],
+        &["upload", "bench", "doctor", "serve"],
     ),
     (
         "allow_http",
         "--allow-http",
         &[
             "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
+            "serve",
         ],
     ),
     (
@@ -200,7 +203,7 @@ pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
         "--json",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor",
+            "logout", "accounts", "doctor", "serve",
         ],
     ),
 ];

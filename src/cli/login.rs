@@ -320,14 +320,18 @@ impl Globals {
 
     /// The account of this name, whose creator logs in.
     pub(super) fn logged_in(&self, name: &str) -> Result<Account, Failure> {
-        let tokens = Tokens {
+        Ok(Account::new(name, self.tokens_of_login(name)?).replacing_creator())
+    }
+
+    /// The tokens of the account of this name, whose creator logs in.
+    pub(super) fn tokens_of_login(&self, name: &str) -> Result<impl TokenSource + use<>, Failure> {
+        Ok(Tokens {
             options: self.options(self.state_dir()?),
             dir: self.accounts_dir.clone(),
             name: name.to_owned(),
             app: self.app()?,
             seal_key: self.file.seal_key(),
             accounts: OnceCell::new(),
-        };
-        Ok(Account::new(name, tokens).replacing_creator())
+        })
     }
 }

@@ -47,6 +47,8 @@ mod provider;
 mod pull;
 mod render;
 mod run;
+#[cfg(feature = "service")]
+mod serve;
 mod signals;
 mod size;
 mod status;
@@ -74,6 +76,8 @@ enum Command {
     Login(login::LoginArgs),
     Upload(upload::Upload),
     Pull(pull::Pull),
+    #[cfg(feature = "service")]
+    Serve(serve::Serve),
     Plan(plan::Plan),
     List(list::List),
     Status(status::Status),
@@ -297,6 +301,8 @@ fn main() -> ExitCode {
             Command::Logout(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Upload(command) => command.run(cli.globals).await,
             Command::Pull(command) => command.run(&cli.globals).await,
+            #[cfg(feature = "service")]
+            Command::Serve(command) => command.run(cli.globals).await,
             Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Plan(command) => command.run(&cli.globals),
             Command::List(command) => command.run(&cli.globals),

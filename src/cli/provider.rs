@@ -202,7 +202,7 @@ async fn by_command(command: &str, account: &str, input: Vec<u8>) -> Result<Secr
 
 fn unknown(account: &str) -> TokenError {
     let account = Escaped::new(account);
-    format!("token_provider has no account \"{account}\"").into()
+    TokenError::unknown_account(format!("token_provider has no account \"{account}\""))
 }
 
 fn person(account: &str, answer: &str) -> TokenError {

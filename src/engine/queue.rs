@@ -191,8 +191,8 @@ impl Engine {
         let (row, is_repeat) = match queue.dispatch.store.accept(wish).await? {
             Accepted::New(row) => (row, false),
             Accepted::Repeat(row) => (row, true),
-            Accepted::Conflict { job, field } => return Err(Error::other_wish(&job, &field)),
-            Accepted::Forgotten { job } => return Err(Error::forgotten_job(&job)),
+            Accepted::Conflict { job, field } => return Err(Error::other_wish(job, field)),
+            Accepted::Forgotten { job } => return Err(Error::forgotten_job(job)),
         };
         queue.dispatch.placed(&row);
         Ok(Handle {

@@ -3,7 +3,37 @@
 use super::Error;
 use crate::secret::escaped::Escaped;
 
+/// Why the queue did not accept a job whose values are all in their ranges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotAccepted {
+    /// The provider of accounts does not know the job's account.
+    UnknownAccount,
+    /// The caller's id belongs to another job.
+    OtherWish {
+        /// The id of that job.
+        job: String,
+        /// The first part that differs: `api_base`, `give_up`, `labels`, `options` or `source`.
+        field: String,
+    },
+    /// The caller's id belongs to a job that is forgotten.
+    Forgotten {
+        /// The id that the job had.
+        job: String,
+    },
+}
+
 impl Error {
+    /// Why [`Engine::submit`](crate::Engine::submit) did not accept a job, where that is more than a value out of its range.
+    pub fn not_accepted(&self) -> Option<&NotAccepted> {
+        self.0.not_accepted.as_ref()
+    }
+
+    pub(super) fn because(mut self, not_accepted: NotAccepted) -> Self {
+        self.0.not_accepted = Some(not_accepted);
+        self
+    }
+
     pub(crate) fn no_job(id: &str) -> Self {
         Self::usage(format!(
             "There is no job \"{}\" in the queue.",
@@ -12,15 +42,17 @@ impl Error {
     }
 
     /// The caller's id belongs to a job with another wish; `field` is the first part that differs.
-    pub(crate) fn other_wish(job: &str, field: &str) -> Self {
+    pub(crate) fn other_wish(job: String, field: String) -> Self {
         Self::usage(format!(
             "The same id was given for another job ({job}), whose {field} differs. Nothing was accepted."
         ))
+        .because(NotAccepted::OtherWish { job, field })
     }
 
-    pub(crate) fn forgotten_job(job: &str) -> Self {
+    pub(crate) fn forgotten_job(job: String) -> Self {
         Self::usage(format!(
             "The same id was given for a job that is forgotten ({job}). Nothing was accepted."
         ))
+        .because(NotAccepted::Forgotten { job })
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::{Error, ErrorKind, Remedy, Who};
+use super::{Error, ErrorKind, NotAccepted, Remedy, Who};
 use crate::answer::{Call, Failure};
 
 impl Error {
@@ -181,6 +181,7 @@ impl Error {
     /// The provider of tokens has no account of that name.
     pub(crate) fn no_account(account: &str, cause: impl fmt::Display) -> Self {
         Self::usage(format!("There is no account \"{account}\": {cause}."))
+            .because(NotAccepted::UnknownAccount)
     }
 
     /// The name belongs to another creator.

@@ -42,6 +42,8 @@ mod scarce;
 mod scene;
 mod sealed;
 mod secrets;
+#[cfg(feature = "service")]
+mod serve;
 mod several;
 mod standstill;
 #[path = "../support/mod.rs"]

@@ -134,7 +134,7 @@ pub(super) fn nearest<'a>(options: &'a [Key], table: &str, name: &str) -> &'a st
 }
 
 /// The one of these that is spelled most like `name`.
-pub(super) fn nearest_of<'a>(keys: impl IntoIterator<Item = &'a str>, name: &str) -> &'a str {
+pub(crate) fn nearest_of<'a>(keys: impl IntoIterator<Item = &'a str>, name: &str) -> &'a str {
     let nearest = keys.into_iter().min_by_key(|key| distance(key, name));
     nearest.unwrap_or_default()
 }

@@ -1,0 +1,185 @@
+//! `serve`: one process owns the state directory, takes jobs over HTTP on a Unix socket, and carries each to its end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chunkferry::{Engine, Error, Escaped, StateDir};
+use clap::Args;
+use tokio::sync::{Semaphore, watch};
+
+use super::exit::Exit;
+use super::signals::Signals;
+use super::size::rate;
+use super::{Failure, Globals, json};
+
+mod accounts;
+mod api;
+mod batch;
+mod events;
+mod listener;
+mod problem;
+mod request;
+mod supervisor;
+mod wish;
+
+use accounts::Named;
+use listener::Listener;
+
+/// How long uploads may take to end after the deadline of a drain, and the state directory to become free.
+const LAST_STEPS: Duration = Duration::from_secs(5);
+
+/// How often tokens of accounts are renewed that no job has used for long.
+const RENEWAL: Duration = Duration::from_secs(12 * 3600);
+
+/// Bodies with many jobs that are in memory at once.
+const BATCHES: usize = 4;
+
+/// Take jobs from other programs over HTTP on a Unix socket, and carry each to its end
+#[derive(Debug, Args)]
+#[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry serve --state-dir /var/lib/chunkferry")]
+pub(super) struct Serve {
+    /// Uploads in flight at once
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+    /// Bytes a second for all files together, such as 30MB
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    bwlimit: Option<u64>,
+    /// Where to listen [default: socket in the state directory]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// Who may connect: the mode of the socket
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = mode)]
+    socket_mode: u32,
+    /// How long uploads may take to end their chunks when it is stopped
+    #[arg(long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=3_600))]
+    drain: u64,
+}
+
+/// The mode of a socket, in octal. Its owner can always connect.
+fn mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    let mode = mode.filter(|mode| *mode <= 0o777 && mode & 0o600 == 0o600);
+    mode.ok_or_else(|| "it is an octal mode such as 0600 or 0660".to_owned())
+}
+
+/// How far the service is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// No job is accepted any more, and none begins.
+    Draining,
+    /// No job runs.
+    Stopped,
+}
+
+/// What the requests share.
+struct Service {
+    engine: Engine,
+    globals: Arc<Globals>,
+    stage: watch::Sender<Stage>,
+    batches: Semaphore,
+}
+
+impl Service {
+    fn is_draining(&self) -> bool {
+        *self.stage.borrow() >= Stage::Draining
+    }
+
+    /// Returns once no job runs any more.
+    async fn stopped(&self) {
+        stopped(&mut self.stage.subscribe()).await;
+    }
+}
+
+/// Returns once no job runs any more.
+async fn stopped(stage: &mut watch::Receiver<Stage>) {
+    // Without a sender the service is gone.
+    let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
+}
+
+impl Serve {
+    pub(super) async fn run(self, globals: Globals) -> Result<Exit, Failure> {
+        let mut signals = Signals::listen()?;
+        let state_dir = globals.state_dir()?;
+        let globals = Arc::new(accounts::by_name_alone(globals));
+        let mut options = globals
+            .options(state_dir.clone())
+            .jobs(self.jobs.into())
+            .check_creator(true)
+            .accounts(Named::new(Arc::clone(&globals)))
+            .doing("serve");
+        if let Some(rate) = self.bwlimit {
+            options = options.bandwidth(rate);
+        }
+        // Files of the options may be pipes, or on a drive that does not answer.
+        let engine = tokio::select! {
+            opened = tokio::task::spawn_blocking(move || options.open()) => match opened {
+                Ok(opened) => opened?,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            },
+            exit = signals.first() => return Ok(exit),
+        };
+        for why in StateDir::new(&state_dir).fragility() {
+            eprintln!("The journal in {}: {why}.", state_dir.display());
+        }
+        let path = self.socket.unwrap_or_else(|| state_dir.join("socket"));
+        let listener = Listener::bind(&path, self.socket_mode)?;
+        let (stage, stages) = watch::channel(Stage::Serving);
+        let service = Arc::new(Service {
+            engine: engine.clone(),
+            globals: Arc::clone(&globals),
+            stage,
+            batches: Semaphore::new(BATCHES),
+        });
+        let serving = tokio::spawn(listener.serve(api::router(Arc::clone(&service)), stages));
+        let renewing = tokio::spawn(async move {
+            loop {
+                globals.keep_logged_in();
+                tokio::time::sleep(RENEWAL).await;
+            }
+        });
+        announce(&path, service.globals.json);
+        supervisor::tell("READY=1");
+
+        signals.first().await;
+        supervisor::tell("STOPPING=1");
+        renewing.abort();
+        service.stage.send_replace(Stage::Draining);
+        eprintln!(
+            "Uploads end with the chunks in flight, at most {} s; a second signal ends them at once.",
+            self.drain
+        );
+        let deadline = Duration::from_secs(self.drain);
+        let drained = tokio::time::timeout(deadline + LAST_STEPS, engine.shut_down(deadline));
+        let drained = drained.await.is_ok();
+        service.stage.send_replace(Stage::Stopped);
+        // The task ends by itself, as its stage says so.
+        let _ = serving.await;
+        drop(service);
+        let closed = tokio::time::timeout(LAST_STEPS, engine.close());
+        if !drained || closed.await.is_err() {
+            eprintln!("An upload did not end in time; the next start carries on.");
+        }
+        Ok(Exit::DELIVERED)
+    }
+}
+
+fn announce(path: &std::path::Path, as_json: bool) {
+    let path = path.to_string_lossy();
+    let process = std::process::id();
+    eprintln!("Listening on {} (process {process}).", Escaped::new(&*path));
+    if as_json {
+        let fields = serde_json::json!({ "socket": path, "pid": process });
+        println!("{}", json::line("listening", None, fields));
+    }
+}
+
+/// What a program that submits jobs is answered, of an error of the engine.
+fn message(error: &Error) -> String {
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(error) {
+        text = format!("{text}: {cause}");
+    }
+    Escaped::new(&text).to_string()
+}

@@ -1,0 +1,257 @@
+//! The routes.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chunkferry::{Engine, Error, JobRecord};
+use serde_json::{Value, json};
+
+use super::problem::{Problem, ok, set};
+use super::request::{self, Query};
+use super::{Service, batch, events, wish};
+use crate::accounts;
+use crate::config::TokenFrom;
+
+/// Most bytes of a job.
+const JOB: usize = 1 << 20;
+
+/// The longest wait for the end of a job, in seconds.
+const LONGEST_WAIT: u64 = 600;
+
+/// Rows that are looked at for one page of jobs: a page for few of many jobs may be short, and `next` carries on.
+const LOOKED_AT: usize = 10_000;
+
+/// The caller's id of a job.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+type Answer = Result<Response, Problem>;
+
+pub(super) fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/v1/jobs", post(submit).get(list))
+        .route("/v1/jobs/{id}", get(show).delete(forget))
+        .route("/v1/jobs/{id}/pause", post(pause))
+        .route("/v1/jobs/{id}/cancel", post(cancel))
+        .route("/v1/jobs/{id}/retry", post(retry))
+        .route("/v1/events", get(events::list))
+        .route("/v1/accounts", get(accounts))
+        .route("/healthz", get(|| async { healthy() }))
+        .route("/readyz", get(ready))
+        .fallback(|| async {
+            Problem::new(
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "There is no such address.",
+            )
+        })
+        .method_not_allowed_fallback(|| async {
+            let text = "This address does not take this method.";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text)
+        })
+        .with_state(service)
+}
+
+/// A record in JSON.
+pub(super) fn as_value(record: &JobRecord) -> Value {
+    // The fields of a record are texts, numbers and maps of texts.
+    serde_json::to_value(record).unwrap_or_default()
+}
+
+/// Accepts a job: 202 if it is new, 200 if it was there already.
+pub(super) async fn submit_one(
+    service: &Service,
+    text: &[u8],
+    id: Option<&str>,
+) -> Result<(StatusCode, JobRecord), Problem> {
+    if service.is_draining() {
+        return Err(Problem::draining());
+    }
+    let handle = service.engine.submit(wish::job(text, id)?).await?;
+    let status = match handle.is_repeat() {
+        true => StatusCode::OK,
+        false => StatusCode::ACCEPTED,
+    };
+    Ok((status, found(&service.engine, handle.id()).await?))
+}
+
+async fn found(engine: &Engine, id: &str) -> Result<JobRecord, Problem> {
+    engine.job(id).await?.ok_or_else(Problem::no_job)
+}
+
+async fn submit(State(service): State<Arc<Service>>, uri: Uri, request: Request) -> Answer {
+    Query::of(&uri, &[])?;
+    let (head, body) = request.into_parts();
+    if service.is_draining() {
+        return Err(Problem::draining());
+    }
+    match content_type(&head.headers).as_deref() {
+        Some("application/json") => {}
+        Some("application/x-ndjson") => return batch::submit(service, body).await,
+        _ => {
+            let text = "A job is application/json, and many jobs are application/x-ndjson.";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "unsupported_media_type", text));
+        }
+    }
+    let id = head.headers.get(IDEMPOTENCY_KEY);
+    let id = id.map(|id| std::str::from_utf8(id.as_bytes()));
+    let id = id
+        .transpose()
+        .map_err(|_| Problem::usage("Idempotency-Key has to be text in UTF-8."))?;
+    let text = request::body(body, JOB).await?;
+    let (status, record) = submit_one(&service, &text, id).await?;
+    let mut response = ok(status, &as_value(&record));
+    set(&mut response, LOCATION, &format!("/v1/jobs/{}", record.id));
+    Ok(response)
+}
+
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let kind = text.split(';').next()?;
+    Some(kind.trim().to_ascii_lowercase())
+}
+
+async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
+    const STATES: [&str; 5] = ["queued", "running", "paused", "parked", "ended"];
+    let query = Query::of(&uri, &["after", "limit", "state", "account"])?;
+    let (limit, state) = (query.limit()?, query.text("state"));
+    if state.is_some_and(|state| !STATES.contains(&state)) {
+        let text = format!("state has to be one of {}.", STATES.join(", "));
+        return Err(Problem::field("state", text));
+    }
+    let account = query.text("account");
+    let fits = |job: &JobRecord| {
+        state.is_none_or(|state| job.state == state)
+            && account.is_none_or(|account| job.account == account)
+    };
+    let mut after = query.text("after").map(str::to_owned);
+    let (mut jobs, mut looked_at) = (Vec::new(), 0);
+    loop {
+        // Without a filter each row fits.
+        let wanted = match state.is_none() && account.is_none() {
+            true => limit,
+            false => 1_000,
+        };
+        let page = service.engine.jobs(after.as_deref(), wanted).await?;
+        let is_last = page.len() < wanted;
+        looked_at += page.len();
+        for job in page {
+            after = Some(job.id.clone());
+            if fits(&job) {
+                jobs.push(as_value(&job));
+                if jobs.len() == limit {
+                    return Ok(page_of(&jobs, after));
+                }
+            }
+        }
+        if is_last {
+            return Ok(page_of(&jobs, None));
+        }
+        if looked_at >= LOOKED_AT {
+            return Ok(page_of(&jobs, after));
+        }
+    }
+}
+
+/// `next` is what `after` has to be for the page that follows; null at the end.
+fn page_of(jobs: &[Value], next: Option<String>) -> Response {
+    ok(StatusCode::OK, &json!({ "jobs": jobs, "next": next }))
+}
+
+async fn show(State(service): State<Arc<Service>>, Path(id): Path<String>, uri: Uri) -> Answer {
+    let wait = Query::of(&uri, &["wait"])?.seconds("wait", LONGEST_WAIT)?;
+    let mut record = found(&service.engine, &id).await?;
+    if !wait.is_zero() && !matches!(&*record.state, "ended" | "parked") {
+        let handle = service.engine.handle(&id).await?;
+        record = tokio::select! {
+            ended = handle.ended() => ended?,
+            () = tokio::time::sleep(wait) => found(&service.engine, &id).await?,
+            () = service.stopped() => found(&service.engine, &id).await?,
+        };
+    }
+    Ok(ok(StatusCode::OK, &as_value(&record)))
+}
+
+/// Changes a job in a task of its own: a client that leaves in between would leave a job half changed.
+async fn change<F>(
+    service: Arc<Service>,
+    id: String,
+    uri: Uri,
+    change: impl FnOnce(Engine, String) -> F,
+) -> Answer
+where
+    F: Future<Output = Result<JobRecord, Error>> + Send + 'static,
+{
+    Query::of(&uri, &[])?;
+    found(&service.engine, &id).await?;
+    match tokio::spawn(change(service.engine.clone(), id)).await {
+        Ok(record) => Ok(ok(StatusCode::OK, &as_value(&record?))),
+        Err(_) => Err(Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "unknown",
+            "The change of the job broke off.",
+        )),
+    }
+}
+
+async fn pause(State(service): State<Arc<Service>>, Path(id): Path<String>, uri: Uri) -> Answer {
+    let pause = |engine: Engine, id: String| async move { engine.pause_job(&id).await };
+    change(service, id, uri, pause).await
+}
+
+async fn cancel(State(service): State<Arc<Service>>, Path(id): Path<String>, uri: Uri) -> Answer {
+    let cancel = |engine: Engine, id: String| async move { engine.cancel_job(&id).await };
+    change(service, id, uri, cancel).await
+}
+
+async fn retry(State(service): State<Arc<Service>>, Path(id): Path<String>, uri: Uri) -> Answer {
+    let retry = |engine: Engine, id: String| async move { engine.retry_job(&id).await };
+    change(service, id, uri, retry).await
+}
+
+async fn forget(State(service): State<Arc<Service>>, Path(id): Path<String>, uri: Uri) -> Answer {
+    Query::of(&uri, &[])?;
+    if service.engine.forget_job(&id).await? {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    found(&service.engine, &id).await?;
+    let text = "The job has not ended. Cancel it first. Nothing was changed.";
+    Err(Problem::new(StatusCode::CONFLICT, "not_ended", text))
+}
+
+/// The names of accounts that jobs may have, and where their tokens come from. Asks nobody.
+async fn accounts(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
+    Query::of(&uri, &[])?;
+    let globals = &service.globals;
+    let failed = |failure: crate::Failure| {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Problem::new(status, "needs_person", failure.message)
+    };
+    let stored = globals.accounts_of(None).await.map_err(failed)?;
+    let logged_in = stored.list().await?;
+    let named = accounts::names(globals, &logged_in)
+        .into_iter()
+        .map(|name| {
+            let source = globals.tokens(name).0.key();
+            json!({ "name": name, "source": source })
+        });
+    let others = globals.provides().then(|| TokenFrom::Provider.key());
+    let body = json!({ "accounts": named.collect::<Vec<_>>(), "others": others });
+    Ok(ok(StatusCode::OK, &body))
+}
+
+fn healthy() -> Response {
+    ok(StatusCode::OK, &json!({ "status": "ok" }))
+}
+
+async fn ready(State(service): State<Arc<Service>>) -> Answer {
+    match service.is_draining() {
+        true => Err(Problem::draining()),
+        false => Ok(healthy()),
+    }
+}

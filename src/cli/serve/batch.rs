@@ -1,0 +1,59 @@
+//! Many jobs in one request: a job a line, and an answer a line.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::Response;
+use futures::stream;
+use serde_json::{Value, json};
+
+use super::Service;
+use super::api::{as_value, submit_one};
+use super::problem::{Problem, set};
+use super::request;
+
+/// Most bytes of all lines, and of one.
+const ALL: usize = 16 << 20;
+const LINE: usize = 64 << 10;
+
+/// Submits the lines in their order, each when the one before it is answered. A client that leaves stops what is left.
+pub(super) async fn submit(service: Arc<Service>, body: Body) -> Result<Response, Problem> {
+    let permit = service.batches.acquire().await;
+    let text = request::body(body, ALL).await?;
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+    let lines: VecDeque<(usize, Vec<u8>)> =
+        lines.map(|(at, line)| (at + 1, line.to_owned())).collect();
+    drop((permit, text));
+    let answers = stream::unfold((service, lines), |(service, mut lines)| async move {
+        let (number, line) = lines.pop_front()?;
+        let answer = format!("{}\n", answer(&service, number, &line).await);
+        Some((Ok::<_, Infallible>(Bytes::from(answer)), (service, lines)))
+    });
+    let mut response = Response::new(Body::from_stream(answers));
+    set(&mut response, CONTENT_TYPE, "application/x-ndjson");
+    Ok(response)
+}
+
+async fn answer(service: &Service, number: usize, line: &[u8]) -> Value {
+    let submitted = match line.len() {
+        0..=LINE => submit_one(service, line, None).await,
+        _ => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            format!("The line is longer than {LINE} bytes."),
+        )),
+    };
+    match submitted {
+        Ok((status, record)) => {
+            json!({ "line": number, "status": status.as_u16(), "job": as_value(&record) })
+        }
+        Err(problem) => {
+            json!({ "line": number, "status": problem.status.as_u16(), "error": problem.fields() })
+        }
+    }
+}

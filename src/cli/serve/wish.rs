@@ -1,0 +1,218 @@
+//! A job as a client writes it, in JSON.
+//!
+//! No message repeats a value: a URL's query may be a secret.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use chunkferry::{Job, Ledger};
+use serde_json::{Map, Value};
+use url::Url;
+
+use super::problem::Problem;
+use crate::config::nearest_of;
+
+/// The fields of every job.
+const COMMON: [&str; 11] = [
+    "account",
+    "again",
+    "destination",
+    "file",
+    "give_up_after",
+    "id",
+    "labels",
+    "no_wait",
+    "patience",
+    "url",
+    "wait",
+];
+
+/// The fields that mean something to one kind of source.
+const OF_FILES: [&str; 6] = [
+    "allow_writer",
+    "chunk_size",
+    "content_type",
+    "ignore_forecast",
+    "no_ledger",
+    "settle",
+];
+const OF_URLS: [&str; 2] = ["key", "preflight"];
+
+/// The job of a JSON text; `id` is the caller's id of the request's head.
+pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<Job, Problem> {
+    let value: Value = serde_json::from_slice(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Problem::usage(format!("This is no JSON (line {line}, column {column})."))
+    })?;
+    let Value::Object(fields) = value else {
+        return Err(Problem::usage("A job is a JSON object."));
+    };
+    Fields(fields).job(id)
+}
+
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn job(&self, head: Option<&str>) -> Result<Job, Problem> {
+        self.check_names()?;
+        match self.text("destination")? {
+            None | Some("inbox") => {}
+            Some("direct") => {
+                let text = "Videos go to the creator's inbox as drafts; posting directly is not supported. Nothing was accepted.";
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "not_supported", text)
+                    .with("field", "destination"));
+            }
+            Some(_) => {
+                return Err(Problem::field(
+                    "destination",
+                    "destination has to be inbox.",
+                ));
+            }
+        }
+        let account = self.text("account")?;
+        let account = account.ok_or_else(|| {
+            Problem::field("account", "account is missing: the name of the account.")
+        })?;
+        let mut job = self.source()?.account_name(account);
+        match (head, self.text("id")?) {
+            (Some(head), Some(id)) if head != id => {
+                let text = "The field id and the header Idempotency-Key differ.";
+                return Err(Problem::field("id", text));
+            }
+            (None, None) => {}
+            (Some(id), _) | (None, Some(id)) => job = job.id(id),
+        }
+        if let Some(labels) = self.get("labels") {
+            let wrong = || Problem::field("labels", "labels has to be an object of texts.");
+            for (name, value) in labels.as_object().ok_or_else(wrong)? {
+                job = job.label(name, value.as_str().ok_or_else(wrong)?);
+            }
+        }
+        self.options(job)
+    }
+
+    fn options(&self, mut job: Job) -> Result<Job, Problem> {
+        if let Some(bytes) = self.number("chunk_size", "bytes")? {
+            job = job.chunk_size(bytes);
+        }
+        if let Some(content_type) = self.text("content_type")? {
+            job = job.content_type(content_type);
+        }
+        if self.switch("no_ledger")?.unwrap_or(false) {
+            job = job.ledger(Ledger::Off);
+        }
+        if let Some(allow) = self.switch("allow_writer")? {
+            job = job.allow_writer(allow);
+        }
+        if let Some(ignore) = self.switch("ignore_forecast")? {
+            job = job.ignore_forecast(ignore);
+        }
+        if let Some(settle) = self.seconds("settle")? {
+            job = job.settle(settle);
+        }
+        if let Some(key) = self.text("key")? {
+            job = job.key(key);
+        }
+        if let Some(look) = self.switch("preflight")? {
+            job = job.preflight(look);
+        }
+        if let Some(again) = self.switch("again")? {
+            job = job.again(again);
+        }
+        if let Some(hand_over) = self.switch("no_wait")? {
+            job = job.hand_over(hand_over);
+        }
+        if let Some(wait) = self.seconds("wait")? {
+            job = job.wait(wait);
+        }
+        if let Some(patience) = self.seconds("patience")? {
+            job = job.patience(patience);
+        }
+        if let Some(failing) = self.seconds("give_up_after")? {
+            job = job.give_up_after(failing);
+        }
+        Ok(job)
+    }
+
+    /// The job without its options.
+    fn source(&self) -> Result<Job, Problem> {
+        match (self.text("file")?, self.text("url")?) {
+            (Some(file), None) => {
+                self.lacks(&OF_URLS, "file")?;
+                // A relative path would count from wherever the service was started.
+                if !Path::new(file).is_absolute() {
+                    return Err(Problem::field("file", "file has to be an absolute path."));
+                }
+                Ok(Job::file(PathBuf::from(file)))
+            }
+            (None, Some(url)) => {
+                self.lacks(&OF_FILES, "url")?;
+                if Url::parse(url).is_err() {
+                    return Err(Problem::field("url", "url has to be a whole URL."));
+                }
+                Ok(Job::url(url))
+            }
+            _ => Err(Problem::usage("A job has either file or url.")),
+        }
+    }
+
+    fn lacks(&self, fields: &[&str], source: &str) -> Result<(), Problem> {
+        match fields.iter().find(|field| self.get(field).is_some()) {
+            Some(field) => {
+                let text = format!("{field} means nothing to a job with {source}.");
+                Err(Problem::field(field, text))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_names(&self) -> Result<(), Problem> {
+        let known = || COMMON.into_iter().chain(OF_FILES).chain(OF_URLS);
+        let mut names = self.0.keys();
+        match names.find(|name| !known().any(|known| known == *name)) {
+            Some(unknown) => {
+                let nearest = nearest_of(known(), unknown);
+                let text =
+                    format!("There is an unknown field; the nearest known one is {nearest}.");
+                Err(Problem::usage(text).with("nearest", nearest))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The value of a field; null is as good as none.
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    fn read<'a, T>(
+        &'a self,
+        name: &str,
+        kind: &str,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let wrong = || Problem::field(name, format!("{name} has to be {kind}."));
+        read(value).map(Some).ok_or_else(wrong)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&str>, Problem> {
+        self.read(name, "text", Value::as_str)
+    }
+
+    fn switch(&self, name: &str) -> Result<Option<bool>, Problem> {
+        self.read(name, "true or false", Value::as_bool)
+    }
+
+    fn number(&self, name: &str, unit: &str) -> Result<Option<u64>, Problem> {
+        self.read(name, &format!("a whole number of {unit}"), Value::as_u64)
+    }
+
+    fn seconds(&self, name: &str) -> Result<Option<Duration>, Problem> {
+        let seconds = self.number(name, "seconds")?;
+        Ok(seconds.map(Duration::from_secs))
+    }
+}
