@@ -59,7 +59,13 @@ impl Queue {
         paused: bool,
     ) -> Self {
         let (events, _) = broadcast::channel(BACKLOG);
-        let dispatch = Arc::new(Dispatch::new(store, providing, jobs, events));
+        let dispatch = Arc::new(Dispatch::new(
+            store,
+            providing,
+            jobs,
+            shared.api_base.clone(),
+            events,
+        ));
         let runtime = tokio::runtime::Handle::try_current().ok();
         let runs = !paused && dispatch.providing.is_some();
         let task = runtime.filter(|_| runs).map(|runtime| {

@@ -1,5 +1,6 @@
 //! The durable queue: what was accepted is carried to its end, once, whatever is restarted.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -159,6 +160,40 @@ async fn a_signed_url_counts_without_its_query_and_the_newest_one_is_used_and_sh
     let record = engine.job(first.id()).await.unwrap().unwrap();
     assert_eq!(record.source, "https://media.example/clip.mp4");
     assert!(!format!("{record:?} {first:?} {engine:?}").contains("signature"));
+    // The same wish in another order of its parts, and a file whose name is no text.
+    let odd = std::ffi::OsStr::from_bytes(b"/videos/caf\xe9.mp4");
+    for repeat in [false, true] {
+        let labelled = job(Path::new(odd), "lena").id("b");
+        let labelled = match repeat {
+            true => labelled.label("x", "1").label("y", "2"),
+            false => labelled.label("y", "2").label("x", "1"),
+        };
+        assert_eq!(engine.submit(labelled).await.unwrap().is_repeat(), repeat);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_for_one_api_is_never_carried_to_another_one() {
+    let (stage, elsewhere) = (Stage::new(&[], &[]), Stage::new(&[], &[]));
+    let file = stage.video("clip.mp4", CHUNK);
+    let engine = options(&stage).paused().open().unwrap();
+    let id = engine
+        .submit(job(&file, "lena"))
+        .await
+        .unwrap()
+        .id()
+        .to_owned();
+    engine.close().await;
+    let other = options(&stage).api_base(&elsewhere.emulator.url());
+    let engine = other.open().unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(engine.job(&id).await.unwrap().unwrap().state, "queued");
+    engine.retry_job(&id).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    engine.close().await;
+    assert_eq!(elsewhere.log().inits, 0);
+    let engine = options(&stage).open().unwrap();
+    assert_eq!(outcome(&ended(&engine, &id).await), "delivered");
 }
 
 #[tokio::test]

@@ -39,6 +39,7 @@ pub(super) struct Dispatch {
     lines: Mutex<Lines>,
     wake: Notify,
     jobs: usize,
+    api_base: String,
     draining: watch::Sender<bool>,
 }
 
@@ -53,6 +54,7 @@ impl Dispatch {
         store: Arc<dyn JobStore>,
         providing: Option<Arc<Providing>>,
         jobs: usize,
+        api_base: String,
         events: broadcast::Sender<JobEvent>,
     ) -> Self {
         Self {
@@ -62,6 +64,7 @@ impl Dispatch {
             lines: Mutex::default(),
             wake: Notify::new(),
             jobs,
+            api_base,
             draining: watch::Sender::new(false),
         }
     }
@@ -70,9 +73,11 @@ impl Dispatch {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a row that has changed.
+    /// Takes in a row that has changed. A job for another API base waits for an engine of that base.
     pub(super) fn placed(&self, row: &JobRow) {
-        self.lines().place(row);
+        if row.wish.api_base == self.api_base {
+            self.lines().place(row);
+        }
         self.wake.notify_one();
         self.tell(JobEvent::Changed {
             job: row.id.clone(),
@@ -175,7 +180,8 @@ impl Dispatch {
                 }
             };
             let mut lines = self.lines();
-            rows.iter().for_each(|row| lines.place(row));
+            let ours = rows.iter().filter(|row| row.wish.api_base == self.api_base);
+            ours.for_each(|row| lines.place(row));
             drop(lines);
             after = rows.last().map(|row| row.id.clone());
             if rows.len() < PAGE {

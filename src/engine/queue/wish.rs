@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::journal::queue::wish::WishOptions;
 use crate::journal::queue::{JobRow, JobStore, Wish, WishKind};
 use crate::source::ReadMode;
+use crate::upload::Address;
 
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
@@ -22,7 +23,7 @@ fn ms(time: Duration) -> u64 {
 pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
     let what = match &job.what {
         What::File { path } => WishKind::File {
-            path: std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+            path: Address::File(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
         },
         What::Url {
             url,
@@ -76,7 +77,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
 pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> Job {
     let wish = &row.wish;
     let mut job = match &wish.what {
-        WishKind::File { path } => Job::file(path),
+        WishKind::File { path } => Job::file(path.as_path()),
         WishKind::Pull {
             url,
             key,

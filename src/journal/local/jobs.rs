@@ -125,11 +125,14 @@ impl Inner {
         Ok(format!("{number:08x}{:08x}", fastrand::u32(..)))
     }
 
-    fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Result<bool, StoreError> {
+    fn save_job(&self, mut row: JobRow, news: Option<JobNews>) -> Result<bool, StoreError> {
         let writing = lock(&self.writing);
         let stored = self.job(&row.id)?;
         if stored.is_none_or(|stored| stored.revision + 1 != row.revision) {
             return Ok(false);
+        }
+        if row.has_ended() {
+            row.wish.drop_query();
         }
         let mut batch = Batch::default();
         batch.insert(keys::job(&row.id), write(&row)?);
@@ -179,9 +182,15 @@ impl Inner {
             if !key.starts_with(prefix) || rows.len() == limit {
                 break;
             }
-            match open {
-                true => rows.extend(self.job(&String::from_utf8_lossy(&key[prefix.len()..]))?),
-                false => rows.push(read(&text)?),
+            let id = String::from_utf8_lossy(&key[prefix.len()..]);
+            let row = match open {
+                true => self.job(&id),
+                false => read(&text).map(Some),
+            };
+            match row {
+                Ok(row) => rows.extend(row),
+                // One job must not hold up the others.
+                Err(error) => tracing::error!(%error, job = &*id, "a job is left out"),
             }
         }
         Ok(rows)

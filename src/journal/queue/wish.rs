@@ -1,12 +1,13 @@
 //! What somebody wants of a job, as a row keeps it: everything but tokens.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::secret::{Secret, without_query};
+use crate::upload::Address;
 
 /// The wish of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub(crate) struct Wish {
 #[serde(tag = "source", rename_all = "snake_case")]
 pub(crate) enum WishKind {
     /// A file, by its absolute path.
-    File { path: PathBuf },
+    File { path: Address },
     /// A URL that the service fetches. Its query may be a secret: a row is in a file that only its owner can read.
     Pull {
         #[serde(with = "crate::secret::stored")]
@@ -65,21 +66,28 @@ impl Wish {
     /// A digest of each part that two wishes under one id must have in common. The query of a URL is not one of them, as signed
     /// URLs change.
     pub(crate) fn parts(&self) -> BTreeMap<String, String> {
-        let digest = |text: &str| hex::encode(&Sha256::digest(text)[..8]);
         let source = match &self.what {
-            WishKind::File { path } => format!("file {}", path.display()),
+            WishKind::File { path } => json!({ "file": path }),
             WishKind::Pull { url, key, .. } => {
-                format!("pull {} {key:?}", without_query(url.expose()))
+                json!({ "pull": without_query(url.expose()), "key": key })
             }
         };
+        // What is as it is by default is left out, so that an option of a later version changes no digest.
+        let mut options = json!(self.options);
+        if let Value::Object(options) = &mut options {
+            options.retain(|_, value| !matches!(value, Value::Null | Value::Bool(false)));
+        }
         let parts = [
-            ("api_base", digest(&self.api_base)),
-            ("source", digest(&source)),
-            ("labels", digest(&format!("{:?}", self.labels))),
-            ("options", digest(&format!("{:?}", self.options))),
-            ("give_up", digest(&format!("{:?}", self.give_up_ms))),
+            ("api_base", json!(self.api_base)),
+            ("source", source),
+            ("labels", json!(self.labels)),
+            ("options", options),
+            ("give_up", json!(self.give_up_ms)),
         ];
-        parts.map(|(name, of)| (name.to_owned(), of)).into()
+        let digest = |of: &Value| hex::encode(&Sha256::digest(of.to_string())[..8]);
+        parts
+            .map(|(name, of)| (name.to_owned(), digest(&of)))
+            .into()
     }
 
     /// Takes the newest form of the URL: its signature may be the one that is still valid.
@@ -91,11 +99,51 @@ impl Wish {
         }
     }
 
+    /// Leaves out what only a job needs that has not ended: the query of a URL, which may be a secret.
+    pub(crate) fn drop_query(&mut self) {
+        if let WishKind::Pull { url, .. } = &mut self.what {
+            *url = Secret::new(&without_query(url.expose()));
+        }
+    }
+
     /// What it is of, for people: the path of the file, or the URL without its query.
     pub(crate) fn name(&self) -> String {
         match &self.what {
-            WishKind::File { path } => path.to_string_lossy().into_owned(),
+            WishKind::File { path } => path.as_path().to_string_lossy().into_owned(),
             WishKind::Pull { url, .. } => without_query(url.expose()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(text: &str) -> Wish {
+        serde_json::from_str(text).expect("a wish")
+    }
+
+    const PULL: &str = r#"{"account":"lena","api_base":"https://open.tiktokapis.com","source":"pull",
+        "url":"https://media.example/clip.mp4?signature=1","key":null,"preflight":true}"#;
+
+    #[test]
+    fn an_option_that_a_later_version_adds_makes_no_repeat_another_wish() {
+        let parts = wish(PULL).parts();
+        // The digest of "{}": nothing but defaults.
+        assert_eq!(parts["options"], "44136fa355b3678a");
+        let signed = PULL.replace("signature=1", "signature=2");
+        assert_eq!(wish(&signed).parts(), parts);
+        let other = PULL.replace("clip", "other");
+        assert_ne!(wish(&other).parts()["source"], parts["source"]);
+    }
+
+    #[test]
+    fn a_job_that_has_ended_keeps_no_query_and_debug_shows_none() {
+        let mut ended = wish(PULL);
+        assert!(!format!("{ended:?}").contains("signature"));
+        ended.drop_query();
+        let text = serde_json::to_string(&ended).expect("JSON");
+        assert!(!text.contains("signature"), "{text}");
+        assert_eq!(ended.parts(), wish(PULL).parts());
     }
 }
