@@ -102,7 +102,8 @@ impl Serve {
     pub(super) async fn run(self, globals: Globals) -> Result<Exit, Failure> {
         let mut signals = Signals::listen()?;
         let state_dir = globals.state_dir()?;
-        let globals = Arc::new(accounts::by_name_alone(globals));
+        let (globals, remark) = accounts::by_name_alone(globals);
+        let globals = Arc::new(globals);
         let mut options = globals
             .options(state_dir.clone())
             .jobs(self.jobs.into())
@@ -120,11 +121,15 @@ impl Serve {
             },
             exit = signals.first() => return Ok(exit),
         };
-        for why in StateDir::new(&state_dir).fragility() {
-            eprintln!("The journal in {}: {why}.", state_dir.display());
-        }
         let path = self.socket.unwrap_or_else(|| state_dir.join("socket"));
-        let listener = Listener::bind(&path, self.socket_mode)?;
+        let listener = match Listener::bind(&path, self.socket_mode) {
+            Ok(listener) => listener,
+            Err(failure) => {
+                // The jobs of the directory run already.
+                engine.shut_down(Duration::ZERO).await;
+                return Err(failure);
+            }
+        };
         let (stage, stages) = watch::channel(Stage::Serving);
         let service = Arc::new(Service {
             engine: engine.clone(),
@@ -140,6 +145,13 @@ impl Serve {
             }
         });
         announce(&path, service.globals.json);
+        let fragile = StateDir::new(&state_dir).fragility();
+        let fragile = fragile
+            .iter()
+            .map(|why| format!("The journal in {}: {why}.", state_dir.display()));
+        for remark in remark.into_iter().chain(fragile) {
+            eprintln!("{remark}");
+        }
         supervisor::tell("READY=1");
 
         signals.first().await;

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -579,6 +579,7 @@ fn a_token_that_is_no_accounts_serves_no_job() {
     service
         .running
         .until_told("left aside: token_file, TIKTOK_ACCESS_TOKEN");
+    assert!(service.running.told().starts_with("Listening on "));
     let file = scene.video("clip.mp4", 1_000_000);
     for name in ["mallory", "default"] {
         service.post(None, &wish(&file, name)).expect(422);
@@ -739,6 +740,61 @@ fn the_commands_of_the_page_do_as_it_says() {
     assert_eq!(ended["end"]["outcome"], "delivered", "{ended}");
     let events = run(commands[2]).unwrap();
     assert_eq!(events["events"][0]["labels"]["night"], "7", "{events}");
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let scene = Scene::new(&["receive_rate=1MB"], &[]);
+    let mut service = Service::start(&scene, &["--drain", "600"]);
+    let file = scene.video("clip.mp4", CHUNK + 1);
+    service.post(None, &wish(&file, "lena")).expect(202);
+    scene.sees("a chunk", |log| log.requests.put > 0);
+    service.running.signal("-TERM");
+    service.running.until_told("a second signal");
+    service.call("GET /readyz").expect(503);
+    assert!(service.running.is_running());
+    service.running.signal("-TERM");
+    service.running.end().expect(143);
+    let service = Service::start(&scene, &[]);
+    let job = service.get("/v1/jobs")["jobs"][0]["id"].clone();
+    assert_eq!(service.ended(&job)["end"]["outcome"], "delivered");
+    scene.assert_one_draft_of(&file);
+}
+
+#[test]
+fn clients_that_only_connect_keep_nobody_out_for_long() {
+    const CLIENT: &str = r#"
+import resource, socket, sys, time
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 4096), most))
+held = []
+for _ in range(1100):
+    one = socket.socket(socket.AF_UNIX)
+    one.connect(sys.argv[1])
+    held.append(one)
+print("held", flush=True)
+sys.stdin.read()
+"#;
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let mut client = Command::new("python3");
+    client.args(["-c", CLIENT]).arg(&service.socket);
+    client.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut client) = client.spawn() else {
+        eprintln!("NOT TESTED: python3 is not installed");
+        return;
+    };
+    let mut line = String::new();
+    let stdout = client.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    let begun = Instant::now();
+    let file = scene.video("clip.mp4", 1_000_000);
+    let job = service.post(None, &wish(&file, "lena")).expect(202).json();
+    assert_eq!(service.ended(&job["id"])["end"]["outcome"], "delivered");
+    assert!(begun.elapsed() < Duration::from_secs(40));
+    client.kill().unwrap();
+    client.wait().unwrap();
 }
 
 #[test]

@@ -14,8 +14,9 @@ use crate::provider::Table;
 /// How long a token is used before its source is asked again: files are rewritten, and logins renewed.
 const FRESH: Duration = Duration::from_secs(60);
 
-/// Leaves aside the sources of tokens that are no account's: a job's account would get a token of whoever set them.
-pub(super) fn by_name_alone(mut globals: Globals) -> Globals {
+/// Leaves aside the sources of tokens that are no account's: a job's account would get a token of whoever set them. Also a remark
+/// that names those that were set.
+pub(super) fn by_name_alone(mut globals: Globals) -> (Globals, Option<String>) {
     let set = |id, option| (globals.source(id) > Source::Default).then_some(option);
     let variable = std::env::var_os(TOKEN_VARIABLE).filter(|token| !token.is_empty());
     let aside: Vec<&str> = [
@@ -26,17 +27,17 @@ pub(super) fn by_name_alone(mut globals: Globals) -> Globals {
     .into_iter()
     .flatten()
     .collect();
-    if !aside.is_empty() {
-        eprintln!(
+    let remark = (!aside.is_empty()).then(|| {
+        format!(
             "Jobs name their accounts, so tokens come from [accounts] and [token_provider] of the config file and from logins; left aside: {}.",
             aside.join(", ")
-        );
-    }
+        )
+    });
     globals.token_file = None;
     globals.token_command = None;
     // With a name, the variable serves no account that the config file lists.
     globals.account = Some(Account::DEFAULT.to_owned());
-    globals
+    (globals, remark)
 }
 
 /// Tokens by the names of accounts, from wherever the config file and the logins say.

@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::fs::Mode;
-use rustix::process::umask;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,8 +19,11 @@ use tokio::task::JoinSet;
 use super::{Stage, stopped};
 use crate::Failure;
 
-/// Connections at once; more wait to be accepted.
-const MOST: usize = 1_000;
+/// Connections at once, where descriptors allow for them; more wait to be accepted.
+const MOST: u64 = 1_000;
+
+/// Descriptors that are asked for: for connections, and for the files and connections of uploads.
+const DESCRIPTORS: u64 = 4_096;
 
 /// How long a connection may be idle, or take to send the head of a request.
 const IDLE: Duration = Duration::from_secs(10);
@@ -80,10 +83,10 @@ impl Listener {
 
     /// Answers until the service has stopped, and the requests of that time have their answers.
     pub(super) async fn serve(self, router: Router, mut stage: watch::Receiver<Stage>) {
-        let mut connections = JoinSet::new();
+        let (mut connections, most) = (JoinSet::new(), most());
         loop {
             tokio::select! {
-                accepted = self.listener.accept(), if connections.len() < MOST => match accepted {
+                accepted = self.listener.accept(), if connections.len() < most => match accepted {
                     Ok((stream, _)) => {
                         connections.spawn(speak(stream, router.clone(), stage.clone()));
                     }
@@ -110,6 +113,25 @@ impl Drop for Listener {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// How many connections there may be at once: half of the descriptors are left to uploads.
+fn most() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // No limit is stated as none.
+    let (current, maximum) = (limit.current.unwrap_or(u64::MAX), limit.maximum);
+    let wanted = DESCRIPTORS.min(maximum.unwrap_or(u64::MAX)).max(current);
+    let raised = Rlimit {
+        current: limit.current.map(|_| wanted),
+        maximum,
+    };
+    let has = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => wanted,
+        Err(_) => current,
+    };
+    usize::try_from(MOST.min(has / 2))
+        .unwrap_or_default()
+        .max(1)
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

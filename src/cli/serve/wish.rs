@@ -173,8 +173,13 @@ impl Fields {
         match names.find(|name| !known().any(|known| known == *name)) {
             Some(unknown) => {
                 let nearest = nearest_of(known(), unknown);
-                let text =
-                    format!("There is an unknown field; the nearest known one is {nearest}.");
+                // What is no word may be a part of a value, in a text that is broken.
+                let is_word = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+                let named = match unknown.len() <= 40 && unknown.chars().all(is_word) {
+                    true => format!("the field \"{unknown}\""),
+                    false => "a field".to_owned(),
+                };
+                let text = format!("No job has {named}; the nearest known one is {nearest}.");
                 Err(Problem::usage(text).with("nearest", nearest))
             }
             None => Ok(()),
