@@ -88,7 +88,6 @@ impl RunArgs {
             .jobs(self.jobs.into())
             .check_creator(true)
             .paused()
-            .paused()
             .doing(format!("{doing} {}", names.join(" ")));
         if let Some(path) = &self.wire_log {
             options = options.wire_log(path);

@@ -123,7 +123,7 @@ mod tests {
         serde_json::from_str(text).expect("a wish")
     }
 
-    const PULL: &str = r#"{"account":"lena","api_base":"https://open.tiktokapis.com","source":"pull",
+    const PULL: &str = r#"{"account":"lena","api_base":"http://127.0.0.1:8799","source":"pull",
         "url":"https://media.example/clip.mp4?signature=1","key":null,"preflight":true}"#;
 
     #[test]
