@@ -32,6 +32,8 @@ pub(crate) use creators::Creator;
 pub(crate) use local::SledStore;
 #[cfg(test)]
 pub(crate) use memory::MemoryStore;
+#[cfg(all(test, feature = "emulator"))]
+pub(crate) use store::Answer;
 pub(crate) use store::{
     ApiAccount, Ask, Found, Grant, Lease, PendingCap, ProgressStore, Question, Rate, Recall,
     Reservation, Reserved, Trait,

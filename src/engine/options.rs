@@ -199,6 +199,17 @@ impl Options {
         Ok(self.engine(self.client()?, journal, None))
     }
 
+    /// Opens the engine with its queue in a store of its own.
+    #[cfg(all(test, feature = "emulator"))]
+    pub(crate) fn open_queue_on(
+        &self,
+        journal: Arc<dyn ProgressStore>,
+        jobs: Arc<dyn JobStore>,
+    ) -> Result<Engine, Error> {
+        self.check()?;
+        Ok(self.engine(self.client()?, journal, Some(jobs)))
+    }
+
     /// An engine with its journal in this store, and its queue in that one.
     fn engine(
         &self,

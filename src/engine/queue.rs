@@ -146,11 +146,10 @@ impl Queue {
     async fn change(
         &self,
         id: &str,
-        change: impl Fn(&mut JobRow) -> Change + Send + Sync,
+        change: impl Fn(&mut JobRow) -> Change + Send + Sync + 'static,
     ) -> Result<JobRecord, Error> {
-        let row = self.dispatch.store.change(id, change).await?;
+        let row = self.dispatch.change(id, None, change).await?;
         let row = row.ok_or_else(|| Error::no_job(id))?;
-        self.dispatch.placed(&row);
         Ok(self.dispatch.record(row))
     }
 
@@ -194,13 +193,12 @@ impl Engine {
         {
             return Err(Error::no_account(&wish.account, &error));
         }
-        let (row, is_repeat) = match queue.dispatch.store.accept(wish).await? {
+        let (row, is_repeat) = match queue.dispatch.accept(wish).await? {
             Accepted::New(row) => (row, false),
             Accepted::Repeat(row) => (row, true),
             Accepted::Conflict { job, field } => return Err(Error::other_wish(job, field)),
             Accepted::Forgotten { job } => return Err(Error::forgotten_job(job)),
         };
-        queue.dispatch.placed(&row);
         Ok(Handle {
             queue: Arc::clone(queue),
             id: row.id,
@@ -255,16 +253,23 @@ impl Engine {
     /// As [`handle`](Self::handle).
     pub async fn cancel_job(&self, id: &str) -> Result<JobRecord, Error> {
         let queue = self.queue()?;
-        queue.hold(id).await?;
-        let end = outcome::end_of(&Error::cancelled());
-        let ended = queue.change(id, |row| match row.has_ended() {
-            true => Change::Nothing,
-            false => {
+        loop {
+            queue.hold(id).await?;
+            let end = outcome::end_of(&Error::cancelled());
+            let (dispatch, of) = (Arc::clone(&queue.dispatch), id.to_owned());
+            let ended = queue.change(id, move |row| {
+                // Somebody may have let it go on meanwhile.
+                if row.has_ended() || dispatch.is_running(&of) {
+                    return Change::Nothing;
+                }
                 row.state = JobState::Ended { end: end.clone() };
                 Change::News("ended")
+            });
+            let record = ended.await?;
+            if record.state == "ended" {
+                return Ok(record);
             }
-        });
-        ended.await
+        }
     }
 
     /// Holds a job back until [`retry_job`](Self::retry_job). One that runs is stopped, and carries on later.
@@ -285,9 +290,10 @@ impl Engine {
     /// As [`handle`](Self::handle).
     pub async fn retry_job(&self, id: &str) -> Result<JobRecord, Error> {
         let queue = self.queue()?;
-        let now = queue.change(id, |row| {
+        let (dispatch, of) = (Arc::clone(&queue.dispatch), id.to_owned());
+        let now = queue.change(id, move |row| {
             let parked = matches!(row.state, JobState::Parked { .. });
-            if row.has_ended() || queue.dispatch.is_running(id) && !row.paused {
+            if row.has_ended() || dispatch.is_running(&of) && !row.paused {
                 return Change::Nothing;
             }
             row.paused = false;
@@ -369,3 +375,6 @@ impl Dispatch {
         }
     }
 }
+
+#[cfg(all(test, feature = "emulator"))]
+mod tests;

@@ -129,6 +129,15 @@ impl JobRow {
         matches!(self.state, JobState::Ended { .. })
     }
 
+    /// Whether nothing holds it back at this time.
+    pub(crate) fn can_run(&self, now: Timestamp) -> bool {
+        let is_queued = match self.state {
+            JobState::Queued { not_before, .. } => not_before.is_none_or(|at| at <= now),
+            JobState::Parked { .. } | JobState::Ended { .. } => false,
+        };
+        is_queued && !self.paused
+    }
+
     /// Whether it has failed by itself for so long that it is given up.
     pub(crate) fn is_spent(&self) -> bool {
         let patience = self.wish.give_up_ms.map_or(PATIENCE, Duration::from_millis);

@@ -38,7 +38,7 @@ pub(crate) enum StoreError {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreError {
-    pub(super) fn unavailable(what: &str, source: impl Into<Cause>) -> Self {
+    pub(crate) fn unavailable(what: &str, source: impl Into<Cause>) -> Self {
         Self::Unavailable {
             what: what.to_owned(),
             source: source.into(),

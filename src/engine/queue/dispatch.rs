@@ -1,9 +1,11 @@
 //! Runs the jobs of a queue.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, broadcast, watch};
+use futures::FutureExt;
+use tokio::sync::{Mutex as FairMutex, Notify, broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::lines::Lines;
@@ -15,7 +17,8 @@ use crate::engine::draft::Draft;
 use crate::engine::handle::{Stopper, Uploading};
 use crate::error::{Error, ErrorKind};
 use crate::failpoint::reach;
-use crate::journal::queue::{Change, JobRow, JobState, JobStore};
+use crate::journal::StoreError;
+use crate::journal::queue::{Accepted, Change, JobRow, JobState, JobStore, Wish};
 use crate::upload::event::Progress;
 
 /// How many rows are read at a time when a queue is opened.
@@ -28,6 +31,12 @@ const UNDER_WAY: usize = 4;
 const GLANCE: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// How long a shutdown waits after its deadline for uploads that were stopped: a store that fails must not hold it up.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How many jobs can be changed at once. Two that share a turn wait for each other, and nothing else.
+const TURNS: usize = 64;
+
 /// While the network or the service is out for all, one job tries this often; and how often it is looked for tokens that were missing.
 const PROBE: Duration = Duration::from_secs(60);
 
@@ -37,6 +46,7 @@ pub(super) struct Dispatch {
     pub(super) providing: Option<Arc<Providing>>,
     pub(super) events: broadcast::Sender<JobEvent>,
     lines: Mutex<Lines>,
+    turns: [FairMutex<()>; TURNS],
     wake: Notify,
     jobs: usize,
     api_base: String,
@@ -62,6 +72,7 @@ impl Dispatch {
             providing,
             events,
             lines: Mutex::default(),
+            turns: std::array::from_fn(|_| FairMutex::default()),
             wake: Notify::new(),
             jobs,
             api_base,
@@ -73,11 +84,17 @@ impl Dispatch {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a row that has changed. A job for another API base waits for an engine of that base.
-    pub(super) fn placed(&self, row: &JobRow) {
-        if row.wish.api_base == self.api_base {
-            self.lines().place(row);
+    /// Takes in a row that has changed, at the end of this run if one is named. A job for another API base waits for an engine of
+    /// that base.
+    fn placed(&self, row: &JobRow, run: Option<u64>) {
+        let mut lines = self.lines();
+        if let Some(run) = run {
+            lines.done(&row.id, run);
         }
+        if row.wish.api_base == self.api_base {
+            lines.place(row);
+        }
+        drop(lines);
         self.wake.notify_one();
         self.tell(JobEvent::Changed {
             job: row.id.clone(),
@@ -117,15 +134,15 @@ impl Dispatch {
                 looked = Now::read().boot;
                 tasks.spawn(Arc::clone(&self).look_for_tokens());
             }
-            while !*self.draining.borrow() {
+            loop {
                 let now = Now::read();
                 let out = shared.scheduler.outages.now(now).is_some();
                 if out && probed.is_some_and(|at| now.boot < at + PROBE) {
                     break;
                 }
-                let Some(id) = self.next() else { break };
+                let Some((id, run)) = self.next() else { break };
                 probed = out.then_some(now.boot);
-                tasks.spawn(Arc::clone(&self).carry(Arc::clone(&shared), id));
+                tasks.spawn(Arc::clone(&self).carry(Arc::clone(&shared), id, run));
             }
             let soonest = self.lines().soonest();
             let wait = soonest.map_or(PROBE, |at| at.since(Now::read().wall).min(PROBE));
@@ -137,22 +154,29 @@ impl Dispatch {
         }
     }
 
-    fn next(&self) -> Option<String> {
-        self.lines().next(self.jobs, self.jobs * UNDER_WAY)
+    /// Takes the next job out of its line, with the number of its run.
+    fn next(&self) -> Option<(String, u64)> {
+        let mut lines = self.lines();
+        // A shutdown locks the lines after it has said so: it sees each job that was taken before.
+        if *self.draining.borrow() {
+            return None;
+        }
+        lines.next(self.jobs, self.jobs * UNDER_WAY)
     }
 
     /// Lets jobs go on that needed a person because nobody had a token, if there is one now.
     async fn look_for_tokens(self: Arc<Self>) {
-        let tokenless = self.lines().tokenless();
-        for (name, jobs) in tokenless {
+        let accounts = self.lines().tokenless_accounts();
+        for name in accounts {
             let Ok(account) = self.account(&name) else {
                 continue;
             };
             if account.tokens().token(None).await.is_err() {
                 continue;
             }
+            let jobs = self.lines().tokenless_of(&name);
             for id in jobs {
-                self.change(&id, |row| match &row.state {
+                self.insist(&id, None, |row| match &row.state {
                     JobState::Parked { end, .. } if end.wants_a_token() => {
                         row.state = JobState::Queued {
                             not_before: None,
@@ -181,7 +205,11 @@ impl Dispatch {
             };
             let mut lines = self.lines();
             let ours = rows.iter().filter(|row| row.wish.api_base == self.api_base);
-            ours.for_each(|row| lines.place(row));
+            // A job that has its place already was changed after it was read here.
+            ours.filter(|row| !lines.holds(row))
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|row| lines.place(row));
             drop(lines);
             after = rows.last().map(|row| row.id.clone());
             if rows.len() < PAGE {
@@ -191,10 +219,10 @@ impl Dispatch {
     }
 
     /// Queues the jobs whose wait is over, and ends those for whom nobody has come.
-    async fn wake_due(&self) {
+    async fn wake_due(self: &Arc<Self>) {
         let due = self.lines().due(Now::read().wall);
         for id in due {
-            self.change(&id, |row| match row.state.clone() {
+            self.insist(&id, None, |row| match row.state.clone() {
                 JobState::Queued { why, .. } => {
                     row.state = JobState::Queued {
                         not_before: None,
@@ -212,55 +240,103 @@ impl Dispatch {
         }
     }
 
-    /// Carries one job: to its end, or to the time at which it is tried again.
-    async fn carry(self: Arc<Self>, shared: Arc<Shared>, id: String) {
-        let mut run = None;
-        // Also if the upload panics.
-        let running = Done(&self, &id);
-        if let Some(row) = self.change(&id, |_| Change::Nothing).await
-            && let Ok(account) = self.account(&row.wish.account)
-        {
-            reach("job", "claimed");
-            let mut uploading =
-                Uploading::start_job(&shared, wish::job(&row, account, &self.store));
-            if let Some(running) = self.lines().running.get_mut(&id) {
-                running.stopper = Some(uploading.stopper());
-            }
-            self.tell(JobEvent::Changed { job: id.clone() });
-            let begun = Now::read().boot;
-            while let Some(event) = uploading.event().await {
-                let job = id.clone();
-                self.tell(JobEvent::Upload { job, event });
-            }
-            let ended = uploading.await;
-            let out = shared.scheduler.outages.now(Now::read()).is_some();
-            run = Some((ended, Now::read().boot.saturating_sub(begun), out));
-            reach("job", "ended");
-        }
-        drop(running);
-        self.change(&id, |row| match &run {
-            // Somebody may have ended it meanwhile.
+    /// Carries one job: to its end, or to the time at which it is tried again. It counts as running until that is recorded, so that
+    /// nobody ends or begins it in between.
+    async fn carry(self: Arc<Self>, shared: Arc<Shared>, id: String, run: u64) {
+        // Also if this task is cut.
+        let _running = Done(&self, &id, run);
+        let ran = self.run_once(&shared, &id, run).await;
+        let record = move |row: &mut JobRow| match &ran {
             Some((ended, took, out)) if !row.has_ended() && !is_stopped(ended) => {
                 outcome::take_in(row, ended, *took, *out)
             }
             _ => Change::Nothing,
-        })
-        .await;
+        };
+        self.insist(&id, Some(run), record).await;
     }
 
-    /// Changes a row, and puts the job where its row says. Tries until the store takes the change: an end that is not recorded would be
-    /// told to nobody.
-    async fn change(
-        &self,
+    /// Runs a job's upload, if the job's row still lets it run: how it ended, how long that took, and whether nothing works for any job.
+    async fn run_once(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
         id: &str,
-        change: impl Fn(&mut JobRow) -> Change + Send + Sync,
+        run: u64,
+    ) -> Option<(Result<Draft, Error>, Duration, bool)> {
+        let row = self.insist(id, None, |_| Change::Nothing).await?;
+        if !row.can_run(Now::read().wall) || *self.draining.borrow() {
+            return None;
+        }
+        let account = self.account(&row.wish.account).ok()?;
+        reach("job", "claimed");
+        let mut uploading = Uploading::start_job(shared, wish::job(&row, account, &self.store));
+        if let Some(running) = self.lines().running.get_mut(id) {
+            debug_assert_eq!(running.run, run);
+            running.stopper = Some(uploading.stopper());
+        }
+        self.tell(JobEvent::Changed { job: id.to_owned() });
+        let begun = Now::read().boot;
+        while let Some(event) = uploading.event().await {
+            let job = id.to_owned();
+            self.tell(JobEvent::Upload { job, event });
+        }
+        let ended = AssertUnwindSafe(uploading).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|_| {
+            tracing::error!(job = id, "the upload of a job has panicked");
+            Err(Error::temporary(
+                "The upload broke off by a fault of chunkferry.",
+            ))
+        });
+        let out = shared.scheduler.outages.now(Now::read()).is_some();
+        reach("job", "ended");
+        Some((ended, Now::read().boot.saturating_sub(begun), out))
+    }
+
+    /// Records a job, and puts it in its line.
+    pub(super) async fn accept(self: &Arc<Self>, wish: Wish) -> Result<Accepted, StoreError> {
+        let this = Arc::clone(self);
+        whole(async move {
+            let accepted = this.store.accept(wish).await?;
+            if let Accepted::New(row) = &accepted {
+                this.placed(row, None);
+            }
+            Ok(accepted)
+        })
+        .await
+    }
+
+    /// Changes a row, and puts the job where its row says. Changes of one job take turns, or the places would be taken in another order
+    /// than the changes.
+    pub(super) async fn change(
+        self: &Arc<Self>,
+        id: &str,
+        run: Option<u64>,
+        change: impl Fn(&mut JobRow) -> Change + Send + Sync + 'static,
+    ) -> Result<Option<JobRow>, StoreError> {
+        let (this, id) = (Arc::clone(self), id.to_owned());
+        whole(async move {
+            let digits = id.bytes().fold(0_usize, |sum, digit| {
+                sum.wrapping_mul(31).wrapping_add(digit.into())
+            });
+            let _turn = this.turns[digits % TURNS].lock().await;
+            let row = this.store.change(&id, change).await?;
+            row.iter().for_each(|row| this.placed(row, run));
+            Ok(row)
+        })
+        .await
+    }
+
+    /// The same, until the store takes the change: an end that is not recorded would be told to nobody.
+    async fn insist(
+        self: &Arc<Self>,
+        id: &str,
+        run: Option<u64>,
+        change: impl Fn(&mut JobRow) -> Change + Send + Sync + 'static,
     ) -> Option<JobRow> {
+        let change = Arc::new(change);
         loop {
-            match self.store.change(id, &change).await {
-                Ok(row) => {
-                    row.iter().for_each(|row| self.placed(row));
-                    return row;
-                }
+            let change = Arc::clone(&change);
+            match self.change(id, run, move |row| change(row)).await {
+                Ok(row) => return row,
                 Err(error) => {
                     tracing::error!(%error, job = id, "the job cannot be recorded");
                     clock::sleep(AGAIN).await;
@@ -269,17 +345,20 @@ impl Dispatch {
         }
     }
 
-    /// Stops a job if it runs, and returns once it does not.
+    /// Stops a job if it runs, and returns once this run has ended. A later one is somebody else's wish.
     pub(super) async fn stop(&self, id: &str) {
+        let Some(run) = self.lines().running.get(id).map(|running| running.run) else {
+            return;
+        };
         loop {
             let mut changes = self.events.subscribe();
             match self.lines().running.get(id) {
-                None => return,
-                Some(running) => {
+                Some(running) if running.run == run => {
                     if let Some(stopper) = &running.stopper {
                         stopper.stop();
                     }
                 }
+                _ => return,
             }
             tokio::select! {
                 _ = changes.recv() => {}
@@ -302,7 +381,8 @@ impl Dispatch {
         let end = tokio::time::Instant::now() + deadline;
         loop {
             let late = tokio::time::Instant::now() >= end;
-            if self.stop_where(|stopper| late || stopper.is_at_border()) {
+            let none = self.stop_where(|stopper| late || stopper.is_at_border());
+            if none || tokio::time::Instant::now() >= end + GRACE {
                 return;
             }
             tokio::time::sleep(GLANCE).await;
@@ -310,13 +390,23 @@ impl Dispatch {
     }
 }
 
-/// A job that runs, until this is dropped.
-struct Done<'a>(&'a Dispatch, &'a str);
+/// A run of a job, until this is dropped.
+struct Done<'a>(&'a Dispatch, &'a str, u64);
 
 impl Drop for Done<'_> {
     fn drop(&mut self) {
-        self.0.lines().done(self.1);
+        self.0.lines().done(self.1, self.2);
         self.0.wake.notify_one();
+    }
+}
+
+/// Runs a step to its end, also if its caller is gone meanwhile: what was recorded gets its place, too.
+async fn whole<T: Send + 'static>(
+    step: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::spawn(step).await {
+        Ok(done) => done,
+        Err(error) => Err(StoreError::unavailable("a step broke off", error)),
     }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Lines {
     /// Jobs that wait for a token that nobody has, by account.
     tokenless: BTreeMap<String, BTreeSet<String>>,
     pub(super) running: HashMap<String, Running>,
+    /// How many runs there were.
+    runs: u64,
     /// How many jobs of an account run.
     busy: HashMap<String, usize>,
     /// The account that was served last.
@@ -27,6 +29,8 @@ pub(super) struct Lines {
 #[derive(Debug)]
 pub(super) struct Running {
     account: String,
+    /// The number of the run: no two have the same one.
+    pub(super) run: u64,
     /// Stops its upload; `None` until the upload has begun.
     pub(super) stopper: Option<Stopper>,
 }
@@ -61,6 +65,15 @@ impl Lines {
         }
     }
 
+    /// Whether the job has a place.
+    pub(super) fn holds(&self, row: &JobRow) -> bool {
+        let in_line = |lines: &BTreeMap<String, BTreeSet<String>>| {
+            let line = lines.get(&row.wish.account);
+            line.is_some_and(|line| line.contains(&row.id))
+        };
+        in_line(&self.waiting) || self.times.contains_key(&row.id)
+    }
+
     fn remove(&mut self, account: &str, id: &str) {
         for lines in [&mut self.waiting, &mut self.tokenless] {
             if let Some(line) = lines.get_mut(account) {
@@ -81,8 +94,8 @@ impl Lines {
     }
 
     /// The job to begin next: the first one of the account with the fewest jobs under way, in turn. An account has no more than
-    /// `jobs` under way, and `most` limits those of all accounts but for the first one of each.
-    pub(super) fn next(&mut self, jobs: usize, most: usize) -> Option<String> {
+    /// `jobs` under way, and `most` limits those of all accounts but for the first one of each. Returns the number of its run, too.
+    pub(super) fn next(&mut self, jobs: usize, most: usize) -> Option<(String, u64)> {
         let busy = |account: &String| self.busy.get(account).copied().unwrap_or(0);
         let after = self.waiting.keys().filter(|account| **account > self.last);
         let before = self.waiting.keys().filter(|account| **account <= self.last);
@@ -98,17 +111,20 @@ impl Lines {
         self.remove(&account, &id);
         *self.busy.entry(account.clone()).or_default() += 1;
         self.last.clone_from(&account);
+        self.runs += 1;
         let running = Running {
             account,
+            run: self.runs,
             stopper: None,
         };
         self.running.insert(id.clone(), running);
-        Some(id)
+        Some((id, self.runs))
     }
 
-    /// A job does not run any more.
-    pub(super) fn done(&mut self, id: &str) {
-        if let Some(Running { account, .. }) = self.running.remove(id)
+    /// A run of a job has ended.
+    pub(super) fn done(&mut self, id: &str, run: u64) {
+        if self.running.get(id).is_some_and(|of| of.run == run)
+            && let Some(Running { account, .. }) = self.running.remove(id)
             && let Some(busy) = self.busy.get_mut(&account)
         {
             *busy -= 1;
@@ -118,9 +134,14 @@ impl Lines {
         }
     }
 
-    /// The accounts whose jobs wait for a token, with these jobs.
-    pub(super) fn tokenless(&self) -> BTreeMap<String, BTreeSet<String>> {
-        self.tokenless.clone()
+    /// The accounts whose jobs wait for a token.
+    pub(super) fn tokenless_accounts(&self) -> Vec<String> {
+        self.tokenless.keys().cloned().collect()
+    }
+
+    /// The jobs of an account that wait for a token.
+    pub(super) fn tokenless_of(&self, account: &str) -> BTreeSet<String> {
+        self.tokenless.get(account).cloned().unwrap_or_default()
     }
 
     /// The time at which something happens to a job next.

@@ -63,7 +63,7 @@ impl Inner {
             let taken: Taken = read(&text)?;
             return self.accept_again(writing, taken, &wish);
         }
-        let id = self.next_job()?;
+        let id = self.next_job(&mut batch)?;
         let row = JobRow::new(id, wish);
         if let Some(key) = taken {
             let taken = Taken {
@@ -115,13 +115,11 @@ impl Inner {
     }
 
     /// An id above all others: the number of the job, and random digits that keep ids of two stores apart.
-    fn next_job(&self) -> Result<String, StoreError> {
+    fn next_job(&self, batch: &mut Batch) -> Result<String, StoreError> {
         let last = self.db.get(keys::LAST_JOB).map_err(cannot)?;
         let last = last.and_then(|bytes| Some(u32::from_be_bytes(bytes.as_ref().try_into().ok()?)));
         let number = last.unwrap_or(0) + 1;
-        self.db
-            .insert(keys::LAST_JOB, &number.to_be_bytes())
-            .map_err(cannot)?;
+        batch.insert(keys::LAST_JOB, &number.to_be_bytes());
         Ok(format!("{number:08x}{:08x}", fastrand::u32(..)))
     }
 
