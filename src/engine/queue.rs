@@ -21,6 +21,7 @@ mod events;
 mod lines;
 mod outcome;
 mod record;
+mod stopping;
 mod wish;
 
 use dispatch::Dispatch;

@@ -14,7 +14,7 @@ use crate::account::provider::Providing;
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::Shared;
 use crate::engine::draft::Draft;
-use crate::engine::handle::{Stopper, Uploading};
+use crate::engine::handle::Uploading;
 use crate::error::{Error, ErrorKind};
 use crate::failpoint::reach;
 use crate::journal::StoreError;
@@ -27,12 +27,8 @@ const PAGE: usize = 1000;
 /// Jobs under way, for each that may be in flight: others wait for windows and tokens meanwhile.
 const UNDER_WAY: usize = 4;
 
-/// How often it is looked whether a chunk in flight has ended, and how long a queue waits that cannot read its store.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How long a queue waits that cannot read its store.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// How long a shutdown waits after its deadline for uploads that were stopped: a store that fails must not hold it up.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// How many jobs can be changed at once. Two that share a turn wait for each other, and nothing else.
 const TURNS: usize = 64;
@@ -50,7 +46,7 @@ pub(super) struct Dispatch {
     wake: Notify,
     jobs: usize,
     api_base: String,
-    draining: watch::Sender<bool>,
+    pub(super) draining: watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Dispatch {
@@ -80,7 +76,7 @@ impl Dispatch {
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, Lines> {
+    pub(super) fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -342,50 +338,6 @@ impl Dispatch {
                     clock::sleep(AGAIN).await;
                 }
             }
-        }
-    }
-
-    /// Stops a job if it runs, and returns once this run has ended. A later one is somebody else's wish.
-    pub(super) async fn stop(&self, id: &str) {
-        let Some(run) = self.lines().running.get(id).map(|running| running.run) else {
-            return;
-        };
-        loop {
-            let mut changes = self.events.subscribe();
-            match self.lines().running.get(id) {
-                Some(running) if running.run == run => {
-                    if let Some(stopper) = &running.stopper {
-                        stopper.stop();
-                    }
-                }
-                _ => return,
-            }
-            tokio::select! {
-                _ = changes.recv() => {}
-                () = tokio::time::sleep(GLANCE) => {}
-            }
-        }
-    }
-
-    /// Stops the jobs that run and fulfil the condition. Returns whether none runs.
-    fn stop_where(&self, stops: impl Fn(&Stopper) -> bool) -> bool {
-        let lines = self.lines();
-        let stoppers = lines.running.values().filter_map(|of| of.stopper.as_ref());
-        stoppers.filter(|of| stops(of)).for_each(Stopper::stop);
-        lines.running.is_empty()
-    }
-
-    /// Begins no more jobs, and stops those that run once their chunk in flight has ended, or at the deadline.
-    pub(super) async fn drain(&self, deadline: Duration) {
-        self.draining.send_replace(true);
-        let end = tokio::time::Instant::now() + deadline;
-        loop {
-            let late = tokio::time::Instant::now() >= end;
-            let none = self.stop_where(|stopper| late || stopper.is_at_border());
-            if none || tokio::time::Instant::now() >= end + GRACE {
-                return;
-            }
-            tokio::time::sleep(GLANCE).await;
         }
     }
 }
