@@ -49,7 +49,7 @@ pub(crate) fn hold() -> io::Result<()> {
     gate(
         "peak memory in MiB",
         peak.unwrap_or(u64::MAX) as f64 / MIB,
-        21.5,
+        20.0,
     );
     let small = sample(scene.dir.path(), "small.mp4", 64 << 20)?;
     let state = scene.journal()?;

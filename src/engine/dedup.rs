@@ -183,16 +183,19 @@ fn decide(name: &str, lost: &[String], again: bool) -> Result<(), Error> {
 
 /// Keeps the rows that forbid a new upload, unfinished rows first, then the newest.
 fn choose(rows: &mut Vec<Upload>, job: &Job) {
+    let link = job.link.as_ref();
+    let is_own = |row: &Upload| link.is_some_and(|link| link.upload.as_ref() == Some(&row.id));
     // A queued job that sends a video again has an upload of its own, ended or not.
-    let own = |row: &Upload| match &job.link {
-        Some(link) => link.upload.as_ref() == Some(&row.id),
-        None => !row.has_ended(),
-    };
+    let own = |row: &Upload| is_own(row) || link.is_none() && !row.has_ended();
     rows.retain(|row| match row.state {
         State::GivenUp { .. } => false,
         _ => !job.again || own(row),
     });
-    rows.sort_by_key(|row| (row.has_ended(), std::cmp::Reverse(row.created)));
+    // A queued job ends as its own upload did, whatever other uploads of these bytes there are.
+    rows.sort_by_key(|row| {
+        let newest = std::cmp::Reverse(row.created);
+        (!is_own(row), row.has_ended(), newest)
+    });
 }
 
 fn placed(mut row: Upload, media: &dyn OpenVideo, compared: bool) -> Placed {

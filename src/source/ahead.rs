@@ -21,7 +21,7 @@ use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
 
 /// Most pieces that wait to be sent: enough to bridge the pause between two chunks.
-const MOST: usize = 8;
+const MOST: usize = 6;
 
 /// A waiting body is woken once so many pieces are ready, or the chunk ends. Waking another processor for each piece
 /// would cost a good part of what hashing that piece takes.
