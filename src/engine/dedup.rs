@@ -181,7 +181,7 @@ fn decide(name: &str, lost: &[String], again: bool) -> Result<(), Error> {
     }
 }
 
-/// Keeps the rows that forbid a new upload, unfinished rows first, then the newest.
+/// Keeps the rows that forbid a new upload: the queued job's own upload first, then unfinished rows, then the newest.
 fn choose(rows: &mut Vec<Upload>, job: &Job) {
     let link = job.link.as_ref();
     let is_own = |row: &Upload| link.is_some_and(|link| link.upload.as_ref() == Some(&row.id));

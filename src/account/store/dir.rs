@@ -25,7 +25,7 @@ const GLANCE: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub(super) struct Dir {
     path: PathBuf,
-    /// Seal what is written. What is read may be in the clear all the same.
+    /// Seals every file that is written. A file that is in the clear can be read all the same.
     keys: Option<SealKeys>,
 }
 

@@ -20,7 +20,7 @@ use super::request;
 const ALL: usize = 16 << 20;
 const LINE: usize = 64 << 10;
 
-/// Submits the lines in their order, each when the one before it is answered. A client that leaves stops what is left.
+/// Submits the lines in their order, each when the one before it is answered. If the client leaves, the lines behind are not submitted.
 pub(super) async fn submit(service: Arc<Service>, body: Body) -> Result<Response, Problem> {
     let permit = service.batches.acquire().await;
     let text = request::body(body, ALL).await?;

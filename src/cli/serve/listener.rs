@@ -109,7 +109,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if self.made.is_some() && identity(&self.path) == self.made {
-            // The next start replaces what is left.
+            // The next start replaces a socket file that is left.
             let _ = fs::remove_file(&self.path);
         }
     }
