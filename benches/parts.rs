@@ -51,8 +51,8 @@ mod parts {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let mut group = c.benchmark_group("bytes");
         group.throughput(Throughput::Bytes(size));
-        group.bench_function("read", |b| b.iter(|| opened.read()));
-        group.bench_function("map", |b| b.iter(|| mapped.read()));
+        group.bench_function("read", |b| b.iter(|| runtime.block_on(opened.read())));
+        group.bench_function("map", |b| b.iter(|| runtime.block_on(mapped.read())));
         group.bench_function("hash", |b| b.iter(|| hash(black_box(&content))));
         group.bench_function("body", |b| b.iter(|| runtime.block_on(opened.pump(false))));
         group.bench_function("body, hashed ahead", |b| {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use http_body_util::BodyExt;
 
 use crate::answer::{Opened, Put, Report, Said, Stage};
@@ -51,10 +52,16 @@ impl File {
         Ok(Self { file, plan })
     }
 
-    /// Reads it; how many bytes that were.
-    pub fn read(&self) -> u64 {
-        let pieces = self.file.reading(self.plan.chunk(0));
-        pieces.flatten().map(|piece| piece.len() as u64).sum()
+    /// Reads its first chunk ahead, without a body and without hashing; how many bytes that were.
+    pub async fn read(&self) -> u64 {
+        let Ok((_ahead, pieces)) = self.file.read(self.plan, self.plan.chunk(0), None) else {
+            return 0;
+        };
+        pieces
+            .fold(0, async |bytes, piece| {
+                bytes + piece.map_or(0, |piece| piece.bytes.len() as u64)
+            })
+            .await
     }
 
     /// Takes the body of its first chunk as a connection would, hashed ahead or not at all; how many bytes that were.
