@@ -162,6 +162,11 @@ impl Engine {
         tokens::cancel(&self.0.client, &queue, &account, publish_id).await
     }
 
+    /// The API base that requests go to, in normal form.
+    pub fn api_base(&self) -> &str {
+        &self.0.api_base
+    }
+
     /// All uploads of the journal as it is now: those that have ended, and then those that are under way, each oldest first.
     /// [`StateDir::records`](crate::StateDir::records) reads the same without an engine, a little later.
     ///

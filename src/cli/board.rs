@@ -31,7 +31,7 @@ struct State {
     drawn: Option<Instant>,
     ended: usize,
     /// Number of videos with each outcome.
-    outcomes: BTreeMap<&'static str, usize>,
+    outcomes: BTreeMap<String, usize>,
 }
 
 #[derive(Debug)]
@@ -110,10 +110,10 @@ impl Board {
     }
 
     /// The upload has ended with this outcome; `done`: its bytes count as done.
-    pub(super) fn end(&self, number: usize, outcome: &'static str, done: bool) {
+    pub(super) fn end(&self, number: usize, outcome: &str, done: bool) {
         let mut state = self.state();
         state.videos[number].stage = Stage::Ended(done);
-        *state.outcomes.entry(outcome).or_default() += 1;
+        *state.outcomes.entry(outcome.to_owned()).or_default() += 1;
         state.ended += 1;
         if state.ended == state.videos.len() {
             terminal::clear();
@@ -121,7 +121,7 @@ impl Board {
     }
 
     /// The number of each outcome. `None` for a single video.
-    pub(super) fn outcomes(&self) -> Option<BTreeMap<&'static str, usize>> {
+    pub(super) fn outcomes(&self) -> Option<BTreeMap<String, usize>> {
         let state = self.state();
         (state.videos.len() > 1).then(|| state.outcomes.clone())
     }

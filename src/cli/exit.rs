@@ -25,6 +25,17 @@ impl Exit {
         })
     }
 
+    /// The word of `--json` for an outcome that is not good.
+    pub(super) const fn outcome(self, kind: ErrorKind) -> &'static str {
+        match (self.0, kind) {
+            (_, ErrorKind::SourceChanged) => "source_changed",
+            (4, _) => "needs_person",
+            (5, _) => "unknown",
+            (75 | 130 | 143, _) => "retry",
+            _ => "failed",
+        }
+    }
+
     /// The outcome of two that decides the exit code: one that another run can cure wins over one that it cannot, so
     /// that service managers run the command again.
     pub(super) fn over(self, other: Self) -> Self {

@@ -10,6 +10,10 @@ use super::Failure;
 use super::config::{Config, TokenFrom};
 use super::token::{self, Tokens};
 
+mod meaning;
+
+pub(super) use meaning::{GLOBALS, means_something};
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(super) struct Globals {
@@ -31,7 +35,7 @@ pub(super) struct Globals {
         hide_env = true
     )]
     pub(super) state_dir: Option<PathBuf>,
-    /// Where accounts that log in are kept [default: in the state directory]
+    /// Where logins are kept [default: in the state directory]
     #[arg(
         long,
         global = true,
@@ -98,12 +102,30 @@ pub(super) struct Globals {
     /// Permit http to other machines: token and video in the clear
     #[arg(long, global = true, env = "CHUNKFERRY_ALLOW_HTTP", hide_env = true)]
     pub(super) allow_http: bool,
+    /// Socket or URL of the service that sends, or none
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_SERVICE",
+        value_name = "WHERE",
+        hide_env = true
+    )]
+    pub(super) service: Option<String>,
+    /// File with the key for a service that is named by its URL
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_SERVICE_KEY_FILE",
+        value_name = "FILE",
+        hide_env = true
+    )]
+    pub(super) service_key_file: Option<PathBuf>,
     /// Write JSON lines to stdout
     #[arg(long, global = true, env = "CHUNKFERRY_JSON", hide_env = true)]
     pub(super) json: bool,
     /// Ids of the options that were given on the command line; other values come from the environment.
     #[arg(skip)]
-    pub(super) given: Vec<&'static str>,
+    pub(super) given: Vec<String>,
     /// Ids of the options above that the environment sets.
     #[arg(skip)]
     pub(super) in_environment: Vec<&'static str>,
@@ -126,93 +148,6 @@ pub(super) enum Source {
 
 /// The variable with a token for an account that the config file does not list.
 pub(super) const TOKEN_VARIABLE: &str = "TIKTOK_ACCESS_TOKEN";
-
-/// The global options and the subcommands that use them.
-pub(super) const GLOBALS: [(&str, &str, &[&str]); 11] = [
-    (
-        "config",
-        "--config",
-        &[
-            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve",
-        ],
-    ),
-    (
-        "state_dir",
-        "--state-dir",
-        &[
-            "upload", "pull", "list", "status", "cancel", "forget", "bench", "login", "logout",
-            "accounts", "doctor", "serve",
-        ],
-    ),
-    (
-        "accounts_dir",
-        "--accounts-dir",
-        &[
-            "upload", "pull", "status", "cancel", "login", "logout", "accounts", "doctor", "serve",
-        ],
-    ),
-    (
-        "api_base",
-        "--api-base",
-        &[
-            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
-            "serve",
-        ],
-    ),
-    (
-        "account",
-        "--account",
-        &[
-            "upload", "pull", "list", "status", "cancel", "forget", "doctor",
-        ],
-    ),
-    (
-        "token_file",
-        "--token-file",
-        &["upload", "pull", "status", "cancel", "doctor"],
-    ),
-    (
-        "token_command",
-        "--token-command",
-        &["upload", "pull", "status", "cancel", "doctor"],
-    ),
-    (
-        "ca_file",
-        "--ca-file",
-        &[
-            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
-            "serve",
-        ],
-    ),
-    (
-        "upload_host",
-        "--upload-host",
-        &["upload", "bench", "doctor", "serve"],
-    ),
-    (
-        "allow_http",
-        "--allow-http",
-        &[
-            "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
-            "serve",
-        ],
-    ),
-    (
-        "json",
-        "--json",
-        &[
-            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve",
-        ],
-    ),
-];
-
-/// Whether a subcommand uses a global option.
-pub(super) fn means_something(option: &str, subcommand: &str) -> bool {
-    let mut globals = GLOBALS.iter();
-    globals.any(|(id, _, subcommands)| *id == option && subcommands.contains(&subcommand))
-}
 
 /// Refuses an account name that is empty or has invisible characters.
 pub(super) fn account_name(text: &str) -> Result<String, String> {
@@ -259,7 +194,7 @@ impl Globals {
 
     /// Whether this option was given on the command line.
     pub(super) fn is_given(&self, id: &str) -> bool {
-        self.given.contains(&id)
+        self.given.iter().any(|given| given == id)
     }
 
     /// The account from the command line.
@@ -340,6 +275,16 @@ impl Globals {
             }
             None => self.token_option(Source::File).unwrap_or_else(variable),
         }
+    }
+
+    /// The option or the variable that gives this command a token of its own, if it is not of an account that has a name.
+    pub(super) fn ad_hoc_tokens(&self) -> Option<String> {
+        if let Some((_, name)) = self.token_option(Source::Environment) {
+            return Some(name);
+        }
+        let is_set = std::env::var_os(TOKEN_VARIABLE).is_some_and(|token| !token.is_empty());
+        let (_, name) = self.tokens(self.account_name());
+        (is_set && name == TOKEN_VARIABLE).then_some(name)
     }
 
     /// Whether accounts that are neither listed nor logged in are the provider's.

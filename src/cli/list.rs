@@ -1,18 +1,21 @@
-//! `list` and `forget`: show and change the journal, without any request.
+//! `list` and `forget`: show and change the journal, without any request to TikTok.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::ErrorKind::NotFound;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use chunkferry::{Account, Escaped, Job, Options, Record, StateDir};
+use chunkferry::{Escaped, Options, Record};
 use clap::Args;
+use reqwest::Method;
+use serde_json::Value;
 
 use super::exit::Exit;
-
+use super::handover::segment;
+use super::records::{all, find};
+use super::remote::Remote;
 use super::size::humane;
-use super::words::when;
+use super::words::{moment, when};
 use super::{Failure, Globals, json};
 
 /// List the uploads in the journal, without any request
@@ -21,8 +24,9 @@ use super::{Failure, Globals, json};
 pub(super) struct List {}
 
 impl List {
-    pub(super) fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let mut records = StateDir::new(globals.state_dir()?).records()?;
+    pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
+        let remote = Remote::find(globals).await?;
+        let mut records = all(globals, remote.as_ref()).await?;
         let accounts: BTreeSet<String> = records.iter().map(|of| of.account.clone()).collect();
         match globals.given_account() {
             Some(account) if !accounts.contains(account) && !accounts.is_empty() => {
@@ -80,8 +84,40 @@ impl List {
                 );
             }
         }
+        if let Some(remote) = &remote {
+            let mut jobs = remote.open_jobs().await?;
+            // The upload of a job that has begun is listed already.
+            jobs.retain(|job| {
+                let wanted = globals.given_account();
+                let is_wanted = wanted.is_none_or(|wanted| job["account"] == wanted);
+                is_wanted && (job["upload"].is_null() || job["state"] == "parked")
+            });
+            jobs.iter().for_each(|job| show(job, globals.json));
+        }
         Ok(Exit::DELIVERED)
     }
+}
+
+/// Shows a job that waits in a service.
+fn show(job: &Value, as_json: bool) {
+    let text = |field: &str| job[field].as_str().unwrap_or_default();
+    if as_json {
+        let fields = serde_json::json!({ "job": job });
+        println!("{}", json::line("job", job["account"].as_str(), fields));
+        return;
+    }
+    let since = moment(job, "updated").map(when);
+    let why = job["end"]["why"].as_str().or_else(|| job["why"].as_str());
+    let account = job["account"].as_str();
+    let notes = [since.as_deref(), account, why].into_iter().flatten();
+    println!(
+        "{}  {:<11} job {:>13}  {}  ({})",
+        Escaped::new(text("id")),
+        Escaped::new(text("state")).to_string(),
+        "",
+        Escaped::new(text("source")),
+        Escaped::new(&notes.collect::<Vec<_>>().join(", "))
+    );
 }
 
 /// Longest wait for a drive to say whether a file exists.
@@ -132,11 +168,22 @@ impl Forget {
         if let Some(account) = &self.creator {
             return forget_creator(globals, account).await;
         }
-        let record = find(globals, self.id.as_deref().unwrap_or_default())?;
-        let engine = Options::new(globals.state_dir()?)
-            .doing(format!("forget {}", record.id))
-            .open()?;
-        engine.forget(&record.id).await?;
+        let id = self.id.as_deref().unwrap_or_default();
+        let remote = Remote::find(globals).await?;
+        if let Some(remote) = &remote
+            && remote.job(id).await?.is_some()
+        {
+            remote
+                .call(Method::DELETE, &format!("/v1/jobs/{id}"), None)
+                .await?;
+            eprintln!(
+                "The job {} is forgotten; its upload is not.",
+                Escaped::new(id)
+            );
+            return Ok(Exit::DELIVERED);
+        }
+        let record = find(globals, remote.as_ref(), id).await?;
+        forget(globals, remote.as_ref(), &record.id).await?;
         if globals.json {
             let fields = serde_json::to_value(&record).unwrap_or_default();
             println!("{}", json::line("forgotten", Some(&record.account), fields));
@@ -152,11 +199,32 @@ impl Forget {
     }
 }
 
-async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failure> {
+/// Drops an upload by its id.
+async fn forget(globals: &Globals, remote: Option<&Remote>, id: &str) -> Result<(), Failure> {
+    if let Some(remote) = remote {
+        let path = format!("/v1/uploads/{id}");
+        return remote.call(Method::DELETE, &path, None).await.map(drop);
+    }
     let engine = Options::new(globals.state_dir()?)
-        .doing(format!("forget --creator {account}"))
+        .doing(format!("forget {id}"))
         .open()?;
-    if !engine.forget_creator(account).await? {
+    Ok(engine.forget(id).await?)
+}
+
+async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failure> {
+    let forgotten = match Remote::find(globals).await? {
+        Some(remote) => {
+            let path = format!("/v1/creators/{}", segment(account));
+            remote.call(Method::DELETE, &path, None).await?["forgotten"] == true
+        }
+        None => {
+            let engine = Options::new(globals.state_dir()?)
+                .doing(format!("forget --creator {account}"))
+                .open()?;
+            engine.forget_creator(account).await?
+        }
+    };
+    if !forgotten {
         return Err(Failure::usage(format!(
             "The account \"{account}\" has no creator yet."
         )));
@@ -166,76 +234,4 @@ async fn forget_creator(globals: &Globals, account: &str) -> Result<Exit, Failur
         Escaped::new(account)
     );
     Ok(Exit::DELIVERED)
-}
-
-/// Finds the one upload that `text` names.
-pub(super) fn find(globals: &Globals, text: &str) -> Result<Record, Failure> {
-    let mut found: Vec<Record> = StateDir::new(globals.state_dir()?)
-        .records()?
-        .into_iter()
-        .filter(|record| record.answers_to(text))
-        .collect();
-    let of = |account: &str| format!(" of the account \"{account}\"");
-    let mut whose = String::new();
-    if let Some(account) = globals.given_account() {
-        found.retain(|record| record.account == account);
-        whose = of(account);
-    } else if found.len() > 1 {
-        // Among several, the upload of the default account is taken.
-        let usual = globals.account.as_deref().unwrap_or(Account::DEFAULT);
-        if found
-            .iter()
-            .filter(|record| record.account == usual)
-            .count()
-            == 1
-        {
-            found.retain(|record| record.account == usual);
-        }
-    }
-    if found.len() > 1 {
-        let ids: Vec<&str> = found.iter().map(|record| record.id.as_str()).collect();
-        return Err(Failure::usage(format!(
-            "{} names {} uploads{whose}: {}. Use more of the id, or --account.",
-            shown(text),
-            ids.len(),
-            ids.join(", ")
-        )));
-    }
-    found.pop().ok_or_else(|| {
-        Failure::usage(format!(
-            "{} names no upload{whose} here. See: chunkferry list",
-            shown(text)
-        ))
-    })
-}
-
-/// A typed text, fit for messages: a URL's query is a secret.
-pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    if is_url(text) {
-        Job::url(text).name().into()
-    } else {
-        text.into()
-    }
-}
-
-pub(super) fn is_url(text: &str) -> bool {
-    text.contains("://")
-}
-
-/// The publish_id and the account of the upload that `text` names, which the journal need not know.
-pub(super) fn publish_id(globals: &Globals, text: &str) -> Result<(String, Account), Failure> {
-    match find(globals, text) {
-        Ok(Record {
-            publish_id: Some(publish_id),
-            account,
-            ..
-        }) => Ok((publish_id, globals.account_named(&account)?)),
-        Ok(record) => Err(Failure::usage(format!(
-            "{} has no publish_id at the service ({}).",
-            shown(text),
-            record.state
-        ))),
-        Err(failure) if is_url(text) || !text.contains('~') => Err(failure),
-        Err(_) => Ok((text.to_owned(), globals.account()?)),
-    }
 }

@@ -37,7 +37,9 @@ mod emulator;
 mod exit;
 mod gauge;
 mod globals;
+mod handover;
 mod json;
+mod lines;
 mod list;
 mod login;
 mod message;
@@ -45,12 +47,15 @@ mod pace;
 mod plan;
 mod provider;
 mod pull;
+mod records;
+mod remote;
 mod render;
 mod run;
 #[cfg(feature = "service")]
 mod serve;
 mod signals;
 mod size;
+mod stat;
 mod status;
 mod terminal;
 mod token;
@@ -135,6 +140,10 @@ fn grammar() -> clap::Command {
 
 /// The same, of a grammar that has the values of a config file.
 fn shown(mut grammar: clap::Command) -> clap::Command {
+    // The help of all commands is one screen; that of "doctor" shows each option.
+    for seldom in ["upload_host", "allow_http", "service_key_file"] {
+        grammar = grammar.mut_arg(seldom, |arg| arg.hide(true));
+    }
     grammar.build();
     let names: Vec<String> = grammar
         .get_subcommands()
@@ -145,7 +154,13 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
         let seldom = |arg: &Arg| {
             matches!(
                 arg.get_id().as_str(),
-                "config" | "upload_host" | "allow_http" | "ca_file" | "accounts_dir"
+                "config"
+                    | "upload_host"
+                    | "allow_http"
+                    | "ca_file"
+                    | "accounts_dir"
+                    | "service"
+                    | "service_key_file"
             )
         };
         // A user who reads the help knows about the help.
@@ -163,7 +178,11 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
                     _ => arg,
                 };
                 let known = arg.get_id() == "help";
-                if hidden || known { arg.hide(true) } else { arg }
+                match arg.is_global_set() {
+                    true => arg.hide(hidden),
+                    false if known => arg.hide(true),
+                    false => arg,
+                }
             })
         });
     }
@@ -177,7 +196,7 @@ fn escaped(mut error: clap::Error) -> clap::Error {
         _ => None,
     });
     for (kind, text) in repeated.collect::<Vec<_>>() {
-        let shown = Escaped::new(&*list::shown(&text)).to_string();
+        let shown = Escaped::new(&*records::shown(&text)).to_string();
         if shown != text {
             // Suggestions repeat the argument, too.
             error.remove(ContextKind::Suggested);
@@ -246,8 +265,12 @@ fn parse_with(mut grammar: clap::Command) -> Result<(Cli, String), clap::Error> 
                 let text = format!("{option} means nothing to `chunkferry {subcommand}`");
                 return Err(grammar.error(clap::error::ErrorKind::UnknownArgument, text));
             }
-            cli.globals.given.push(id);
+            cli.globals.given.push(id.to_owned());
         }
+        let own = matches.ids().map(clap::Id::as_str);
+        let given = own.filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+        let given: Vec<String> = given.map(str::to_owned).collect();
+        cli.globals.given.extend(given);
     }
     let subcommand = matches.subcommand_name().unwrap_or_default();
     Ok((cli, subcommand.to_owned()))
@@ -305,7 +328,7 @@ fn main() -> ExitCode {
             Command::Serve(command) => command.run(cli.globals).await,
             Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Plan(command) => command.run(&cli.globals),
-            Command::List(command) => command.run(&cli.globals),
+            Command::List(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Status(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Forget(command) => command.run(&cli.globals).await,
             Command::Emulator(command) => command.run().await,

@@ -6,7 +6,7 @@ use chunkferry::Limits;
 use clap::Args;
 
 use super::exit::Exit;
-use super::list::shown;
+use super::records::shown;
 use super::size::{bytes, humane};
 use super::{Failure, Globals, json};
 

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 use chunkferry::{Escaped, Job};
 use clap::Args;
+use reqwest::Method;
 
 use super::exit::Exit;
-use super::list::publish_id;
+use super::handover::{Wish, segment};
+use super::records::publish_id;
+use super::remote::Remote;
 use super::render::Screen;
 use super::run::{Place, RunArgs};
 use super::{Failure, Globals, json};
@@ -47,6 +50,24 @@ impl Pull {
             return Err(Failure::usage(
                 "One --key cannot name several videos: pull them one by one.",
             ));
+        }
+        let wishes = || {
+            let wish = |url: &String| {
+                let mut job = self.run.wish(globals.account_name());
+                job["url"] = url.as_str().into();
+                job["key"] = self.key.clone().into();
+                job["preflight"] = (!self.no_preflight).into();
+                let name = Job::url(url).name();
+                Wish {
+                    name,
+                    is_url: true,
+                    job,
+                }
+            };
+            Ok(urls.iter().map(wish).collect())
+        };
+        if let Some(exit) = self.run.hand_over(globals, wishes).await? {
+            return Ok(exit);
         }
         let (screen, account) = (Screen::new(globals.json), globals.account()?);
         let state_dir = globals.state_dir()?;
@@ -113,9 +134,26 @@ pub(super) struct Cancel {
 
 impl Cancel {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let (publish_id, account) = publish_id(globals, &self.id)?;
-        let options = globals.options(globals.state_dir()?);
-        options.cancel(&publish_id, &account).await?;
+        let remote = Remote::find(globals).await?;
+        if let Some(remote) = &remote {
+            remote.check(globals)?;
+            if remote.job(&self.id).await?.is_some() {
+                return cancel_job(remote, globals, &self.id).await;
+            }
+        }
+        let (publish_id, account) = publish_id(globals, remote.as_ref(), &self.id).await?;
+        match &remote {
+            Some(remote) => {
+                let (id, account) = (segment(&publish_id), segment(&account));
+                let path = format!("/v1/uploads/{id}/cancel?account={account}");
+                remote.call(Method::POST, &path, None).await?;
+            }
+            None => {
+                let account = globals.account_named(&account)?;
+                let options = globals.options(globals.state_dir()?);
+                options.cancel(&publish_id, &account).await?;
+            }
+        }
         if globals.json {
             let fields = serde_json::json!({ "publish_id": publish_id });
             let account = Some(globals.account_name());
@@ -128,4 +166,22 @@ impl Cancel {
         }
         Ok(Exit::DELIVERED)
     }
+}
+
+/// Ends a job of the service.
+async fn cancel_job(remote: &Remote, globals: &Globals, id: &str) -> Result<Exit, Failure> {
+    let path = format!("/v1/jobs/{id}/cancel");
+    let job = remote.call(Method::POST, &path, None).await?;
+    let outcome = job["end"]["outcome"].as_str().unwrap_or_default();
+    if globals.json {
+        let fields = serde_json::json!({ "job": job });
+        println!("{}", json::line("job", job["account"].as_str(), fields));
+    } else {
+        eprintln!(
+            "The job {} has ended: {}.",
+            Escaped::new(id),
+            Escaped::new(outcome)
+        );
+    }
+    Ok(Exit::DELIVERED)
 }

@@ -1,17 +1,18 @@
 //! The display of an upload: progress on stderr, results on stdout.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chunkferry::{Draft, Error, ErrorKind, Escaped, Event, Job, Outcome, Plan, Progress};
+use chunkferry::{Draft, Error, Escaped, Event, Job, Progress};
 use serde_json::{Value, json};
 
+use super::Failure;
 use super::board::Board;
 use super::exit::Exit;
-use super::message::message;
+use super::lines::Lines;
 use super::size::humane;
 use super::terminal;
-use super::words::{good_news, rfc3339, sum};
+use super::words::{good_news, moment, sum, when};
 
 /// The display of a run.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ impl Screen {
         }
     }
 
+    pub(super) const fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// A line for people, escaped as a whole: names and answers of the service are text from outside.
     pub(super) fn say(&self, text: &str) {
         if self.words {
@@ -41,25 +46,25 @@ impl Screen {
 
     /// A view for each job of a run.
     pub(super) fn views(&self, jobs: &[Job], account: &str) -> Vec<View<'_>> {
-        let views: Vec<_> = jobs.iter().map(|job| self.view(job, account)).collect();
+        let view = |job: &Job| self.view(job.name(), job.is_url(), account);
+        let views: Vec<_> = jobs.iter().map(view).collect();
         let files = views.iter().filter(|view| !view.is_url);
         self.board
             .measure(files.map(|view| (view.number, view.name.clone())).collect());
         views
     }
 
-    fn view(&self, job: &Job, account: &str) -> View<'_> {
-        let name = job.name();
+    /// A view of one video: of a file by its path, or of a URL without its secrets.
+    pub(super) fn view(&self, name: String, is_url: bool, account: &str) -> View<'_> {
         View {
             screen: self,
-            number: self.board.add(short_name(&name), job.is_url()),
+            number: self.board.add(short_name(&name), is_url),
+            lines: Mutex::new(Lines::new(name.clone(), is_url, account)),
             name,
-            is_url: job.is_url(),
-            account: account.to_owned(),
+            is_url,
             state: Mutex::new(Shown {
-                id: None,
-                publish_id: None,
-                told: Instant::now(),
+                begun: false,
+                at: Instant::now(),
                 processing: false,
             }),
         }
@@ -86,15 +91,16 @@ pub(super) struct View<'a> {
     /// The whole path, or the URL without its secrets.
     name: String,
     is_url: bool,
-    account: String,
+    /// Makes the lines of an upload that runs in this process.
+    lines: Mutex<Lines>,
     state: Mutex<Shown>,
 }
 
 #[derive(Debug)]
 struct Shown {
-    id: Option<String>,
-    publish_id: Option<String>,
-    told: Instant,
+    begun: bool,
+    /// When progress was last printed.
+    at: Instant,
     processing: bool,
 }
 
@@ -105,30 +111,17 @@ fn short_name(name: &str) -> &str {
 }
 
 impl View<'_> {
-    fn short_name(&self) -> &str {
-        short_name(&self.name)
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    fn json(&self, event: &str, mut fields: Value) {
-        if !self.screen.json {
-            return;
-        }
-        fields["id"] = self.shown().id.clone().into();
-        let name = if self.is_url { "url" } else { "file" };
-        fields[name] = self.name.clone().into();
-        let line = super::json::line(event, Some(&self.account), fields);
-        println!("{line}");
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the upload has begun and there is progress to show.
     pub(super) fn has_begun(&self) -> bool {
-        self.shown().id.is_some()
+        self.shown().begun
     }
 
     /// How often [`progress`](Self::progress) should be called.
@@ -136,103 +129,73 @@ impl View<'_> {
         Duration::from_millis(if terminal::draws() { 100 } else { 500 })
     }
 
+    /// Shows an event of an upload in this process.
     pub(super) fn event(&self, event: Event) {
-        let name = self.short_name();
+        let line = self.lines().event(event);
+        if let Some(line) = line {
+            self.show(&line);
+        }
+    }
+
+    /// Shows a line about this video, as `--json` has it. A line of another process has the name that this command was given.
+    pub(super) fn show(&self, line: &Value) {
+        if line["event"] == "progress" {
+            return self.show_progress(seen(line), || self.named(line));
+        }
+        if self.screen.json {
+            println!("{}", self.named(line));
+        }
+        let name = short_name(&self.name);
         let say = |text: String| self.screen.say(&format!("{name}: {text}"));
-        match event {
-            Event::Comparing => {
-                self.json("comparing", json!({}));
-                say("comparing its bytes with an earlier upload of the same size".into());
+        let text = |field: &str| line[field].as_str().unwrap_or_default();
+        let seconds = || line["seconds"].as_f64().unwrap_or_default();
+        match text("event") {
+            "comparing" => {
+                say("comparing its bytes with an earlier upload of the same size".into())
             }
-            Event::Planned {
-                id,
-                publish_id,
-                plan,
-                confirmed,
-            } => {
-                let mut shown = self.shown();
-                shown.id = Some(id);
-                shown.publish_id = publish_id;
-                drop(shown);
-                self.planned(plan, confirmed);
+            "planned" => {
+                if let Some(text) = plan_in_words(line) {
+                    say(text);
+                }
+                self.shown().begun = true;
+                self.screen.board.begin(self.number);
             }
-            Event::Waiting { cause, wait } => {
-                let fields = json!({ "cause": cause.as_str(), "reason": cause.to_string(), "seconds": wait.as_secs_f64() });
-                self.json("waiting", fields);
-                say(format!("waits {} s: {cause}", wait.as_secs().max(1)));
+            "waiting" => {
+                let seconds = (seconds() as u64).max(1);
+                say(format!("waits {seconds} s: {}", text("reason")));
             }
-            Event::SessionOpened { publish_id } => {
-                self.json("session", json!({ "publish_id": publish_id }));
-                self.shown().publish_id = Some(publish_id);
-            }
-            Event::Pulling { publish_id } => {
-                self.json("pulling", json!({ "publish_id": publish_id }));
-                self.shown().publish_id = Some(publish_id);
+            "pulling" => {
                 say("TikTok fetches it; the URL must stay reachable until it is done".into());
             }
-            Event::ChunkAccepted { index, confirmed } => {
-                self.json("chunk", json!({ "index": index, "confirmed": confirmed }));
-            }
-            Event::Retry { cause, wait } => {
-                let fields = json!({ "cause": cause.as_str(), "reason": cause.to_string(), "seconds": wait.as_secs_f64() });
-                self.json("retry", fields);
-                say(format!("{cause}; again in {:.1} s", wait.as_secs_f64()));
-            }
-            Event::SessionLost { cause } => {
+            "retry" => say(format!("{}; again in {:.1} s", text("reason"), seconds())),
+            "session_lost" => {
                 self.shown().processing = false;
-                let fields = json!({ "cause": cause.as_str(), "reason": cause.to_string() });
-                self.json("session_lost", fields);
+                let reason = text("reason");
                 say(format!(
-                    "the session is lost: {cause}. From the start, in a new one"
+                    "the session is lost: {reason}. From the start, in a new one"
                 ));
             }
-            Event::Processing { publish_id } => {
-                self.json("processing", json!({ "publish_id": publish_id }));
-                let mut shown = self.shown();
-                shown.publish_id = Some(publish_id);
-                shown.processing = true;
-                drop(shown);
+            "processing" => {
+                self.shown().processing = true;
                 self.screen.board.process(self.number);
                 say("every byte is accepted; TikTok works on it".into());
             }
-            Event::Notice(notice) => {
-                let text = notice.to_string();
-                self.json("notice", json!({ "cause": notice.as_str(), "text": text }));
-                say(text);
+            "again" => {
+                let next = moment(line, "retry_at").map_or_else(|| "soon".into(), when);
+                say(format!("{} It is tried again at {next}.", text("reason")));
             }
+            "notice" => say(text("text").to_owned()),
+            "outcome" => self.outcome(line),
             _ => {}
         }
     }
 
-    /// Shows the plan: a file in chunks, from the start or the confirmed byte, or a URL.
-    fn planned(&self, plan: Option<Plan>, confirmed: u64) {
-        let say = |text: String| self.screen.say(&format!("{}: {text}", self.short_name()));
-        self.json(
-            "planned",
-            json!({
-                "bytes": plan.map(|plan| plan.video_size()),
-                "chunk_size": plan.map(|plan| plan.chunk_size()),
-                "total_chunk_count": plan.map(|plan| plan.chunk_count()),
-                "confirmed": confirmed,
-            }),
-        );
-        if let Some(plan) = plan {
-            let (size, count) = (humane(plan.video_size()), plan.chunk_count());
-            match confirmed {
-                0 => say(format!(
-                    "{size} in {count} {}",
-                    if count == 1 { "chunk" } else { "chunks" }
-                )),
-                _ => say(format!(
-                    "carries on: {} of {size} are already at TikTok",
-                    humane(confirmed)
-                )),
-            }
-        }
-        self.screen.board.begin(self.number);
+    /// Shows how far an upload in this process is.
+    pub(super) fn progress(&self, progress: Progress) {
+        self.show_progress(progress, || self.lines().progress(&progress));
     }
 
-    pub(super) fn progress(&self, progress: Progress) {
+    fn show_progress(&self, progress: Progress, line: impl FnOnce() -> Value) {
         let text = self.screen.board.progress(self.number, progress);
         let mut shown = self.shown();
         let every = match (self.screen.json, shown.processing) {
@@ -240,68 +203,55 @@ impl View<'_> {
             (false, false) => 10,
             (false, true) => 60,
         };
-        if shown.told.elapsed() < Duration::from_secs(every) || shown.id.is_none() {
+        if shown.at.elapsed() < Duration::from_secs(every) || !shown.begun {
             return;
         }
-        shown.told = Instant::now();
+        shown.at = Instant::now();
         drop(shown);
-        self.json(
-            "progress",
-            json!({ "bytes": progress.total, "sent": progress.sent, "confirmed": progress.confirmed }),
-        );
+        if self.screen.json {
+            println!("{}", line());
+        }
         if !terminal::draws() {
-            self.screen.say(&format!("{}: {text}", self.short_name()));
+            self.screen
+                .say(&format!("{}: {text}", short_name(&self.name)));
         }
     }
 
-    /// The result of a video.
+    /// Shows the result of an upload in this process.
     pub(super) fn end(&self, result: &Result<Draft, Error>, exit: Exit, progress: Progress) {
-        let publish_id = self.shown().publish_id.clone();
-        let name = self.short_name();
-        let (outcome, publish_id, sha256, error) = match result {
-            Ok(draft) => {
-                let outcome = match draft.outcome {
-                    Outcome::AlreadyDelivered => "already_delivered",
-                    Outcome::Sent => "sent",
-                    _ => "delivered",
-                };
-                self.screen.say(&good_news(name, &self.account, draft));
-                (
-                    outcome,
-                    Some(draft.publish_id.clone()),
-                    draft.sha256.clone(),
-                    Value::Null,
-                )
-            }
-            Err(error) => {
-                let message = message(error);
-                if error.kind() != ErrorKind::Cancelled {
-                    self.screen.say(&message);
-                }
-                let error = super::json::error(&message, Some(error));
-                (outcome_of(exit, result), publish_id, None, error)
-            }
-        };
-        self.screen.board.end(self.number, outcome, result.is_ok());
-        let retry_at = result.as_ref().err().and_then(Error::retry_at).map(rfc3339);
-        self.json(
-            "outcome",
-            json!({
-                "outcome": outcome,
-                "exit": exit.0,
-                "publish_id": publish_id,
-                "sha256": sha256,
-                "creator_known": result.as_ref().ok().map(|draft| draft.creator_known),
-                "bytes": progress.total,
-                "bytes_sent": progress.bytes_sent,
-                "bytes_resent": progress.bytes_resent,
-                "inits": progress.inits,
-                "retry_at": retry_at,
-                "error": error,
-            }),
-        );
+        let line = self.lines().end(result, exit, &progress);
+        self.show(&line);
+    }
+
+    /// Shows why a service does not carry this video.
+    pub(super) fn fail(&self, failure: &Failure) {
+        let line = self.lines().fail(failure);
+        self.show(&line);
+    }
+
+    fn named(&self, line: &Value) -> Value {
+        let mut line = line.clone();
+        let field = if self.is_url { "url" } else { "file" };
+        if let Some(name) = line.get_mut(field) {
+            *name = self.name.clone().into();
+        }
+        line
+    }
+
+    fn outcome(&self, line: &Value) {
+        let text = |field: &str| line[field].as_str().unwrap_or_default();
+        let (outcome, error) = (text("outcome"), &line["error"]);
+        let stopped = [Exit::INTERRUPTED, Exit::TERMINATED];
+        let exit = line["exit"].as_u64();
+        if error.is_null() {
+            self.screen.say(&good_news(short_name(&self.name), line));
+        } else if !stopped.iter().any(|stopped| exit == Some(stopped.0.into())) {
+            self.screen
+                .say(error["message"].as_str().unwrap_or_default());
+        }
+        self.screen.board.end(self.number, outcome, error.is_null());
         if !self.screen.json {
-            let publish_id = publish_id.as_deref().unwrap_or("-");
+            let publish_id = line["publish_id"].as_str().unwrap_or("-");
             // A tab or a line break in a name must not make two fields or lines of one. Backslashes are doubled, so that
             // the field means one name.
             let name = self.name.replace('\\', "\\\\");
@@ -311,13 +261,27 @@ impl View<'_> {
     }
 }
 
-fn outcome_of(exit: Exit, result: &Result<Draft, Error>) -> &'static str {
-    let changed = matches!(result, Err(error) if error.kind() == ErrorKind::SourceChanged);
-    match exit.0 {
-        _ if changed => "source_changed",
-        4 => "needs_person",
-        5 => "unknown",
-        75 | 130 | 143 => "retry",
-        _ => "failed",
-    }
+/// The progress in a line.
+fn seen(line: &Value) -> Progress {
+    let number = |field: &str| line[field].as_u64().unwrap_or_default();
+    let mut progress = Progress::default();
+    progress.total = number("bytes");
+    progress.sent = number("sent");
+    progress.confirmed = number("confirmed");
+    progress.bytes_sent = number("bytes_sent");
+    progress
+}
+
+/// The plan of a file: in chunks from the start, or from the confirmed byte.
+fn plan_in_words(line: &Value) -> Option<String> {
+    let (size, count) = (line["bytes"].as_u64()?, line["total_chunk_count"].as_u64()?);
+    let size = humane(size);
+    Some(match line["confirmed"].as_u64().unwrap_or_default() {
+        0 if count == 1 => format!("{size} in 1 chunk"),
+        0 => format!("{size} in {count} chunks"),
+        confirmed => format!(
+            "carries on: {} of {size} are already at TikTok",
+            humane(confirmed)
+        ),
+    })
 }

@@ -7,9 +7,12 @@ use std::time::Duration;
 use chunkferry::{Account, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
 use clap::Args;
 use futures::future::join_all;
+use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
 use super::exit::Exit;
+use super::handover::{self, Wish};
+use super::remote::Remote;
 use super::render::{Screen, View};
 use super::signals::Signals;
 use super::{Failure, Globals};
@@ -38,6 +41,12 @@ pub(super) struct RunArgs {
     /// Exit 75 instead of waiting for another chunkferry to end
     #[arg(long)]
     no_wait_lock: bool,
+    /// Your id of this video: the same id again is the same job. Needs a service
+    #[arg(long, value_name = "ID", hide = true)]
+    id: Option<String>,
+    /// Hand the videos to the service, print the ids of their jobs, and exit
+    #[arg(long, hide = true)]
+    pub(super) detach: bool,
     /// Append each request and answer to this file, without secrets
     #[arg(long, value_name = "FILE")]
     wire_log: Option<PathBuf>,
@@ -60,6 +69,49 @@ impl RunArgs {
             .hand_over(self.no_wait)
             .wait(Duration::from_secs(self.wait))
             .patience(Duration::from_secs(self.patience))
+    }
+
+    /// The job of a video in the words of a service. Followed to its end, it ends as it would in this process.
+    pub(super) fn wish(&self, account: &str) -> Value {
+        json!({
+            "account": account,
+            "id": self.id,
+            "again": self.again,
+            "no_wait": self.no_wait,
+            "once": !self.detach,
+            "patience": self.patience,
+            "wait": self.wait,
+        })
+    }
+
+    /// Carries the videos by the service that this command uses, if there is one.
+    pub(super) async fn hand_over(
+        &self,
+        globals: &Globals,
+        wishes: impl FnOnce() -> Result<Vec<Wish>, Failure>,
+    ) -> Result<Option<Exit>, Failure> {
+        let Some(remote) = Remote::find(globals).await? else {
+            if self.detach || self.id.is_some() {
+                let option = if self.detach { "--detach" } else { "--id" };
+                return Err(Failure::usage(format!(
+                    "{option} needs a service that keeps the job: chunkferry serve. Nothing was recorded."
+                )));
+            }
+            return Ok(None);
+        };
+        remote.check(globals)?;
+        let wishes = wishes()?;
+        if self.id.is_some() && wishes.len() > 1 {
+            return Err(Failure::usage(
+                "One --id cannot name several videos: hand them over one by one.",
+            ));
+        }
+        let screen = Screen::new(globals.json);
+        let ended = match self.detach {
+            true => handover::detach(&remote, &screen, wishes).await,
+            false => handover::run(&remote, &screen, globals.account_name(), wishes).await,
+        };
+        ended.map(Some)
     }
 
     /// Runs all jobs to their ends.

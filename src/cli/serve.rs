@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chunkferry::{Engine, Error, Escaped, StateDir};
+use chunkferry::{Engine, Error, Escaped, Options, StateDir};
 use clap::Args;
 use tokio::sync::{Semaphore, watch};
 
 use super::exit::Exit;
+use super::remote::Place;
 use super::signals::Signals;
 use super::size::rate;
 use super::{Failure, Globals, json};
@@ -17,10 +18,12 @@ mod accounts;
 mod api;
 mod batch;
 mod events;
+mod follow;
 mod listener;
 mod problem;
 mod request;
 mod supervisor;
+mod uploads;
 mod wish;
 
 use accounts::Named;
@@ -76,6 +79,8 @@ enum Stage {
 /// What the requests share.
 struct Service {
     engine: Engine,
+    /// The settings that the engine was opened with.
+    options: Options,
     globals: Arc<Globals>,
     stage: watch::Sender<Stage>,
     batches: Semaphore,
@@ -113,9 +118,10 @@ impl Serve {
         if let Some(rate) = self.bwlimit {
             options = options.bandwidth(rate);
         }
+        let opening = options.clone();
         // Files of the options may be pipes, or on a drive that does not answer.
         let engine = tokio::select! {
-            opened = tokio::task::spawn_blocking(move || options.open()) => match opened {
+            opened = tokio::task::spawn_blocking(move || opening.open()) => match opened {
                 Ok(opened) => opened?,
                 Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
             },
@@ -130,9 +136,16 @@ impl Serve {
                 return Err(failure);
             }
         };
+        let place = Place {
+            socket: std::path::absolute(&path).unwrap_or_else(|_| path.clone()),
+        };
+        if let Err(error) = place.write(&state_dir) {
+            eprintln!("Commands do not find this service by its directory: {error}.");
+        }
         let (stage, stages) = watch::channel(Stage::Serving);
         let service = Arc::new(Service {
             engine: engine.clone(),
+            options,
             globals: Arc::clone(&globals),
             stage,
             batches: Semaphore::new(BATCHES),

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use chunkferry::Escaped;
+use chunkferry::{Account, Escaped, Options};
 use clap::Args;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::exit::Exit;
-use super::list::publish_id;
+use super::handover::{self, segment};
+use super::records::publish_id;
+use super::remote::Remote;
+use super::render::Screen;
 use super::{Failure, Globals, json};
 
 /// Ask the service how far an upload is
@@ -22,11 +28,21 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
-        let (publish_id, account) = publish_id(globals, &self.id)?;
-        let options = globals.options(globals.state_dir()?);
+        let remote = Remote::find(globals).await?;
+        if let Some(remote) = &remote {
+            remote.check(globals)?;
+            if let Some(job) = remote.job(&self.id).await? {
+                return match self.wait {
+                    true => handover::follow(remote, &Screen::new(globals.json), &self.id).await,
+                    false => Ok(show(&job, globals.json)),
+                };
+            }
+        }
+        let (publish_id, account) = publish_id(globals, remote.as_ref(), &self.id).await?;
+        let asked = Asked::new(globals, remote, &publish_id, account)?;
         let mut wait = Duration::from_secs(1);
         loop {
-            let status = options.ask_status(&publish_id, &account).await?;
+            let status = asked.status().await?;
             if globals.json {
                 let fields = serde_json::json!({
                     "publish_id": publish_id,
@@ -35,7 +51,7 @@ impl Status {
                     "uploaded_bytes": status.uploaded_bytes,
                     "downloaded_bytes": status.downloaded_bytes,
                 });
-                println!("{}", json::line("status", Some(account.name()), fields));
+                println!("{}", json::line("status", Some(asked.name()), fields));
             } else {
                 let reason = status
                     .fail_reason
@@ -56,4 +72,112 @@ impl Status {
             wait = (wait * 2).min(Duration::from_secs(10));
         }
     }
+}
+
+/// Who asks TikTok, and for whom.
+enum Asked {
+    Alone {
+        options: Box<Options>,
+        account: Account,
+        publish_id: String,
+    },
+    Service {
+        remote: Remote,
+        account: String,
+        path: String,
+    },
+}
+
+/// What TikTok says of an upload.
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+    fail_reason: Option<String>,
+    uploaded_bytes: Option<u64>,
+    downloaded_bytes: Option<u64>,
+    is_final: bool,
+}
+
+impl Asked {
+    fn new(
+        globals: &Globals,
+        remote: Option<Remote>,
+        publish_id: &str,
+        account: String,
+    ) -> Result<Self, Failure> {
+        Ok(match remote {
+            Some(remote) => {
+                let (id, of) = (segment(publish_id), segment(&account));
+                let path = format!("/v1/uploads/{id}/status?account={of}");
+                Self::Service {
+                    remote,
+                    account,
+                    path,
+                }
+            }
+            None => Self::Alone {
+                options: Box::new(globals.options(globals.state_dir()?)),
+                account: globals.account_named(&account)?,
+                publish_id: publish_id.to_owned(),
+            },
+        })
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Alone { account, .. } => account.name(),
+            Self::Service { account, .. } => account,
+        }
+    }
+
+    async fn status(&self) -> Result<Answer, Failure> {
+        match self {
+            Self::Alone {
+                options,
+                account,
+                publish_id,
+            } => {
+                let status = options.ask_status(publish_id, account).await?;
+                Ok(Answer {
+                    status: status.status,
+                    fail_reason: status.fail_reason,
+                    uploaded_bytes: status.uploaded_bytes,
+                    downloaded_bytes: status.downloaded_bytes,
+                    is_final: status.is_final,
+                })
+            }
+            Self::Service { remote, path, .. } => {
+                let answer = remote.call(Method::GET, path, None).await?;
+                let answer = Answer::deserialize(answer);
+                answer.map_err(|error| Failure::temporary(format!("The service's answer: {error}")))
+            }
+        }
+    }
+}
+
+/// Shows a job of the service.
+fn show(job: &Value, as_json: bool) -> Exit {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if as_json {
+        let fields = serde_json::json!({ "job": job });
+        println!("{}", json::line("job", job["account"].as_str(), fields));
+    } else {
+        let (state, end) = (text(&job["state"]), &job["end"]);
+        let outcome = [text(&end["outcome"]), text(&end["why"]), text(&job["why"])];
+        let notes: Vec<&str> = outcome
+            .iter()
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
+            .collect();
+        let notes = match notes.is_empty() {
+            true => String::new(),
+            false => format!(" ({})", notes.join(": ")),
+        };
+        println!(
+            "{}\t{}",
+            Escaped::new(&text(&job["id"])),
+            Escaped::new(&format!("{state}{notes}"))
+        );
+    }
+    Exit::DELIVERED
 }

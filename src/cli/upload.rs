@@ -6,10 +6,13 @@ use std::time::Duration;
 use chunkferry::emulator::Emulator;
 use chunkferry::{Account, Escaped, Job, Ledger, Options, ReadMode};
 use clap::Args;
+use serde_json::Value;
 
 use super::exit::Exit;
 use super::globals::Source;
-use super::list::is_url;
+use super::handover::{self, Wish};
+use super::records::is_url;
+use super::remote::Remote;
 use super::render::Screen;
 use super::run::{Place, RunArgs};
 use super::size::{bytes, rate};
@@ -20,8 +23,11 @@ use super::{Failure, Globals};
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry upload clip.mp4 --account lena")]
 pub(super) struct Upload {
     /// MP4, MOV or WebM, up to 4 GB each; sent in this order
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "follow", value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Instead: follow a job that was handed to the service before
+    #[arg(long, value_name = "JOB", conflicts_with = "files", hide = true)]
+    follow: Option<String>,
     /// Upload to an emulator inside this process: no account, nothing real
     #[arg(long)]
     emulator: bool,
@@ -81,6 +87,19 @@ impl Upload {
         self.files.iter().try_for_each(|file| is_file(file))?;
         if self.emulator {
             leave_aside(&mut globals)?;
+        } else if let Some(job) = &self.follow {
+            return follow(&globals, job).await;
+        } else {
+            let wishes = || {
+                let account = globals.account_name();
+                self.files
+                    .iter()
+                    .map(|file| Wish::file(file, self.wish(account)))
+                    .collect()
+            };
+            if let Some(exit) = self.run.hand_over(&globals, wishes).await? {
+                return Ok(exit);
+            }
         }
         let screen = Screen::new(globals.json);
         self.share_rate(&screen).await;
@@ -148,6 +167,21 @@ impl Upload {
         }
     }
 
+    /// The job of a file in the words of a service, but for the file.
+    fn wish(&self, account: &str) -> Value {
+        let mut wish = self.run.wish(account);
+        wish["allow_writer"] = self.allow_writer.into();
+        wish["chunk_size"] = match self.chunk_size {
+            ChunkSize::Bytes(bytes) => bytes.into(),
+            ChunkSize::Auto => Value::Null,
+        };
+        wish["content_type"] = self.content_type.clone().into();
+        wish["ignore_forecast"] = self.ignore_forecast.into();
+        wish["no_ledger"] = self.no_ledger.into();
+        wish["settle"] = self.settle.into();
+        wish
+    }
+
     fn job(&self, file: &Path, account: &Account) -> Job {
         let mut job = self
             .run
@@ -171,6 +205,15 @@ impl Upload {
         }
         job
     }
+}
+
+/// Follows a job of the service to its end.
+async fn follow(globals: &Globals, job: &str) -> Result<Exit, Failure> {
+    let remote = Remote::find(globals).await?;
+    let remote = remote.ok_or_else(|| {
+        Failure::usage("--follow needs the service that has the job: chunkferry serve.")
+    })?;
+    handover::follow(&remote, &Screen::new(globals.json), job).await
 }
 
 /// Longest wait for a drive to report the sizes of files.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use chunkferry::{Draft, Outcome, Progress};
+use chunkferry::Progress;
+use serde_json::Value;
 
 use super::gauge::clock;
 use super::pace::Pace;
@@ -53,28 +54,35 @@ fn outlook(progress: &Progress, pace: &Pace) -> Vec<String> {
     vec![format!("{}/s  {left}", humane(rate as u64)), left]
 }
 
-pub(super) fn good_news(name: &str, account: &str, draft: &Draft) -> String {
-    let since = draft
-        .delivered_at
+/// The sentence of a good end, from the fields of its line.
+pub(super) fn good_news(name: &str, line: &Value) -> String {
+    let text = |field: &str| line[field].as_str().unwrap_or_default();
+    let since = moment(line, "delivered_at")
         .map(|at| format!(" since {}", when(at)))
         .unwrap_or_default();
-    let id = &draft.publish_id;
+    let (id, account) = (text("publish_id"), text("account"));
     // Only known facts are claimed: the name is the user's own, and the token may belong to anyone.
-    let inbox = match draft.creator_known {
+    let inbox = match line["creator_known"] == true {
         true => format!("{account}'s inbox"),
         false => format!("the inbox of the creator whose token was used (account {account})"),
     };
-    match draft.outcome {
-        Outcome::AlreadyDelivered => {
+    match text("outcome") {
+        "already_delivered" => {
             format!(
                 "{name} is already in {inbox}{since} ({id}). Nothing sent. To send it again: --again"
             )
         }
-        Outcome::Sent => format!(
+        "sent" => format!(
             "{name} is with TikTok ({id}); the inbox is not confirmed. The same command follows it to the end."
         ),
         _ => format!("{name} is in {inbox} ({id})."),
     }
+}
+
+/// A time in a line.
+pub(super) fn moment(line: &Value, field: &str) -> Option<SystemTime> {
+    let time: jiff::Timestamp = line[field].as_str()?.parse().ok()?;
+    Some(time.into())
 }
 
 /// A time in the local zone: `20 Nov 02:14`; without the day if it is today. The start of 1970 means unknown.
@@ -96,7 +104,7 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
 }
 
 /// The outcomes of a run's videos with their numbers: `2 delivered, 1 failed`.
-pub(super) fn sum(outcomes: &BTreeMap<&str, usize>) -> String {
+pub(super) fn sum(outcomes: &BTreeMap<String, usize>) -> String {
     const WORDS: [(&str, &str, &str); 8] = [
         ("delivered", "delivered", "delivered"),
         (
@@ -112,7 +120,7 @@ pub(super) fn sum(outcomes: &BTreeMap<&str, usize>) -> String {
         ("retry", "to run again", "to run again"),
     ];
     let counted = WORDS.iter().filter_map(|(outcome, one, many)| {
-        let number = *outcomes.get(outcome)?;
+        let number = *outcomes.get(*outcome)?;
         Some(format!("{number} {}", if number == 1 { one } else { many }))
     });
     counted.collect::<Vec<_>>().join(", ")

@@ -186,7 +186,8 @@ fn choose(rows: &mut Vec<Upload>, job: &Job) {
     let link = job.link.as_ref();
     let is_own = |row: &Upload| link.is_some_and(|link| link.upload.as_ref() == Some(&row.id));
     // A queued job that sends a video again has an upload of its own, ended or not.
-    let own = |row: &Upload| is_own(row) || link.is_none() && !row.has_ended();
+    let may_carry_on = link.is_none_or(|link| link.once);
+    let own = |row: &Upload| is_own(row) || may_carry_on && !row.has_ended();
     rows.retain(|row| match row.state {
         State::GivenUp { .. } => false,
         _ => !job.again || own(row),

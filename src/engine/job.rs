@@ -27,6 +27,7 @@ pub struct Job {
     pub(crate) caller_id: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) give_up: Option<Duration>,
+    pub(crate) once: bool,
     /// The row of the queue that the job is of.
     pub(crate) link: Option<Link>,
     pub(crate) chunk_size: Option<u64>,
@@ -48,6 +49,8 @@ pub(crate) struct Link {
     pub(crate) job: String,
     /// The upload that an earlier run of the job was resolved to.
     pub(crate) upload: Option<String>,
+    /// Whether the caller waits for this job, and would carry on an upload that an earlier job has left.
+    pub(crate) once: bool,
 }
 
 impl Link {
@@ -143,6 +146,7 @@ impl Job {
             caller_id: None,
             labels: BTreeMap::new(),
             give_up: None,
+            once: false,
             link: None,
             chunk_size: None,
             content_type: None,
@@ -215,6 +219,13 @@ impl Job {
     /// a person, and for a network that is out for all jobs do not count.
     pub const fn give_up_after(mut self, failing: Duration) -> Self {
         self.give_up = Some(failing);
+        self
+    }
+
+    /// Whether a queued job ends with its first run, however that ends: it is neither tried again nor kept for a person. For a caller
+    /// who waits for the end, and who decides what follows. With [`again`](Self::again) such a job needs no [`id`](Self::id).
+    pub const fn once(mut self, once: bool) -> Self {
+        self.once = once;
         self
     }
 

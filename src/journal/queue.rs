@@ -93,6 +93,16 @@ pub(crate) struct JobEnd {
     pub(crate) sha256: Option<String>,
     #[serde(default)]
     pub(crate) log_id: Option<String>,
+    /// The service's code of a refusal.
+    #[serde(default)]
+    pub(crate) code: Option<String>,
+    /// When the same call may work.
+    #[serde(default)]
+    pub(crate) retry_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) delivered_at: Option<Timestamp>,
+    #[serde(default)]
+    pub(crate) creator_known: Option<bool>,
     pub(crate) at: Timestamp,
 }
 

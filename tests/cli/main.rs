@@ -17,6 +17,8 @@ mod doctor;
 mod echo;
 mod examples;
 mod gateways;
+#[cfg(feature = "service")]
+mod handover;
 mod input;
 mod kills;
 mod line;

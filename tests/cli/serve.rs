@@ -15,25 +15,25 @@ use serde_json::{Value, json};
 use crate::scene::{CHUNK, Running, Scene, Start};
 use crate::secrets::files;
 
-const ACCOUNTS: [&str; 4] = ["lena", "mia", "noa", "ole"];
+pub(crate) const ACCOUNTS: [&str; 4] = ["lena", "mia", "noa", "ole"];
 
 /// What the service has answered.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
     #[track_caller]
-    fn expect(self, status: u16) -> Self {
+    pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}{}", self.head, self.text);
         self
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{self:?}"))
     }
 }
@@ -73,17 +73,17 @@ fn unchunked(mut text: &str) -> String {
     whole
 }
 
-struct Service {
-    running: Running,
-    socket: PathBuf,
+pub(crate) struct Service {
+    pub(crate) running: Running,
+    pub(crate) socket: PathBuf,
 }
 
 impl Service {
-    fn start(scene: &Scene, more: &[&str]) -> Self {
+    pub(crate) fn start(scene: &Scene, more: &[&str]) -> Self {
         Self::of(&mut command(scene, more), scene.state_dir().join("socket"))
     }
 
-    fn of(command: &mut Command, socket: PathBuf) -> Self {
+    pub(crate) fn of(command: &mut Command, socket: PathBuf) -> Self {
         let mut running = command.start();
         let line = running.until("it listens", |line| line["event"] == "listening");
         assert_eq!(line["socket"], socket.to_str().unwrap());
@@ -91,28 +91,28 @@ impl Service {
     }
 
     #[track_caller]
-    fn call(&self, line: &str) -> Answer {
+    pub(crate) fn call(&self, line: &str) -> Answer {
         try_call(&self.socket, &format!("{line} HTTP/1.1"), b"").expect("an answer")
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         self.call(&format!("GET {path}")).expect(200).json()
     }
 
     #[track_caller]
-    fn post(&self, id: Option<&str>, body: &[u8]) -> Answer {
+    pub(crate) fn post(&self, id: Option<&str>, body: &[u8]) -> Answer {
         post(&self.socket, id, body).expect("an answer")
     }
 
     /// The end of a job.
-    fn ended(&self, id: &Value) -> Value {
+    pub(crate) fn ended(&self, id: &Value) -> Value {
         let job = self.get(&format!("/v1/jobs/{}?wait=60s", id.as_str().unwrap()));
         assert_eq!(job["state"], "ended", "{job}");
         job
     }
 
     /// All events, in pages.
-    fn events(&self) -> Vec<Value> {
+    pub(crate) fn events(&self) -> Vec<Value> {
         let (mut all, mut after) = (Vec::new(), 0);
         loop {
             let page = self.get(&format!("/v1/events?after={after}&limit=7"));
@@ -134,7 +134,7 @@ fn post(socket: &Path, id: Option<&str>, body: &[u8]) -> Option<Answer> {
 }
 
 /// `serve --json` with a config file that lists the accounts.
-fn command(scene: &Scene, more: &[&str]) -> Command {
+pub(crate) fn command(scene: &Scene, more: &[&str]) -> Command {
     let config = scene.path("config.toml");
     let tables =
         ACCOUNTS.map(|name| format!("[accounts.{name}]\ntoken_command = \"echo act.{name}.1\"\n"));

@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command};
 
 /// Options that no file sets, and why.
-pub(super) const NEVER: [(&str, &str); 6] = [
+pub(super) const NEVER: [(&str, &str); 9] = [
     (
         "again",
         "each run would send every video once more. Give --again in the run that is meant to",
@@ -29,6 +29,18 @@ pub(super) const NEVER: [(&str, &str); 6] = [
     (
         "url_file",
         "what is pulled is named where it is pulled. Give --url-file in that run",
+    ),
+    (
+        "id",
+        "each video has an id of its own. Give --id for the video that is meant",
+    ),
+    (
+        "detach",
+        "no run would show how it ended. Give --detach in the run that is meant to",
+    ),
+    (
+        "follow",
+        "a job is named where it is followed. Give --follow in that run",
     ),
     ("config", "one file is read, and it names no other"),
 ];

@@ -8,7 +8,7 @@ use crate::config::{
     CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret, Key, SEAL_KEY_FILE, SealKey, TokenFrom, options,
 };
 use crate::globals::{Globals, Source, TOKEN_VARIABLE};
-use crate::list::shown;
+use crate::records::shown;
 
 /// What a secret is shown as.
 const SET: &str = "set";

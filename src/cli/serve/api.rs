@@ -7,13 +7,13 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use chunkferry::{Engine, Error, JobRecord};
 use serde_json::{Value, json};
 
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
-use super::{Service, batch, events, wish};
+use super::{Service, batch, events, follow, uploads, wish};
 use crate::accounts;
 use crate::config::TokenFrom;
 
@@ -38,6 +38,13 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/jobs/{id}/pause", post(pause))
         .route("/v1/jobs/{id}/cancel", post(cancel))
         .route("/v1/jobs/{id}/retry", post(retry))
+        .route("/v1/jobs/{id}/follow", get(follow::follow))
+        .route("/v1/service", get(service_itself))
+        .route("/v1/uploads", get(uploads::list))
+        .route("/v1/uploads/{id}", delete(uploads::forget))
+        .route("/v1/uploads/{id}/status", get(uploads::status))
+        .route("/v1/uploads/{id}/cancel", post(uploads::cancel))
+        .route("/v1/creators/{account}", delete(uploads::forget_creator))
         .route("/v1/events", get(events::list))
         .route("/v1/accounts", get(accounts))
         .route("/healthz", get(|| async { healthy() }))
@@ -71,7 +78,11 @@ pub(super) async fn submit_one(
     if service.is_draining() {
         return Err(Problem::draining());
     }
-    let handle = service.engine.submit(wish::job(text, id)?).await?;
+    let (job, seen) = wish::job(text, id)?;
+    if let Some((path, stat)) = seen {
+        wish::is_seen(path, stat).await?;
+    }
+    let handle = service.engine.submit(job).await?;
     let status = match handle.is_repeat() {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
@@ -79,19 +90,19 @@ pub(super) async fn submit_one(
     Ok((status, found(&service.engine, handle.id()).await?))
 }
 
-async fn found(engine: &Engine, id: &str) -> Result<JobRecord, Problem> {
+pub(super) async fn found(engine: &Engine, id: &str) -> Result<JobRecord, Problem> {
     engine.job(id).await?.ok_or_else(Problem::no_job)
 }
 
 async fn submit(State(service): State<Arc<Service>>, uri: Uri, request: Request) -> Answer {
-    Query::of(&uri, &[])?;
+    let follows = Query::of(&uri, &["follow"])?.switch("follow")?;
     let (head, body) = request.into_parts();
     if service.is_draining() {
         return Err(Problem::draining());
     }
     match content_type(&head.headers).as_deref() {
         Some("application/json") => {}
-        Some("application/x-ndjson") => return batch::submit(service, body).await,
+        Some("application/x-ndjson") if !follows => return batch::submit(service, body).await,
         _ => {
             let text = "A job is application/json, and many jobs are application/x-ndjson.";
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -104,7 +115,11 @@ async fn submit(State(service): State<Arc<Service>>, uri: Uri, request: Request)
         .transpose()
         .map_err(|_| Problem::usage("Idempotency-Key has to be text in UTF-8."))?;
     let text = request::body(body, JOB).await?;
+    let events = service.engine.events()?;
     let (status, record) = submit_one(&service, &text, id).await?;
+    if follows {
+        return Ok(follow::lines(service, events, record, status));
+    }
     let mut response = ok(status, &as_value(&record));
     set(&mut response, LOCATION, &format!("/v1/jobs/{}", record.id));
     Ok(response)
@@ -242,6 +257,17 @@ async fn accounts(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
         });
     let others = globals.provides().then(|| TokenFrom::Provider.key());
     let body = json!({ "accounts": named.collect::<Vec<_>>(), "others": others });
+    Ok(ok(StatusCode::OK, &body))
+}
+
+/// What the service is, for commands that hand over their work.
+async fn service_itself(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
+    Query::of(&uri, &[])?;
+    let body = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "process": std::process::id(),
+        "api_base": service.engine.api_base(),
+    });
     Ok(ok(StatusCode::OK, &body))
 }
 

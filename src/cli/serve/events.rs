@@ -96,6 +96,6 @@ async fn next(service: &Service, after: u64) -> Option<VecDeque<JobNotice>> {
 
 /// Returns once a job may have changed.
 async fn changed(events: &mut JobEvents) {
-    // Progress of uploads is no change.
-    while let Some(JobEvent::Upload { .. }) = events.next().await {}
+    // What happens to an upload is no change of a job.
+    while let Some(JobEvent::Upload { .. } | JobEvent::Ran { .. }) = events.next().await {}
 }

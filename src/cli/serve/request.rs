@@ -44,6 +44,18 @@ impl Query {
         self.0.get(name).map(String::as_str)
     }
 
+    /// A parameter that is there or is not: `true` or `false`.
+    pub(super) fn switch(&self, name: &str) -> Result<bool, Problem> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Problem::field(
+                name,
+                format!("{name} has to be true or false."),
+            )),
+        }
+    }
+
     pub(super) fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
         let number = |text: &str| {
             let number = text.parse().ok();

@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use chunkferry::{Job, Ledger};
+use chunkferry::{Escaped, Job, Ledger};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
 use super::problem::Problem;
 use crate::config::nearest_of;
+use crate::stat::Stat;
 
 /// The fields of every job.
-const COMMON: [&str; 11] = [
+const COMMON: [&str; 12] = [
     "account",
     "again",
     "destination",
@@ -23,24 +25,32 @@ const COMMON: [&str; 11] = [
     "id",
     "labels",
     "no_wait",
+    "once",
     "patience",
     "url",
     "wait",
 ];
 
 /// The fields that mean something to one kind of source.
-const OF_FILES: [&str; 6] = [
+const OF_FILES: [&str; 7] = [
     "allow_writer",
     "chunk_size",
     "content_type",
     "ignore_forecast",
     "no_ledger",
     "settle",
+    "stat",
 ];
 const OF_URLS: [&str; 2] = ["key", "preflight"];
 
+/// How long a drive may take to show a file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The path of a job, and the file that its client sees there.
+pub(super) type Seen = Option<(PathBuf, Stat)>;
+
 /// The job of a JSON text; `id` is the caller's id of the request's head.
-pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<Job, Problem> {
+pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<(Job, Seen), Problem> {
     let value: Value = serde_json::from_slice(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::usage(format!("This is no JSON (line {line}, column {column})."))
@@ -48,12 +58,46 @@ pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<Job, Problem> {
     let Value::Object(fields) = value else {
         return Err(Problem::usage("A job is a JSON object."));
     };
-    Fields(fields).job(id)
+    let fields = Fields(fields);
+    Ok((fields.job(id)?, fields.seen()?))
+}
+
+/// Refuses a job whose client sees another file at this path than the service.
+pub(super) async fn is_seen(path: PathBuf, by_client: Stat) -> Result<(), Problem> {
+    let shown = Escaped::new(&*path.to_string_lossy()).to_string();
+    let look = tokio::task::spawn_blocking(move || Stat::of(&path));
+    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, look).await else {
+        // The drive does not answer, which is a matter of the job's run.
+        return Ok(());
+    };
+    let why = match found {
+        Ok(found) if found == by_client => return Ok(()),
+        Ok(_) => "the service sees another file".to_owned(),
+        Err(error) => format!("the service cannot see the file: {error}"),
+    };
+    let text = format!(
+        "{shown}: {why}. It may run in a container, with another user's rights, or with a /tmp of its own; or the file is being changed. Nothing was accepted."
+    );
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    Err(Problem::new(status, "other_file", text).with("field", "stat"))
 }
 
 struct Fields(Map<String, Value>);
 
 impl Fields {
+    fn seen(&self) -> Result<Seen, Problem> {
+        let (Some(path), Some(stat)) = (self.text("file")?, self.get("stat")) else {
+            return Ok(None);
+        };
+        let stat = Stat::deserialize(stat).map_err(|_| {
+            Problem::field(
+                "stat",
+                "stat has to be an object of inode, size and mtime_ns.",
+            )
+        })?;
+        Ok(Some((PathBuf::from(path), stat)))
+    }
+
     fn job(&self, head: Option<&str>) -> Result<Job, Problem> {
         self.check_names()?;
         match self.text("destination")? {
@@ -119,6 +163,9 @@ impl Fields {
         }
         if let Some(again) = self.switch("again")? {
             job = job.again(again);
+        }
+        if let Some(once) = self.switch("once")? {
+            job = job.once(once);
         }
         if let Some(hand_over) = self.switch("no_wait")? {
             job = job.hand_over(hand_over);

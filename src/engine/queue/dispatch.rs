@@ -257,7 +257,7 @@ impl Dispatch {
         shared: &Arc<Shared>,
         id: &str,
         run: u64,
-    ) -> Option<(Result<Draft, Error>, Duration, bool)> {
+    ) -> Option<(Arc<Result<Draft, Error>>, Duration, bool)> {
         let row = self.insist(id, None, |_| Change::Nothing).await?;
         if !row.can_run(Now::read().wall) || *self.draining.borrow() {
             return None;
@@ -275,12 +275,19 @@ impl Dispatch {
             let job = id.to_owned();
             self.tell(JobEvent::Upload { job, event });
         }
+        let stopper = uploading.stopper();
         let ended = AssertUnwindSafe(uploading).catch_unwind().await;
         let ended = ended.unwrap_or_else(|_| {
             tracing::error!(job = id, "the upload of a job has panicked");
             Err(Error::temporary(
                 "The upload broke off by a fault of chunkferry.",
             ))
+        });
+        let ended = Arc::new(ended);
+        self.tell(JobEvent::Ran {
+            job: id.to_owned(),
+            ended: Arc::clone(&ended),
+            progress: stopper.progress(),
         });
         let out = shared.scheduler.outages.now(Now::read()).is_some();
         reach("job", "ended");

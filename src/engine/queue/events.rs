@@ -1,12 +1,16 @@
 //! What happens to jobs at this moment, for whoever watches.
 
+use std::sync::Arc;
+
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::upload::event::Event;
+use crate::engine::draft::Draft;
+use crate::error::Error;
+use crate::upload::event::{Event, Progress};
 
 /// Something that happens to a job of the queue at this moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum JobEvent {
     /// An event of the job's upload.
@@ -15,6 +19,15 @@ pub enum JobEvent {
         job: String,
         /// The event.
         event: Event,
+    },
+    /// A run of the job has ended; what becomes of the job is recorded next.
+    Ran {
+        /// The job's id.
+        job: String,
+        /// How the run ended.
+        ended: Arc<Result<Draft, Error>>,
+        /// How far the upload was.
+        progress: Progress,
     },
     /// The job has changed: it was accepted, runs, waits, or has ended. [`Engine::job`](crate::Engine::job) says what it is now.
     Changed {

@@ -36,6 +36,10 @@ pub(super) fn take_in(
         Err(error) => error,
     };
     let end = end_of(error);
+    if row.wish.options.once {
+        row.state = JobState::Ended { end };
+        return Change::News("ended");
+    }
     let again = match error.kind() {
         ErrorKind::Temporary | ErrorKind::Locked => {
             row.tries += 1;
@@ -103,6 +107,10 @@ fn good_end(draft: &Draft) -> JobEnd {
         publish_id: Some(draft.publish_id.clone()),
         sha256: draft.sha256.clone(),
         log_id: None,
+        code: None,
+        retry_at: None,
+        delivered_at: draft.delivered_at.map(Timestamp::from),
+        creator_known: Some(draft.creator_known),
         at: Now::read().wall,
     }
 }
@@ -136,6 +144,10 @@ pub(super) fn end_of(error: &Error) -> JobEnd {
         publish_id: None,
         sha256: None,
         log_id: error.log_id().map(str::to_owned),
+        code: error.code().map(str::to_owned),
+        retry_at: error.retry_at().map(Timestamp::from),
+        delivered_at: None,
+        creator_known: None,
         at: Now::read().wall,
     }
 }

@@ -62,6 +62,16 @@ pub struct JobEnd {
     pub sha256: Option<String>,
     /// The service's log_id of a refusal.
     pub log_id: Option<String>,
+    /// The service's code of a refusal.
+    pub code: Option<String>,
+    /// When the same call may work; `None` if that is not known.
+    #[serde(serialize_with = "maybe")]
+    pub retry_at: Option<SystemTime>,
+    /// When the draft was first seen to be delivered, by this job or an earlier one.
+    #[serde(serialize_with = "maybe")]
+    pub delivered_at: Option<SystemTime>,
+    /// Of a draft: whether its creator is known to be the account's; see [`Draft::creator_known`](crate::Draft::creator_known).
+    pub creator_known: Option<bool>,
     /// When that was.
     #[serde(serialize_with = "time")]
     pub at: SystemTime,
@@ -139,6 +149,10 @@ impl From<End> for JobEnd {
             publish_id: end.publish_id,
             sha256: end.sha256,
             log_id: end.log_id,
+            code: end.code,
+            retry_at: end.retry_at.map(SystemTime::from),
+            delivered_at: end.delivered_at.map(SystemTime::from),
+            creator_known: end.creator_known,
             at: end.at.into(),
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
         }
     };
     let caller_id = job.caller_id.clone();
-    if job.again && caller_id.is_none() {
+    if job.again && caller_id.is_none() && !job.once {
         return Err(Error::usage(
             "A queued job that sends a video again needs an id of its caller, so that a repeat of the call is no second draft.",
         ));
@@ -68,6 +68,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
             patience_ms: Some(ms(job.patience)),
             hand_over: job.hand_over,
             ignore_forecast: job.ignore_forecast,
+            once: job.once,
         },
         give_up_ms: job.give_up.map(ms),
     })
@@ -114,6 +115,7 @@ pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> 
         store: Arc::clone(store),
         job: row.id.clone(),
         upload: row.upload.clone(),
+        once: options.once,
     });
     job.hand_over = options.hand_over;
     job.ignore_forecast = options.ignore_forecast;

@@ -60,6 +60,8 @@ pub(crate) struct WishOptions {
     pub(crate) patience_ms: Option<u64>,
     pub(crate) hand_over: bool,
     pub(crate) ignore_forecast: bool,
+    /// The job ends with its first run.
+    pub(crate) once: bool,
 }
 
 impl Wish {
