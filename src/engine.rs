@@ -44,7 +44,9 @@ use creator::Creators;
 pub use handle::{Uploading, Watcher};
 pub use options::{Options, Reached};
 use queue::Queue;
-pub use queue::{Handle, JobEnd, JobEvent, JobEvents, JobNotice, JobRecord};
+pub use queue::{
+    Handle, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord, JobsChanged, QueueState,
+};
 
 /// What the service says of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]

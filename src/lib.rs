@@ -77,8 +77,8 @@ pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
 pub use engine::{
-    Engine, Handle, JobEnd, JobEvent, JobEvents, JobNotice, JobRecord, Options, Reached, Status,
-    Uploading, Watcher,
+    Engine, Handle, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord, JobsChanged,
+    Options, QueueState, Reached, Status, Uploading, Watcher,
 };
 pub use error::{Error, ErrorKind, NotAccepted, Remedy, Who};
 pub use journal::{Record, StateDir};

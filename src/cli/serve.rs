@@ -17,6 +17,7 @@ use super::{Failure, Globals, json};
 mod accounts;
 mod api;
 mod batch;
+mod bulk;
 mod events;
 mod follow;
 mod listener;

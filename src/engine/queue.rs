@@ -13,19 +13,25 @@ use crate::account::Account;
 use crate::account::provider::Providing;
 use crate::clock::Timestamp;
 use crate::error::Error;
-use crate::journal::queue::{Accepted, Change, JobRow, JobState, JobStore};
+use crate::journal::queue::{Accepted, JobRow, JobStore};
 use crate::upload::event::Progress;
 
+mod changes;
 mod dispatch;
 mod events;
+mod filter;
+mod halt;
 mod lines;
 mod outcome;
 mod record;
 mod stopping;
 mod wish;
 
+pub use changes::JobsChanged;
 use dispatch::Dispatch;
 pub use events::{JobEvent, JobEvents};
+pub use filter::JobFilter;
+pub use halt::QueueState;
 pub use record::{JobEnd, JobNotice, JobRecord};
 
 /// Events of jobs that wait for a slow reader.
@@ -142,31 +148,6 @@ impl Queue {
         let row = self.dispatch.store.job(id.to_owned()).await?;
         row.ok_or_else(|| Error::no_job(id))
     }
-
-    /// Changes a job, and puts the job where its row says.
-    async fn change(
-        &self,
-        id: &str,
-        change: impl Fn(&mut JobRow) -> Change + Send + Sync + 'static,
-    ) -> Result<JobRecord, Error> {
-        let row = self.dispatch.change(id, None, change).await?;
-        let row = row.ok_or_else(|| Error::no_job(id))?;
-        Ok(self.dispatch.record(row))
-    }
-
-    /// Holds a job back, and returns once it does not run.
-    async fn hold(&self, id: &str) -> Result<(), Error> {
-        let held = self.change(id, |row| match row.has_ended() || row.paused {
-            true => Change::Nothing,
-            false => {
-                row.paused = true;
-                Change::Quiet
-            }
-        });
-        held.await?;
-        self.dispatch.stop(id).await;
-        Ok(())
-    }
 }
 
 impl Engine {
@@ -216,22 +197,6 @@ impl Engine {
         self.queue()?.record(id).await
     }
 
-    /// At most `limit` jobs of the queue, ended or not, in the order in which they were accepted: the first ones, or those after a
-    /// job's id.
-    ///
-    /// # Errors
-    ///
-    /// As [`job`](Self::job).
-    pub async fn jobs(&self, after: Option<&str>, limit: usize) -> Result<Vec<JobRecord>, Error> {
-        let queue = self.queue()?;
-        let jobs = queue
-            .dispatch
-            .store
-            .jobs(after.map(str::to_owned), limit, false);
-        let rows = jobs.await?.into_iter();
-        Ok(rows.map(|row| queue.dispatch.record(row)).collect())
-    }
-
     /// A handle of a job, to wait for its end.
     ///
     /// # Errors
@@ -245,81 +210,6 @@ impl Engine {
             id: row.id,
             is_repeat: true,
         })
-    }
-
-    /// Ends a job that has not ended. A chunk that is in flight is cut; whether there is a draft is as with any upload that is stopped.
-    ///
-    /// # Errors
-    ///
-    /// As [`handle`](Self::handle).
-    pub async fn cancel_job(&self, id: &str) -> Result<JobRecord, Error> {
-        let queue = self.queue()?;
-        loop {
-            queue.hold(id).await?;
-            let end = outcome::end_of(&Error::cancelled());
-            let (dispatch, of) = (Arc::clone(&queue.dispatch), id.to_owned());
-            let ended = queue.change(id, move |row| {
-                // Somebody may have let it go on meanwhile.
-                if row.has_ended() || dispatch.is_running(&of) {
-                    return Change::Nothing;
-                }
-                row.state = JobState::Ended { end: end.clone() };
-                Change::News("ended")
-            });
-            let record = ended.await?;
-            if record.state == "ended" {
-                return Ok(record);
-            }
-        }
-    }
-
-    /// Holds a job back until [`retry_job`](Self::retry_job). One that runs is stopped, and carries on later.
-    ///
-    /// # Errors
-    ///
-    /// As [`handle`](Self::handle).
-    pub async fn pause_job(&self, id: &str) -> Result<JobRecord, Error> {
-        let queue = self.queue()?;
-        queue.hold(id).await?;
-        Ok(queue.dispatch.record(queue.row(id).await?))
-    }
-
-    /// Runs a job now that is paused, waits for a person, or waits to be tried again. A job that has ended stays as it is.
-    ///
-    /// # Errors
-    ///
-    /// As [`handle`](Self::handle).
-    pub async fn retry_job(&self, id: &str) -> Result<JobRecord, Error> {
-        let queue = self.queue()?;
-        let (dispatch, of) = (Arc::clone(&queue.dispatch), id.to_owned());
-        let now = queue.change(id, move |row| {
-            let parked = matches!(row.state, JobState::Parked { .. });
-            if row.has_ended() || dispatch.is_running(&of) && !row.paused {
-                return Change::Nothing;
-            }
-            row.paused = false;
-            row.failing_ms = 0;
-            row.state = JobState::Queued {
-                not_before: None,
-                why: None,
-            };
-            match parked {
-                true => Change::News("unparked"),
-                false => Change::Quiet,
-            }
-        });
-        now.await
-    }
-
-    /// Drops a job that has ended; the caller's id stays taken. Its upload is kept: see [`forget`](Self::forget). Returns whether
-    /// there was such a job.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
-    pub async fn forget_job(&self, id: &str) -> Result<bool, Error> {
-        let queue = self.queue()?;
-        Ok(queue.dispatch.store.remove_job(id.to_owned()).await?)
     }
 
     /// The outbox: at most `limit` notices after that number. Each end of a job is there, and each time that a job began or ceased to

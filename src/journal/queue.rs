@@ -266,4 +266,10 @@ pub(crate) trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// Removes the entries of the outbox from before that time.
     fn drop_news(&self, before: Timestamp) -> Answer<'_, ()>;
+
+    /// Since when all jobs are held back; `None` if they are not.
+    fn halted(&self) -> Answer<'_, Option<Timestamp>>;
+
+    /// Records that all jobs are held back since then, or are not.
+    fn set_halted(&self, since: Option<Timestamp>) -> Answer<'_, ()>;
 }

@@ -46,6 +46,8 @@ mod sealed;
 mod secrets;
 #[cfg(feature = "service")]
 mod serve;
+#[cfg(feature = "service")]
+mod serve_sources;
 mod several;
 mod standstill;
 #[path = "../support/mod.rs"]

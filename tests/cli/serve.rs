@@ -39,7 +39,7 @@ impl Answer {
 }
 
 /// Sends a request on a connection of its own; `None` if the connection ends without an answer.
-fn try_call(socket: &Path, head: &str, body: &[u8]) -> Option<Answer> {
+pub(crate) fn try_call(socket: &Path, head: &str, body: &[u8]) -> Option<Answer> {
     let mut stream = UnixStream::connect(socket).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
@@ -126,7 +126,7 @@ impl Service {
     }
 }
 
-fn post(socket: &Path, id: Option<&str>, body: &[u8]) -> Option<Answer> {
+pub(crate) fn post(socket: &Path, id: Option<&str>, body: &[u8]) -> Option<Answer> {
     let id = id.map(|id| format!("\r\nidempotency-key: {id}"));
     let id = id.unwrap_or_default();
     let head = format!("POST /v1/jobs HTTP/1.1\r\ncontent-type: application/json{id}");
@@ -148,7 +148,7 @@ pub(crate) fn command(scene: &Scene, more: &[&str]) -> Command {
     command
 }
 
-fn wish(file: &Path, account: &str) -> Vec<u8> {
+pub(crate) fn wish(file: &Path, account: &str) -> Vec<u8> {
     let file = file.to_str().unwrap();
     let job = json!({ "account": account, "file": file, "chunk_size": CHUNK });
     job.to_string().into_bytes()

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chunkferry::{
-    AccountProvider, Engine, ErrorKind, Event, Job, JobEvent, JobNotice, JobRecord, Options,
-    Provided, Secret, TokenError,
+    AccountProvider, Engine, ErrorKind, Event, Job, JobEvent, JobFilter, JobNotice, JobRecord,
+    Options, Provided, Secret, TokenError,
 };
 use futures::future::BoxFuture;
 
@@ -82,7 +82,10 @@ async fn what_was_accepted_is_delivered_by_the_next_engine_and_each_end_is_in_th
         ids.push(engine.submit(labelled).await.unwrap().id().to_owned());
     }
     assert!(ids.is_sorted(), "{ids:?}");
-    let waiting = engine.jobs(Some(&ids[1]), 3).await.unwrap();
+    let waiting = engine
+        .jobs(&JobFilter::new(), Some(&ids[1]), 3)
+        .await
+        .unwrap();
     let found: Vec<_> = waiting.iter().map(|job| (&*job.id, &*job.state)).collect();
     assert_eq!(found, [2, 3, 4].map(|at| (&*ids[at], "queued")));
     engine.close().await;
@@ -214,7 +217,13 @@ async fn what_cannot_be_carried_later_is_refused_before_it_is_recorded() {
         let error = engine.submit(wrong.clone()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage, "{wrong:?}: {error}");
     }
-    assert!(engine.jobs(None, 10).await.unwrap().is_empty());
+    assert!(
+        engine
+            .jobs(&JobFilter::new(), None, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     drop(engine);
     let without = stage.engine().submit(job(&file, "lena")).await.unwrap_err();
     assert_eq!(without.kind(), ErrorKind::Usage, "{without}");

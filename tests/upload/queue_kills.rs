@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use chunkferry::{AccountProvider, Engine, Job, Options, Provided, Secret, TokenError};
+use chunkferry::{AccountProvider, Engine, Job, JobFilter, Options, Provided, Secret, TokenError};
 use futures::future::{BoxFuture, join_all};
 
 use crate::stage::{CHUNK, Stage};
@@ -152,7 +152,10 @@ fn scenario(kills: &[Kill]) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let (jobs, notices) = runtime.block_on(async {
         let engine = open(&stage.path(""), &stage.emulator.url(), true);
-        let jobs = engine.jobs(None, 100).await.expect("readable");
+        let jobs = engine
+            .jobs(&JobFilter::new(), None, 100)
+            .await
+            .expect("readable");
         (jobs, engine.notices(0, 100).await.expect("readable"))
     });
     let log = stage.log();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
-use super::{Service, batch, events, follow, uploads, wish};
+use super::{Service, batch, bulk, events, follow, uploads, wish};
 use crate::accounts;
 use crate::config::TokenFrom;
 
@@ -22,9 +22,6 @@ const JOB: usize = 1 << 20;
 
 /// The longest wait for the end of a job, in seconds.
 const LONGEST_WAIT: u64 = 600;
-
-/// Rows that are looked at for one page of jobs: a page for few of many jobs may be short, and `next` carries on.
-const LOOKED_AT: usize = 10_000;
 
 /// The caller's id of a job.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -45,6 +42,13 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/uploads/{id}/status", get(uploads::status))
         .route("/v1/uploads/{id}/cancel", post(uploads::cancel))
         .route("/v1/creators/{account}", delete(uploads::forget_creator))
+        .route("/v1/jobs/pause", post(bulk::pause))
+        .route("/v1/jobs/cancel", post(bulk::cancel))
+        .route("/v1/jobs/retry", post(bulk::retry))
+        .route("/v1/jobs/forget", post(bulk::forget))
+        .route("/v1/queue", get(bulk::queue))
+        .route("/v1/queue/pause", post(bulk::pause_queue))
+        .route("/v1/queue/resume", post(bulk::resume_queue))
         .route("/v1/events", get(events::list))
         .route("/v1/accounts", get(accounts))
         .route("/healthz", get(|| async { healthy() }))
@@ -132,50 +136,19 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
 }
 
 async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
-    const STATES: [&str; 5] = ["queued", "running", "paused", "parked", "ended"];
-    let query = Query::of(&uri, &["after", "limit", "state", "account"])?;
-    let (limit, state) = (query.limit()?, query.text("state"));
-    if state.is_some_and(|state| !STATES.contains(&state)) {
-        let text = format!("state has to be one of {}.", STATES.join(", "));
-        return Err(Problem::field("state", text));
-    }
-    let account = query.text("account");
-    let fits = |job: &JobRecord| {
-        state.is_none_or(|state| job.state == state)
-            && account.is_none_or(|account| job.account == account)
-    };
-    let mut after = query.text("after").map(str::to_owned);
-    let (mut jobs, mut looked_at) = (Vec::new(), 0);
-    loop {
-        // Without a filter each row fits.
-        let wanted = match state.is_none() && account.is_none() {
-            true => limit,
-            false => 1_000,
-        };
-        let page = service.engine.jobs(after.as_deref(), wanted).await?;
-        let is_last = page.len() < wanted;
-        looked_at += page.len();
-        for job in page {
-            after = Some(job.id.clone());
-            if fits(&job) {
-                jobs.push(as_value(&job));
-                if jobs.len() == limit {
-                    return Ok(page_of(&jobs, after));
-                }
-            }
-        }
-        if is_last {
-            return Ok(page_of(&jobs, None));
-        }
-        if looked_at >= LOOKED_AT {
-            return Ok(page_of(&jobs, after));
-        }
-    }
-}
-
-/// `next` is what `after` has to be for the page that follows; null at the end.
-fn page_of(jobs: &[Value], next: Option<String>) -> Response {
-    ok(StatusCode::OK, &json!({ "jobs": jobs, "next": next }))
+    let query = Query::of(
+        &uri,
+        &["account", "after", "label", "limit", "since", "state"],
+    )?;
+    let (filter, limit) = (bulk::filter(&query)?, query.limit()?);
+    let jobs = service.engine.jobs(&filter, query.text("after"), limit);
+    let jobs = jobs.await?;
+    // What `after` has to be for the page that follows; null at the end.
+    let next = jobs.last().filter(|_| jobs.len() == limit);
+    let next = next.map(|job| &job.id);
+    let shown: Vec<Value> = jobs.iter().map(as_value).collect();
+    let body = json!({ "jobs": shown, "next": next });
+    Ok(ok(StatusCode::OK, &body))
 }
 
 async fn show(State(service): State<Arc<Service>>, Path(id): Path<String>, uri: Uri) -> Answer {

@@ -16,12 +16,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Most bytes of a body that are read beyond its limit, so that the client reads why it is refused.
 const BEYOND: usize = 64 << 20;
 
-/// The parameters of a query. Each is known, and given once.
-pub(super) struct Query(BTreeMap<String, String>);
+/// A parameter that may be given several times.
+const REPEATABLE: &str = "label";
+
+/// The parameters of a query. Each is known, and given once, or several times where that means something.
+pub(super) struct Query(BTreeMap<String, Vec<String>>);
 
 impl Query {
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Problem> {
-        let mut found = BTreeMap::new();
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let query = uri.query().unwrap_or_default();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             if !known.contains(&&*name) {
@@ -33,22 +36,29 @@ impl Query {
                     ),
                 }));
             }
-            if found.insert(name.to_string(), value.into_owned()).is_some() {
+            let values = found.entry(name.to_string()).or_default();
+            if !values.is_empty() && name != REPEATABLE {
                 return Err(Problem::field(&name, format!("{name} is given twice.")));
             }
+            values.push(value.into_owned());
         }
         Ok(Self(found))
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.texts(name).next()
     }
 
-    /// A parameter that is there or is not: `true` or `false`.
+    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
+        let values = self.0.get(name).into_iter().flatten();
+        values.map(String::as_str)
+    }
+
+    /// Whether a parameter is `true`.
     pub(super) fn switch(&self, name: &str) -> Result<bool, Problem> {
         match self.text(name) {
-            None | Some("false") => Ok(false),
             Some("true") => Ok(true),
+            Some("false") | None => Ok(false),
             Some(_) => Err(Problem::field(
                 name,
                 format!("{name} has to be true or false."),

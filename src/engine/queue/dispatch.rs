@@ -1,6 +1,7 @@
 //! Runs the jobs of a queue.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const PAGE: usize = 1000;
 const UNDER_WAY: usize = 4;
 
 /// How long a queue waits that cannot read its store.
-const AGAIN: Duration = Duration::from_secs(5);
+pub(super) const AGAIN: Duration = Duration::from_secs(5);
 
 /// How many jobs can be changed at once. Two that share a turn wait for each other, and nothing else.
 const TURNS: usize = 64;
@@ -47,6 +48,9 @@ pub(super) struct Dispatch {
     jobs: usize,
     api_base: String,
     pub(super) draining: watch::Sender<bool>,
+    /// Whether all jobs are held back. Changed together with what the store has of it, by one caller at a time.
+    pub(super) halted: AtomicBool,
+    pub(super) halting: FairMutex<()>,
 }
 
 impl std::fmt::Debug for Dispatch {
@@ -73,6 +77,8 @@ impl Dispatch {
             jobs,
             api_base,
             draining: watch::Sender::new(false),
+            halted: AtomicBool::new(false),
+            halting: FairMutex::default(),
         }
     }
 
@@ -119,6 +125,7 @@ impl Dispatch {
 
     /// Runs jobs for as long as the engine lives.
     pub(super) async fn run(self: Arc<Self>, shared: Arc<Shared>) {
+        self.read_halt().await;
         self.read_all().await;
         self.forget_old_news(Now::read().wall).await;
         let mut tasks = JoinSet::new();
@@ -150,11 +157,21 @@ impl Dispatch {
         }
     }
 
+    /// Whether no job may begin: the queue is paused, or shuts down.
+    fn begins_none(&self) -> bool {
+        *self.draining.borrow() || self.halted.load(Ordering::SeqCst)
+    }
+
+    /// Looks for jobs to begin.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// Takes the next job out of its line, with the number of its run.
     fn next(&self) -> Option<(String, u64)> {
         let mut lines = self.lines();
-        // A shutdown locks the lines after it has said so: it sees each job that was taken before.
-        if *self.draining.borrow() {
+        // Who stops all jobs locks the lines after that was said here: each job that was taken before is seen.
+        if self.begins_none() {
             return None;
         }
         lines.next(self.jobs, self.jobs * UNDER_WAY)
@@ -259,7 +276,7 @@ impl Dispatch {
         run: u64,
     ) -> Option<(Arc<Result<Draft, Error>>, Duration, bool)> {
         let row = self.insist(id, None, |_| Change::Nothing).await?;
-        if !row.can_run(Now::read().wall) || *self.draining.borrow() {
+        if !row.can_run(Now::read().wall) || self.begins_none() {
             return None;
         }
         let account = self.account(&row.wish.account).ok()?;
@@ -360,7 +377,7 @@ impl Drop for Done<'_> {
 }
 
 /// Runs a step to its end, also if its caller is gone meanwhile: what was recorded gets its place, too.
-async fn whole<T: Send + 'static>(
+pub(super) async fn whole<T: Send + 'static>(
     step: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::spawn(step).await {

@@ -100,7 +100,10 @@ pub struct JobNotice {
     pub at: SystemTime,
 }
 
-fn maybe<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn maybe<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     time.map(rfc3339).serialize(serializer)
 }
 

@@ -1,5 +1,6 @@
 //! Stops jobs that run: one of them, or all for a shutdown.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::dispatch::Dispatch;
@@ -40,6 +41,13 @@ impl Dispatch {
         let stoppers = lines.running.values().filter_map(|of| of.stopper.as_ref());
         stoppers.filter(|of| stops(of)).for_each(Stopper::stop);
         lines.running.is_empty()
+    }
+
+    /// Stops the jobs that run while the queue is paused, and returns once none runs, or the pause has ended.
+    pub(super) async fn stop_all(&self) {
+        while self.halted.load(Ordering::SeqCst) && !self.stop_where(|_| true) {
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
     /// Begins no more jobs, and stops those that run once their chunk in flight has ended, or at the deadline.

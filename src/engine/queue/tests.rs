@@ -12,7 +12,7 @@ use super::*;
 use crate::account::TokenError;
 use crate::account::provider::{AccountProvider, Provided};
 use crate::emulator::{Emulator, Settings};
-use crate::journal::queue::{JobNews, Wish};
+use crate::journal::queue::{JobNews, JobState, Wish};
 use crate::journal::{Answer, SledStore, StoreError};
 use crate::{Options, Secret};
 
@@ -114,6 +114,14 @@ impl JobStore for Slow {
 
     fn drop_news(&self, before: Timestamp) -> Answer<'_, ()> {
         JobStore::drop_news(&self.store, before)
+    }
+
+    fn halted(&self) -> Answer<'_, Option<Timestamp>> {
+        JobStore::halted(&self.store)
+    }
+
+    fn set_halted(&self, since: Option<Timestamp>) -> Answer<'_, ()> {
+        JobStore::set_halted(&self.store, since)
     }
 }
 
@@ -318,7 +326,11 @@ async fn a_job_whose_callers_are_gone_has_its_place_all_the_same() {
     submit.abort();
     assert!(submit.await.is_err());
     rig.hold(Hold::Nothing);
-    let jobs = rig.engine.jobs(None, 10).await.expect("readable");
+    let jobs = rig
+        .engine
+        .jobs(&JobFilter::new(), None, 10)
+        .await
+        .expect("readable");
     assert_eq!(outcome(&rig.ended(&jobs[0].id).await), "delivered");
 }
 

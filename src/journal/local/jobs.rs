@@ -19,6 +19,13 @@ struct Taken {
     parts: BTreeMap<String, String>,
 }
 
+/// The pause of the whole queue.
+#[derive(Debug, Serialize, Deserialize)]
+struct Halt {
+    version: u32,
+    since: Timestamp,
+}
+
 impl JobStore for SledStore {
     fn accept(&self, wish: Wish) -> Answer<'_, Accepted> {
         self.run(move |store| store.accept(wish))
@@ -46,6 +53,14 @@ impl JobStore for SledStore {
 
     fn drop_news(&self, before: Timestamp) -> Answer<'_, ()> {
         self.run(move |store| store.drop_news(before))
+    }
+
+    fn halted(&self) -> Answer<'_, Option<Timestamp>> {
+        self.run(move |store| store.halted())
+    }
+
+    fn set_halted(&self, since: Option<Timestamp>) -> Answer<'_, ()> {
+        self.run(move |store| store.set_halted(since))
     }
 }
 
@@ -232,6 +247,27 @@ impl Inner {
                 break;
             }
             batch.remove(key);
+        }
+        self.apply(batch)?;
+        drop(writing);
+        self.sync()
+    }
+
+    fn halted(&self) -> Result<Option<Timestamp>, StoreError> {
+        let text = self.db.get(keys::HALT).map_err(cannot)?;
+        let halt = text.map(|text| read::<Halt>(&text)).transpose()?;
+        Ok(halt.map(|halt| halt.since))
+    }
+
+    fn set_halted(&self, since: Option<Timestamp>) -> Result<(), StoreError> {
+        let writing = lock(&self.writing);
+        let mut batch = Batch::default();
+        match since {
+            Some(since) => {
+                let version = JOB_VERSION;
+                batch.insert(keys::HALT, write(&Halt { version, since })?);
+            }
+            None => batch.remove(keys::HALT),
         }
         self.apply(batch)?;
         drop(writing);

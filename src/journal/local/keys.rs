@@ -217,6 +217,9 @@ pub(super) const NEWS: &[u8] = b"e";
 pub(super) const LAST_JOB: &[u8] = b"lj";
 pub(super) const LAST_NEWS: &[u8] = b"le";
 
+/// The pause of the whole queue.
+pub(super) const HALT: &[u8] = b"lh";
+
 pub(super) fn job(id: &str) -> Vec<u8> {
     key(b'j', &[id.as_bytes()])
 }

@@ -1,0 +1,182 @@
+//! Many jobs at once, and what jobs may name: what the service changes, opens, and takes in.
+
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::scene::{CHUNK, Scene};
+use crate::serve::{Service, try_call, wish};
+
+/// Submits jobs for a file, as many to an account as it is named with, in one body; each has its number as a label. Returns their ids.
+fn submit_many(service: &Service, accounts: &[(&str, usize)]) -> Vec<String> {
+    let lines = accounts.iter().flat_map(|(account, jobs)| {
+        (0..*jobs).map(move |at| {
+            let labels = json!({ "part": (at % 3).to_string(), "of": account });
+            let file = format!("/no/{account}/{at}.mp4");
+            json!({ "account": account, "file": file, "labels": labels }).to_string()
+        })
+    });
+    let body = lines.collect::<Vec<_>>().join("\n");
+    let head = "POST /v1/jobs HTTP/1.1\r\ncontent-type: application/x-ndjson";
+    let answer = try_call(&service.socket, head, body.as_bytes()).expect("an answer");
+    let jobs = answer.text.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["job"]["id"].as_str().expect("a job").to_owned()
+    });
+    jobs.collect()
+}
+
+/// How many jobs a list has in all, by its pages.
+fn listed(service: &Service, query: &str) -> usize {
+    let (mut count, mut after) = (0, String::new());
+    loop {
+        let page = service.get(&format!("/v1/jobs?limit=700&{query}{after}"));
+        count += page["jobs"].as_array().unwrap().len();
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return count,
+        }
+    }
+}
+
+#[test]
+fn a_change_of_many_jobs_is_about_those_that_are_named_and_about_no_other() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let paused = service.call("POST /v1/queue/pause").expect(200).json();
+    assert_eq!(
+        (&paused["paused"], &paused["running"]),
+        (&json!(true), &json!(0))
+    );
+    let ids = submit_many(&service, &[("lena", 1_100), ("mia", 300), ("noa", 100)]);
+    assert_eq!(ids.len(), 1_500);
+    let act = |line: &str| {
+        let answer = service
+            .call(&format!("POST /v1/jobs/{line}"))
+            .expect(200)
+            .json();
+        (
+            answer["matched"].as_u64().unwrap(),
+            answer["changed"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(act("cancel?account=lena&dry_run=true"), (1_100, 0));
+    assert_eq!(act("cancel?all=true&dry_run=true"), (1_500, 0));
+    assert_eq!(listed(&service, "state=queued"), 1_500);
+
+    assert_eq!(act("pause?account=lena&label=part=1"), (367, 367));
+    assert_eq!(
+        listed(&service, "state=paused&account=lena&label=part=1"),
+        367
+    );
+    assert_eq!(listed(&service, "state=paused"), 367);
+    assert_eq!(act("cancel?label=of=mia&label=part=0"), (100, 100));
+    assert_eq!(listed(&service, "state=ended"), 100);
+    assert_eq!(act("cancel?label=of=mia&label=part=0"), (100, 0));
+    assert_eq!(act("retry"), (1_500, 367));
+    assert_eq!(listed(&service, "state=queued"), 1_400);
+    // Jobs that have not ended are not forgotten, whoever names them.
+    assert_eq!(act("forget?account=mia"), (300, 100));
+    assert_eq!(listed(&service, "account=mia"), 200);
+    assert_eq!(
+        act("cancel?account=lena&since=2999-01-01T00:00:00Z"),
+        (0, 0)
+    );
+    assert_eq!(
+        act("cancel?account=lena&since=2020-01-01T00:00:00Z"),
+        (1_100, 1_100)
+    );
+    assert_eq!(act("forget?state=ended"), (1_100, 1_100));
+    assert_eq!(act("pause"), (300, 300));
+    let left = service.get("/v1/jobs?limit=1000")["jobs"].clone();
+    assert_eq!(left.as_array().unwrap().len(), 300);
+    // Each end has its notice.
+    let ended = service.events();
+    assert_eq!(ended.len(), 1_200);
+    assert!(
+        ended
+            .iter()
+            .all(|event| event["end"]["outcome"] == "cancelled")
+    );
+    assert_eq!(scene.log().requests.init, 0);
+}
+
+#[test]
+fn a_client_that_leaves_does_not_leave_a_change_of_many_jobs_half_done() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    service.call("POST /v1/queue/pause").expect(200);
+    submit_many(&service, &[("lena", 1_200)]);
+    let mut client = UnixStream::connect(&service.socket).unwrap();
+    let head = "POST /v1/jobs/cancel?account=lena HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(head.as_bytes()).unwrap();
+    while listed(&service, "state=ended") == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    drop(client);
+    let begun = Instant::now();
+    while listed(&service, "state=ended") < 1_200 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it broke off");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_change_of_many_jobs_that_names_none_is_refused() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    service.call("POST /v1/queue/pause").expect(200);
+    submit_many(&service, &[("lena", 3)]);
+    for (line, field) in [
+        ("cancel", None),
+        ("forget", None),
+        ("cancel?dry_run=true", None),
+        ("cancel?all=false", None),
+        ("cancel?all=true&account=lena", Some("all")),
+        ("cancel?all=yes", Some("all")),
+        ("cancel?label=night", Some("label")),
+        ("cancel?state=done", Some("state")),
+        ("cancel?since=yesterday", Some("since")),
+        ("cancel?account=lena&account=mia", Some("account")),
+        ("cancel?acount=lena", None),
+    ] {
+        let answer = service.call(&format!("POST /v1/jobs/{line}"));
+        let problem = answer.expect(400).json();
+        assert_eq!(problem["field"].as_str(), field, "{line}: {problem}");
+    }
+    assert_eq!(listed(&service, "state=queued"), 3);
+}
+
+#[test]
+fn a_queue_that_was_paused_stays_so_over_a_restart_and_takes_jobs() {
+    let scene = Scene::new(&["receive_rate=4MB"], &[]);
+    let service = Service::start(&scene, &[]);
+    let file = scene.video("clip.mp4", 4 * CHUNK);
+    let running = service.post(None, &wish(&file, "lena")).expect(202).json();
+    scene.sees("a chunk", |log| log.requests.put > 0);
+    let state = service.call("POST /v1/queue/pause").expect(200).json();
+    assert_eq!(state["running"], 0, "{state}");
+    assert!(state["paused_since"].is_string(), "{state}");
+    let puts = scene.log().requests.put;
+    assert!(service.running.kill());
+
+    let service = Service::start(&scene, &[]);
+    assert_eq!(service.get("/v1/queue"), state);
+    let other = scene.video("other.mp4", 1_000_000);
+    let waiting = service.post(None, &wish(&other, "mia")).expect(202).json();
+    for job in [&running, &waiting] {
+        let id = job["id"].as_str().unwrap();
+        let job = service.get(&format!("/v1/jobs/{id}?wait=1s"));
+        assert_eq!(job["state"], "queued", "{job}");
+    }
+    assert_eq!(scene.log().requests.put, puts);
+    let state = service.call("POST /v1/queue/resume").expect(200).json();
+    assert_eq!(state["paused"], false);
+    for job in [&running, &waiting] {
+        assert_eq!(service.ended(&job["id"])["end"]["outcome"], "delivered");
+    }
+    assert_eq!(scene.log().drafts, 2);
+}
