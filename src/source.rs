@@ -1,6 +1,7 @@
 //! The bytes of a video: its identity, reading ranges in pieces, and proof that the bytes sent are unchanged.
 
 mod ahead;
+pub(crate) mod beneath;
 mod container;
 mod file;
 mod file_system;

@@ -14,6 +14,7 @@ mod app;
 mod file;
 mod keys;
 mod seal;
+mod sources;
 
 use super::provider::Provider;
 pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
@@ -21,6 +22,7 @@ use file::File;
 pub(super) use keys::{Key, nearest_of, options};
 use keys::{NEVER, elsewhere, nearest};
 pub(super) use seal::{SEAL_KEY_FILE, SealKey};
+pub(super) use sources::Allowed;
 
 /// What a config file sets. Without a file it sets nothing.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Config {
     pub(super) client_secret: Option<ClientSecret>,
     provider: Option<Provider>,
     pub(super) seal_key: Option<SealKey>,
+    /// What jobs of the service may name.
+    pub(super) sources: Option<Vec<Allowed>>,
 }
 
 /// Where the file says that an account's tokens come from.
@@ -102,6 +106,7 @@ impl Config {
             let entry = Entry { file, name, value };
             match &*entry.name {
                 "app" => config.read_app(&entry)?,
+                "sources" => config.read_sources(&entry)?,
                 "seal_key_file" | "seal_key_command" => config.read_seal_key(&entry)?,
                 "token_provider" => config.provider = Some(entry.provider()?),
                 "accounts" => {

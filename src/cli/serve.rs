@@ -23,12 +23,14 @@ mod follow;
 mod listener;
 mod problem;
 mod request;
+mod sources;
 mod supervisor;
 mod uploads;
 mod wish;
 
 use accounts::Named;
 use listener::Listener;
+use sources::Sources;
 
 /// How long uploads may take to end after the deadline of a drain, and the state directory to become free.
 const LAST_STEPS: Duration = Duration::from_secs(5);
@@ -85,6 +87,7 @@ struct Service {
     globals: Arc<Globals>,
     stage: watch::Sender<Stage>,
     batches: Semaphore,
+    sources: Sources,
 }
 
 impl Service {
@@ -150,6 +153,7 @@ impl Serve {
             globals: Arc::clone(&globals),
             stage,
             batches: Semaphore::new(BATCHES),
+            sources: Sources::new(globals.file.sources.clone()),
         });
         let serving = tokio::spawn(listener.serve(api::router(Arc::clone(&service)), stages));
         let renewing = tokio::spawn(async move {

@@ -26,6 +26,7 @@ pub struct Job {
     pub(crate) account_name: Option<String>,
     pub(crate) caller_id: Option<String>,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) root: Option<PathBuf>,
     pub(crate) give_up: Option<Duration>,
     pub(crate) once: bool,
     /// The row of the queue that the job is of.
@@ -145,6 +146,7 @@ impl Job {
             account_name: None,
             caller_id: None,
             labels: BTreeMap::new(),
+            root: None,
             give_up: None,
             once: false,
             link: None,
@@ -226,6 +228,18 @@ impl Job {
     /// who waits for the end, and who decides what follows. With [`again`](Self::again) such a job needs no [`id`](Self::id).
     pub const fn once(mut self, once: bool) -> Self {
         self.once = once;
+        self
+    }
+
+    /// Opens the file only if it lies beneath this directory, whatever links are on the way to it and whenever they are changed. A file
+    /// that lies outside when it is opened ends the job in [`ErrorKind::Source`](crate::ErrorKind::Source) before any request, and
+    /// [`Engine::submit`](crate::Engine::submit) refuses such a job ([`NotAccepted::OutsideRoot`](crate::NotAccepted::OutsideRoot)).
+    ///
+    /// The path of the file begins with that of the directory and has no `..`. Links on the way to the directory are followed. On
+    /// Linux a link beneath it that has an absolute path counts as one that leads outside. Means nothing to a URL and to media.
+    pub fn beneath(mut self, root: impl AsRef<Path>) -> Self {
+        let root = root.as_ref();
+        self.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.to_owned()));
         self
     }
 

@@ -92,6 +92,7 @@ impl Given {
             read: job.read,
             finished: job.finished,
             pool: shared.pool.clone(),
+            root: job.root.clone(),
         };
         let of = path.to_owned();
         let open = tokio::task::spawn_blocking(move || {

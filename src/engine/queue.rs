@@ -160,6 +160,7 @@ impl Engine {
     ///
     /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a value out of its range, an account that the provider does not know, a job
     /// that cannot be kept (media that the caller has opened, `again` without an id), and another job under a known id;
+    /// [`ErrorKind::Source`](crate::ErrorKind::Source) for a file outside of the directory of [`Job::beneath`];
     /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be written.
     ///
     /// # Cancellation
@@ -169,6 +170,7 @@ impl Engine {
         job.check()?;
         let queue = self.queue()?;
         let wish = wish::of(&job, &self.0.api_base)?;
+        wish::check_root(&job).await?;
         let account = queue.dispatch.account(&wish.account)?;
         if let Err(error) = account.tokens().token(None).await
             && error.is_unknown()

@@ -36,6 +36,14 @@ impl Error {
         )
     }
 
+    /// The file lies outside of the directory that its job's files have to lie in.
+    pub(crate) fn outside(file: &Path) -> Self {
+        Self::unfit(
+            file,
+            "it lies outside of the folder that it has to lie in, or a link on the way to it leads out of that. Nothing was sent",
+        )
+    }
+
     pub(crate) fn plan(name: &str, error: PlanError) -> Self {
         let kind = match error {
             PlanError::ChunkSize { .. } => ErrorKind::Usage,

@@ -9,6 +9,8 @@ use crate::secret::escaped::Escaped;
 pub enum NotAccepted {
     /// The provider of accounts does not know the job's account.
     UnknownAccount,
+    /// The file lies outside of the directory of [`Job::beneath`](crate::Job::beneath).
+    OutsideRoot,
     /// The caller's id belongs to another job.
     OtherWish {
         /// The id of that job.
@@ -29,7 +31,7 @@ impl Error {
         self.0.not_accepted.as_ref()
     }
 
-    pub(super) fn because(mut self, not_accepted: NotAccepted) -> Self {
+    pub(crate) fn because(mut self, not_accepted: NotAccepted) -> Self {
         self.0.not_accepted = Some(not_accepted);
         self
     }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::open_video::{OpenVideo, Version};
 use super::ranges::{self, Digests, Ranges};
 use super::read::{Pool, ReadMode, Reading};
 use super::writer::Finished;
-use super::{Ahead, Share, identity, unfit};
+use super::{Ahead, Share, beneath, identity, unfit};
 use crate::error::Error;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
@@ -32,6 +32,8 @@ pub(crate) struct Opening {
     pub(crate) finished: Finished,
     /// The pool of read buffers.
     pub(crate) pool: Pool,
+    /// The directory that the file has to lie in.
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// An open local file. Its own methods block; those of [`OpenVideo`] do not.
@@ -51,7 +53,13 @@ impl LocalFile {
     pub(crate) fn open(path: &Path, opening: Opening) -> Result<Self, Error> {
         let unreadable = |error| Error::unreadable(path, error);
         let path = std::path::absolute(path).map_err(unreadable)?;
-        let metadata = std::fs::metadata(&path).map_err(unreadable)?;
+        let outside = || Error::outside(&path);
+        let metadata = match &opening.root {
+            Some(root) => beneath::look(root, &path)
+                .map_err(unreadable)?
+                .ok_or_else(outside)?,
+            None => std::fs::metadata(&path).map_err(unreadable)?,
+        };
         if metadata.is_dir() {
             return Err(Error::unfit(&path, "it is a directory, not a video file"));
         }
@@ -61,7 +69,13 @@ impl LocalFile {
                 "it is not a regular file; a resumable upload must be able to read it twice",
             ));
         }
-        let file = File::open(&path).map_err(unreadable)?;
+        let file = match &opening.root {
+            Some(root) => {
+                let file = beneath::open(root, &path).map_err(unreadable)?;
+                file.ok_or_else(outside)?
+            }
+            None => File::open(&path).map_err(unreadable)?,
+        };
         let identity = identity::settled(&file).map_err(unreadable)?;
         let opened = Self {
             file: Arc::new(file),

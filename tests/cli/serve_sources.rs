@@ -1,14 +1,16 @@
 //! Many jobs at once, and what jobs may name: what the service changes, opens, and takes in.
 
+use std::fs;
 use std::io::Write;
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::scene::{CHUNK, Scene};
-use crate::serve::{Service, try_call, wish};
+use crate::scene::{CHUNK, Scene, Start};
+use crate::serve::{Service, command, try_call, wish};
 
 /// Submits jobs for a file, as many to an account as it is named with, in one body; each has its number as a label. Returns their ids.
 fn submit_many(service: &Service, accounts: &[(&str, usize)]) -> Vec<String> {
@@ -179,4 +181,165 @@ fn a_queue_that_was_paused_stays_so_over_a_restart_and_takes_jobs() {
         assert_eq!(service.ended(&job["id"])["end"]["outcome"], "delivered");
     }
     assert_eq!(scene.log().drafts, 2);
+}
+
+/// `serve` with a list of what jobs may name.
+fn with_sources(scene: &Scene, allow: &[&str]) -> Service {
+    let mut started = command(scene, &[]);
+    let config = scene.path("config.toml");
+    let mut text = fs::read_to_string(&config).unwrap();
+    text += &format!("[sources]\nallow = {}\n", json!(allow));
+    fs::write(&config, text).unwrap();
+    Service::of(&mut started, scene.state_dir().join("socket"))
+}
+
+#[test]
+fn what_the_list_does_not_allow_is_refused_before_it_is_recorded() {
+    let scene = Scene::new(&[], &[]);
+    let [videos, others] = ["videos", "others"].map(|name| scene.path(name));
+    for dir in [&videos, &others] {
+        fs::create_dir(dir).unwrap();
+    }
+    let clip = scene.video_in(&videos, "clip.mp4", 1_000_000);
+    let secret = scene.video_in(&others, "secret.mp4", 1_000_001);
+    symlink(&others, videos.join("up")).unwrap();
+    symlink("../others/secret.mp4", videos.join("out.mp4")).unwrap();
+    symlink("clip.mp4", videos.join("link.mp4")).unwrap();
+    let root = videos.to_str().unwrap();
+    let allow = [
+        root,
+        "https://media.example.com",
+        "https://cdn.example.com/team/",
+    ];
+    let service = with_sources(&scene, &allow);
+
+    let files = [
+        secret.to_str().unwrap().to_owned(),
+        format!("{root}/../others/secret.mp4"),
+        format!("{root}/up/secret.mp4"),
+        format!("{root}/out.mp4"),
+        format!("{root}s/clip.mp4"),
+        format!("{root}/up/../clip.mp4"),
+        root.to_owned(),
+    ];
+    let urls = [
+        "https://media.example.com.evil.org/clip.mp4",
+        "https://media.example.com@evil.org/clip.mp4",
+        "https://lena:s3cr3t@media.example.com/clip.mp4",
+        "https://cdn.example.com/teammate/clip.mp4",
+        "https://cdn.example.com/team/%2e%2e/clip.mp4",
+        "https://cdn.example.com/team/..%2fclip.mp4",
+    ];
+    let files = files.iter().map(|file| ("file", file.as_str()));
+    let urls = urls.iter().map(|url| ("url", *url));
+    for (field, value) in files.chain(urls) {
+        let job = json!({ "account": "lena", "id": "a", field: value });
+        let answer = service.post(None, job.to_string().as_bytes());
+        let problem = answer.expect(403).json();
+        assert_eq!(
+            (&problem["code"], &problem["field"]),
+            (&json!("forbidden"), &json!(field)),
+            "{value}"
+        );
+        assert!(!problem.to_string().contains("s3cr3t"), "{problem}");
+    }
+    assert_eq!(service.get("/v1/jobs")["jobs"], json!([]));
+
+    // Nothing of the id was taken either.
+    let job = service
+        .post(Some("a"), &wish(&clip, "lena"))
+        .expect(202)
+        .json();
+    assert_eq!(service.ended(&job["id"])["end"]["outcome"], "delivered");
+    let link = service.post(None, &wish(&videos.join("link.mp4"), "mia"));
+    assert_eq!(
+        service.ended(&link.expect(202).json()["id"])["end"]["outcome"],
+        "delivered"
+    );
+    let missing = service.post(None, &wish(&videos.join("missing.mp4"), "mia"));
+    assert_eq!(
+        service.ended(&missing.expect(202).json()["id"])["end"]["outcome"],
+        "source"
+    );
+    let url =
+        json!({ "account": "lena", "url": "https://media.example.com/a.mp4", "preflight": false });
+    service.post(None, url.to_string().as_bytes()).expect(202);
+}
+
+#[test]
+fn a_link_that_is_laid_after_the_submit_leads_nowhere() {
+    let scene = Scene::new(&[], &[]);
+    let [videos, others] = ["videos", "others"].map(|name| scene.path(name));
+    for dir in [&videos, &videos.join("night"), &others] {
+        fs::create_dir(dir).unwrap();
+    }
+    let clip = scene.video_in(&videos.join("night"), "clip.mp4", 1_000_000);
+    let second = scene.video_in(&videos, "second.mp4", 1_000_002);
+    let secret = scene.video_in(&others, "clip.mp4", 1_000_001);
+    let service = with_sources(&scene, &[videos.to_str().unwrap()]);
+    service.call("POST /v1/queue/pause").expect(200);
+    let jobs = [&clip, &second].map(|file| {
+        let answer = service.post(None, &wish(file, "lena"));
+        answer.expect(202).json()["id"].clone()
+    });
+    fs::rename(videos.join("night"), videos.join("day")).unwrap();
+    symlink(&others, videos.join("night")).unwrap();
+    fs::remove_file(&second).unwrap();
+    symlink(&secret, &second).unwrap();
+    // The root is a part of the job, also after a restart with another list.
+    assert!(service.running.kill());
+    let service = Service::start(&scene, &[]);
+    service.call("POST /v1/queue/resume").expect(200);
+    for job in &jobs {
+        let end = service.ended(job)["end"].clone();
+        assert_eq!(end["outcome"], "source", "{end}");
+        let why = end["why"].as_str().unwrap();
+        assert!(why.contains("lies outside of the folder"), "{why}");
+    }
+    assert_eq!(scene.log().requests.init, 0);
+}
+
+#[test]
+fn a_list_that_could_be_read_in_two_ways_ends_the_service_before_it_begins() {
+    let scene = Scene::new(&[], &[]);
+    for (sources, word) in [
+        ("allow = [\"https://cdn.example.com/team\"]", "end with /"),
+        ("allow = [\"http://cdn.example.com\"]", "https"),
+        ("allow = [\"https://lena@cdn.example.com\"]", "user name"),
+        ("allow = [\"https://192.0.2.1\"]", "name of a host"),
+        ("allow = [\"https://cdn.example.com/?a=b\"]", "query"),
+        ("allow = [\"https://cdn.example.com/%2e/\"]", "%"),
+        ("allow = [\"/videos/../etc\"]", ".."),
+        ("allow = \"/videos\"", "list"),
+        ("allow = [1]", "text"),
+        ("alow = []", "allow"),
+        ("", "allow"),
+    ] {
+        let mut started = command(&scene, &[]);
+        let text = format!("[sources]\n{sources}\n");
+        fs::write(scene.path("config.toml"), text).unwrap();
+        let ended = started.end().expect(2);
+        let message = ended.message();
+        assert!(message.contains(word), "{sources}: {message}");
+        assert!(message.contains("sources"), "{sources}: {message}");
+    }
+    assert!(!scene.state_dir().exists());
+}
+
+#[test]
+fn a_record_and_its_event_say_where_the_video_goes_and_nothing_is_posted() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    let job = json!({ "account": "lena", "file": file, "post": { "title": "a" } });
+    let answer = service.post(None, job.to_string().as_bytes());
+    let problem = answer.expect(400).json();
+    assert_eq!(
+        (&problem["code"], &problem["field"]),
+        (&json!("not_supported"), &json!("post"))
+    );
+    let job = service.post(None, &wish(&file, "lena")).expect(202).json();
+    assert_eq!(job["destination"], "inbox");
+    service.ended(&job["id"]);
+    assert_eq!(service.events()[0]["destination"], "inbox");
 }

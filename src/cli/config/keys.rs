@@ -138,7 +138,13 @@ pub(super) fn nearest<'a>(options: &'a [Key], table: &str, name: &str) -> &'a st
     let keys = keys.map(|key| &*key.name);
     match table {
         "" => {
-            let others = ["app", "accounts", "seal_key_file", "seal_key_command"];
+            let others = [
+                "app",
+                "accounts",
+                "sources",
+                "seal_key_file",
+                "seal_key_command",
+            ];
             nearest_of(keys.chain(TABLES).chain(others), name)
         }
         _ => nearest_of(keys, name),
@@ -201,6 +207,7 @@ mod tests {
             "seal_key_command",
             "url",
             "command",
+            "allow",
         ]);
         for list in [&mut written, &mut known] {
             list.sort_unstable();

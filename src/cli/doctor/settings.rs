@@ -5,7 +5,8 @@ use clap::ArgAction;
 use serde_json::{Value, json};
 
 use crate::config::{
-    CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret, Key, SEAL_KEY_FILE, SealKey, TokenFrom, options,
+    Allowed, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret, Key, SEAL_KEY_FILE, SealKey, TokenFrom,
+    options,
 };
 use crate::globals::{Globals, Source, TOKEN_VARIABLE};
 use crate::records::shown;
@@ -53,6 +54,7 @@ pub(super) fn all(globals: &Globals) -> Vec<Setting> {
     settings.extend(accounts(globals));
     settings.extend(app(globals));
     settings.push(seal_key(globals));
+    settings.extend(sources(globals));
     settings
 }
 
@@ -151,6 +153,13 @@ fn seal_key(globals: &Globals) -> Setting {
         None => ("seal_key_file", NOT_SET.to_owned()),
     };
     Setting::new(name, &value, from, Some(SEAL_KEY_FILE))
+}
+
+fn sources(globals: &Globals) -> Option<Setting> {
+    let allowed = globals.file.sources.as_ref()?;
+    let shown: Vec<String> = allowed.iter().map(Allowed::shown).collect();
+    let value = shown.join(", ");
+    Some(Setting::new("sources.allow", &value, Source::File, None))
 }
 
 fn app(globals: &Globals) -> [Setting; 2] {

@@ -8,12 +8,12 @@ use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use chunkferry::{Engine, Error, JobRecord};
+use chunkferry::{Engine, Error, Handle, Job, JobRecord, NotAccepted};
 use serde_json::{Value, json};
 
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
-use super::{Service, batch, bulk, events, follow, uploads, wish};
+use super::{Service, batch, bulk, events, follow, sources, uploads, wish};
 use crate::accounts;
 use crate::config::TokenFrom;
 
@@ -82,16 +82,29 @@ pub(super) async fn submit_one(
     if service.is_draining() {
         return Err(Problem::draining());
     }
-    let (job, seen) = wish::job(text, id)?;
-    if let Some((path, stat)) = seen {
-        wish::is_seen(path, stat).await?;
-    }
-    let handle = service.engine.submit(job).await?;
+    let wanted = wish::job(text, id)?;
+    let roots = service.sources.check(&wanted.named, true)?;
+    wanted.check_stat().await?;
+    let handle = accept(&service.engine, sources::within(wanted.job, &roots)).await?;
     let status = match handle.is_repeat() {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
     };
     Ok((status, found(&service.engine, handle.id()).await?))
+}
+
+/// Submits the first one of these forms of a job whose file lies where that has to be.
+async fn accept(engine: &Engine, forms: Vec<Job>) -> Result<Handle, Problem> {
+    let mut refused = Problem::usage("A job has either file or url.");
+    for job in forms {
+        match engine.submit(job).await {
+            Err(error) if error.not_accepted() == Some(&NotAccepted::OutsideRoot) => {
+                refused = error.into();
+            }
+            submitted => return Ok(submitted?),
+        }
+    }
+    Err(refused)
 }
 
 pub(super) async fn found(engine: &Engine, id: &str) -> Result<JobRecord, Problem> {

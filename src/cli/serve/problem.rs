@@ -73,6 +73,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match (error.kind(), error.not_accepted()) {
             (_, Some(NotAccepted::UnknownAccount)) => StatusCode::UNPROCESSABLE_ENTITY,
+            (_, Some(NotAccepted::OutsideRoot)) => StatusCode::FORBIDDEN,
             (_, Some(_)) => StatusCode::CONFLICT,
             (ErrorKind::Usage, _) => StatusCode::BAD_REQUEST,
             (ErrorKind::Temporary | ErrorKind::Locked | ErrorKind::Cancelled, _) => {
@@ -82,6 +83,7 @@ impl From<Error> for Problem {
         };
         let code = match error.not_accepted() {
             Some(NotAccepted::UnknownAccount) => "unknown_account",
+            Some(NotAccepted::OutsideRoot) => "forbidden",
             Some(NotAccepted::OtherWish { .. }) => "id_taken",
             Some(NotAccepted::Forgotten { .. }) => "id_forgotten",
             _ => word(error.kind()),
@@ -96,6 +98,7 @@ impl From<Error> for Problem {
                 problem.with("job", &**job).with("field", &**field)
             }
             Some(NotAccepted::Forgotten { job }) => problem.with("job", &**job),
+            Some(NotAccepted::OutsideRoot) => problem.with("field", "file"),
             _ => problem,
         }
     }

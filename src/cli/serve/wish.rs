@@ -2,7 +2,7 @@
 //!
 //! No message repeats a value: a URL's query may be a secret.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -16,7 +16,7 @@ use crate::config::nearest_of;
 use crate::stat::Stat;
 
 /// The fields of every job.
-const COMMON: [&str; 12] = [
+const COMMON: [&str; 13] = [
     "account",
     "again",
     "destination",
@@ -27,6 +27,7 @@ const COMMON: [&str; 12] = [
     "no_wait",
     "once",
     "patience",
+    "post",
     "url",
     "wait",
 ];
@@ -46,11 +47,16 @@ const OF_URLS: [&str; 2] = ["key", "preflight"];
 /// How long a drive may take to show a file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The path of a job, and the file that its client sees there.
-pub(super) type Seen = Option<(PathBuf, Stat)>;
+/// What a client wants.
+pub(super) struct Wanted {
+    pub(super) job: Job,
+    pub(super) named: Named,
+    /// The file that the client sees at the path.
+    stat: Option<Stat>,
+}
 
 /// The job of a JSON text; `id` is the caller's id of the request's head.
-pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<(Job, Seen), Problem> {
+pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<Wanted, Problem> {
     let value: Value = serde_json::from_slice(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::usage(format!("This is no JSON (line {line}, column {column})."))
@@ -59,60 +65,78 @@ pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<(Job, Seen), Problem>
         return Err(Problem::usage("A job is a JSON object."));
     };
     let fields = Fields(fields);
-    Ok((fields.job(id)?, fields.seen()?))
+    Ok(Wanted {
+        job: fields.job(id)?,
+        named: fields.named()?,
+        stat: fields.stat()?,
+    })
 }
 
-/// Refuses a job whose client sees another file at this path than the service.
-pub(super) async fn is_seen(path: PathBuf, by_client: Stat) -> Result<(), Problem> {
-    let shown = Escaped::new(&*path.to_string_lossy()).to_string();
-    let look = tokio::task::spawn_blocking(move || Stat::of(&path));
-    let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, look).await else {
-        // The drive does not answer, which is a matter of the job's run.
-        return Ok(());
-    };
-    let why = match found {
-        Ok(found) if found == by_client => return Ok(()),
-        Ok(_) => "the service sees another file".to_owned(),
-        Err(error) => format!("the service cannot see the file: {error}"),
-    };
-    let text = format!(
-        "{shown}: {why}. It may run in a container, with another user's rights, or with a /tmp of its own; or the file is being changed. Nothing was accepted."
-    );
-    let status = StatusCode::UNPROCESSABLE_ENTITY;
-    Err(Problem::new(status, "other_file", text).with("field", "stat"))
+/// What a job names: where its video is. The query of a URL may be a secret.
+pub(super) enum Named {
+    File(PathBuf),
+    Url(Url),
+}
+
+impl Wanted {
+    /// Refuses a job whose client sees another file at its path than the service.
+    pub(super) async fn check_stat(&self) -> Result<(), Problem> {
+        let (Named::File(path), Some(by_client)) = (&self.named, self.stat) else {
+            return Ok(());
+        };
+        let of = path.clone();
+        let look = tokio::task::spawn_blocking(move || Stat::of(&of));
+        let Ok(Ok(found)) = tokio::time::timeout(PATIENCE, look).await else {
+            // The drive does not answer, which is a matter of the job's run.
+            return Ok(());
+        };
+        let why = match found {
+            Ok(found) if found == by_client => return Ok(()),
+            Ok(_) => "the service sees another file".to_owned(),
+            Err(error) => format!("the service cannot see the file: {error}"),
+        };
+        let shown = Escaped::new(&*path.to_string_lossy()).to_string();
+        let text = format!(
+            "{shown}: {why}. It may run in a container, with another user's rights, or with a /tmp of its own; or the file is being changed. Nothing was accepted."
+        );
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        Err(Problem::new(status, "other_file", text).with("field", "stat"))
+    }
+}
+
+/// A field asks for more than a draft.
+fn posts(field: &str) -> Problem {
+    let text = "Videos go to the creator's inbox as drafts; posting directly is not supported. Nothing was accepted.";
+    Problem::new(StatusCode::BAD_REQUEST, "not_supported", text).with("field", field)
 }
 
 struct Fields(Map<String, Value>);
 
 impl Fields {
-    fn seen(&self) -> Result<Seen, Problem> {
-        let (Some(path), Some(stat)) = (self.text("file")?, self.get("stat")) else {
-            return Ok(None);
-        };
-        let stat = Stat::deserialize(stat).map_err(|_| {
+    fn stat(&self) -> Result<Option<Stat>, Problem> {
+        let stat = self.get("stat").map(Stat::deserialize).transpose();
+        stat.map_err(|_| {
             Problem::field(
                 "stat",
                 "stat has to be an object of inode, size and mtime_ns.",
             )
-        })?;
-        Ok(Some((PathBuf::from(path), stat)))
+        })
     }
 
     fn job(&self, head: Option<&str>) -> Result<Job, Problem> {
         self.check_names()?;
         match self.text("destination")? {
             None | Some("inbox") => {}
-            Some("direct") => {
-                let text = "Videos go to the creator's inbox as drafts; posting directly is not supported. Nothing was accepted.";
-                return Err(Problem::new(StatusCode::BAD_REQUEST, "not_supported", text)
-                    .with("field", "destination"));
-            }
+            Some("direct") => return Err(posts("destination")),
             Some(_) => {
                 return Err(Problem::field(
                     "destination",
                     "destination has to be inbox.",
                 ));
             }
+        }
+        if self.get("post").is_some() {
+            return Err(posts("post"));
         }
         let account = self.text("account")?;
         let account = account.ok_or_else(|| {
@@ -182,26 +206,34 @@ impl Fields {
         Ok(job)
     }
 
-    /// The job without its options.
-    fn source(&self) -> Result<Job, Problem> {
+    fn named(&self) -> Result<Named, Problem> {
         match (self.text("file")?, self.text("url")?) {
             (Some(file), None) => {
                 self.lacks(&OF_URLS, "file")?;
+                let file = PathBuf::from(file);
                 // A relative path would count from wherever the service was started.
-                if !Path::new(file).is_absolute() {
-                    return Err(Problem::field("file", "file has to be an absolute path."));
+                match file.is_absolute() {
+                    true => Ok(Named::File(file)),
+                    false => Err(Problem::field("file", "file has to be an absolute path.")),
                 }
-                Ok(Job::file(PathBuf::from(file)))
             }
             (None, Some(url)) => {
                 self.lacks(&OF_FILES, "url")?;
-                if Url::parse(url).is_err() {
-                    return Err(Problem::field("url", "url has to be a whole URL."));
-                }
-                Ok(Job::url(url))
+                let url = Url::parse(url);
+                url.map(Named::Url)
+                    .map_err(|_| Problem::field("url", "url has to be a whole URL."))
             }
             _ => Err(Problem::usage("A job has either file or url.")),
         }
+    }
+
+    /// The job without its options.
+    fn source(&self) -> Result<Job, Problem> {
+        Ok(match (self.named()?, self.text("url")?) {
+            // As its client wrote it: the same text once more is the same job.
+            (Named::Url(_), url) => Job::url(url.unwrap_or_default()),
+            (Named::File(path), _) => Job::file(path),
+        })
     }
 
     fn lacks(&self, fields: &[&str], source: &str) -> Result<(), Problem> {

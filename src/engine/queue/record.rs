@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::clock::rfc3339;
 use crate::journal::queue::{JobEnd as End, JobNews, JobRow, JobState};
+use crate::upload::Destination;
 
 /// A job of the queue as it is now. Serialised, times are texts by RFC 3339.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -18,6 +19,8 @@ pub struct JobRecord {
     pub account: String,
     /// The path of the file, or the URL without its query.
     pub source: String,
+    /// Where the video goes: `inbox`, as a draft.
+    pub destination: String,
     /// The caller's own id.
     pub caller_id: Option<String>,
     /// The caller's labels.
@@ -89,6 +92,8 @@ pub struct JobNotice {
     pub job: String,
     /// The name of the account.
     pub account: String,
+    /// Where the video goes: `inbox`, as a draft.
+    pub destination: String,
     /// The caller's own id of the job.
     pub caller_id: Option<String>,
     /// The caller's labels.
@@ -128,6 +133,7 @@ impl JobRecord {
             id: row.id,
             account: row.wish.account,
             source,
+            destination: Destination::Inbox.as_str().to_owned(),
             caller_id: row.wish.caller_id,
             labels: row.wish.labels,
             state: state.to_owned(),
@@ -168,6 +174,7 @@ impl From<(u64, JobNews)> for JobNotice {
             kind: news.kind,
             job: news.job,
             account: news.account,
+            destination: Destination::Inbox.as_str().to_owned(),
             caller_id: news.caller_id,
             labels: news.labels,
             end: news.end.map(JobEnd::from),

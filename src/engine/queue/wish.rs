@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use crate::account::Account;
 use crate::engine::job::{Job, Ledger, Link, What};
-use crate::error::Error;
+use crate::error::{Error, NotAccepted};
 use crate::journal::queue::wish::WishOptions;
 use crate::journal::queue::{JobRow, JobStore, Wish, WishKind};
-use crate::source::ReadMode;
+use crate::source::{ReadMode, beneath};
 use crate::upload::Address;
 
 fn ms(time: Duration) -> u64 {
@@ -24,6 +24,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
     let what = match &job.what {
         What::File { path } => WishKind::File {
             path: Address::File(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            root: job.root.clone().map(Address::File),
         },
         What::Url {
             url,
@@ -74,11 +75,32 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
     })
 }
 
+/// Refuses a job whose file lies outside of the directory that it has to lie in. Whether there is such a file shows when the job
+/// runs.
+pub(super) async fn check_root(job: &Job) -> Result<(), Error> {
+    let (What::File { path }, Some(root)) = (&job.what, job.root.clone()) else {
+        return Ok(());
+    };
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let of = path.clone();
+    let looked = tokio::task::spawn_blocking(move || beneath::look(&root, &of)).await;
+    match looked {
+        Ok(Ok(None)) => Err(Error::outside(&path).because(NotAccepted::OutsideRoot)),
+        _ => Ok(()),
+    }
+}
+
 /// The job of a row, for this account.
 pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> Job {
     let wish = &row.wish;
     let mut job = match &wish.what {
-        WishKind::File { path } => Job::file(path.as_path()),
+        WishKind::File { path, root } => {
+            let job = Job::file(path.as_path());
+            match root {
+                Some(root) => job.beneath(root.as_path()),
+                None => job,
+            }
+        }
         WishKind::Pull {
             url,
             key,

@@ -118,7 +118,7 @@ impl Inner {
             return Ok(Accepted::Forgotten { job: taken.job });
         };
         if !row.has_ended() && row.wish != *wish {
-            row.wish.renew_url(wish);
+            row.wish.renew(wish);
             row.revision += 1;
             let mut batch = Batch::default();
             batch.insert(keys::job(&row.id), write(&row)?);

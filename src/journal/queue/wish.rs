@@ -35,7 +35,12 @@ pub(crate) struct Wish {
 #[serde(tag = "source", rename_all = "snake_case")]
 pub(crate) enum WishKind {
     /// A file, by its absolute path.
-    File { path: Address },
+    File {
+        path: Address,
+        /// The directory beneath which the file is opened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<Address>,
+    },
     /// A URL that the service fetches. Its query may be a secret: a row is in a file that only its owner can read.
     Pull {
         #[serde(with = "crate::secret::stored")]
@@ -69,7 +74,7 @@ impl Wish {
     /// URLs change.
     pub(crate) fn parts(&self) -> BTreeMap<String, String> {
         let source = match &self.what {
-            WishKind::File { path } => json!({ "file": path }),
+            WishKind::File { path, .. } => json!({ "file": path }),
             WishKind::Pull { url, key, .. } => {
                 json!({ "pull": without_query(url.expose()), "key": key })
             }
@@ -92,12 +97,17 @@ impl Wish {
             .into()
     }
 
-    /// Takes the newest form of the URL: its signature may be the one that is still valid.
-    pub(crate) fn renew_url(&mut self, newer: &Self) {
-        if let (WishKind::Pull { url, .. }, WishKind::Pull { url: newer, .. }) =
-            (&mut self.what, &newer.what)
-        {
-            *url = newer.clone();
+    /// Takes the newest form of what may differ: the signature of a URL may be the one that is still valid, and files may have to lie
+    /// in another directory now.
+    pub(crate) fn renew(&mut self, newer: &Self) {
+        match (&mut self.what, &newer.what) {
+            (WishKind::Pull { url, .. }, WishKind::Pull { url: newer, .. }) => {
+                *url = newer.clone();
+            }
+            (WishKind::File { root, .. }, WishKind::File { root: newer, .. }) => {
+                root.clone_from(newer);
+            }
+            _ => {}
         }
     }
 
@@ -111,7 +121,7 @@ impl Wish {
     /// What it is of, for people: the path of the file, or the URL without its query.
     pub(crate) fn name(&self) -> String {
         match &self.what {
-            WishKind::File { path } => path.as_path().to_string_lossy().into_owned(),
+            WishKind::File { path, .. } => path.as_path().to_string_lossy().into_owned(),
             WishKind::Pull { url, .. } => without_query(url.expose()),
         }
     }

@@ -1,0 +1,97 @@
+//! `[sources]`: what jobs of the service may name.
+
+use std::path::{Component, PathBuf};
+
+use toml::de::DeValue;
+use url::Url;
+
+use super::keys::nearest_of;
+use super::{Config, Entry};
+use crate::Failure;
+
+/// Something that jobs may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Allowed {
+    /// The files beneath a directory.
+    Root(PathBuf),
+    /// The URLs of a host, or those of them whose path begins like this; it ends with `/`.
+    Under(Url),
+}
+
+impl Allowed {
+    /// As the file has it.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Root(root) => root.display().to_string(),
+            Self::Under(url) => url.to_string(),
+        }
+    }
+}
+
+impl Config {
+    pub(super) fn read_sources(&mut self, table: &Entry<'_>) -> Result<(), Failure> {
+        let mut found = None;
+        for (key, value) in table.table()? {
+            let entry = table.below(key, value);
+            if *key.get_ref() != "allow" {
+                let help = format!(
+                    "the nearest key is \"{}\"",
+                    nearest_of(["allow"], key.get_ref())
+                );
+                return Err(entry.unknown(key, &help));
+            }
+            let DeValue::Array(list) = entry.value.get_ref() else {
+                return Err(entry.is_not("a list of texts in quotes"));
+            };
+            let allowed = list.iter().map(|value| {
+                let (file, name) = (entry.file, entry.name.clone());
+                Entry { file, name, value }.allowed()
+            });
+            found = Some(allowed.collect::<Result<Vec<_>, _>>()?);
+        }
+        let allowed = found.ok_or_else(|| table.wrong("needs the key allow, a list"))?;
+        self.sources = Some(allowed);
+        Ok(())
+    }
+}
+
+impl Entry<'_> {
+    fn allowed(&self) -> Result<Allowed, Failure> {
+        if self.text()?.contains("://") {
+            return self.allowed_url().map(Allowed::Under);
+        }
+        let root = self.path()?;
+        let root = std::path::absolute(&root).unwrap_or(root);
+        match root.components().any(|part| part == Component::ParentDir) {
+            true => Err(self.wrong("has a folder with .. in its path: name the folder itself")),
+            false => Ok(Allowed::Root(root)),
+        }
+    }
+
+    fn allowed_url(&self) -> Result<Url, Failure> {
+        let url = Url::parse(self.text()?);
+        let url = url.map_err(|_| self.wrong("has a text that is no URL"))?;
+        let wrong = match () {
+            () if url.scheme() != "https" => {
+                "has a URL that is not https, which is all that TikTok fetches"
+            }
+            () if url.domain().is_none() => {
+                "has a URL without the name of a host, which is all that TikTok fetches from"
+            }
+            () if !url.username().is_empty() || url.password().is_some() => {
+                "has a URL with a user name"
+            }
+            () if url.query().is_some() || url.fragment().is_some() => {
+                "has a URL with a query or a fragment: it is compared without them"
+            }
+            () if !url.path().ends_with('/') => {
+                "has a URL whose path does not end with /, and would allow other paths that begin like it"
+            }
+            () if self.text()?.contains('%') => {
+                "has a URL with a % in its path, which servers read in more than one way"
+            }
+            () => return Ok(url),
+        };
+        Err(self.wrong(wrong))
+    }
+}
