@@ -14,21 +14,30 @@ use super::signals::Signals;
 use super::size::rate;
 use super::{Failure, Globals, json};
 
+mod access;
 mod accounts;
 mod api;
 mod batch;
 mod bulk;
+mod connections;
 mod events;
 mod follow;
+mod hosts;
+mod key_file;
+mod keys;
 mod listener;
+mod network;
+mod pattern;
 mod problem;
 mod request;
 mod sources;
 mod supervisor;
+mod tls;
 mod uploads;
 mod wish;
 
 use accounts::Named;
+use connections::Doors;
 use listener::Listener;
 use sources::Sources;
 
@@ -60,6 +69,8 @@ pub(super) struct Serve {
     /// How long uploads may take to end their chunks when it is stopped
     #[arg(long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=3_600))]
     drain: u64,
+    #[command(flatten)]
+    address: network::Address,
 }
 
 /// The mode of a socket, in octal. Its owner can always connect.
@@ -111,6 +122,7 @@ impl Serve {
     pub(super) async fn run(self, globals: Globals) -> Result<Exit, Failure> {
         let mut signals = Signals::listen()?;
         let state_dir = globals.state_dir()?;
+        let (network, entrance) = self.address.open().await?.unzip();
         let (globals, remark) = accounts::by_name_alone(globals);
         let globals = Arc::new(globals);
         let mut options = globals
@@ -155,14 +167,20 @@ impl Serve {
             batches: Semaphore::new(BATCHES),
             sources: Sources::new(globals.file.sources.clone()),
         });
-        let serving = tokio::spawn(listener.serve(api::router(Arc::clone(&service)), stages));
+        let router = access::guarded(
+            api::router(Arc::clone(&service)),
+            Arc::clone(&service),
+            entrance,
+        );
+        announce(&path, network.as_ref(), service.globals.json);
+        let doors = Doors::new(listener, network);
+        let serving = tokio::spawn(doors.serve(router, stages));
         let renewing = tokio::spawn(async move {
             loop {
                 globals.keep_logged_in();
                 tokio::time::sleep(RENEWAL).await;
             }
         });
-        announce(&path, service.globals.json);
         let fragile = StateDir::new(&state_dir).fragility();
         let fragile = fragile
             .iter()
@@ -195,12 +213,20 @@ impl Serve {
     }
 }
 
-fn announce(path: &std::path::Path, as_json: bool) {
+fn announce(path: &std::path::Path, network: Option<&network::Network>, as_json: bool) {
     let path = path.to_string_lossy();
     let process = std::process::id();
-    eprintln!("Listening on {} (process {process}).", Escaped::new(&*path));
+    let socket = Escaped::new(&*path);
+    match network {
+        Some(network) => {
+            let url = network.url();
+            eprintln!("Listening on {socket} and {url} (process {process}).");
+        }
+        None => eprintln!("Listening on {socket} (process {process})."),
+    }
     if as_json {
-        let fields = serde_json::json!({ "socket": path, "pid": process });
+        let url = network.map(network::Network::url);
+        let fields = serde_json::json!({ "socket": path, "url": url, "pid": process });
         println!("{}", json::line("listening", None, fields));
     }
 }

@@ -44,9 +44,17 @@ pub(crate) fn try_call(socket: &Path, head: &str, body: &[u8]) -> Option<Answer>
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
+    exchange(&mut stream, &format!("{head}\r\nhost: x"), body)
+}
+
+/// Sends a request and reads until the service closes the connection.
+pub(crate) fn exchange(
+    stream: &mut (impl Read + Write),
+    head: &str,
+    body: &[u8],
+) -> Option<Answer> {
     let length = body.len();
-    let head =
-        format!("{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let head = format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).ok()?;
     // The service may refuse before it has read all.
     let _ = stream.write_all(body);

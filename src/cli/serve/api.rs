@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +11,7 @@ use axum::routing::{delete, get, post};
 use chunkferry::{Engine, Error, Handle, Job, JobRecord, NotAccepted};
 use serde_json::{Value, json};
 
+use super::access::Caller;
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
 use super::{Service, batch, bulk, events, follow, sources, uploads, wish};
@@ -22,6 +23,11 @@ const JOB: usize = 1 << 20;
 
 /// The longest wait for the end of a job, in seconds.
 const LONGEST_WAIT: u64 = 600;
+
+/// Jobs that are read at a time for a caller who does not see all, and that are looked at for one list: a page for few of many jobs
+/// may be short, and `next` carries on.
+const PAGE: usize = 1_000;
+const LOOKED_AT: usize = 10_000;
 
 /// The caller's id of a job.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -76,14 +82,15 @@ pub(super) fn as_value(record: &JobRecord) -> Value {
 /// Accepts a job: 202 if it is new, 200 if it was there already.
 pub(super) async fn submit_one(
     service: &Service,
+    caller: &Caller,
     text: &[u8],
     id: Option<&str>,
 ) -> Result<(StatusCode, JobRecord), Problem> {
     if service.is_draining() {
         return Err(Problem::draining());
     }
-    let wanted = wish::job(text, id)?;
-    let roots = service.sources.check(&wanted.named, true)?;
+    let wanted = wish::job(text, id, caller)?;
+    let roots = service.sources.check(&wanted.named, caller.is_local())?;
     wanted.check_stat().await?;
     let handle = accept(&service.engine, sources::within(wanted.job, &roots)).await?;
     let status = match handle.is_repeat() {
@@ -111,7 +118,12 @@ pub(super) async fn found(engine: &Engine, id: &str) -> Result<JobRecord, Proble
     engine.job(id).await?.ok_or_else(Problem::no_job)
 }
 
-async fn submit(State(service): State<Arc<Service>>, uri: Uri, request: Request) -> Answer {
+async fn submit(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    request: Request,
+) -> Answer {
     let follows = Query::of(&uri, &["follow"])?.switch("follow")?;
     let (head, body) = request.into_parts();
     if service.is_draining() {
@@ -119,7 +131,9 @@ async fn submit(State(service): State<Arc<Service>>, uri: Uri, request: Request)
     }
     match content_type(&head.headers).as_deref() {
         Some("application/json") => {}
-        Some("application/x-ndjson") if !follows => return batch::submit(service, body).await,
+        Some("application/x-ndjson") if !follows => {
+            return batch::submit(service, caller, body).await;
+        }
         _ => {
             let text = "A job is application/json, and many jobs are application/x-ndjson.";
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
@@ -133,7 +147,7 @@ async fn submit(State(service): State<Arc<Service>>, uri: Uri, request: Request)
         .map_err(|_| Problem::usage("Idempotency-Key has to be text in UTF-8."))?;
     let text = request::body(body, JOB).await?;
     let events = service.engine.events()?;
-    let (status, record) = submit_one(&service, &text, id).await?;
+    let (status, record) = submit_one(&service, &caller, &text, id).await?;
     if follows {
         return Ok(follow::lines(service, events, record, status));
     }
@@ -148,20 +162,44 @@ fn content_type(headers: &HeaderMap) -> Option<String> {
     Some(kind.trim().to_ascii_lowercase())
 }
 
-async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
+async fn list(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Answer {
     let query = Query::of(
         &uri,
         &["account", "after", "label", "limit", "since", "state"],
     )?;
     let (filter, limit) = (bulk::filter(&query)?, query.limit()?);
-    let jobs = service.engine.jobs(&filter, query.text("after"), limit);
-    let jobs = jobs.await?;
-    // What `after` has to be for the page that follows; null at the end.
-    let next = jobs.last().filter(|_| jobs.len() == limit);
-    let next = next.map(|job| &job.id);
-    let shown: Vec<Value> = jobs.iter().map(as_value).collect();
-    let body = json!({ "jobs": shown, "next": next });
-    Ok(ok(StatusCode::OK, &body))
+    let mut after = query.text("after").map(str::to_owned);
+    let wanted = match caller.sees_all() {
+        true => limit,
+        false => PAGE,
+    };
+    let (mut jobs, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let page = service.engine.jobs(&filter, after.as_deref(), wanted);
+        let page = page.await?;
+        looked_at += page.len();
+        let is_last = page.len() < wanted;
+        for job in page.iter().filter(|job| caller.sees(&job.account)) {
+            jobs.push(as_value(job));
+            if jobs.len() == limit {
+                return Ok(page_of(&jobs, Some(&job.id)));
+            }
+        }
+        let last = page.last().filter(|_| !is_last);
+        after = last.map(|job| job.id.clone());
+        if is_last || looked_at >= LOOKED_AT {
+            return Ok(page_of(&jobs, after.as_deref()));
+        }
+    }
+}
+
+/// `next` is what `after` has to be for the page that follows; null at the end.
+fn page_of(jobs: &[Value], next: Option<&str>) -> Response {
+    ok(StatusCode::OK, &json!({ "jobs": jobs, "next": next }))
 }
 
 async fn show(State(service): State<Arc<Service>>, Path(id): Path<String>, uri: Uri) -> Answer {
@@ -226,7 +264,11 @@ async fn forget(State(service): State<Arc<Service>>, Path(id): Path<String>, uri
 }
 
 /// The names of accounts that jobs may have, and where their tokens come from. Asks nobody.
-async fn accounts(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
+async fn accounts(
+    State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Answer {
     Query::of(&uri, &[])?;
     let globals = &service.globals;
     let failed = |failure: crate::Failure| {
@@ -237,6 +279,7 @@ async fn accounts(State(service): State<Arc<Service>>, uri: Uri) -> Answer {
     let logged_in = stored.list().await?;
     let named = accounts::names(globals, &logged_in)
         .into_iter()
+        .filter(|name| caller.sees(name))
         .map(|name| {
             let source = globals.tokens(name).0.key();
             json!({ "name": name, "source": source })

@@ -12,6 +12,7 @@ use futures::stream;
 use serde_json::{Value, json};
 
 use super::Service;
+use super::access::Caller;
 use super::api::{as_value, submit_one};
 use super::problem::{Problem, set};
 use super::request;
@@ -21,7 +22,11 @@ const ALL: usize = 16 << 20;
 const LINE: usize = 64 << 10;
 
 /// Submits the lines in their order, each when the one before it is answered. If the client leaves, the lines behind are not submitted.
-pub(super) async fn submit(service: Arc<Service>, body: Body) -> Result<Response, Problem> {
+pub(super) async fn submit(
+    service: Arc<Service>,
+    caller: Caller,
+    body: Body,
+) -> Result<Response, Problem> {
     let permit = service.batches.acquire().await;
     let text = request::body(body, ALL).await?;
     let lines = text.split(|byte| *byte == b'\n').enumerate();
@@ -29,19 +34,21 @@ pub(super) async fn submit(service: Arc<Service>, body: Body) -> Result<Response
     let lines: VecDeque<(usize, Vec<u8>)> =
         lines.map(|(at, line)| (at + 1, line.to_owned())).collect();
     drop((permit, text));
-    let answers = stream::unfold((service, lines), |(service, mut lines)| async move {
+    let begin = (service, caller, lines);
+    let answers = stream::unfold(begin, |(service, caller, mut lines)| async move {
         let (number, line) = lines.pop_front()?;
-        let answer = format!("{}\n", answer(&service, number, &line).await);
-        Some((Ok::<_, Infallible>(Bytes::from(answer)), (service, lines)))
+        let answer = format!("{}\n", answer(&service, &caller, number, &line).await);
+        let answer = Ok::<_, Infallible>(Bytes::from(answer));
+        Some((answer, (service, caller, lines)))
     });
     let mut response = Response::new(Body::from_stream(answers));
     set(&mut response, CONTENT_TYPE, "application/x-ndjson");
     Ok(response)
 }
 
-async fn answer(service: &Service, number: usize, line: &[u8]) -> Value {
+async fn answer(service: &Service, caller: &Caller, number: usize, line: &[u8]) -> Value {
     let submitted = match line.len() {
-        0..=LINE => submit_one(service, line, None).await,
+        0..=LINE => submit_one(service, caller, line, None).await,
         _ => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "too_large",

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -15,11 +15,15 @@ use futures::{Stream, stream};
 use serde_json::json;
 
 use super::Service;
+use super::access::Caller;
 use super::problem::{Problem, ok};
 use super::request::Query;
 
 /// Notices that are read at a time for a stream.
 const PAGE: usize = 100;
+
+/// Notices that are looked at for one list, of which there may be few for the accounts of the caller.
+const LOOKED_AT: usize = 10_000;
 
 /// How often a stream shows that it lives.
 const ALIVE: Duration = Duration::from_secs(15);
@@ -29,6 +33,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -47,11 +52,17 @@ pub(super) async fn list(
             None => after,
         };
         let alive = KeepAlive::new().interval(ALIVE);
-        let stream = Sse::new(stream_of(service, after)).keep_alive(alive);
+        let stream = Sse::new(stream_of(service, caller, after)).keep_alive(alive);
         return Ok(stream.into_response());
     }
-    let notices = service.engine.notices(after, limit).await?;
-    let next = notices.last().map_or(after, |notice| notice.number);
+    let (mut notices, mut next, mut looked_at) = (Vec::new(), after, 0);
+    while notices.len() < limit && looked_at < LOOKED_AT {
+        let page = service.engine.notices(next, limit - notices.len()).await?;
+        let Some(last) = page.last() else { break };
+        next = last.number;
+        looked_at += page.len();
+        notices.extend(page.into_iter().filter(|of| caller.sees(&of.account)));
+    }
     let body = json!({ "events": notices, "next": next });
     Ok(ok(StatusCode::OK, &body))
 }
@@ -60,20 +71,26 @@ pub(super) async fn list(
 /// over.
 fn stream_of(
     service: Arc<Service>,
+    caller: Caller,
     after: u64,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    let begin = (service, after, VecDeque::new());
-    stream::unfold(begin, |(service, mut after, mut read)| async move {
-        if read.is_empty() {
-            read = next(&service, after).await?;
-        }
-        let notice: JobNotice = read.pop_front()?;
-        after = notice.number;
+    let begin = (service, caller, after, VecDeque::new());
+    stream::unfold(begin, |(service, caller, mut after, mut read)| async move {
+        let notice: JobNotice = loop {
+            if read.is_empty() {
+                read = next(&service, after).await?;
+            }
+            let notice: JobNotice = read.pop_front()?;
+            after = notice.number;
+            if caller.sees(&notice.account) {
+                break notice;
+            }
+        };
         let event = Event::default()
             .id(notice.number.to_string())
             .event(&notice.kind)
             .data(json!(notice).to_string());
-        Some((Ok(event), (service, after, read)))
+        Some((Ok(event), (service, caller, after, read)))
     })
 }
 

@@ -1,38 +1,15 @@
-//! The socket, and the connections on it: how many there are, and for how long each may be idle.
+//! The socket.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustix::fs::Mode;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
+use rustix::process::umask;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use super::{Stage, stopped};
 use crate::Failure;
-
-/// Connections at once, where descriptors allow for them; more wait to be accepted.
-const MOST: u64 = 1_000;
-
-/// Descriptors that are asked for: for connections, and for the files and connections of uploads.
-const DESCRIPTORS: u64 = 4_096;
-
-/// How long a connection may be idle, or take to send the head of a request.
-const IDLE: Duration = Duration::from_secs(10);
-
-/// Most bytes of the head of a request.
-const HEAD: usize = 64 << 10;
-
-/// How long clients may take to read their last answers.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// The socket. Its file is removed with it.
 #[derive(Debug)]
@@ -81,28 +58,9 @@ impl Listener {
         Ok(bound)
     }
 
-    /// Answers until the service has stopped, and the requests of that time have their answers.
-    pub(super) async fn serve(self, router: Router, mut stage: watch::Receiver<Stage>) {
-        let (mut connections, most) = (JoinSet::new(), most());
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept(), if connections.len() < most => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(speak(stream, router.clone(), stage.clone()));
-                    }
-                    Err(error) => {
-                        // Usually no descriptor is free.
-                        tracing::warn!(%error, "a connection was not accepted");
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                },
-                Some(_) = connections.join_next() => {}
-                () = stopped(&mut stage) => break,
-            }
-        }
-        let answered = async { while connections.join_next().await.is_some() {} };
-        // A client that does not read loses its answer.
-        let _ = tokio::time::timeout(LAST_ANSWERS, answered).await;
+    pub(super) async fn accept(&self) -> io::Result<UnixStream> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(stream)
     }
 }
 
@@ -115,41 +73,7 @@ impl Drop for Listener {
     }
 }
 
-/// How many connections there may be at once: half of the descriptors are left to uploads.
-fn most() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    // No limit is stated as none.
-    let (current, maximum) = (limit.current.unwrap_or(u64::MAX), limit.maximum);
-    let wanted = DESCRIPTORS.min(maximum.unwrap_or(u64::MAX)).max(current);
-    let raised = Rlimit {
-        current: limit.current.map(|_| wanted),
-        maximum,
-    };
-    let has = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => wanted,
-        Err(_) => current,
-    };
-    usize::try_from(MOST.min(has / 2))
-        .unwrap_or_default()
-        .max(1)
-}
-
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let found = fs::symlink_metadata(path).ok()?;
     Some((found.dev(), found.ino()))
-}
-
-async fn speak(stream: UnixStream, router: Router, mut stage: watch::Receiver<Stage>) {
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    tokio::pin!(connection);
-    // An error means that the client has left, here and below.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stopped(&mut stage) => connection.as_mut().graceful_shutdown(),
-    }
-    let _ = connection.await;
 }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::access::Caller;
 use super::problem::Problem;
 use crate::config::nearest_of;
 use crate::stat::Stat;
@@ -55,8 +56,8 @@ pub(super) struct Wanted {
     stat: Option<Stat>,
 }
 
-/// The job of a JSON text; `id` is the caller's id of the request's head.
-pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<Wanted, Problem> {
+/// The job of a JSON text, which the caller may submit; `id` is the caller's id of the request's head.
+pub(super) fn job(text: &[u8], id: Option<&str>, caller: &Caller) -> Result<Wanted, Problem> {
     let value: Value = serde_json::from_slice(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::usage(format!("This is no JSON (line {line}, column {column})."))
@@ -66,7 +67,7 @@ pub(super) fn job(text: &[u8], id: Option<&str>) -> Result<Wanted, Problem> {
     };
     let fields = Fields(fields);
     Ok(Wanted {
-        job: fields.job(id)?,
+        job: fields.job(id, caller)?,
         named: fields.named()?,
         stat: fields.stat()?,
     })
@@ -123,7 +124,7 @@ impl Fields {
         })
     }
 
-    fn job(&self, head: Option<&str>) -> Result<Job, Problem> {
+    fn job(&self, head: Option<&str>, caller: &Caller) -> Result<Job, Problem> {
         self.check_names()?;
         match self.text("destination")? {
             None | Some("inbox") => {}
@@ -142,6 +143,7 @@ impl Fields {
         let account = account.ok_or_else(|| {
             Problem::field("account", "account is missing: the name of the account.")
         })?;
+        caller.check_account(account)?;
         let mut job = self.source()?.account_name(account);
         match (head, self.text("id")?) {
             (Some(head), Some(id)) if head != id => {

@@ -1,0 +1,190 @@
+//! The connections: how many there are, how each is spoken on, and for how long one may be idle.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::access::{Door, Visit};
+use super::listener::Listener;
+use super::network::Network;
+use super::{Stage, stopped};
+
+/// Connections at once, where descriptors allow for them; more wait to be accepted.
+const MOST: u64 = 1_000;
+
+/// Descriptors that are asked for: for connections, and for the files and connections of uploads.
+const DESCRIPTORS: u64 = 4_096;
+
+/// How long a connection may be idle, or take to send the head of a request; and how long one over the network may take to bring a key.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Most bytes of the head of a request.
+const HEAD: usize = 64 << 10;
+
+/// How long clients may take to read their last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// What the service listens on.
+pub(super) struct Doors {
+    socket: Listener,
+    network: Option<Network>,
+    /// Connections at once, over both.
+    most: usize,
+    /// Those over the network.
+    rooms: Arc<Semaphore>,
+}
+
+impl Doors {
+    pub(super) fn new(socket: Listener, network: Option<Network>) -> Self {
+        let most = most();
+        // Whoever is on the network cannot shut out the socket.
+        let rooms = Arc::new(Semaphore::new(most - most.div_ceil(4)));
+        Self {
+            socket,
+            network,
+            most,
+            rooms,
+        }
+    }
+
+    /// Answers until the service has stopped, and the requests of that time have their answers.
+    pub(super) async fn serve(self, router: Router, mut stage: watch::Receiver<Stage>) {
+        let mut connections = JoinSet::new();
+        loop {
+            let free = connections.len() < self.most;
+            tokio::select! {
+                accepted = self.socket.accept(), if free => match accepted {
+                    Ok(stream) => {
+                        connections.spawn(speak(stream, Door::Socket, router.clone(), stage.clone()));
+                    }
+                    Err(error) => not_accepted(&error).await,
+                },
+                accepted = self.visitor(), if free => match accepted {
+                    Ok((stream, room, tls)) => {
+                        let (router, stage) = (router.clone(), stage.clone());
+                        connections.spawn(async move {
+                            // A connection that is gone already has no address.
+                            if let Ok(local) = stream.local_addr() {
+                                let visit = Arc::new(Visit::new(local));
+                                receive(stream, tls, visit, router, stage).await;
+                            }
+                            drop(room);
+                        });
+                    }
+                    Err(error) => not_accepted(&error).await,
+                },
+                Some(_) = connections.join_next() => {}
+                () = stopped(&mut stage) => break,
+            }
+        }
+        let answered = async { while connections.join_next().await.is_some() {} };
+        // A client that does not read loses its answer.
+        let _ = tokio::time::timeout(LAST_ANSWERS, answered).await;
+    }
+
+    /// The next connection over the network, once there is room for one.
+    async fn visitor(&self) -> io::Result<(TcpStream, OwnedSemaphorePermit, Option<TlsAcceptor>)> {
+        let Some(network) = &self.network else {
+            return pending().await;
+        };
+        let room = Arc::clone(&self.rooms).acquire_owned().await;
+        let room = room.map_err(io::Error::other)?;
+        Ok((network.accept().await?, room, network.tls.clone()))
+    }
+}
+
+async fn not_accepted(error: &io::Error) {
+    // Usually no descriptor is free.
+    tracing::warn!(%error, "a connection was not accepted");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// How many connections there may be at once: half of the descriptors are left to uploads.
+fn most() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    // No limit is stated as none.
+    let (current, maximum) = (limit.current.unwrap_or(u64::MAX), limit.maximum);
+    let wanted = DESCRIPTORS.min(maximum.unwrap_or(u64::MAX)).max(current);
+    let raised = Rlimit {
+        current: limit.current.map(|_| wanted),
+        maximum,
+    };
+    let has = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => wanted,
+        Err(_) => current,
+    };
+    usize::try_from(MOST.min(has / 2))
+        .unwrap_or_default()
+        .max(1)
+}
+
+/// Speaks on a connection over the network, which ends when no key has come in time: neither a handshake, nor a head, nor an answer
+/// that nobody reads holds it for longer.
+async fn receive(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    visit: Arc<Visit>,
+    router: Router,
+    stage: watch::Receiver<Stage>,
+) {
+    let door = Door::Network(Arc::clone(&visit));
+    let spoken = async {
+        match tls {
+            None => speak(stream, door, router, stage).await,
+            // A client that does not trust the certificate sends nothing more.
+            Some(tls) => {
+                if let Ok(stream) = tls.accept(stream).await {
+                    speak(stream, door, router, stage).await;
+                }
+            }
+        }
+    };
+    let waited = async {
+        tokio::time::sleep(IDLE).await;
+        if visit.is_admitted() {
+            pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = spoken => {}
+        () = waited => {}
+    }
+}
+
+async fn speak<S>(stream: S, door: Door, router: Router, mut stage: watch::Receiver<Stage>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(door.clone());
+        service.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    // An error means that the client has left, here and below.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stopped(&mut stage) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
