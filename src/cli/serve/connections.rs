@@ -1,7 +1,8 @@
 //! The connections: how many there are, how each is spoken on, and for how long one may be idle.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -173,18 +174,35 @@ where
     let service = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(door.clone());
-        service.call(request)
+        Box::pin(service.call(request))
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    // An error means that the client has left, here and below.
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = stopped(&mut stage) => connection.as_mut().graceful_shutdown(),
+    // An error means that the client has left or was too slow, here and below.
+    let ended = tokio::select! {
+        ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(ended),
+        () = stopped(&mut stage) => None,
+    };
+    let Some(ended) = ended else {
+        Pin::new(&mut connection).graceful_shutdown();
+        let _ = connection.await;
+        return;
+    };
+    if ended.is_ok() {
+        let stream = connection.into_parts().io.into_inner();
+        // A client that does not end the connection is not waited for.
+        let _ = tokio::time::timeout(LAST_ANSWERS, take_leave(stream)).await;
     }
-    let _ = connection.await;
+}
+
+/// Ends a connection, and then reads what the client is still sending: to close before that would reset the connection, and a client
+/// that sends all before it reads would not learn why it was refused.
+async fn take_leave(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut unread = [0; 4096];
+    while stream.read(&mut unread).await? > 0 {}
+    Ok(())
 }
