@@ -79,7 +79,7 @@ impl Callback {
 }
 
 /// How many times faster the wait for a person is, as the library's clocks are: for tests, in builds with debug assertions.
-fn clock_scale() -> u32 {
+pub(super) fn clock_scale() -> u32 {
     let set = std::env::var("CHUNKFERRY_CLOCK_SCALE").ok();
     let set = set.filter(|_| cfg!(debug_assertions));
     set.and_then(|times| times.parse().ok()).unwrap_or(1).max(1)

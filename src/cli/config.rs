@@ -13,6 +13,7 @@ use super::globals::account_name;
 mod app;
 mod file;
 mod keys;
+mod notify;
 mod seal;
 mod sources;
 
@@ -21,6 +22,9 @@ pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
 use file::File;
 pub(super) use keys::{Key, nearest_of, options};
 use keys::{NEVER, elsewhere, nearest};
+pub(super) use notify::NotifyEntry;
+#[cfg(feature = "service")]
+pub(super) use notify::{NotifySecret, NotifyTo};
 pub(super) use seal::{SEAL_KEY_FILE, SealKey};
 pub(super) use sources::Allowed;
 
@@ -37,6 +41,7 @@ pub(super) struct Config {
     pub(super) seal_key: Option<SealKey>,
     /// What jobs of the service may name.
     pub(super) sources: Option<Vec<Allowed>>,
+    pub(super) notify: Vec<NotifyEntry>,
 }
 
 /// Where the file says that an account's tokens come from.
@@ -108,6 +113,7 @@ impl Config {
                 "app" => config.read_app(&entry)?,
                 "sources" => config.read_sources(&entry)?,
                 "seal_key_file" | "seal_key_command" => config.read_seal_key(&entry)?,
+                "notify" => config.notify = entry.notify()?,
                 "token_provider" => config.provider = Some(entry.provider()?),
                 "accounts" => {
                     for (name, value) in entry.table()? {

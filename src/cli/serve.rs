@@ -7,6 +7,7 @@ use std::time::Duration;
 use chunkferry::{Engine, Error, Escaped, Options, StateDir};
 use clap::Args;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::exit::Exit;
 use super::remote::Place;
@@ -27,6 +28,7 @@ mod key_file;
 mod keys;
 mod listener;
 mod network;
+mod notify;
 mod pattern;
 mod problem;
 mod request;
@@ -39,6 +41,7 @@ mod wish;
 use accounts::Named;
 use connections::Doors;
 use listener::Listener;
+use notify::Notify;
 use sources::Sources;
 
 /// How long uploads may take to end after the deadline of a drain, and the state directory to become free.
@@ -71,6 +74,9 @@ pub(super) struct Serve {
     drain: u64,
     #[command(flatten)]
     address: network::Address,
+    /// Run this command at each end of a job, with the notice as its standard input
+    #[arg(long, value_name = "CMD")]
+    on_end: Option<String>,
 }
 
 /// The mode of a socket, in octal. Its owner can always connect.
@@ -99,6 +105,7 @@ struct Service {
     stage: watch::Sender<Stage>,
     batches: Semaphore,
     sources: Sources,
+    notify: Notify,
 }
 
 impl Service {
@@ -125,6 +132,11 @@ impl Serve {
         let (network, entrance) = self.address.open().await?.unzip();
         let (globals, remark) = accounts::by_name_alone(globals);
         let globals = Arc::new(globals);
+        // Secrets may be in pipes, or come from commands.
+        let notify = tokio::select! {
+            prepared = Notify::prepare(&globals, self.on_end, &state_dir) => prepared?,
+            exit = signals.first() => return Ok(exit),
+        };
         let mut options = globals
             .options(state_dir.clone())
             .jobs(self.jobs.into())
@@ -144,8 +156,12 @@ impl Serve {
             exit = signals.first() => return Ok(exit),
         };
         let path = self.socket.unwrap_or_else(|| state_dir.join("socket"));
-        let listener = match Listener::bind(&path, self.socket_mode) {
-            Ok(listener) => listener,
+        let begun = async {
+            let listener = Listener::bind(&path, self.socket_mode)?;
+            Ok((listener, notify.start(&engine).await?))
+        };
+        let (listener, delivering) = match begun.await {
+            Ok(begun) => begun,
             Err(failure) => {
                 // The jobs of the directory run already.
                 engine.shut_down(Duration::ZERO).await;
@@ -166,6 +182,7 @@ impl Serve {
             stage,
             batches: Semaphore::new(BATCHES),
             sources: Sources::new(globals.file.sources.clone()),
+            notify,
         });
         let router = access::guarded(
             api::router(Arc::clone(&service)),
@@ -199,11 +216,12 @@ impl Serve {
             self.drain
         );
         let deadline = Duration::from_secs(self.drain);
+        let until = Instant::now() + deadline;
         let drained = tokio::time::timeout(deadline + LAST_STEPS, engine.shut_down(deadline));
         let drained = drained.await.is_ok();
         service.stage.send_replace(Stage::Stopped);
-        // The task ends by itself, as its stage says so.
-        let _ = serving.await;
+        // The tasks of both end by themselves, as they are told to.
+        let (_, ()) = tokio::join!(serving, delivering.stop(until));
         drop(service);
         let closed = tokio::time::timeout(LAST_STEPS, engine.close());
         if !drained || closed.await.is_err() {

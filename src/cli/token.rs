@@ -204,7 +204,7 @@ pub(super) async fn asked(
 }
 
 /// As [`asked`], with the whole output.
-async fn output(
+pub(super) async fn output(
     name: &str,
     command: &str,
     input: Option<Vec<u8>>,

@@ -29,6 +29,7 @@ pub struct Job {
     pub(crate) root: Option<PathBuf>,
     pub(crate) give_up: Option<Duration>,
     pub(crate) once: bool,
+    pub(crate) notify: Option<String>,
     /// The row of the queue that the job is of.
     pub(crate) link: Option<Link>,
     pub(crate) chunk_size: Option<u64>,
@@ -149,6 +150,7 @@ impl Job {
             root: None,
             give_up: None,
             once: false,
+            notify: None,
             link: None,
             chunk_size: None,
             content_type: None,
@@ -214,6 +216,14 @@ impl Job {
     /// A label of a queued job, shown with it and with its notices.
     pub fn label(mut self, name: &str, value: &str) -> Self {
         self.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The program that a queued job's end is reported to, by a name that the reader of [`Engine::notices`](crate::Engine::notices)
+    /// knows: the engine keeps the name, shows it with the job and its notices, and calls nobody. 1 to 255 characters; anything else
+    /// ends the submit with [`ErrorKind::Usage`](crate::ErrorKind::Usage).
+    pub fn notify(mut self, name: &str) -> Self {
+        self.notify = Some(name.to_owned());
         self
     }
 
@@ -349,7 +359,8 @@ impl Job {
                 "\"{account}\" is no name of an account: it has at least one letter, and no control characters."
             )));
         }
-        let texts = self.caller_id.iter().chain(self.account_name.iter());
+        let texts = [&self.caller_id, &self.account_name, &self.notify];
+        let texts = texts.into_iter().flatten();
         let labels = self.labels.iter().flat_map(|(name, value)| [name, value]);
         for text in texts.chain(labels) {
             if text.is_empty()
@@ -357,7 +368,7 @@ impl Job {
                 || Escaped::new(text).to_string() != *text
             {
                 return Err(Error::usage(format!(
-                    "\"{}\" is no id, label or name of an account: it has 1 to 255 characters, and no control characters.",
+                    "\"{}\" is no id, label or name: it has 1 to 255 characters, and no control characters.",
                     Escaped::new(text)
                 )));
             }

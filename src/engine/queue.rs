@@ -225,6 +225,16 @@ impl Engine {
         Ok(news.into_iter().map(JobNotice::from).collect())
     }
 
+    /// The number of the last notice that the outbox has given, 0 if it has given none: where a reader begins that wants no notices
+    /// of the past.
+    ///
+    /// # Errors
+    ///
+    /// As [`job`](Self::job).
+    pub async fn last_notice(&self) -> Result<u64, Error> {
+        Ok(self.queue()?.dispatch.store.last_news().await?)
+    }
+
     /// What happens to the jobs from now on.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sled::{Batch, Db};
@@ -78,6 +78,8 @@ struct Inner {
     windows: Windows,
     /// Whether lines of the history that somebody has moved were looked for.
     relearned: AtomicBool,
+    /// The last entry of the outbox that this process knows to be durable.
+    durable_news: AtomicU64,
     lock: Arc<Lock>,
 }
 

@@ -166,6 +166,9 @@ pub(crate) struct JobNews {
     pub(crate) caller_id: Option<String>,
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
+    /// As the job's wish has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notify: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) end: Option<JobEnd>,
     pub(crate) at: Timestamp,
@@ -184,6 +187,7 @@ impl JobNews {
             account: row.wish.account.clone(),
             caller_id: row.wish.caller_id.clone(),
             labels: row.wish.labels.clone(),
+            notify: row.wish.notify.clone(),
             end,
             at: row.updated,
         }
@@ -263,6 +267,9 @@ pub(crate) trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     /// At most `limit` entries of the outbox after that number, each with its own.
     fn news(&self, after: u64, limit: usize) -> Answer<'_, Vec<(u64, JobNews)>>;
+
+    /// The last number that the outbox has given; 0 if it has given none.
+    fn last_news(&self) -> Answer<'_, u64>;
 
     /// Removes the entries of the outbox from before that time.
     fn drop_news(&self, before: Timestamp) -> Answer<'_, ()>;

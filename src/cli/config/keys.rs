@@ -142,6 +142,7 @@ pub(super) fn nearest<'a>(options: &'a [Key], table: &str, name: &str) -> &'a st
                 "app",
                 "accounts",
                 "sources",
+                "notify",
                 "seal_key_file",
                 "seal_key_command",
             ];
@@ -209,6 +210,7 @@ mod tests {
             "command",
             "allow",
         ]);
+        known.extend(crate::config::notify::KEYS);
         for list in [&mut written, &mut known] {
             list.sort_unstable();
             list.dedup();

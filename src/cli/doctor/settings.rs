@@ -55,6 +55,7 @@ pub(super) fn all(globals: &Globals) -> Vec<Setting> {
     settings.extend(app(globals));
     settings.push(seal_key(globals));
     settings.extend(sources(globals));
+    settings.extend(notify(globals));
     settings
 }
 
@@ -160,6 +161,15 @@ fn sources(globals: &Globals) -> Option<Setting> {
     let shown: Vec<String> = allowed.iter().map(Allowed::shown).collect();
     let value = shown.join(", ");
     Some(Setting::new("sources.allow", &value, Source::File, None))
+}
+
+/// Whom `serve` calls, by the names of the entries.
+fn notify(globals: &Globals) -> impl Iterator<Item = Setting> {
+    let entries = globals.file.notify.iter();
+    entries.map(|entry| {
+        let key = format!("notify.{}.{}", entry.name, entry.to.key());
+        Setting::new(key, SET, Source::File, None)
+    })
 }
 
 fn app(globals: &Globals) -> [Setting; 2] {

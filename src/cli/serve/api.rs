@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::access::Caller;
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
-use super::{Service, batch, bulk, events, follow, sources, uploads, wish};
+use super::{Service, batch, bulk, events, follow, notify, sources, uploads, wish};
 use crate::accounts;
 use crate::config::TokenFrom;
 
@@ -57,6 +57,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/queue/resume", post(bulk::resume_queue))
         .route("/v1/events", get(events::list))
         .route("/v1/accounts", get(accounts))
+        .merge(notify::routes())
         .route("/healthz", get(|| async { healthy() }))
         .route("/readyz", get(ready))
         .fallback(|| async {
@@ -89,7 +90,7 @@ pub(super) async fn submit_one(
     if service.is_draining() {
         return Err(Problem::draining());
     }
-    let wanted = wish::job(text, id, caller)?;
+    let wanted = wish::job(text, id, caller, |name| service.notify.has(name))?;
     let roots = service.sources.check(&wanted.named, caller.is_local())?;
     wanted.check_stat().await?;
     let handle = accept(&service.engine, sources::within(wanted.job, &roots)).await?;

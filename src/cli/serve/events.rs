@@ -112,7 +112,7 @@ async fn next(service: &Service, after: u64) -> Option<VecDeque<JobNotice>> {
 }
 
 /// Returns once a job may have changed.
-async fn changed(events: &mut JobEvents) {
+pub(super) async fn changed(events: &mut JobEvents) {
     // What happens to an upload is no change of a job.
     while let Some(JobEvent::Upload { .. } | JobEvent::Ran { .. }) = events.next().await {}
 }

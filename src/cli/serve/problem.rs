@@ -122,7 +122,7 @@ const fn soon() -> std::time::Duration {
 }
 
 /// By RFC 3339, in UTC.
-fn time(time: SystemTime) -> Option<String> {
+pub(super) fn time(time: SystemTime) -> Option<String> {
     let time = jiff::Timestamp::try_from(time).ok()?;
     Some(time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string())
 }

@@ -17,7 +17,7 @@ use crate::config::nearest_of;
 use crate::stat::Stat;
 
 /// The fields of every job.
-const COMMON: [&str; 13] = [
+const COMMON: [&str; 14] = [
     "account",
     "again",
     "destination",
@@ -26,6 +26,7 @@ const COMMON: [&str; 13] = [
     "id",
     "labels",
     "no_wait",
+    "notify",
     "once",
     "patience",
     "post",
@@ -56,8 +57,14 @@ pub(super) struct Wanted {
     stat: Option<Stat>,
 }
 
-/// The job of a JSON text, which the caller may submit; `id` is the caller's id of the request's head.
-pub(super) fn job(text: &[u8], id: Option<&str>, caller: &Caller) -> Result<Wanted, Problem> {
+/// The job of a JSON text, which the caller may submit; `id` is the caller's id of the request's head, `is_target` says whether
+/// `[[notify]]` has a name.
+pub(super) fn job(
+    text: &[u8],
+    id: Option<&str>,
+    caller: &Caller,
+    is_target: impl Fn(&str) -> bool,
+) -> Result<Wanted, Problem> {
     let value: Value = serde_json::from_slice(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::usage(format!("This is no JSON (line {line}, column {column})."))
@@ -66,8 +73,16 @@ pub(super) fn job(text: &[u8], id: Option<&str>, caller: &Caller) -> Result<Want
         return Err(Problem::usage("A job is a JSON object."));
     };
     let fields = Fields(fields);
+    let mut job = fields.job(id, caller)?;
+    if let Some(name) = fields.text("notify")? {
+        if !is_target(name) {
+            let text = "notify has to be the name of an entry of [[notify]] in the config file.";
+            return Err(Problem::field("notify", text));
+        }
+        job = job.notify(name);
+    }
     Ok(Wanted {
-        job: fields.job(id, caller)?,
+        job,
         named: fields.named()?,
         stat: fields.stat()?,
     })

@@ -25,6 +25,8 @@ pub struct JobRecord {
     pub caller_id: Option<String>,
     /// The caller's labels.
     pub labels: BTreeMap<String, String>,
+    /// The program that the job names to be called at its end; see [`Job::notify`](crate::Job::notify).
+    pub notify: Option<String>,
     /// `queued`, `running`, `paused`, `parked` (waits for a person) or `ended`.
     pub state: String,
     /// How it ended, or what it waits for a person for.
@@ -98,6 +100,8 @@ pub struct JobNotice {
     pub caller_id: Option<String>,
     /// The caller's labels.
     pub labels: BTreeMap<String, String>,
+    /// The program that the job names to be called at its end.
+    pub notify: Option<String>,
     /// How the job ended, or what it waits for a person for.
     pub end: Option<JobEnd>,
     /// When that was.
@@ -136,6 +140,7 @@ impl JobRecord {
             destination: Destination::Inbox.as_str().to_owned(),
             caller_id: row.wish.caller_id,
             labels: row.wish.labels,
+            notify: row.wish.notify,
             state: state.to_owned(),
             end: end.map(JobEnd::from),
             why,
@@ -177,6 +182,7 @@ impl From<(u64, JobNews)> for JobNotice {
             destination: Destination::Inbox.as_str().to_owned(),
             caller_id: news.caller_id,
             labels: news.labels,
+            notify: news.notify,
             end: news.end.map(JobEnd::from),
             at: news.at.into(),
         }

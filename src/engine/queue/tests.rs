@@ -112,6 +112,10 @@ impl JobStore for Slow {
         JobStore::news(&self.store, after, limit)
     }
 
+    fn last_news(&self) -> Answer<'_, u64> {
+        JobStore::last_news(&self.store)
+    }
+
     fn drop_news(&self, before: Timestamp) -> Answer<'_, ()> {
         JobStore::drop_news(&self.store, before)
     }

@@ -72,6 +72,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
             once: job.once,
         },
         give_up_ms: job.give_up.map(ms),
+        notify: job.notify.clone(),
     })
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sled::Batch;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use super::{Answer, Inner, SledStore, cannot, keys, lock};
 use crate::clock::Timestamp;
@@ -49,6 +50,14 @@ impl JobStore for SledStore {
 
     fn news(&self, after: u64, limit: usize) -> Answer<'_, Vec<(u64, JobNews)>> {
         self.run(move |store| store.news(after, limit))
+    }
+
+    fn last_news(&self) -> Answer<'_, u64> {
+        self.run(|store| {
+            let last = store.last_news()?;
+            store.sync_news(last)?;
+            Ok(last)
+        })
     }
 
     fn drop_news(&self, before: Timestamp) -> Answer<'_, ()> {
@@ -105,10 +114,8 @@ impl Inner {
         wish: &Wish,
     ) -> Result<Accepted, StoreError> {
         let parts = wish.parts();
-        let mut differing = parts
-            .iter()
-            .filter(|(part, of)| taken.parts.get(*part) != Some(of));
-        if let Some((field, _)) = differing.next() {
+        let mut all = parts.keys().chain(taken.parts.keys());
+        if let Some(field) = all.find(|part| parts.get(*part) != taken.parts.get(*part)) {
             return Ok(Accepted::Conflict {
                 job: taken.job,
                 field: field.clone(),
@@ -153,15 +160,28 @@ impl Inner {
             true => batch.remove(keys::open_job(&row.id)),
             false => batch.insert(keys::open_job(&row.id), &[]),
         }
+        let mut number = 0;
         if let Some(news) = &news {
-            batch.insert(keys::news(self.last_news()? + 1), write(news)?);
+            number = self.last_news()? + 1;
+            batch.insert(keys::news(number), write(news)?);
         }
         self.apply(batch)?;
         drop(writing);
         reach("job", "end_applied");
         self.sync()?;
+        self.durable_news.fetch_max(number, Ordering::AcqRel);
         reach("job", "end_recorded");
         Ok(true)
+    }
+
+    /// Makes the outbox durable up to this number. Whoever has read a number that a crash takes back would pass over the entry that
+    /// gets the number next.
+    fn sync_news(&self, number: u64) -> Result<(), StoreError> {
+        if self.durable_news.load(Ordering::Acquire) < number {
+            self.sync()?;
+            self.durable_news.fetch_max(number, Ordering::AcqRel);
+        }
+        Ok(())
     }
 
     fn last_news(&self) -> Result<u64, StoreError> {
@@ -232,6 +252,9 @@ impl Inner {
                 break;
             };
             news.push((number, read(&text)?));
+        }
+        if let Some((last, _)) = news.last() {
+            self.sync_news(*last)?;
         }
         Ok(news)
     }

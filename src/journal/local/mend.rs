@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use sled::Batch;
@@ -106,6 +106,7 @@ impl Inner {
                 stops: Mutex::default(),
                 windows: Windows::default(),
                 relearned: AtomicBool::default(),
+                durable_news: AtomicU64::default(),
                 lock: Arc::clone(held),
             };
             if database::is_suspect(&path) {

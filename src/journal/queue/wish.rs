@@ -28,6 +28,9 @@ pub(crate) struct Wish {
     /// For how long the job may fail by itself, in milliseconds.
     #[serde(default)]
     pub(crate) give_up_ms: Option<u64>,
+    /// The name of the program that its end is reported to, among those that the service knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) notify: Option<String>,
 }
 
 /// Where the video is.
@@ -84,17 +87,20 @@ impl Wish {
         if let Value::Object(options) = &mut options {
             options.retain(|_, value| !matches!(value, Value::Null | Value::Bool(false)));
         }
-        let parts = [
+        let mut parts = vec![
             ("api_base", json!(self.api_base)),
             ("source", source),
             ("labels", json!(self.labels)),
             ("options", options),
             ("give_up", json!(self.give_up_ms)),
         ];
+        // Wishes of older versions lack this part.
+        parts.extend(self.notify.as_ref().map(|name| ("notify", json!(name))));
         let digest = |of: &Value| hex::encode(&Sha256::digest(of.to_string())[..8]);
+        let parts = parts.iter();
         parts
-            .map(|(name, of)| (name.to_owned(), digest(&of)))
-            .into()
+            .map(|(name, of)| ((*name).to_owned(), digest(of)))
+            .collect()
     }
 
     /// Takes the newest form of what may differ: the signature of a URL may be the one that is still valid, and files may have to lie
@@ -145,6 +151,7 @@ mod tests {
         assert_eq!(parts["options"], "44136fa355b3678a");
         let signed = PULL.replace("signature=1", "signature=2");
         assert_eq!(wish(&signed).parts(), parts);
+        assert!(!parts.contains_key("notify"));
         let other = PULL.replace("clip", "other");
         assert_ne!(wish(&other).parts()["source"], parts["source"]);
     }
