@@ -22,10 +22,11 @@ impl SigningKey {
     /// The key of a secret: `whsec_` and 24 to 64 bytes in base64. `None` for any other text.
     pub(super) fn of(secret: &str) -> Option<Self> {
         let bytes = STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()?;
-        let key = (24..=64)
-            .contains(&bytes.len())
-            .then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes));
-        key.map(Self)
+        (24..=64).contains(&bytes.len()).then(|| Self::new(&bytes))
+    }
+
+    fn new(bytes: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
     /// The value of `webhook-signature`; `timestamp` is in seconds since 1970.
@@ -41,7 +42,9 @@ mod tests {
 
     #[test]
     fn the_published_example_has_its_published_signature() {
-        let key = SigningKey::of("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLw==").expect("a secret");
+        // The secret of the example is shorter than the standard wants secrets to be.
+        let bytes = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLw==");
+        let key = SigningKey::new(&bytes.expect("base64"));
         let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
         assert_eq!(
             key.sign(id, 1_614_265_330, r#"{"test": 2432232314}"#),
