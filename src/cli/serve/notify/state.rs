@@ -89,12 +89,11 @@ impl State {
         self.failing.len() >= MOST_FAILING
     }
 
-    /// The number of a notice that is to be tried again now.
+    /// The number of the notice that is to be tried again now: the one that waits longest, so that none is tried over and over
+    /// before the others.
     pub(super) fn due(&self, now: u64) -> Option<u64> {
-        let mut failing = self.failing.iter();
-        failing
-            .find(|of| of.wait(now).is_zero())
-            .map(|of| of.number)
+        let due = self.failing.iter().filter(|of| of.wait(now).is_zero());
+        due.min_by_key(|of| of.next_at).map(|of| of.number)
     }
 
     /// How long it is until a notice is to be tried again.

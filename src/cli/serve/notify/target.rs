@@ -153,7 +153,9 @@ impl Target {
                 Ok(Next::Wait(wait)) => wait,
                 Err(error) => {
                     eprintln!("notify {}: {error}", self.entry.name);
-                    Some(AGAIN)
+                    // Nothing that happens meanwhile helps.
+                    let _ = tokio::time::timeout(AGAIN, stop.wait_for(|stop| *stop)).await;
+                    Some(Duration::ZERO)
                 }
             };
             if *stop.borrow() {
@@ -201,7 +203,7 @@ impl Target {
     /// A failing notice that is to be tried again now.
     async fn failing(&self, engine: &Engine, book: &mut Book) -> Result<Option<JobNotice>, Error> {
         while let Some(number) = book.state.due(now()) {
-            let found = engine.notices(number - 1, 1).await?.pop();
+            let found = engine.notices(number.saturating_sub(1), 1).await?.pop();
             if let Some(notice) = found.filter(|notice| notice.number == number) {
                 return Ok(Some(notice));
             }
