@@ -25,6 +25,33 @@ pub(crate) enum Call {
 }
 
 impl Call {
+    /// All calls, each at the place of its own number.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Init,
+        Self::Put,
+        Self::Status,
+        Self::Cancel,
+        Self::Creator,
+        Self::Token,
+        Self::Revoke,
+        Self::Look,
+    ];
+
+    /// One lower-case word that stays the same, for metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Put => "put",
+            Self::Status => "status",
+            Self::Cancel => "cancel",
+            Self::Creator => "user_info",
+            Self::Token => "token",
+            Self::Revoke => "revoke",
+            Self::Look => "preflight",
+        }
+    }
+
+    /// As people read it, and as the wire log has it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Init => "init",

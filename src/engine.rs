@@ -26,6 +26,7 @@ pub(crate) mod draft;
 mod handle;
 mod init;
 pub(crate) mod job;
+pub(crate) mod metrics;
 mod open;
 mod options;
 mod preflight;
@@ -42,6 +43,7 @@ mod verify;
 
 use creator::Creators;
 pub use handle::{Uploading, Watcher};
+use metrics::{Cells, Metrics};
 pub use options::{Options, Reached};
 use queue::Queue;
 pub use queue::{
@@ -83,6 +85,7 @@ impl fmt::Debug for Engine {
 struct Shared {
     api_base: String,
     client: Client,
+    counters: Arc<Cells>,
     journal: Arc<dyn ProgressStore>,
     scheduler: Scheduler,
     throttle: Option<Throttle>,
@@ -215,6 +218,14 @@ impl Engine {
         Ok(stood)
     }
 
+    /// What was done since the counters of this engine began, and what is done now; see [`Metrics`]. Cheap: reads no store. Take it
+    /// as often as you show it.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.0.counters.read();
+        metrics.queue = self.1.as_ref().and_then(|queue| queue.jobs_now());
+        metrics
+    }
+
     /// Drops this clone of the engine, and returns once the state directory is free for another one: when the other clones
     /// and all [`Uploading`]s are gone, and whatever an upload that was dropped had begun has come to its end. A
     /// [wire log](Options::wire_log) is then complete, too. While a clone or a handle is kept somewhere, it waits.
@@ -241,7 +252,7 @@ fn place(shared: &Shared, job: &Job) -> Option<Place> {
 /// What an upload logs carries its id, once it is known, and its account.
 fn span(job: &Job) -> Span {
     let account = job.account.as_ref().map(Account::name);
-    tracing::info_span!("upload", id = tracing::field::Empty, account)
+    tracing::info_span!("upload", upload = tracing::field::Empty, account)
 }
 
 /// What only one upload at a time may be about. Whoever needs both takes the path first.

@@ -76,6 +76,7 @@ pub use account::store::{Accounts, App, LogIn, LoggedIn, Login, SealKeys};
 pub use account::{Account, TokenError, TokenSource};
 pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
+pub use engine::metrics::{Counters, Histogram, Jobs, Metrics, Spent};
 pub use engine::{
     Engine, Handle, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord, JobsChanged,
     Options, QueueState, Reached, Status, Uploading, Watcher,

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use chunkferry::{Account, CaFile, Escaped, Options, StateDir};
+use chunkferry::{Account, CaFile, Counters, Escaped, Options, StateDir};
 use clap::Args;
 
 use super::Failure;
 use super::config::{Config, TokenFrom};
+use super::log::LogFormat;
 use super::token::{self, Tokens};
 
 mod meaning;
@@ -123,6 +124,16 @@ pub(super) struct Globals {
     /// Write JSON lines to stdout
     #[arg(long, global = true, env = "CHUNKFERRY_JSON", hide_env = true)]
     pub(super) json: bool,
+    /// The log's lines as text, or as JSON objects
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_LOG_FORMAT",
+        value_name = "text|json",
+        hide_env = true,
+        hide_possible_values = true
+    )]
+    pub(super) log_format: Option<LogFormat>,
     /// Ids of the options that were given on the command line; other values come from the environment.
     #[arg(skip)]
     pub(super) given: Vec<String>,
@@ -132,6 +143,9 @@ pub(super) struct Globals {
     /// What the config file says.
     #[arg(skip)]
     pub(super) file: Config,
+    /// What all that this command opens counts in.
+    #[arg(skip)]
+    pub(super) counters: Counters,
     /// The file of `ca_file`, which may be a pipe that all readers share.
     #[arg(skip)]
     certificates: OnceLock<CaFile>,
@@ -172,7 +186,9 @@ impl Globals {
     }
 
     pub(super) fn options(&self, state_dir: PathBuf) -> Options {
-        let mut options = Options::new(state_dir).allow_http(self.allow_http);
+        let mut options = Options::new(state_dir)
+            .allow_http(self.allow_http)
+            .counters(self.counters.clone());
         if let Some(api_base) = &self.api_base {
             options = options.api_base(api_base);
         }

@@ -8,12 +8,17 @@ use super::{Failure, Globals};
 /// A line about an event, with the fields of every line: version, name, time (RFC 3339, UTC), and the account, if it
 /// concerns one.
 pub(super) fn line(event: &str, account: Option<&str>, mut fields: Value) -> Value {
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ");
     fields["v"] = 1.into();
     fields["event"] = event.into();
-    fields["at"] = now.to_string().into();
+    fields["at"] = now().into();
     fields["account"] = account.into();
     fields
+}
+
+/// The time now: RFC 3339, UTC.
+pub(super) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
 /// An error for programs.

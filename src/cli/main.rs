@@ -41,8 +41,10 @@ mod handover;
 mod json;
 mod lines;
 mod list;
+mod log;
 mod login;
 mod message;
+mod metrics;
 mod pace;
 mod plan;
 mod provider;
@@ -161,6 +163,7 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
                     | "accounts_dir"
                     | "service"
                     | "service_key_file"
+                    | "log_format"
             )
         };
         // A user who reads the help knows about the help.
@@ -297,12 +300,7 @@ fn main() -> ExitCode {
         }
     };
     hush_the_database();
-    tracing_subscriber::fmt()
-        .with_writer(|| terminal::Log)
-        .with_ansi(terminal::has_colours())
-        .log_internal_errors(false)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_env("CHUNKFERRY_LOG"))
-        .init();
+    log::begin(cli.globals.log_format.unwrap_or_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

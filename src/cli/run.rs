@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::exit::Exit;
 use super::handover::{self, Wish};
+use super::metrics::{self, textfile::Textfile};
 use super::remote::Remote;
 use super::render::{Screen, View};
 use super::signals::Signals;
@@ -50,6 +51,9 @@ pub(super) struct RunArgs {
     /// Append each request and answer to this file, without secrets
     #[arg(long, value_name = "FILE")]
     wire_log: Option<PathBuf>,
+    /// Write metrics for node_exporter to this file at the end
+    #[arg(long, value_name = "FILE", hide = true)]
+    metrics_textfile: Option<PathBuf>,
 }
 
 /// The surroundings of a run.
@@ -114,8 +118,25 @@ impl RunArgs {
         ended.map(Some)
     }
 
-    /// Runs all jobs to their ends.
+    /// Runs all jobs to their ends. Whatever these are, the metrics are written.
     pub(super) async fn run(
+        &self,
+        place: &Place<'_>,
+        globals: &Globals,
+        adjust: impl FnOnce(Options) -> Options,
+        doing: &str,
+        jobs: Vec<Job>,
+    ) -> Result<Exit, Failure> {
+        let textfile = self.metrics_textfile.as_deref();
+        let textfile = textfile.map(Textfile::new).transpose()?;
+        let ended = self.run_all(place, globals, adjust, doing, jobs).await;
+        if let Some(file) = textfile {
+            file.write_or_say(&metrics::page(&globals.counters.metrics()).into_text());
+        }
+        ended
+    }
+
+    async fn run_all(
         &self,
         place: &Place<'_>,
         globals: &Globals,

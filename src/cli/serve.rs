@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::exit::Exit;
+use super::metrics::textfile::Textfile;
 use super::remote::Place;
 use super::signals::Signals;
 use super::size::rate;
@@ -27,6 +28,7 @@ mod hosts;
 mod key_file;
 mod keys;
 mod listener;
+mod metrics;
 mod network;
 mod notify;
 mod pattern;
@@ -77,6 +79,12 @@ pub(super) struct Serve {
     /// Run this command at each end of a job, with the notice as its standard input
     #[arg(long, value_name = "CMD")]
     on_end: Option<String>,
+    /// Write metrics for node_exporter to this file, every 15 s
+    #[arg(long, value_name = "FILE")]
+    metrics_textfile: Option<PathBuf>,
+    /// Put the names of accounts into the metrics
+    #[arg(long)]
+    metrics_accounts: bool,
 }
 
 /// The mode of a socket, in octal. Its owner can always connect.
@@ -102,6 +110,7 @@ struct Service {
     /// The settings that the engine was opened with.
     options: Options,
     globals: Arc<Globals>,
+    shown: metrics::Shown,
     stage: watch::Sender<Stage>,
     batches: Semaphore,
     sources: Sources,
@@ -127,6 +136,8 @@ async fn stopped(stage: &mut watch::Receiver<Stage>) {
 
 impl Serve {
     pub(super) async fn run(self, globals: Globals) -> Result<Exit, Failure> {
+        let textfile = self.metrics_textfile.as_deref();
+        let textfile = textfile.map(Textfile::new).transpose()?;
         let mut signals = Signals::listen()?;
         let state_dir = globals.state_dir()?;
         let (network, entrance) = self.address.open().await?.unzip();
@@ -179,6 +190,7 @@ impl Serve {
             engine: engine.clone(),
             options,
             globals: Arc::clone(&globals),
+            shown: metrics::Shown::new(self.metrics_accounts),
             stage,
             batches: Semaphore::new(BATCHES),
             sources: Sources::new(globals.file.sources.clone()),
@@ -197,6 +209,10 @@ impl Serve {
                 globals.keep_logged_in();
                 tokio::time::sleep(RENEWAL).await;
             }
+        });
+        let writing = textfile.clone().map(|file| {
+            let service = Arc::clone(&service);
+            tokio::spawn(metrics::keep_writing(service, file))
         });
         let fragile = StateDir::new(&state_dir).fragility();
         let fragile = fragile
@@ -222,6 +238,12 @@ impl Serve {
         service.stage.send_replace(Stage::Stopped);
         // The tasks of both end by themselves, as they are told to.
         let (_, ()) = tokio::join!(serving, delivering.stop(until));
+        if let (Some(file), Some(writing)) = (textfile, writing) {
+            writing.abort();
+            // Its clone of the engine has to be gone.
+            let _ = writing.await;
+            file.write_or_say(&metrics::text(&service).await);
+        }
         drop(service);
         let closed = tokio::time::timeout(LAST_STEPS, engine.close());
         if !drained || closed.await.is_err() {

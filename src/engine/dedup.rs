@@ -247,7 +247,7 @@ async fn set_aside(shared: &Shared, media: &dyn OpenVideo, row: Upload) -> Resul
     let _held = Held::new(shared, &row.id, lease);
     let (sent, posted) = (row.confirmed(), row.state.may_be_complete());
     let changed = Reply::Changed(what.clone());
-    record(&*shared.journal, lease, &mut row, changed).await?;
+    record(shared, lease, &mut row, changed).await?;
     if sent > 0 && !posted {
         Err(Error::changed(&media.name(), what))
     } else {

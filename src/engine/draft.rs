@@ -31,3 +31,14 @@ pub enum Outcome {
     /// wait.
     Sent,
 }
+
+impl Outcome {
+    /// One lower-case word that stays the same, for metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::AlreadyDelivered => "already_delivered",
+            Self::Sent => "sent",
+        }
+    }
+}

@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, Notify, OwnedMutexGuard, mpsc};
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
+use super::metrics::Cells;
 use super::{Shared, run};
 use crate::engine::draft::Draft;
 use crate::engine::job::Job;
@@ -49,9 +50,10 @@ impl Uploading {
         let tally = Arc::new(Tally::default());
         let (watched, door) = (Arc::clone(&tally), Door::default());
         let (span, place) = (super::span(&job), super::place(shared, &job));
+        let counters = Arc::clone(&shared.counters);
         let (shared, closing) = (Arc::clone(shared), door.clone());
         let run = async move { run::run(&shared, &job, place, watched, sender, closing).await };
-        Self::start(run.instrument(span), door, events, tally)
+        Self::start(run.instrument(span), door, events, tally, counters)
     }
 
     /// What stops this upload, for whoever does not hold it.
@@ -68,9 +70,18 @@ impl Uploading {
         door: Door,
         events: mpsc::UnboundedReceiver<Event>,
         tally: Arc<Tally>,
+        counters: Arc<Cells>,
     ) -> Self {
         let stop = Arc::new(Notify::new());
-        let task = tokio::spawn(until_stopped(run, Arc::clone(&stop), door));
+        let stopped = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            let ended = until_stopped(run, stopped, door).await;
+            counters.ended(match &ended {
+                Ok(draft) => draft.outcome.as_str(),
+                Err(error) => error.kind().as_str(),
+            });
+            ended
+        });
         let watcher = Watcher { events, tally };
         Self {
             task,
@@ -225,7 +236,8 @@ mod tests {
         let (door, seconds) = (Door::default(), Arc::new(AtomicU32::new(0)));
         let run = run(door.clone(), Arc::clone(&seconds));
         let (_, events) = mpsc::unbounded_channel();
-        let handle = Uploading::start(run, door, events, Arc::default());
+        let counters = Arc::default();
+        let handle = Uploading::start(run, door, events, Arc::default(), counters);
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         handle.cancel();
         let error = handle.await.expect_err("it was stopped");
@@ -254,6 +266,7 @@ mod tests {
             run,
             Door::default(),
             events,
+            Arc::default(),
             Arc::default(),
         ));
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,8 +1,10 @@
 //! An init, from its intent to its answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::barred::barred;
+use super::metrics::Store;
 use super::run::in_time;
 use super::tokens::token;
 use super::transfer::Transfer;
@@ -44,6 +46,7 @@ impl Transfer {
         if let Some(changed) = self.begin_init().await? {
             return Ok(changed);
         }
+        self.shared.counters.init();
         reach("init", "before");
         let answer = self.ask_for_init(&token).await;
         reach("init", "answered");
@@ -74,7 +77,7 @@ impl Transfer {
             intended.apply(Reply::Intended(as_of), Now::read(), 0);
             self.uncut = Some(self.door.close().await);
             let begun = self.shared.journal.begin(self.lease, intended.clone());
-            match begun.await? {
+            match self.shared.counters.timed(Store::Begin, begun).await? {
                 Grant::Granted => {
                     self.upload = intended;
                     if let (Some(sending), Some(as_of)) = (&mut self.sending, as_of) {
@@ -87,7 +90,9 @@ impl Transfer {
                     let account = Escaped::new(self.account.name()).to_string();
                     let cause = WaitCause::InitWindow { account };
                     self.tell(Event::Waiting { cause, wait });
+                    let started = Instant::now();
                     self.aside(clock::sleep(wait)).await;
+                    self.shared.counters.waited_for_init(started.elapsed());
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::creator::Creators;
+use super::metrics::Counters;
 use super::queue::Queue;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
@@ -58,6 +59,7 @@ pub struct Options {
     paused: bool,
     providing: Option<Arc<Providing>>,
     seal_keys: Option<SealKeys>,
+    counters: Option<Counters>,
 }
 
 impl Options {
@@ -77,6 +79,7 @@ impl Options {
             paused: false,
             providing: None,
             seal_keys: None,
+            counters: None,
         }
     }
 
@@ -175,6 +178,13 @@ impl Options {
         self
     }
 
+    /// Counts what is done by everything that is opened with these options: engines, and accounts with their renewals. Without
+    /// it, each of them has counters of its own.
+    pub fn counters(mut self, counters: Counters) -> Self {
+        self.counters = Some(counters);
+        self
+    }
+
     /// Opens the engine. Blocks for some milliseconds; never waits for another process, and up to a second for an engine of
     /// this one that is gone but whose last steps are not ([`Engine::close`] waits for them).
     ///
@@ -220,6 +230,7 @@ impl Options {
         let scheduler = Scheduler::new(self.jobs).keeping(Arc::clone(&journal), &self.api_base);
         let shared = Arc::new(Shared {
             api_base: self.api_base.clone(),
+            counters: Arc::clone(client.counters()),
             client,
             journal,
             scheduler,
@@ -349,6 +360,10 @@ impl Options {
             .map(WireLog::open)
             .transpose()?
             .map(Arc::new);
-        Client::new(hosts, Waits::DEFAULT, self.ca_file.as_ref(), wire_log)
+        let client = Client::new(hosts, Waits::DEFAULT, self.ca_file.as_ref(), wire_log)?;
+        Ok(match &self.counters {
+            Some(Counters(cells)) => client.counting(cells),
+            None => client,
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The durable queue: jobs that were accepted are carried to their ends, whatever is restarted.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,14 +9,16 @@ use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
 
 use super::job::Job;
+use super::metrics::Jobs;
 use super::{Engine, Shared};
 use crate::account::Account;
 use crate::account::provider::Providing;
-use crate::clock::Timestamp;
+use crate::clock::{Now, Timestamp};
 use crate::error::Error;
 use crate::journal::queue::{Accepted, JobRow, JobStore};
 use crate::upload::event::Progress;
 
+mod census;
 mod changes;
 mod dispatch;
 mod events;
@@ -66,13 +69,7 @@ impl Queue {
         paused: bool,
     ) -> Self {
         let (events, _) = broadcast::channel(BACKLOG);
-        let dispatch = Arc::new(Dispatch::new(
-            store,
-            providing,
-            jobs,
-            shared.api_base.clone(),
-            events,
-        ));
+        let dispatch = Arc::new(Dispatch::new(store, providing, jobs, shared, events));
         let runtime = tokio::runtime::Handle::try_current().ok();
         let runs = !paused && dispatch.providing.is_some();
         let task = runtime.filter(|_| runs).map(|runtime| {
@@ -138,6 +135,12 @@ impl Handle {
 }
 
 impl Queue {
+    /// The jobs that have not ended, if this engine runs them.
+    pub(super) fn jobs_now(&self) -> Option<BTreeMap<String, Jobs>> {
+        self.task.as_ref()?;
+        Some(self.dispatch.lines().census(Now::read().wall))
+    }
+
     async fn record(&self, id: &str) -> Result<Option<JobRecord>, Error> {
         let row = self.dispatch.store.job(id.to_owned()).await?;
         Ok(row.map(|row| self.dispatch.record(row)))

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::Shared;
+use super::metrics::Store;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::journal::{Lease, ProgressStore, StoreError};
@@ -34,7 +35,10 @@ impl Saving {
         event: Option<Event>,
     ) -> Self {
         let shared = Arc::clone(shared);
-        let save = async move { shared.journal.save(lease, row, entry).await };
+        let save = async move {
+            let save = shared.journal.save(lease, row, entry);
+            shared.counters.timed(Store::Save, save).await
+        };
         Self {
             task: tokio::spawn(save.in_current_span()),
             done: None,
@@ -111,14 +115,15 @@ pub(super) fn apply(upload: &mut Upload, reply: Reply) -> (Applied, Option<(u32,
 
 /// Applies a reply to a row that no [`Transfer`] has, and saves the row.
 pub(super) async fn record(
-    journal: &dyn ProgressStore,
+    shared: &Shared,
     lease: Lease,
     upload: &mut Upload,
     reply: Reply,
 ) -> Result<(), Error> {
     let (applied, entry) = apply(upload, reply);
     if applied.save {
-        journal.save(lease, upload.clone(), entry).await?;
+        let save = shared.journal.save(lease, upload.clone(), entry);
+        shared.counters.timed(Store::Save, save).await?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use super::dedup::Placed;
 use super::draft::{Draft, Outcome};
 use super::handle::Door;
 use super::job::{Job, Ledger, What};
+use super::metrics::{self, Store};
 use super::open::Given;
 use super::preflight::preflight;
 use super::record::record;
@@ -50,7 +51,9 @@ pub(super) async fn run(
         // Nobody needs to listen.
         let _ = events.send(event);
     };
+    let mut underway = shared.counters.upload();
     let (begun, placed) = begin::find(shared, job, account, place, tell).await?;
+    underway.is(metrics::Stage::Running);
     let Begun {
         turn,
         given,
@@ -124,10 +127,11 @@ pub(super) async fn run(
                 link.to(&row.id).await?;
             }
             let submitted = shared.journal.submit(&alone.reservation, row.clone());
-            (row, submitted.await?, false, running)
+            let lease = shared.counters.timed(Store::Submit, submitted).await?;
+            (row, lease, false, running)
         }
     };
-    tracing::Span::current().record("id", &*upload.id);
+    tracing::Span::current().record("upload", &*upload.id);
     if let Some(link) = &job.link {
         link.to(&upload.id).await?;
     }
@@ -156,6 +160,7 @@ pub(super) async fn run(
         uncut: None,
         door,
         tally,
+        underway,
         events: events.clone(),
     };
     transfer.drive(compared).await
@@ -266,7 +271,7 @@ async fn ended(
             let (key, id) = (row.key.clone(), row.id.clone());
             let (mut row, lease) = shared.journal.claim(key, id).await?;
             let _held = Held::new(shared, &row.id, lease);
-            record(&*shared.journal, lease, &mut row, Reply::Status(Ok(status))).await?;
+            record(shared, lease, &mut row, Reply::Status(Ok(status))).await?;
             Ok(draft(&row, Outcome::AlreadyDelivered))
         }
         _ => end,

@@ -169,6 +169,7 @@ impl Transfer {
         let first = chunk.range().start;
         let body = Body::new(pieces, first, chunk.size(), Arc::clone(&self.tally))
             .throttled(self.shared.throttle.clone())
+            .counted(&self.shared.counters)
             .gated(gate);
         let meter = body.meter();
         let content_type = self.upload.content_type();

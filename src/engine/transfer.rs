@@ -9,6 +9,7 @@ use tracing::Instrument;
 
 use super::draft::{Draft, Outcome};
 use super::handle::Door;
+use super::metrics::{Stage, Underway};
 use super::record::{Saving, apply};
 use super::scheduler::Turn;
 use super::send::{InFlight, Sending};
@@ -66,6 +67,8 @@ pub(super) struct Transfer {
     pub(super) uncut: Option<OwnedMutexGuard<()>>,
     pub(super) door: Door,
     pub(super) tally: Arc<Tally>,
+    /// Counts it among the uploads that are under way.
+    pub(super) underway: Underway,
     pub(super) events: mpsc::UnboundedSender<Event>,
 }
 
@@ -131,10 +134,18 @@ impl Transfer {
 
     /// Leaves the first place of the queue, and the room among those in flight, as soon as neither is needed.
     fn make_way(&mut self) {
+        let session = self.upload.session();
+        let session = session.filter(|_| !self.upload.is_at_service());
+        let url_ends = session.and_then(|session| session.ends(Now::read()));
+        self.underway.url_ends(url_ends);
         if self.upload.is_at_service() {
+            self.underway.is(Stage::Processing);
             self.turn.leave();
-        } else if self.upload.state.publish_id().is_some() {
-            self.turn.leave_queue();
+        } else {
+            self.underway.is(Stage::Running);
+            if self.upload.state.publish_id().is_some() {
+                self.turn.leave_queue();
+            }
         }
     }
 
@@ -199,7 +210,8 @@ impl Transfer {
         if self.upload.state.publish_id().is_none() {
             self.tally.start_at(0);
         } else {
-            self.tally.confirm(self.upload.confirmed_bytes());
+            let new = self.tally.confirm(self.upload.confirmed_bytes());
+            self.shared.counters.confirmed(new);
         }
         if let Some(event) = event {
             if matches!(event, Event::Processing { .. }) {
@@ -262,6 +274,9 @@ impl Transfer {
     }
 
     pub(super) fn tell(&self, event: Event) {
+        if let Event::Retry { cause, .. } = &event {
+            self.shared.counters.retried(cause);
+        }
         // Nobody needs to listen.
         let _ = self.events.send(event);
     }

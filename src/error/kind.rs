@@ -26,6 +26,34 @@ pub enum ErrorKind {
     Cancelled,
 }
 
+impl ErrorKind {
+    /// All words of [`as_str`](Self::as_str).
+    pub(crate) const WORDS: [&'static str; 8] = [
+        "refused",
+        "usage",
+        "source",
+        "source_changed",
+        "needs_person",
+        "unknown",
+        "temporary",
+        "cancelled",
+    ];
+
+    /// One lower-case word that stays the same, for metrics and JSON. [`Locked`](Self::Locked) is `temporary`, too.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Usage => "usage",
+            Self::Source => "source",
+            Self::SourceChanged => "source_changed",
+            Self::NeedsPerson => "needs_person",
+            Self::Unknown => "unknown",
+            Self::Temporary | Self::Locked => "temporary",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// The one who can take the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::store::Answer;
 use super::store_error::StoreError;
 use crate::clock::{Now, Timestamp};
+use crate::error::kind::ErrorKind;
 
 pub(crate) mod wish;
 
@@ -107,6 +108,13 @@ pub(crate) struct JobEnd {
 }
 
 impl JobEnd {
+    /// The word of an outcome that is not good; `other` for one of another version.
+    pub(crate) fn word(&self) -> &'static str {
+        let known = ErrorKind::WORDS.into_iter();
+        let mut known = known.filter(|word| *word == self.outcome);
+        known.next().unwrap_or("other")
+    }
+
     /// Whether a person is needed because nobody has a token: the job can go on by itself once there is one.
     pub(crate) fn wants_a_token(&self) -> bool {
         let mut helps = self.remedies.iter();

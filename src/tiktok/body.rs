@@ -12,6 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use crate::engine::metrics::Cells;
 use crate::failpoint::reach;
 use crate::source::Piece;
 use crate::tiktok::meter::Meter;
@@ -58,6 +59,8 @@ pub(crate) struct Body<S> {
     left: u64,
     tally: Arc<Tally>,
     meter: Arc<Meter>,
+    /// Where the bytes of all uploads are counted.
+    counters: Option<Arc<Cells>>,
     throttle: Option<Throttle>,
     /// A piece that waits for the throttle.
     paused: Option<(Pin<Box<Sleep>>, Piece)>,
@@ -74,6 +77,7 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
             left: len,
             tally,
             meter: Arc::new(Meter::new(len)),
+            counters: None,
             throttle: None,
             paused: None,
             gate: None,
@@ -83,6 +87,11 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
 
     pub(crate) fn throttled(mut self, throttle: Option<Throttle>) -> Self {
         self.throttle = throttle;
+        self
+    }
+
+    pub(crate) fn counted(mut self, counters: &Arc<Cells>) -> Self {
+        self.counters = Some(Arc::clone(counters));
         self
     }
 
@@ -111,6 +120,9 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
             reach("body", "last");
         }
         self.tally.count(self.offset, len);
+        if let Some(counters) = &self.counters {
+            counters.sent(len);
+        }
         self.offset += len;
         self.meter.take(len);
         Frame::data(piece.bytes)

@@ -2,7 +2,7 @@
 //! no offsets: other modules decide what follows an answer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
     AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
@@ -11,6 +11,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::answer::{Call, Failure, Opened, Report};
+use crate::engine::metrics::Cells;
 use crate::error::{Error, Remedy};
 use crate::secret::{Redactor, Secret};
 use crate::tiktok::ca_file::CaFile;
@@ -45,6 +46,7 @@ pub(crate) struct Client {
     hosts: HostPolicy,
     waits: Waits,
     wire_log: Option<Arc<WireLog>>,
+    counters: Arc<Cells>,
     /// The upload that the calls belong to, for the wire log.
     subject: Arc<Subject>,
     redactor: Arc<Redactor>,
@@ -99,10 +101,21 @@ impl Client {
             hosts,
             waits,
             wire_log,
+            counters: Arc::default(),
             subject: Arc::default(),
             redactor: Arc::default(),
             proxy,
         })
+    }
+
+    /// Counts its requests, and what comes of them, in these counters.
+    pub(crate) fn counting(mut self, counters: &Arc<Cells>) -> Self {
+        self.counters = Arc::clone(counters);
+        self
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Cells> {
+        &self.counters
     }
 
     /// The secrets that no answer may repeat. The client adds the secrets of its own calls; the caller adds those of
@@ -207,7 +220,7 @@ impl Client {
         self.redactor.learn_token(token);
         let body =
             serde_json::to_vec(request).map_err(|error| Failure::NotSent(error.to_string()))?;
-        let started = Instant::now();
+        let asked = self.counters.ask(call);
         let exchange = async {
             let to = format!("{base}{path}");
             let request = match call {
@@ -257,7 +270,7 @@ impl Client {
             Err(error) => (None, Err(error)),
         };
         let answer = answer.as_ref();
-        self.log(call, path, shown_request(request), answer, started, &result);
+        self.log(call, path, shown_request(request), answer, asked, &result);
         result
     }
 

@@ -116,10 +116,23 @@ impl Code {
     }
 }
 
+/// The codes that the service documents for its errors.
+pub(crate) fn words() -> impl Iterator<Item = &'static str> {
+    let words = CODES.iter().map(|row| row.0).chain([INTERNAL]);
+    words.filter(|word| !word.starts_with("http_"))
+}
+
+/// Whether `word` is a documented error code.
+pub(crate) fn is_code(word: &str) -> bool {
+    words().any(|known| known == word)
+}
+
+/// The code of a fault at the service, which has no row: its HTTP status says what it means.
+const INTERNAL: &str = "internal_error";
+
 /// Whether `word` is a documented error code or fail reason.
 pub(crate) fn is_documented(word: &str) -> bool {
-    let internal = "internal_error";
-    word == internal
+    word == INTERNAL
         || CODES.iter().any(|row| row.0 == word)
         || REASONS.iter().any(|row| row.0 == word)
 }

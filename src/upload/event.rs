@@ -165,12 +165,14 @@ impl Tally {
         progress.total = progress.total.max(progress.sent);
     }
 
-    /// The service has the first `bytes` of the video.
-    pub(crate) fn confirm(&self, bytes: u64) {
+    /// The service has the first `bytes` of the video; how many of them are new.
+    pub(crate) fn confirm(&self, bytes: u64) -> u64 {
         let progress = &mut self.counters().progress;
+        let new = bytes.saturating_sub(progress.confirmed);
         progress.confirmed = bytes;
         progress.sent = progress.sent.max(bytes);
         progress.total = progress.total.max(progress.sent);
+        new
     }
 
     pub(crate) fn snapshot(&self) -> Progress {
@@ -209,7 +211,7 @@ mod tests {
                     0 => tally.set_total(one),
                     1 => tally.start_at(one),
                     2 => tally.count(one, other),
-                    _ => tally.confirm(one),
+                    _ => drop(tally.confirm(one)),
                 }
                 let now = tally.snapshot();
                 prop_assert!(now.confirmed <= now.sent && now.sent <= now.total, "{now:?}");

@@ -38,6 +38,11 @@ impl Session {
         Some(URL_LIFETIME.saturating_sub(self.age(now)?))
     }
 
+    /// When the URL ends, on the clock that counts from boot; `None` after a restart of the machine.
+    pub(crate) fn ends(&self, now: Now) -> Option<Duration> {
+        Some(now.boot.saturating_sub(self.age(now)?) + URL_LIFETIME)
+    }
+
     /// Whether the URL's hour is over, by either clock.
     pub(super) fn is_over(&self, now: Now) -> bool {
         let age = self.age(now);

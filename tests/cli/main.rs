@@ -49,6 +49,8 @@ mod serve;
 #[cfg(feature = "service")]
 mod serve_door;
 #[cfg(feature = "service")]
+mod serve_metrics;
+#[cfg(feature = "service")]
 mod serve_notify;
 #[cfg(feature = "service")]
 mod serve_sources;

@@ -90,6 +90,7 @@ async fn renewed(inner: &Inner, name: &str, refused: Option<&Secret>) -> Result<
     let raw = match raw {
         Ok(raw) => raw,
         Err(failure) => {
+            inner.client.counters().refreshed("failed");
             if failure.never_left() && was_renewing.is_none() {
                 stored.renewing = None;
                 save(inner, &stored).await?;
@@ -105,11 +106,19 @@ async fn renewed(inner: &Inner, name: &str, refused: Option<&Secret>) -> Result<
         body: Secret::new(&String::from_utf8_lossy(&raw.body)),
     };
     if let Err(failure) = inner.client.granted(&raw) {
+        inner
+            .client
+            .counters()
+            .refreshed(match failure.means(Meaning::InvalidGrant) {
+                true => "login",
+                false => "failed",
+            });
         // Only what holds tokens must not be lost.
         return Err(refused_for(inner, stored, was_renewing.is_some(), failure).await);
     }
     let kept = Arc::new(kept);
     keep(inner, name, &kept).await?;
+    inner.client.counters().refreshed("renewed");
     reach("renew", "kept");
     Ok(take_in(inner, stored, &kept).await?.access)
 }

@@ -1,7 +1,7 @@
 //! Which subcommands use which global options.
 
 /// The global options and the subcommands that use them.
-pub(crate) const GLOBALS: [(&str, &str, &[&str]); 13] = [
+pub(crate) const GLOBALS: [(&str, &str, &[&str]); 14] = [
     (
         "config",
         "--config",
@@ -87,6 +87,14 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 13] = [
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
             "logout", "accounts", "doctor", "serve",
+        ],
+    ),
+    (
+        "log_format",
+        "--log-format",
+        &[
+            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
+            "logout", "accounts", "doctor", "serve", "demo", "emulator",
         ],
     ),
 ];

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::access::Caller;
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
-use super::{Service, batch, bulk, events, follow, notify, sources, uploads, wish};
+use super::{Service, batch, bulk, events, follow, metrics, notify, sources, uploads, wish};
 use crate::accounts;
 use crate::config::TokenFrom;
 
@@ -58,6 +58,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/events", get(events::list))
         .route("/v1/accounts", get(accounts))
         .merge(notify::routes())
+        .route("/metrics", get(metrics::show))
         .route("/healthz", get(|| async { healthy() }))
         .route("/readyz", get(ready))
         .fallback(|| async {

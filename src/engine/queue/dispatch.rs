@@ -16,6 +16,7 @@ use crate::clock::{self, Now, Timestamp};
 use crate::engine::Shared;
 use crate::engine::draft::Draft;
 use crate::engine::handle::Uploading;
+use crate::engine::metrics::{Cells, Store};
 use crate::error::{Error, ErrorKind};
 use crate::failpoint::reach;
 use crate::journal::StoreError;
@@ -47,6 +48,7 @@ pub(super) struct Dispatch {
     wake: Notify,
     jobs: usize,
     api_base: String,
+    counters: Arc<Cells>,
     pub(super) draining: watch::Sender<bool>,
     /// Whether all jobs are held back. Changed together with what the store has of it, by one caller at a time.
     pub(super) halted: AtomicBool,
@@ -64,7 +66,7 @@ impl Dispatch {
         store: Arc<dyn JobStore>,
         providing: Option<Arc<Providing>>,
         jobs: usize,
-        api_base: String,
+        shared: &Shared,
         events: broadcast::Sender<JobEvent>,
     ) -> Self {
         Self {
@@ -75,7 +77,8 @@ impl Dispatch {
             turns: std::array::from_fn(|_| FairMutex::default()),
             wake: Notify::new(),
             jobs,
-            api_base,
+            api_base: shared.api_base.clone(),
+            counters: Arc::clone(&shared.counters),
             draining: watch::Sender::new(false),
             halted: AtomicBool::new(false),
             halting: FairMutex::default(),
@@ -241,6 +244,8 @@ impl Dispatch {
                         not_before: None,
                         why,
                     };
+                    // It can run from now on.
+                    row.updated = Now::read().wall;
                     Change::Nothing
                 }
                 JobState::Parked { end, .. } => {
@@ -315,7 +320,8 @@ impl Dispatch {
     pub(super) async fn accept(self: &Arc<Self>, wish: Wish) -> Result<Accepted, StoreError> {
         let this = Arc::clone(self);
         whole(async move {
-            let accepted = this.store.accept(wish).await?;
+            let accept = this.store.accept(wish);
+            let accepted = this.counters.timed(Store::Accept, accept).await?;
             if let Accepted::New(row) = &accepted {
                 this.placed(row, None);
             }
@@ -338,7 +344,8 @@ impl Dispatch {
                 sum.wrapping_mul(31).wrapping_add(digit.into())
             });
             let _turn = this.turns[digits % TURNS].lock().await;
-            let row = this.store.change(&id, change).await?;
+            let change = this.store.change(&id, change);
+            let row = this.counters.timed(Store::Change, change).await?;
             row.iter().for_each(|row| this.placed(row, run));
             Ok(row)
         })

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::handle::Stopper;
+use super::census::{Aside, Why};
 use crate::clock::Timestamp;
 use crate::journal::queue::{JobRow, JobState};
 
 /// The jobs of a queue that have not ended, by their ids alone: a hundred thousand of them take some megabytes.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// Jobs that can run now, by account.
-    waiting: BTreeMap<String, BTreeSet<String>>,
+    /// Jobs that can run now, by account, and since when.
+    pub(super) waiting: BTreeMap<String, BTreeMap<String, Timestamp>>,
+    /// Jobs that cannot, and why.
+    pub(super) aside: HashMap<String, Aside>,
     /// Jobs that something happens to at a time.
     later: BTreeSet<(Timestamp, String)>,
     times: HashMap<String, Timestamp>,
@@ -28,7 +31,7 @@ pub(super) struct Lines {
 /// A job that runs.
 #[derive(Debug)]
 pub(super) struct Running {
-    account: String,
+    pub(super) account: String,
     /// The number of the run: no two have the same one.
     pub(super) run: u64,
     /// Stops its upload; `None` until the upload has begun.
@@ -46,43 +49,54 @@ impl Lines {
             JobState::Ended { .. } => {}
             JobState::Parked { end, until } => {
                 self.at(*until, &row.id);
+                self.set_aside(row, Why::Parked(end.word()));
                 if end.wants_a_token() && !row.paused {
                     let jobs = self.tokenless.entry(row.wish.account.clone()).or_default();
                     jobs.insert(row.id.clone());
                 }
             }
-            JobState::Queued { .. } if row.paused => {}
+            JobState::Queued { .. } if row.paused => self.set_aside(row, Why::Paused),
             JobState::Queued {
                 not_before: Some(at),
                 ..
-            } => self.at(*at, &row.id),
+            } => {
+                self.at(*at, &row.id);
+                self.set_aside(row, Why::NotYet);
+            }
             JobState::Queued {
                 not_before: None, ..
             } => {
                 let line = self.waiting.entry(row.wish.account.clone()).or_default();
-                line.insert(row.id.clone());
+                line.insert(row.id.clone(), row.updated);
             }
         }
+    }
+
+    fn set_aside(&mut self, row: &JobRow, why: Why) {
+        let account = row.wish.account.clone();
+        self.aside.insert(row.id.clone(), Aside { account, why });
     }
 
     /// Whether the job has a place.
     pub(super) fn holds(&self, row: &JobRow) -> bool {
-        let in_line = |lines: &BTreeMap<String, BTreeSet<String>>| {
-            let line = lines.get(&row.wish.account);
-            line.is_some_and(|line| line.contains(&row.id))
-        };
-        in_line(&self.waiting) || self.times.contains_key(&row.id)
+        let line = self.waiting.get(&row.wish.account);
+        line.is_some_and(|line| line.contains_key(&row.id)) || self.times.contains_key(&row.id)
     }
 
     fn remove(&mut self, account: &str, id: &str) {
-        for lines in [&mut self.waiting, &mut self.tokenless] {
-            if let Some(line) = lines.get_mut(account) {
-                line.remove(id);
-                if line.is_empty() {
-                    lines.remove(account);
-                }
+        if let Some(line) = self.waiting.get_mut(account) {
+            line.remove(id);
+            if line.is_empty() {
+                self.waiting.remove(account);
             }
         }
+        if let Some(line) = self.tokenless.get_mut(account) {
+            line.remove(id);
+            if line.is_empty() {
+                self.tokenless.remove(account);
+            }
+        }
+        self.aside.remove(id);
         if let Some(at) = self.times.remove(id) {
             self.later.remove(&(at, id.to_owned()));
         }
@@ -107,7 +121,7 @@ impl Lines {
         if under_way >= jobs || under_way > 0 && self.running.len() >= most {
             return None;
         }
-        let id = self.waiting.get(&account)?.first()?.clone();
+        let id = self.waiting.get(&account)?.keys().next()?.clone();
         self.remove(&account, &id);
         *self.busy.entry(account.clone()).or_default() += 1;
         self.last.clone_from(&account);

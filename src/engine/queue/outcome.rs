@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::dispatch::after;
 use crate::clock::{Now, Timestamp};
-use crate::engine::draft::{Draft, Outcome};
+use crate::engine::draft::Draft;
 use crate::error::{Error, ErrorKind};
 use crate::journal::queue::{Change, JobEnd, JobRow, JobState, PARKED};
 
@@ -94,13 +94,8 @@ fn backoff(tries: u32) -> Duration {
 }
 
 fn good_end(draft: &Draft) -> JobEnd {
-    let outcome = match draft.outcome {
-        Outcome::Delivered => "delivered",
-        Outcome::AlreadyDelivered => "already_delivered",
-        Outcome::Sent => "sent",
-    };
     JobEnd {
-        outcome: outcome.to_owned(),
+        outcome: draft.outcome.as_str().to_owned(),
         why: None,
         who: None,
         remedies: Vec::new(),
@@ -117,23 +112,13 @@ fn good_end(draft: &Draft) -> JobEnd {
 
 /// The end that an error means.
 pub(super) fn end_of(error: &Error) -> JobEnd {
-    let outcome = match error.kind() {
-        ErrorKind::Refused => "refused",
-        ErrorKind::Usage => "usage",
-        ErrorKind::Source => "source",
-        ErrorKind::SourceChanged => "source_changed",
-        ErrorKind::NeedsPerson => "needs_person",
-        ErrorKind::Unknown => "unknown",
-        ErrorKind::Temporary | ErrorKind::Locked => "temporary",
-        ErrorKind::Cancelled => "cancelled",
-    };
     let source = std::error::Error::source(error);
     let why = match source {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
     JobEnd {
-        outcome: outcome.to_owned(),
+        outcome: error.kind().as_str().to_owned(),
         why: Some(why),
         who: Some(error.who_must_act().as_str().to_owned()),
         remedies: error

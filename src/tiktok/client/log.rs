@@ -1,18 +1,23 @@
 //! The wire log's lines about a call and its answer.
 
 use std::borrow::Cow;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Client;
+use super::{Client, text};
 use crate::answer::{Call, Failure};
 use crate::clock::rfc3339;
+use crate::engine::metrics::Asked;
+use crate::secret::escaped::Escaped;
 use crate::secret::without_query;
 use crate::secret::{Redactor, Secret};
 use crate::tiktok::wire_log::Written;
+
+/// The header that has the log_id of an answer.
+const LOG_ID: HeaderName = HeaderName::from_static("x-tt-logid");
 
 /// Most bytes of a body in the log.
 const MOST_BODY: usize = 4 * 1024;
@@ -74,15 +79,18 @@ impl Client {
         target: &str,
         request: Value,
         answer: Option<&Seen>,
-        started: Instant,
+        asked: Asked,
         result: &Result<T, Failure>,
     ) {
-        let elapsed = started.elapsed();
+        let elapsed = asked.started.elapsed();
+        asked.over(answer.map(|answer| answer.status), result);
         tracing::debug!(
             call = call.name(),
-            target,
+            to = target,
             status = answer.map(|answer| answer.status),
-            ?elapsed
+            log_id = answer.and_then(|answer| self.log_id(answer, result)),
+            ms = elapsed.as_millis() as u64,
+            "a request has ended"
         );
         let Some(wire_log) = &self.wire_log else {
             return;
@@ -116,6 +124,26 @@ impl Client {
             "error": error,
             "ms": elapsed.as_micros() as f64 / 1000.0,
         }));
+    }
+
+    /// The service's own name of an answer, which its support asks for: from the error that it states,
+    /// the header, or the body.
+    fn log_id<T>(&self, answer: &Seen, result: &Result<T, Failure>) -> Option<String> {
+        let stated = match result {
+            Err(Failure::Refused(refusal) | Failure::Busy(refusal) | Failure::Faulty(refusal)) => {
+                refusal.log_id.clone()
+            }
+            _ => None,
+        };
+        let log_id = stated
+            .or_else(|| text(&answer.headers, &LOG_ID))
+            .or_else(|| {
+                let body: Value = serde_json::from_slice(&answer.body).ok()?;
+                let error = body.get("error")?;
+                let log_id = error.get("log_id").or_else(|| error.get("logid"))?;
+                log_id.as_str().map(str::to_owned)
+            })?;
+        Some(Escaped::new(&self.redactor.redact(&log_id)).to_string())
     }
 
     /// The publish_id of an answer, unless it is a secret.

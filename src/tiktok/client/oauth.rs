@@ -1,6 +1,6 @@
 //! The calls of the token endpoint. Requests and answers hold secrets, so the wire log has neither.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -95,7 +95,7 @@ impl Client {
         ];
         let body = oauth::form(&[&own[..], form].concat());
         let base = self.hosts.base().as_str().trim_end_matches('/');
-        let started = Instant::now();
+        let asked = self.counters.ask(call);
         let exchange = async {
             let answer = self
                 .http
@@ -133,7 +133,7 @@ impl Client {
             }
             Err(error) => (None, Err(error)),
         };
-        self.log(call, path, Value::Null, seen.as_ref(), started, &raw);
+        self.log(call, path, Value::Null, seen.as_ref(), asked, &raw);
         raw
     }
 }

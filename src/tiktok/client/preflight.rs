@@ -1,7 +1,5 @@
 //! The preflight of a URL that the service is to fetch. It carries no bearer token.
 
-use std::time::Instant;
-
 use reqwest::Method;
 use reqwest::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RANGE,
@@ -25,7 +23,7 @@ impl Client {
         if closer {
             request = request.header(RANGE, format!("bytes=0-{}", FIRST_BYTES - 1));
         }
-        let started = Instant::now();
+        let asked = self.counters.ask(Call::Look);
         let exchange = async {
             let mut answer = request
                 .send()
@@ -64,7 +62,7 @@ impl Client {
         };
         let host = remote.url().host_str().unwrap_or_default();
         let request = json!({ "method": method.as_str(), "url": remote.shown() });
-        self.log(Call::Look, host, request, answer.as_ref(), started, &result);
+        self.log(Call::Look, host, request, answer.as_ref(), asked, &result);
         result
     }
 

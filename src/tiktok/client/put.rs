@@ -1,6 +1,6 @@
 //! Sends one chunk.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::Stream;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap};
@@ -35,7 +35,7 @@ impl Client {
         let url = self.check_host(upload_url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         let meter = body.meter();
-        let started = Instant::now();
+        let asked = self.counters.ask(Call::Put);
         let exchange = async {
             let answer = self
                 .http
@@ -67,7 +67,7 @@ impl Client {
         };
         let request =
             json!({ "content_range": chunk.content_range(), "content_type": content_type });
-        self.log(Call::Put, &host, request, answer.as_ref(), started, &result);
+        self.log(Call::Put, &host, request, answer.as_ref(), asked, &result);
         result
     }
 

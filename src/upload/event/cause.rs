@@ -91,6 +91,21 @@ pub enum RetryCause {
 }
 
 impl RetryCause {
+    /// All words of [`as_str`](Self::as_str).
+    pub(crate) const WORDS: [&'static str; 11] = [
+        "no_connection",
+        "no_answer",
+        "no_token",
+        "fault",
+        "unclear",
+        "init_unanswered",
+        "init_limit",
+        "status_limit",
+        "host_busy",
+        "other_range",
+        "url_refused",
+    ];
+
     /// One lower-case word that stays the same, for metrics and JSON.
     pub const fn as_str(&self) -> &'static str {
         match self {
