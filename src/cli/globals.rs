@@ -130,6 +130,7 @@ pub(super) struct Globals {
         global = true,
         env = "CHUNKFERRY_LOG_FORMAT",
         value_name = "text|json",
+        hide = true,
         hide_env = true,
         hide_possible_values = true
     )]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use tracing::Instrument;
 
 use super::record::Ledger;
 use super::rehash::Rehash;
@@ -47,7 +48,7 @@ pub(super) struct Sending {
 
 /// A chunk on its way. Dropping it cuts the request.
 pub(super) struct InFlight {
-    chunk: Chunk,
+    pub(super) chunk: Chunk,
     put: BoxFuture<'static, Result<Put, Failure>>,
     /// The answer, if it came while something else was waited for.
     answer: Option<Result<Put, Failure>>,
@@ -187,7 +188,7 @@ impl Transfer {
         };
         self.put = Some(InFlight {
             chunk,
-            put: put.boxed(),
+            put: put.in_current_span().boxed(),
             answer: None,
             keeper,
             meter,

@@ -111,7 +111,8 @@ impl Transfer {
                     self.put(chunk).instrument(span).await?
                 }
                 Step::Release => {
-                    let span = tracing::info_span!("release", attempt);
+                    let chunk = self.put.as_ref().map(|put| put.chunk.index());
+                    let span = tracing::info_span!("release", chunk, attempt);
                     self.release().instrument(span).await?
                 }
                 Step::Adopt(chunk) => {

@@ -10,14 +10,14 @@ use crate::scene::{Ended, Scene, Start};
 /// A part of the access token that occurs nowhere else.
 const SECRET: &str = "sEcReT-0123456789";
 
-struct Watched {
-    scene: Scene,
+pub(crate) struct Watched {
+    pub(crate) scene: Scene,
     proxy: Proxy,
-    printed: Vec<String>,
+    pub(crate) printed: Vec<String>,
 }
 
 impl Watched {
-    fn new(set: &[&str], faults: &[&str]) -> Self {
+    pub(crate) fn new(set: &[&str], faults: &[&str]) -> Self {
         let scene = Scene::new(set, faults);
         let proxy = Proxy::before(scene.emulator.address());
         Self {
@@ -27,7 +27,7 @@ impl Watched {
         }
     }
 
-    fn command(&self, args: &[&str]) -> std::process::Command {
+    pub(crate) fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = self.scene.command(args);
         command
             .env("CHUNKFERRY_API_BASE", self.proxy.url())
@@ -64,7 +64,7 @@ impl Watched {
     }
 
     /// Searches everything printed and written.
-    fn assert_nothing_leaked(&self, sessions: usize) {
+    pub(crate) fn assert_nothing_leaked(&self, sessions: usize) {
         let secrets = self.secrets();
         assert_eq!(secrets.len(), 2 + sessions, "the URLs went over this wire");
         for secret in &secrets {

@@ -1,10 +1,16 @@
 //! What an operator sees of `serve`: metrics that fit what the emulator has received, and logs that programs can read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::scene::{CHUNK, Scene};
-use crate::serve::{Service, wish};
+use serde_json::{Value, json};
+
+use crate::login;
+use crate::scene::{CHUNK, Scene, Start};
+use crate::secrets::Watched;
+use crate::serve::{Service, command, wish};
 
 /// Metrics as a strict reader of the format takes them.
 #[derive(Debug, Default)]
@@ -226,4 +232,288 @@ fn the_metrics_are_what_the_emulator_has_received_and_the_jobs_have_ended_in() {
     ] {
         assert!(!page.contains(word), "{word}: {page}");
     }
+}
+
+#[test]
+fn an_upload_is_seen_while_it_is_under_way_and_its_url_while_there_is_one() {
+    let set = ["receive_rate=4MB", "processing_time=2s"];
+    let scene = Scene::new(&set, &[]);
+    let service = Service::start(&scene, &[]);
+    let file = scene.video("clip.mp4", 3 * CHUNK);
+    let job = service.post(None, &wish(&file, "lena")).expect(202).json();
+    scene.sees("a chunk", |log| {
+        log.sessions.iter().any(|of| of.received >= CHUNK)
+    });
+    let seen = scrape(&service);
+    let uploads = |seen: &Metrics, state| seen.sum("chunkferry_uploads", &[("state", state)]);
+    assert_eq!(
+        (uploads(&seen, "running"), uploads(&seen, "queued")),
+        (1.0, 0.0)
+    );
+    assert_eq!(seen.sum("chunkferry_jobs", &[("state", "running")]), 1.0);
+    let left = seen.sum("chunkferry_url_seconds_left", &[]);
+    assert!((3_000.0..=3_600.0).contains(&left), "{left}");
+    scene.sees("all", |log| {
+        log.sessions.iter().any(|of| of.received == 3 * CHUNK)
+    });
+    while uploads(&scrape(&service), "processing") != 1.0 {
+        assert_ne!(service.get("/v1/jobs")["jobs"][0]["state"], "ended");
+    }
+    service.ended(&job["id"]);
+    let seen = scrape(&service);
+    assert_eq!(seen.samples.get("chunkferry_url_seconds_left"), None);
+    assert_eq!(seen.sum("chunkferry_uploads", &[]), 0.0);
+}
+
+#[test]
+fn a_name_that_could_break_the_format_stays_text_and_is_there_only_if_asked_for() {
+    let scene = Scene::new(&[], &["init status=403 code=scope_not_authorized"]);
+    let names = [r#"a"} 1"#, r"b\", r"c\n", "\u{e9}\u{1f600} = {x=\"1\"}"];
+    let file = scene.video("clip.mp4", CHUNK);
+    for with in [true, false] {
+        let more: &[&str] = if with { &["--metrics-accounts"] } else { &[] };
+        let mut started = command(&scene, more);
+        let tables = names.map(|name| {
+            let name = Value::from(name);
+            format!("[accounts.{name}]\ntoken_command = \"echo act.lena.1\"\n")
+        });
+        fs::write(scene.path("config.toml"), tables.concat()).unwrap();
+        let service = Service::of(&mut started, scene.state_dir().join("socket"));
+        for name in names {
+            let job = service.post(Some("a"), &wish(&file, name));
+            assert!([200, 202].contains(&job.status), "{job:?}");
+            let id = job.json()["id"].as_str().unwrap().to_owned();
+            let job = service.get(&format!("/v1/jobs/{id}?wait=60s"));
+            assert_eq!(job["state"], "parked", "{job}");
+        }
+        let seen = scrape(&service);
+        let parked = seen.sum("chunkferry_jobs_parked", &[("cause", "needs_person")]);
+        assert_eq!(parked, 4.0);
+        for name in names {
+            let labels = [("account", name), ("state", "parked")];
+            let count = if with { 1.0 } else { 0.0 };
+            assert_eq!(seen.sum("chunkferry_jobs", &labels), count, "{name}");
+        }
+        service.running.signal("-TERM");
+        service.running.end().expect(0);
+    }
+}
+
+#[test]
+fn paused_and_waiting_jobs_are_counted_after_a_restart_too() {
+    let scene = Scene::new(&["init_per_minute=1"], &["init nth=1 status=503"]);
+    let mut service = Service::start(&scene, &[]);
+    let mut ids = Vec::new();
+    for at in 0..3 {
+        let file = scene.video(&format!("{at}.mp4"), CHUNK + at);
+        let job = service.post(None, &wish(&file, "lena")).expect(202);
+        ids.push(job.json()["id"].as_str().unwrap().to_owned());
+        if at < 2 {
+            let id = &ids[at as usize];
+            service
+                .call(&format!("POST /v1/jobs/{id}/pause"))
+                .expect(200);
+        }
+    }
+    for restarted in [false, true] {
+        let seen = scrape(&service);
+        let sum = |state| seen.sum("chunkferry_jobs", &[("state", state)]);
+        assert_eq!(sum("paused"), 2.0, "{restarted}: {seen:?}");
+        assert_eq!(seen.sum("chunkferry_jobs", &[]) - sum("paused"), 1.0);
+        if !restarted {
+            assert!(service.running.kill());
+            service = Service::start(&scene, &[]);
+            // The queue is read after the socket is there.
+            service.get(&format!("/v1/jobs/{}?wait=60s", ids[2]));
+            let file = scene.video("3.mp4", CHUNK + 3);
+            service.post(None, &wish(&file, "lena")).expect(202);
+        }
+    }
+    service
+        .call(&format!("POST /v1/jobs/{}/cancel", ids[0]))
+        .expect(200);
+    assert_eq!(
+        scrape(&service).sum("chunkferry_jobs", &[("state", "paused")]),
+        1.0
+    );
+}
+
+/// The metrics in a file that another user can read.
+fn written(path: &Path) -> Metrics {
+    let mode = fs::metadata(path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    Metrics::read(&fs::read_to_string(path).unwrap())
+}
+
+#[test]
+fn a_file_of_metrics_is_whole_after_a_failed_upload_and_at_the_end_of_the_service() {
+    let scene = Scene::new(&[], &["init nth=1 code=invalid_params"]);
+    let file = scene.video("clip.mp4", 2 * CHUNK);
+    let dir = scene.path("collector");
+    fs::create_dir(&dir).unwrap();
+    let prom = dir.join("chunkferry.prom");
+    let textfile = ["--metrics-textfile", prom.to_str().unwrap()];
+    // Nothing is opened for a file that nobody could read.
+    let nowhere = ["--metrics-textfile", "nowhere/chunkferry.prom"];
+    let refused = scene.upload(&file, &nowhere).end().expect(2);
+    assert!(
+        refused.stderr.contains("nowhere/chunkferry.prom"),
+        "{refused:?}"
+    );
+    assert!(!scene.state_dir().exists());
+
+    scene.upload(&file, &textfile).end().expect(1);
+    let seen = written(&prom);
+    let refused = [("call", "init"), ("code", "invalid_params")];
+    assert_eq!(seen.sum("chunkferry_requests_total", &refused), 1.0);
+    let outcome = |seen: &Metrics, word| seen.sum("chunkferry_uploads_total", &[("outcome", word)]);
+    assert_eq!(
+        (outcome(&seen, "refused"), outcome(&seen, "delivered")),
+        (1.0, 0.0)
+    );
+    // Not even the journal could be opened.
+    let mut broken = scene.upload(&file, &textfile);
+    broken.env("CHUNKFERRY_STATE_DIR", "/dev/null/state").end();
+    assert_eq!(written(&prom).sum("chunkferry_uploads_total", &[]), 0.0);
+
+    let service = Service::start(&scene, &textfile);
+    let job = service.post(None, &wish(&file, "lena")).expect(202).json();
+    assert_eq!(service.ended(&job["id"])["end"]["outcome"], "delivered");
+    service.running.signal("-TERM");
+    service.running.end().expect(0);
+    let seen = written(&prom);
+    assert_eq!(outcome(&seen, "delivered"), 1.0);
+    assert_eq!(
+        seen.sum("chunkferry_sent_bytes_total", &[]),
+        2.0 * CHUNK as f64
+    );
+    let left = fs::read_dir(&dir).unwrap().count();
+    assert_eq!(left, 1, "no temporary file is left");
+}
+
+#[test]
+fn a_login_that_must_be_renewed_by_its_creator_and_the_days_of_the_others_are_seen() {
+    let scene = Scene::new(&[], &["token nth=3 code=invalid_grant"]);
+    for name in ["lena", "mia"] {
+        login::command(&scene, ["login", name])
+            .env("BROWSER", login::browser(&scene, name, ""))
+            .end()
+            .expect(0);
+    }
+    login::command(&scene, ["accounts", "refresh", "mia"])
+        .end()
+        .expect(4);
+    let mut started = login::command(&scene, ["serve", "--json"]);
+    started.env_remove("CHUNKFERRY_ACCOUNT");
+    let service = Service::of(&mut started, scene.state_dir().join("socket"));
+    let seen = scrape(&service);
+    assert_eq!(seen.sum("chunkferry_accounts_needing_login", &[]), 1.0);
+    let days = seen.sum("chunkferry_refresh_token_days_left", &[]);
+    assert!((300.0..=366.0).contains(&days), "{days}");
+}
+
+#[test]
+fn a_token_that_was_renewed_on_the_way_is_counted() {
+    let scene = Scene::new(&[], &["init nth=1 status=401 code=access_token_invalid"]);
+    login::command(&scene, ["login", "lena"])
+        .env("BROWSER", login::browser(&scene, "lena", ""))
+        .end()
+        .expect(0);
+    let mut started = login::command(&scene, ["serve", "--json"]);
+    started.env_remove("CHUNKFERRY_ACCOUNT");
+    let service = Service::of(&mut started, scene.state_dir().join("socket"));
+    let file = scene.video("clip.mp4", CHUNK);
+    let job = service.post(None, &wish(&file, "lena")).expect(202).json();
+    assert_eq!(service.ended(&job["id"])["end"]["outcome"], "delivered");
+    let seen = scrape(&service);
+    let renewed = [("outcome", "renewed")];
+    assert_eq!(seen.sum("chunkferry_token_refreshes_total", &renewed), 1.0);
+    assert_eq!(seen.sum("chunkferry_token_refreshes_total", &[]), 1.0);
+    let asked = [("call", "token"), ("code", "200")];
+    assert_eq!(seen.sum("chunkferry_requests_total", &asked), 1.0);
+}
+
+/// The lines of a log that are JSON objects: all but those for people.
+fn logged(text: &str) -> Vec<Value> {
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    let lines = lines.map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        for key in ["time", "level", "target", "message"] {
+            assert!(line[key].is_string(), "{key}: {line}");
+        }
+        let time = line["time"].as_str().unwrap_or_default();
+        assert!(time.parse::<jiff::Timestamp>().is_ok(), "{line}");
+        line
+    });
+    lines.collect()
+}
+
+#[test]
+fn log_lines_in_json_say_whose_upload_and_which_chunk_they_are_about() {
+    let scene = Scene::new(&[], &["put chunk=2 nth=1 status=503"]);
+    let mut started = command(&scene, &["--log-format", "json"]);
+    started.env("CHUNKFERRY_LOG", "chunkferry=debug");
+    let service = Service::of(&mut started, scene.state_dir().join("socket"));
+    let file = scene.video("clip.mp4", 3 * CHUNK);
+    let job = service.post(None, &wish(&file, "lena")).expect(202).json();
+    let ended = service.ended(&job["id"]);
+    assert_eq!(ended["end"]["outcome"], "delivered", "{ended}");
+    service.running.signal("-TERM");
+    let told = service.running.end().expect(0).stderr;
+    let lines = logged(&told);
+    let about = |call: &str| {
+        let lines = lines.iter().filter(|line| line["call"] == call);
+        let lines: Vec<_> = lines.collect();
+        for line in &lines {
+            assert_eq!(line["account"], "lena", "{line}");
+            assert_eq!(line["job"], job["id"], "{line}");
+            assert_eq!(line["upload"], ended["upload"], "{line}");
+        }
+        lines
+    };
+    let puts: Vec<_> = about("chunk PUT")
+        .iter()
+        .map(|line| json!([line["chunk"], line["status"], line["attempt"]]))
+        .collect();
+    let expected = [
+        json!([0, 206, 1]),
+        json!([1, 206, 1]),
+        json!([2, 503, 1]),
+        json!([2, 201, 2]),
+    ];
+    assert_eq!(puts, expected);
+    for line in about("init").iter().chain(&about("status")) {
+        let log_id = line["log_id"].as_str().unwrap_or_default();
+        assert!(!log_id.is_empty(), "{line}");
+    }
+    assert_eq!(about("init").len(), 1);
+}
+
+#[test]
+fn the_log_in_json_has_no_secret_even_where_everything_is_logged() {
+    let faults = ["put chunk=1 nth=1 cut=1MB", "status nth=1 status=500"];
+    let mut watched = Watched::new(&[], &faults);
+    watched.scene.video("clip.mp4", 12_000_000);
+    let args = ["upload", "--chunk-size", "5MiB", "clip.mp4"];
+    let mut run = watched.command(&args);
+    let ended = run.env("CHUNKFERRY_LOG_FORMAT", "json").end().expect(0);
+    let lines = logged(&ended.stderr);
+    let of_lena = |line: &&Value| line["account"] == "lena" && line["upload"].is_string();
+    assert!(lines.iter().filter(of_lena).count() > 20, "{}", lines.len());
+    watched.printed.push(ended.stderr);
+    watched.assert_nothing_leaked(1);
+    // The config file can say so, too.
+    let config = watched.scene.path("config.toml");
+    fs::write(&config, "log_format = \"json\"\n").unwrap();
+    let mut again = watched.command(&args);
+    let ended = again.env("CHUNKFERRY_CONFIG", &config).end().expect(0);
+    assert!(!logged(&ended.stderr).is_empty(), "{}", ended.stderr);
+    fs::write(&config, "log_format = \"xml\"\n").unwrap();
+    let mut again = watched.command(&args);
+    let ended = again.env("CHUNKFERRY_CONFIG", &config).end().expect(2);
+    assert!(
+        ended.stderr.contains("one of text, json"),
+        "{}",
+        ended.stderr
+    );
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use chunkferry::{Accounts, Jobs};
+use chunkferry::{Accounts, Jobs, LogIn};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::Service;
@@ -40,7 +40,21 @@ pub(super) struct Shown {
 struct Login {
     account: String,
     needs_login: bool,
-    days_left: f64,
+    /// Until the refresh token ends; `None` if that is not known yet, as the token was imported and not used.
+    days_left: Option<f64>,
+}
+
+impl Login {
+    fn of(login: LogIn, now: SystemTime) -> Self {
+        let left = login.refresh_ends.duration_since(now).unwrap_or_default();
+        let is_known = !login.open_id.is_empty();
+        let needs_login = login.needs_login.is_some() || is_known && left.is_zero();
+        Self {
+            account: login.account,
+            needs_login,
+            days_left: (is_known && !needs_login).then(|| left.as_secs_f64() / DAY),
+        }
+    }
 }
 
 pub(super) async fn show(
@@ -79,41 +93,29 @@ pub(super) async fn text(service: &Service) -> String {
 
 /// The jobs of each account, or those of all in one.
 fn write_queue(page: &mut Page, queue: BTreeMap<String, Jobs>, by_account: bool) {
-    let queue = match by_account {
-        true => queue,
-        false => {
-            let mut all = Jobs::default();
-            for jobs in queue.into_values() {
-                all.queued += jobs.queued;
-                all.running += jobs.running;
-                all.paused += jobs.paused;
-                all.oldest_runnable = all.oldest_runnable.max(jobs.oldest_runnable);
-                for (cause, count) in jobs.parked {
-                    *all.parked.entry(cause).or_default() += count;
-                }
-            }
-            BTreeMap::from([(String::new(), all)])
-        }
-    };
-    let label = |account| by_account.then_some(("account", account));
+    let mut jobs: BTreeMap<Option<String>, Jobs> = BTreeMap::new();
+    match by_account {
+        true => jobs.extend(
+            queue
+                .into_iter()
+                .map(|(account, jobs)| (Some(account), jobs)),
+        ),
+        false => drop(jobs.insert(None, all(queue.into_values()))),
+    }
     let mut family = page.family(
         "chunkferry_jobs",
         "gauge",
         "Jobs that have not ended. Those that wait to be tried again are queued.",
     );
-    for (account, jobs) in &queue {
-        let parked = jobs.parked.values().sum();
+    for (account, of) in &jobs {
+        let parked = of.parked.values().sum();
         for (state, count) in [
-            ("queued", jobs.queued),
-            ("running", jobs.running),
-            ("paused", jobs.paused),
+            ("queued", of.queued),
+            ("running", of.running),
+            ("paused", of.paused),
             ("parked", parked),
         ] {
-            let labels: Vec<_> = label(account.as_str())
-                .into_iter()
-                .chain([("state", state)])
-                .collect();
-            family.sample(&labels, count as f64);
+            family.sample(&labels(account, Some(("state", state))), count as f64);
         }
     }
     let mut family = page.family(
@@ -121,13 +123,9 @@ fn write_queue(page: &mut Page, queue: BTreeMap<String, Jobs>, by_account: bool)
         "gauge",
         "Jobs that wait for a person, by the outcome that stopped them.",
     );
-    for (account, jobs) in &queue {
-        for (cause, count) in &jobs.parked {
-            let labels: Vec<_> = label(account.as_str())
-                .into_iter()
-                .chain([("cause", *cause)])
-                .collect();
-            family.sample(&labels, *count as f64);
+    for (account, of) in &jobs {
+        for (cause, count) in &of.parked {
+            family.sample(&labels(account, Some(("cause", cause))), *count as f64);
         }
     }
     let mut family = page.family(
@@ -135,11 +133,33 @@ fn write_queue(page: &mut Page, queue: BTreeMap<String, Jobs>, by_account: bool)
         "gauge",
         "For how long the oldest job that could run waits for its turn; 0 while none waits.",
     );
-    for (account, jobs) in &queue {
-        let oldest = jobs.oldest_runnable.unwrap_or_default();
-        let labels: Vec<_> = label(account.as_str()).into_iter().collect();
-        family.sample(&labels, oldest.as_secs_f64());
+    for (account, of) in &jobs {
+        let oldest = of.oldest_runnable.unwrap_or_default();
+        family.sample(&labels(account, None), oldest.as_secs_f64());
     }
+}
+
+/// The jobs of all accounts in one.
+fn all(queue: impl Iterator<Item = Jobs>) -> Jobs {
+    queue.fold(Jobs::default(), |mut all, jobs| {
+        all.queued += jobs.queued;
+        all.running += jobs.running;
+        all.paused += jobs.paused;
+        all.oldest_runnable = all.oldest_runnable.max(jobs.oldest_runnable);
+        for (cause, count) in jobs.parked {
+            *all.parked.entry(cause).or_default() += count;
+        }
+        all
+    })
+}
+
+/// The labels of a sample: the account, if it is of one, and another one.
+fn labels<'a>(
+    account: &'a Option<String>,
+    other: Option<(&'a str, &'a str)>,
+) -> Vec<(&'a str, &'a str)> {
+    let account = account.as_deref().map(|account| ("account", account));
+    account.into_iter().chain(other).collect()
 }
 
 fn write_logins(page: &mut Page, logins: &[Login], by_account: bool) {
@@ -162,13 +182,14 @@ fn write_logins(page: &mut Page, logins: &[Login], by_account: bool) {
         "gauge",
         "Days until the refresh token that ends next; absent without logins.",
     );
-    let alive = logins.iter().filter(|login| !login.needs_login);
+    let left = logins
+        .iter()
+        .filter_map(|login| Some((&*login.account, login.days_left?)));
     if by_account {
-        for login in alive {
-            let labels = [("account", login.account.as_str())];
-            family.sample(&labels, login.days_left);
+        for (account, days) in left {
+            family.sample(&[("account", account)], days);
         }
-    } else if let Some(least) = alive.map(|login| login.days_left).min_by(f64::total_cmp) {
+    } else if let Some(least) = left.map(|(_, days)| days).min_by(f64::total_cmp) {
         family.sample(&[], least);
     }
 }
@@ -206,15 +227,6 @@ impl Shown {
         let all = stored.list().await.map_err(|error| error.to_string())?;
         let now = SystemTime::now();
         let known = all.into_iter().filter_map(|(_, login)| login.ok());
-        Ok(known
-            .map(|login| {
-                let left = login.refresh_ends.duration_since(now).unwrap_or_default();
-                Login {
-                    needs_login: login.needs_login.is_some() || left.is_zero(),
-                    days_left: left.as_secs_f64() / DAY,
-                    account: login.account,
-                }
-            })
-            .collect())
+        Ok(known.map(|login| Login::of(login, now)).collect())
     }
 }

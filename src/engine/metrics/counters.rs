@@ -214,6 +214,11 @@ impl Counters {
     }
 }
 
+/// An HTTP status as text, without an allocation.
+fn digits(status: u16) -> [u8; 3] {
+    [100, 10, 1].map(|place| b'0' + (status / place % 10) as u8)
+}
+
 /// A request on its way. If nobody waits for its end, it counts as cut.
 #[derive(Debug)]
 pub(crate) struct Asked {
@@ -228,8 +233,10 @@ impl Asked {
     pub(crate) fn over<T>(mut self, status: Option<u16>, result: &Result<T, Failure>) {
         self.is_over = true;
         self.counters.times[self.call as usize].add(self.started.elapsed());
-        let number = status.map(|status| status.to_string());
-        let number = number.as_deref();
+        let digits = status.map(digits);
+        let number = digits
+            .as_ref()
+            .and_then(|digits| str::from_utf8(digits).ok());
         self.count(match result {
             Ok(_) => number.unwrap_or(OTHER),
             Err(Failure::Refused(refusal) | Failure::Faulty(refusal) | Failure::Busy(refusal)) => {

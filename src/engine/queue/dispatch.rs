@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use tokio::sync::{Mutex as FairMutex, Notify, broadcast, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::lines::Lines;
 use super::{JobEvent, JobRecord, outcome, wish};
@@ -148,7 +149,9 @@ impl Dispatch {
                 }
                 let Some((id, run)) = self.next() else { break };
                 probed = out.then_some(now.boot);
-                tasks.spawn(Arc::clone(&self).carry(Arc::clone(&shared), id, run));
+                let span = tracing::info_span!("job", job = id);
+                let carried = Arc::clone(&self).carry(Arc::clone(&shared), id, run);
+                tasks.spawn(carried.instrument(span));
             }
             let soonest = self.lines().soonest();
             let wait = soonest.map_or(PROBE, |at| at.since(Now::read().wall).min(PROBE));
