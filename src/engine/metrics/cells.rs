@@ -41,6 +41,7 @@ pub(super) struct Words {
 }
 
 impl Words {
+    /// Of one word at the least.
     pub(super) fn new(words: impl IntoIterator<Item = &'static str>) -> Self {
         let words: Vec<_> = words.into_iter().collect();
         let cells = words.iter().map(|_| Cell::default()).collect();
@@ -48,10 +49,9 @@ impl Words {
     }
 
     pub(super) fn add(&self, word: &str) {
-        let at = self.words.iter().position(|known| *known == word);
-        if let Some(cell) = at.map_or(self.cells.last(), |at| self.cells.get(at)) {
-            cell.add(1);
-        }
+        let known = self.words.iter().position(|known| *known == word);
+        let at = known.unwrap_or(self.words.len() - 1);
+        self.cells[at].add(1);
     }
 
     /// All words, also those that were never counted.
