@@ -26,15 +26,15 @@ pub(super) enum Why {
 impl Lines {
     /// The jobs that have not ended, by account. Of a hundred thousand jobs that takes some milliseconds.
     pub(super) fn census(&self, now: Timestamp) -> BTreeMap<String, Jobs> {
-        let mut all: BTreeMap<String, Jobs> = BTreeMap::new();
+        let mut all: BTreeMap<&str, Jobs> = BTreeMap::new();
         for (account, line) in &self.waiting {
-            let jobs = all.entry(account.clone()).or_default();
+            let jobs = all.entry(account).or_default();
             jobs.queued += line.len() as u64;
             let oldest = line.values().min().map(|since| now.since(*since));
             jobs.oldest_runnable = oldest.map(clock::real);
         }
         for Aside { account, why } in self.aside.values() {
-            let jobs = all.entry(account.clone()).or_default();
+            let jobs = all.entry(account).or_default();
             match why {
                 Why::NotYet => jobs.queued += 1,
                 Why::Paused => jobs.paused += 1,
@@ -42,9 +42,12 @@ impl Lines {
             }
         }
         for running in self.running.values() {
-            all.entry(running.account.clone()).or_default().running += 1;
+            all.entry(&running.account).or_default().running += 1;
         }
-        all
+        let owned = all.into_iter();
+        owned
+            .map(|(account, jobs)| (account.to_owned(), jobs))
+            .collect()
     }
 }
 
