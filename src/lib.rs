@@ -44,6 +44,7 @@
 //!   and uploads can take longer.
 //! - A [`Draft`] says how it got there: delivered now, delivered before, or handed over. An [`Error`] says by its
 //!   [`ErrorKind`] what it means, who must act, and by its [`Remedy`]s what helps.
+//! - [`Engine::metrics`] has what was done in numbers, and spans of `tracing` say what a line of the log is about.
 //! - [`Plan`] is the arithmetic alone: how a file is cut so that the service takes it under both readings of "MB".
 //!
 //! Uploads are futures: dropping one stops it at once and loses at most the chunk in flight. They need a tokio runtime

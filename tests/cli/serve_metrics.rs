@@ -220,6 +220,8 @@ fn the_metrics_are_what_the_emulator_has_received_and_the_jobs_have_ended_in() {
     assert_eq!(sum("jobs_parked", &[("cause", "needs_person")]), 1.0);
     assert_eq!(sum("store_seconds_count", &[("op", "accept")]), 5.0);
     assert!(sum("store_seconds_count", &[("op", "save")]) >= 4.0);
+    // Each job has ended, or was parked.
+    assert_eq!(sum("store_seconds_count", &[("op", "change")]), 5.0);
     assert_eq!(
         sum("build_info", &[("version", env!("CARGO_PKG_VERSION"))]),
         1.0
@@ -391,6 +393,41 @@ fn a_file_of_metrics_is_whole_after_a_failed_upload_and_at_the_end_of_the_servic
     );
     let left = fs::read_dir(&dir).unwrap().count();
     assert_eq!(left, 1, "no temporary file is left");
+}
+
+#[test]
+fn a_request_that_was_cut_and_a_wait_for_an_init_are_counted() {
+    let scene = Scene::new(&["receive_rate=4MB"], &[]);
+    let prom = scene.path("chunkferry.prom");
+    let textfile = ["--metrics-textfile", prom.to_str().unwrap()];
+    let file = scene.video("clip.mp4", 3 * CHUNK);
+    let mut run = scene.upload(&file, &textfile).start();
+    run.until_confirmed(CHUNK);
+    scene.sees("the next chunk", |log| {
+        log.sessions.iter().any(|of| of.puts.len() > 1)
+    });
+    run.signal("-INT");
+    run.end().expect(130);
+    let seen = written(&prom);
+    let cut = [("call", "put"), ("code", "cut")];
+    assert_eq!(seen.sum("chunkferry_requests_total", &cut), 1.0);
+    let cancelled = [("outcome", "cancelled")];
+    assert_eq!(seen.sum("chunkferry_uploads_total", &cancelled), 1.0);
+    assert_eq!(
+        seen.sum("chunkferry_confirmed_bytes_total", &[]),
+        CHUNK as f64
+    );
+
+    // An account gets six inits a minute.
+    let scene = Scene::new(&["limits=off"], &[]);
+    let mut upload = scene.command(["upload", "--metrics-textfile"]);
+    let prom = scene.path("chunkferry.prom");
+    upload.arg(&prom);
+    upload.args((0..7).map(|at| scene.video(&format!("{at}.mp4"), 1_000 + at)));
+    upload.env("CHUNKFERRY_CLOCK_SCALE", "60").end().expect(0);
+    let seen = written(&prom);
+    assert_eq!(seen.sum("chunkferry_inits_total", &[]), 7.0);
+    assert!(seen.sum("chunkferry_init_wait_seconds_total", &[]) > 0.0);
 }
 
 #[test]

@@ -151,8 +151,13 @@ impl Counters {
     pub(crate) async fn timed<T>(&self, step: Store, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let done = work.await;
-        self.store[step as usize].add(started.elapsed());
+        self.spent(step, started.elapsed());
         done
+    }
+
+    /// A step of a store has taken so long.
+    pub(crate) fn spent(&self, step: Store, took: Duration) {
+        self.store[step as usize].add(took);
     }
 
     /// A request is about to leave.

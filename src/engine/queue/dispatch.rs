@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use tokio::sync::{Mutex as FairMutex, Notify, broadcast, watch};
@@ -347,8 +347,17 @@ impl Dispatch {
                 sum.wrapping_mul(31).wrapping_add(digit.into())
             });
             let _turn = this.turns[digits % TURNS].lock().await;
-            let change = this.store.change(&id, change);
-            let row = this.counters.timed(Store::Change, change).await?;
+            let (started, is_changed) = (Instant::now(), AtomicBool::new(false));
+            let change = |row: &mut JobRow| {
+                let change = change(row);
+                is_changed.store(change != Change::Nothing, Ordering::Relaxed);
+                change
+            };
+            let row = this.store.change(&id, change).await?;
+            // A row that stays as it is was only read.
+            if is_changed.into_inner() {
+                this.counters.spent(Store::Change, started.elapsed());
+            }
             row.iter().for_each(|row| this.placed(row, run));
             Ok(row)
         })
