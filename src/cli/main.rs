@@ -174,7 +174,6 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
                 let seldom = seldom(&arg) && subcommand != "doctor";
                 let hidden = arg.is_global_set() && (nothing || seldom);
                 let arg = match (arg.get_id().as_str(), &*subcommand) {
-                    ("log_format", "serve") => arg.hide(false),
                     ("account", "list") => arg.help("Only the uploads of this account"),
                     ("account", "status" | "cancel" | "forget") => {
                         arg.help("Whose upload it is, where several accounts have one")
