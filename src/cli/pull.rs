@@ -42,6 +42,11 @@ pub(super) struct Pull {
 
 impl Pull {
     pub(super) async fn run(self, globals: &Globals) -> Result<Exit, Failure> {
+        let (file, counters) = (self.run.metrics_textfile.clone(), globals.counters.clone());
+        RunArgs::measured(file, counters, self.fetch(globals)).await
+    }
+
+    async fn fetch(self, globals: &Globals) -> Result<Exit, Failure> {
         let mut urls = self.urls;
         if let Some(file) = &self.url_file {
             urls.extend(read_urls(file)?);

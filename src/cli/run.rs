@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunkferry::{Account, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
+use chunkferry::{Account, Counters, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
 use clap::Args;
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -53,7 +53,7 @@ pub(super) struct RunArgs {
     wire_log: Option<PathBuf>,
     /// Write metrics for node_exporter to this file at the end
     #[arg(long, value_name = "FILE", hide = true)]
-    metrics_textfile: Option<PathBuf>,
+    pub(super) metrics_textfile: Option<PathBuf>,
 }
 
 /// The surroundings of a run.
@@ -118,25 +118,22 @@ impl RunArgs {
         ended.map(Some)
     }
 
-    /// Runs all jobs to their ends. Whatever these are, the metrics are written.
-    pub(super) async fn run(
-        &self,
-        place: &Place<'_>,
-        globals: &Globals,
-        adjust: impl FnOnce(Options) -> Options,
-        doing: &str,
-        jobs: Vec<Job>,
+    /// Writes the metrics at the end of a command, whatever that end is.
+    pub(super) async fn measured(
+        file: Option<PathBuf>,
+        counters: Counters,
+        command: impl Future<Output = Result<Exit, Failure>>,
     ) -> Result<Exit, Failure> {
-        let textfile = self.metrics_textfile.as_deref();
-        let textfile = textfile.map(Textfile::new).transpose()?;
-        let ended = self.run_all(place, globals, adjust, doing, jobs).await;
-        if let Some(file) = textfile {
-            file.write_or_say(&metrics::page(&globals.counters.metrics()).into_text());
+        let file = file.as_deref().map(Textfile::new).transpose()?;
+        let ended = command.await;
+        if let Some(file) = file {
+            file.write_or_say(&metrics::page(&counters.metrics()).into_text());
         }
         ended
     }
 
-    async fn run_all(
+    /// Runs all jobs to their ends.
+    pub(super) async fn run(
         &self,
         place: &Place<'_>,
         globals: &Globals,

@@ -83,7 +83,12 @@ fn read_mode(text: &str) -> Result<ReadMode, String> {
 }
 
 impl Upload {
-    pub(super) async fn run(mut self, mut globals: Globals) -> Result<Exit, Failure> {
+    pub(super) async fn run(self, globals: Globals) -> Result<Exit, Failure> {
+        let (file, counters) = (self.run.metrics_textfile.clone(), globals.counters.clone());
+        RunArgs::measured(file, counters, self.send(globals)).await
+    }
+
+    async fn send(mut self, mut globals: Globals) -> Result<Exit, Failure> {
         self.files.iter().try_for_each(|file| is_file(file))?;
         if self.emulator {
             leave_aside(&mut globals)?;

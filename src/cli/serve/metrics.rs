@@ -86,9 +86,40 @@ pub(super) async fn text(service: &Service) -> String {
     let shown = &service.shown;
     let queue = metrics.queue.unwrap_or_default();
     write_queue(&mut page, queue, shown.accounts);
+    write_pause(&mut page, service).await;
     write_logins(&mut page, &shown.logins(service).await, shown.accounts);
-    // The number of undelivered notices goes here: page.family("chunkferry_undelivered_notices", "gauge", ...).
+    write_notices(&mut page, service).await;
     page.into_text()
+}
+
+/// Whether the whole queue is held back; no sample if that cannot be read.
+async fn write_pause(page: &mut Page, service: &Service) {
+    let mut family = page.family(
+        "chunkferry_queue_paused",
+        "gauge",
+        "1 while all jobs are held back.",
+    );
+    match service.engine.queue_state().await {
+        Ok(queue) => family.sample(&[], queue.paused.into()),
+        Err(error) => tracing::warn!(%error, "whether the queue is paused cannot be read"),
+    }
+}
+
+/// The notices that no target has taken yet; no sample if they cannot be read.
+async fn write_notices(page: &mut Page, service: &Service) {
+    let mut family = page.family(
+        "chunkferry_undelivered_notices",
+        "gauge",
+        "Notices that a target of [[notify]] or --on-end has not taken yet; at most 10,000 and those that failed are counted.",
+    );
+    match service.notify.behind(&service.engine).await {
+        Ok(targets) => {
+            for (target, behind) in targets {
+                family.sample(&[("target", target)], behind as f64);
+            }
+        }
+        Err(error) => tracing::warn!(%error, "the notices cannot be read"),
+    }
 }
 
 /// The jobs of each account, or those of all in one.
