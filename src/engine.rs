@@ -47,7 +47,8 @@ use metrics::{Cells, Metrics};
 pub use options::{Options, Reached};
 use queue::Queue;
 pub use queue::{
-    Handle, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord, JobsChanged, QueueState,
+    Handle, Intake, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord, JobsChanged,
+    QueueState,
 };
 
 /// What the service says of an upload.

@@ -25,6 +25,7 @@ pub(crate) fn reach(step: &str, what: &str) {
         points::OF_A_PULL,
         points::OF_A_RENEWAL,
         points::OF_A_QUEUE,
+        points::OF_A_SPOOL,
     ];
     assert!(
         lists.iter().any(|list| list.contains(&(step, what))),

@@ -79,8 +79,8 @@ pub use engine::draft::{Draft, Outcome};
 pub use engine::job::{Job, Ledger};
 pub use engine::metrics::{Counters, Histogram, Jobs, Metrics, Spent};
 pub use engine::{
-    Engine, Handle, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord, JobsChanged,
-    Options, QueueState, Reached, Status, Uploading, Watcher,
+    Engine, Handle, Intake, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord,
+    JobsChanged, Options, QueueState, Reached, Status, Uploading, Watcher,
 };
 pub use error::{Error, ErrorKind, NotAccepted, Remedy, Who};
 pub use journal::{Record, StateDir};

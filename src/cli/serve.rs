@@ -13,13 +13,14 @@ use super::exit::Exit;
 use super::metrics::textfile::Textfile;
 use super::remote::Place;
 use super::signals::Signals;
-use super::size::rate;
+use super::size::{bytes, rate};
 use super::{Failure, Globals, json};
 
 mod access;
 mod accounts;
 mod api;
 mod batch;
+mod body;
 mod bulk;
 mod connections;
 mod events;
@@ -55,6 +56,9 @@ const RENEWAL: Duration = Duration::from_secs(12 * 3600);
 /// Bodies with many jobs that are in memory at once.
 const BATCHES: usize = 4;
 
+/// Videos that are taken in at once.
+const BODIES: usize = 16;
+
 /// Take jobs from other programs over HTTP on a Unix socket, and carry each to its end
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry serve --state-dir /var/lib/chunkferry")]
@@ -71,6 +75,9 @@ pub(super) struct Serve {
     /// Who may connect: the mode of the socket
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = mode)]
     socket_mode: u32,
+    /// Most bytes of videos that come as bodies of requests, until their jobs have ended, such as 20GB
+    #[arg(long, value_name = "SIZE", default_value = "20GB", value_parser = bytes)]
+    spool_limit: u64,
     /// How long uploads may take to end their chunks when it is stopped
     #[arg(long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=3_600))]
     drain: u64,
@@ -113,6 +120,7 @@ struct Service {
     shown: metrics::Shown,
     stage: watch::Sender<Stage>,
     batches: Semaphore,
+    bodies: Semaphore,
     sources: Sources,
     notify: Notify,
 }
@@ -151,6 +159,7 @@ impl Serve {
         let mut options = globals
             .options(state_dir.clone())
             .jobs(self.jobs.into())
+            .spool_limit(self.spool_limit)
             .check_creator(true)
             .accounts(Named::new(Arc::clone(&globals)))
             .doing("serve");
@@ -193,6 +202,7 @@ impl Serve {
             shown: metrics::Shown::new(self.metrics_accounts),
             stage,
             batches: Semaphore::new(BATCHES),
+            bodies: Semaphore::new(BODIES),
             sources: Sources::new(globals.file.sources.clone()),
             notify,
         });

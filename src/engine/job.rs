@@ -8,12 +8,12 @@ use std::time::Duration;
 use crate::account::{Account, TokenSource};
 use crate::error::Error;
 use crate::journal::queue::{Change, JobStore};
-use crate::secret::escaped::Escaped;
 use crate::secret::{Secret, without_query};
 use crate::source::media::Media;
-use crate::source::{Container, Finished, ReadMode};
-use crate::upload::plan::Limits;
+use crate::source::{Finished, ReadMode};
 use crate::upload::retry::{PATIENCE, Waits};
+
+mod check;
 
 /// What to upload, for whom, and how. Everything but the video and the token has a default.
 ///
@@ -70,17 +70,15 @@ impl Link {
     }
 }
 
-/// No upload URL lives longer, so no outage of an upload need be waited out for longer.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
-
-/// The longest time that the service may be given.
-const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
-
 /// Where the video is.
 #[derive(Debug, Clone)]
 pub(crate) enum What {
     File {
         path: PathBuf,
+    },
+    /// Bytes that come with the job, under this name.
+    Body {
+        name: String,
     },
     /// Wherever it is, opened by the caller.
     Media(Arc<dyn Media>),
@@ -118,6 +116,14 @@ impl Job {
     /// carry on after a crash, open it again and make the same job.
     pub fn media(media: impl Media) -> Self {
         Self::of(What::Media(Arc::new(media)))
+    }
+
+    /// A video whose bytes come with the job, for [`Engine::take_in`](crate::Engine::take_in): MP4, MOV or WebM, 1 byte to 4 GiB. `name` is
+    /// what it is shown as.
+    pub fn body(name: &str) -> Self {
+        Self::of(What::Body {
+            name: name.to_owned(),
+        })
     }
 
     /// A video under a URL, which the service fetches itself: https, on a host with a name that the app has verified, no
@@ -169,6 +175,7 @@ impl Job {
     pub fn name(&self) -> String {
         match &self.what {
             What::File { path } => path.to_string_lossy().into_owned(),
+            What::Body { name } => name.clone(),
             What::Media(media) => media.address().to_owned(),
             What::Url { url, .. } => without_query(url.expose()),
             What::Recorded { id } => id.clone(),
@@ -180,7 +187,7 @@ impl Job {
         match &self.what {
             What::File { path } => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
             What::Media(media) => Some(media.address().into()),
-            What::Url { .. } | What::Recorded { .. } => None,
+            What::Body { .. } | What::Url { .. } | What::Recorded { .. } => None,
         }
     }
 
@@ -347,62 +354,5 @@ impl Job {
     pub const fn hand_over(mut self, hand_over: bool) -> Self {
         self.hand_over = hand_over;
         self
-    }
-    /// Whether every value is in its range.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        let account = self
-            .account
-            .as_ref()
-            .map_or(Account::DEFAULT, Account::name);
-        if account.trim().is_empty() || Escaped::new(account).to_string() != account {
-            return Err(Error::usage(format!(
-                "\"{account}\" is no name of an account: it has at least one letter, and no control characters."
-            )));
-        }
-        let texts = [&self.caller_id, &self.account_name, &self.notify];
-        let texts = texts.into_iter().flatten();
-        let labels = self.labels.iter().flat_map(|(name, value)| [name, value]);
-        for text in texts.chain(labels) {
-            if text.is_empty()
-                || text.chars().count() > 255
-                || Escaped::new(text).to_string() != *text
-            {
-                return Err(Error::usage(format!(
-                    "\"{}\" is no id, label or name: it has 1 to 255 characters, and no control characters.",
-                    Escaped::new(text)
-                )));
-            }
-        }
-        if self.give_up.is_some_and(|give_up| give_up > LONGEST_WAIT) {
-            return Err(Error::usage(
-                "A job may fail for 30 days (2,592,000 s) at most before it is given up.",
-            ));
-        }
-        if let Some(chunk_size) = self.chunk_size {
-            let checked = Limits::DOCUMENTED.check_chunk(chunk_size);
-            checked.map_err(|error| {
-                Error::usage(format!("{} cannot be sent: {error}.", self.name()))
-            })?;
-        }
-        let known = |content_type: &str| {
-            let mut containers = [Container::Mp4, Container::Mov, Container::WebM].into_iter();
-            containers.any(|container| container.content_type() == content_type)
-        };
-        if let Some(content_type) = self.content_type.as_deref().filter(|given| !known(given)) {
-            return Err(Error::usage(format!(
-                "\"{content_type}\" is no content type that the service takes: it is video/mp4, video/quicktime or video/webm."
-            )));
-        }
-        if self.patience > LONGEST_PATIENCE {
-            return Err(Error::usage(
-                "An outage may be waited out for 1 hour (3,600 s) at most.",
-            ));
-        }
-        if self.processing > LONGEST_WAIT {
-            return Err(Error::usage(
-                "The service may be waited for 30 days (2,592,000 s) at most.",
-            ));
-        }
-        Ok(())
     }
 }

@@ -56,6 +56,9 @@ impl Given {
                 }
                 opened => opened,
             },
+            What::Body { name } => Err(Error::usage(format!(
+                "{name} has no bytes: a video that comes with its job is taken in by a queue."
+            ))),
             What::Media(media) => Self::object(Arc::clone(media), job).await,
             What::Recorded { id } => {
                 let row = shared.journal.recall(Recall::Id(id.clone())).await?;

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::creator::Creators;
 use super::metrics::Counters;
-use super::queue::Queue;
+use super::queue::{Queue, Spool};
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::account::provider::{AccountProvider, Providing};
@@ -31,6 +31,9 @@ const MOST_JOBS: usize = 10_000;
 
 /// Bytes per second that an engine may be held to at the least.
 const LEAST_BANDWIDTH: u64 = 1_000;
+
+/// Most bytes of videos that are taken in.
+const SPOOL: u64 = 20_000_000_000;
 
 /// What a server has answered to [`Options::reach`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,7 @@ pub struct Options {
     providing: Option<Arc<Providing>>,
     seal_keys: Option<SealKeys>,
     counters: Option<Counters>,
+    spool_limit: u64,
 }
 
 impl Options {
@@ -80,6 +84,7 @@ impl Options {
             providing: None,
             seal_keys: None,
             counters: None,
+            spool_limit: SPOOL,
         }
     }
 
@@ -155,6 +160,12 @@ impl Options {
     /// that runs them.
     pub const fn paused(mut self) -> Self {
         self.paused = true;
+        self
+    }
+
+    /// Most bytes of the videos that [`Engine::take_in`] keeps in the state directory until their jobs have ended: 20 GB by default.
+    pub const fn spool_limit(mut self, bytes: u64) -> Self {
+        self.spool_limit = bytes;
         self
     }
 
@@ -243,10 +254,12 @@ impl Options {
         });
         let queue = jobs.map(|store| {
             let (jobs, paused) = (self.jobs, self.paused);
+            let spool = Spool::new(&self.state_dir.join("spool"), self.spool_limit);
             Arc::new(Queue::start(
                 &shared,
                 store,
                 self.providing.clone(),
+                spool,
                 jobs,
                 paused,
             ))

@@ -8,14 +8,14 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
 
-use super::job::Job;
+use super::job::{Job, What};
 use super::metrics::Jobs;
 use super::{Engine, Shared};
 use crate::account::Account;
 use crate::account::provider::Providing;
 use crate::clock::{Now, Timestamp};
 use crate::error::Error;
-use crate::journal::queue::{Accepted, JobRow, JobStore};
+use crate::journal::queue::{Accepted, JobRow, JobStore, Wish};
 use crate::upload::event::Progress;
 
 mod census;
@@ -24,9 +24,12 @@ mod dispatch;
 mod events;
 mod filter;
 mod halt;
+mod intake;
 mod lines;
 mod outcome;
+mod reading;
 mod record;
+mod spool;
 mod stopping;
 mod wish;
 
@@ -35,7 +38,9 @@ use dispatch::Dispatch;
 pub use events::{JobEvent, JobEvents};
 pub use filter::JobFilter;
 pub use halt::QueueState;
+pub use intake::Intake;
 pub use record::{JobEnd, JobNotice, JobRecord};
+pub(super) use spool::Spool;
 
 /// Events of jobs that wait for a slow reader.
 const BACKLOG: usize = 1024;
@@ -65,11 +70,14 @@ impl Queue {
         shared: &Arc<Shared>,
         store: Arc<dyn JobStore>,
         providing: Option<Arc<Providing>>,
+        spool: Spool,
         jobs: usize,
         paused: bool,
     ) -> Self {
         let (events, _) = broadcast::channel(BACKLOG);
-        let dispatch = Arc::new(Dispatch::new(store, providing, jobs, shared, events));
+        let spool = Arc::new(spool);
+        let dispatch = Dispatch::new(store, providing, spool, jobs, shared, events);
+        let dispatch = Arc::new(dispatch);
         let runtime = tokio::runtime::Handle::try_current().ok();
         let runs = !paused && dispatch.providing.is_some();
         let task = runtime.filter(|_| runs).map(|runtime| {
@@ -146,6 +154,20 @@ impl Queue {
         Ok(row.map(|row| self.dispatch.record(row)))
     }
 
+    fn handle_of(self: &Arc<Self>, accepted: Accepted) -> Result<Handle, Error> {
+        let (row, is_repeat) = match accepted {
+            Accepted::New(row) => (row, false),
+            Accepted::Repeat(row) => (row, true),
+            Accepted::Conflict { job, field } => return Err(Error::other_wish(job, field)),
+            Accepted::Forgotten { job } => return Err(Error::forgotten_job(job)),
+        };
+        Ok(Handle {
+            queue: Arc::clone(self),
+            id: row.id,
+            is_repeat,
+        })
+    }
+
     /// The row of a job.
     async fn row(&self, id: &str) -> Result<JobRow, Error> {
         let row = self.dispatch.store.job(id.to_owned()).await?;
@@ -170,27 +192,29 @@ impl Engine {
     ///
     /// If the future is dropped, the job is recorded or it is not: with a caller's id, the same call once more tells.
     pub async fn submit(&self, job: Job) -> Result<Handle, Error> {
+        if let What::Body { name } = &job.what {
+            return Err(Error::usage(format!(
+                "{name} has no bytes yet: a video is taken in, and then submitted."
+            )));
+        }
+        let wish = self.wish_of(&job).await?;
+        wish::check_root(&job).await?;
+        let queue = self.queue()?;
+        queue.handle_of(queue.dispatch.accept(wish).await?)
+    }
+
+    /// What is kept of a job, if its values are all in their ranges and there is such an account.
+    async fn wish_of(&self, job: &Job) -> Result<Wish, Error> {
         job.check()?;
         let queue = self.queue()?;
-        let wish = wish::of(&job, &self.0.api_base)?;
-        wish::check_root(&job).await?;
+        let wish = wish::of(job, &self.0.api_base)?;
         let account = queue.dispatch.account(&wish.account)?;
         if let Err(error) = account.tokens().token(None).await
             && error.is_unknown()
         {
             return Err(Error::no_account(&wish.account, &error));
         }
-        let (row, is_repeat) = match queue.dispatch.accept(wish).await? {
-            Accepted::New(row) => (row, false),
-            Accepted::Repeat(row) => (row, true),
-            Accepted::Conflict { job, field } => return Err(Error::other_wish(job, field)),
-            Accepted::Forgotten { job } => return Err(Error::forgotten_job(job)),
-        };
-        Ok(Handle {
-            queue: Arc::clone(queue),
-            id: row.id,
-            is_repeat,
-        })
+        Ok(wish)
     }
 
     /// What is known of a job of the queue.

@@ -1,6 +1,8 @@
 //! Errors about jobs of the queue.
 
-use super::Error;
+use std::io;
+
+use super::{Error, Remedy};
 use crate::secret::escaped::Escaped;
 
 /// Why the queue did not accept a job whose values are all in their ranges.
@@ -11,11 +13,13 @@ pub enum NotAccepted {
     UnknownAccount,
     /// The file lies outside of the directory of [`Job::beneath`](crate::Job::beneath).
     OutsideRoot,
+    /// No room is left for videos that are taken in: see [`Options::spool_limit`](crate::Options::spool_limit).
+    SpoolFull,
     /// The caller's id belongs to another job.
     OtherWish {
         /// The id of that job.
         job: String,
-        /// The first part that differs: `api_base`, `give_up`, `labels`, `options` or `source`.
+        /// The first part that differs: `api_base`, `body`, `give_up`, `labels`, `options` or `source`.
         field: String,
     },
     /// The caller's id belongs to a job that is forgotten.
@@ -34,6 +38,29 @@ impl Error {
     pub(crate) fn because(mut self, not_accepted: NotAccepted) -> Self {
         self.0.not_accepted = Some(not_accepted);
         self
+    }
+
+    pub(crate) fn spool_full(limit: u64) -> Self {
+        Self::temporary(format!(
+            "Videos that are taken in may have {limit} bytes in all until their jobs have ended, and no room is left for this one. Nothing was accepted."
+        ))
+        .helped_by([Remedy::RepeatLater])
+        .because(NotAccepted::SpoolFull)
+    }
+
+    /// A video that is taken in cannot be written.
+    pub(crate) fn not_spooled(source: io::Error) -> Self {
+        let is_full = matches!(
+            source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+        let error = Self::temporary("The video cannot be kept in the state directory")
+            .with_source(source)
+            .helped_by([Remedy::RepeatLater]);
+        match is_full {
+            true => error.because(NotAccepted::SpoolFull),
+            false => error,
+        }
     }
 
     pub(crate) fn no_job(id: &str) -> Self {

@@ -83,6 +83,9 @@ pub(crate) const OF_A_QUEUE: &[(&str, &str)] = &[
     ("job", "end_recorded"),
 ];
 
+/// That of a video which came with its job: it is durable, and the job is not recorded yet.
+pub(crate) const OF_A_SPOOL: &[(&str, &str)] = &[("spool", "synced")];
+
 /// Those that only a pull comes to; it has a matrix of its own.
 pub(crate) const OF_A_PULL: &[(&str, &str)] = &[
     ("saving", "pulling"),

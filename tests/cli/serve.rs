@@ -728,7 +728,7 @@ fn the_commands_of_the_page_do_as_it_says() {
         .lines()
         .filter(|line| line.starts_with("curl "))
         .collect();
-    assert_eq!(commands.len(), 3);
+    assert_eq!(commands.len(), 4);
     let scene = Scene::new(&[], &[]);
     let service = Service::start(&scene, &[]);
     let file = scene.video("clip.mp4", 1_000_000);
@@ -746,7 +746,13 @@ fn the_commands_of_the_page_do_as_it_says() {
     assert_eq!(job["caller_id"], "night-7", "{job}");
     let ended = run(&commands[1].replace("ID", job["id"].as_str().unwrap())).unwrap();
     assert_eq!(ended["end"]["outcome"], "delivered", "{ended}");
-    let events = run(commands[2]).unwrap();
+    let body = run(commands[2]).unwrap();
+    assert_eq!(body["source"], "clip.mp4", "{body}");
+    assert_eq!(
+        service.ended(&body["id"])["end"]["outcome"],
+        "already_delivered"
+    );
+    let events = run(commands[3]).unwrap();
     assert_eq!(events["events"][0]["labels"]["night"], "7", "{events}");
 }
 

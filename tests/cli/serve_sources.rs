@@ -1,16 +1,20 @@
 //! Many jobs at once, and what jobs may name: what the service changes, opens, and takes in.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::symlink;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::scene::{CHUNK, Scene, Start};
-use crate::serve::{Service, command, try_call, wish};
+use crate::secrets::files;
+use crate::serve::{Answer, Service, command, try_call, wish};
 
 /// Submits jobs for a file, as many to an account as it is named with, in one body; each has its number as a label. Returns their ids.
 fn submit_many(service: &Service, accounts: &[(&str, usize)]) -> Vec<String> {
@@ -342,4 +346,290 @@ fn a_record_and_its_event_say_where_the_video_goes_and_nothing_is_posted() {
     assert_eq!(job["destination"], "inbox");
     service.ended(&job["id"]);
     assert_eq!(service.events()[0]["destination"], "inbox");
+}
+
+/// Sends a video with its job.
+fn try_send(socket: &Path, job: &Value, body: &[u8]) -> Option<Answer> {
+    let head =
+        format!("POST /v1/jobs HTTP/1.1\r\ncontent-type: video/mp4\r\nchunkferry-job: {job}");
+    try_call(socket, &head, body)
+}
+
+#[track_caller]
+fn send(service: &Service, job: &Value, body: &[u8]) -> Answer {
+    try_send(&service.socket, job, body).expect("an answer")
+}
+
+/// The files of the spool.
+fn spooled(scene: &Scene) -> Vec<PathBuf> {
+    match scene.state_dir().join("spool") {
+        dir if dir.exists() => files(&dir),
+        _ => Vec::new(),
+    }
+}
+
+fn until_spooled(scene: &Scene, count: usize) {
+    let begun = Instant::now();
+    while spooled(scene).len() != count {
+        let found = spooled(scene);
+        assert!(begun.elapsed() < Duration::from_secs(30), "{found:?}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_video_that_comes_with_its_job_is_one_draft_and_leaves_no_file() {
+    let scene = Scene::new(&[], &[]);
+    let mut service = Service::start(&scene, &[]);
+    service.call("POST /v1/queue/pause").expect(200);
+    let file = scene.video("clip.mp4", 2 * CHUNK + 7);
+    let bytes = fs::read(&file).unwrap();
+    let job = json!({ "account": "lena", "id": "a", "name": "night.mp4", "chunk_size": CHUNK });
+    let taken = send(&service, &job, &bytes).expect(202).json();
+    assert_eq!(taken["source"], "night.mp4");
+    let other = json!({ "account": "mia", "labels": { "night": "7" } });
+    let other_bytes = fs::read(scene.video("other.mp4", 1_000_001)).unwrap();
+    let other = send(&service, &other, &other_bytes).expect(202).json();
+    assert_eq!(other["source"], "body");
+    let kept = spooled(&scene);
+    assert_eq!(kept.len(), 2);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&kept[0]), mode(kept[0].parent().unwrap())),
+        (0o600, 0o700)
+    );
+
+    // The video is there after a kill, and when the upload is carried on.
+    assert!(service.running.kill());
+    service = Service::start(&scene, &[]);
+    service.call("POST /v1/queue/resume").expect(200);
+    for job in [&taken, &other] {
+        assert_eq!(service.ended(&job["id"])["end"]["outcome"], "delivered");
+    }
+    until_spooled(&scene, 0);
+    let sessions = scene.log().sessions;
+    assert_eq!(sessions.len(), 2);
+    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let sent: BTreeSet<_> = [&taken, &other]
+        .map(|job| {
+            service.ended(&job["id"])["end"]["sha256"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .into();
+    assert_eq!(sent, [digest(&bytes), digest(&other_bytes)].into());
+
+    // One that is no video ends as such, one that is cancelled is gone, too.
+    let wrong = json!({ "account": "lena", "name": "notes.txt" });
+    let wrong = send(&service, &wrong, b"no video").expect(202).json();
+    assert_eq!(service.ended(&wrong["id"])["end"]["outcome"], "source");
+    service.call("POST /v1/queue/pause").expect(200);
+    let job = json!({ "account": "lena" });
+    send(&service, &job, &bytes).expect(202);
+    until_spooled(&scene, 1);
+    service
+        .call("POST /v1/jobs/cancel?account=lena")
+        .expect(200);
+    until_spooled(&scene, 0);
+}
+
+#[test]
+fn a_video_that_comes_twice_is_one_job_and_other_bytes_under_its_id_are_refused() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let file = scene.video("clip.mp4", 3_000_000);
+    let bytes = fs::read(&file).unwrap();
+    let job = json!({ "account": "lena", "id": "a", "name": "clip.mp4" });
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let (socket, job, bytes) = (service.socket.clone(), job.clone(), bytes.clone());
+            thread::spawn(move || try_send(&socket, &job, &bytes).expect("an answer"))
+        })
+        .collect();
+    let answers: Vec<Answer> = clients.into_iter().map(|of| of.join().unwrap()).collect();
+    let of = |status| answers.iter().filter(|of| of.status == status).count();
+    assert_eq!((of(202), of(200)), (1, 7), "{answers:?}");
+    let id = answers[0].json()["id"].clone();
+    assert!(answers.iter().all(|answer| answer.json()["id"] == id));
+
+    let mut changed = bytes.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    let problem = send(&service, &job, &changed).expect(409).json();
+    assert_eq!(
+        (&problem["code"], &problem["field"], &problem["job"]),
+        (&json!("id_taken"), &json!("body"), &id)
+    );
+    let problem = service
+        .post(Some("a"), &wish(&file, "lena"))
+        .expect(409)
+        .json();
+    assert_eq!(problem["job"], id);
+    let renamed = json!({ "account": "lena", "id": "a", "name": "another.mp4" });
+    assert_eq!(
+        send(&service, &renamed, &bytes).expect(200).json()["id"],
+        id
+    );
+    assert_eq!(service.ended(&id)["end"]["outcome"], "delivered");
+    assert_eq!(send(&service, &job, &bytes).expect(200).json()["id"], id);
+    until_spooled(&scene, 0);
+    scene.assert_one_draft_of(&file);
+}
+
+#[test]
+fn a_video_that_does_not_arrive_whole_is_no_job_and_leaves_no_file() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let bytes = fs::read(scene.video("clip.mp4", 3_000_000)).unwrap();
+    let begin = || {
+        let mut client = UnixStream::connect(&service.socket).unwrap();
+        let head = "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: video/mp4\r\n\
+            chunkferry-job: {\"account\": \"lena\"}\r\ncontent-length: 3000000\r\n\r\n";
+        client.write_all(head.as_bytes()).unwrap();
+        client.write_all(&bytes[..2_500_000]).unwrap();
+        until_spooled(&scene, 1);
+        client
+    };
+    drop(begin());
+    until_spooled(&scene, 0);
+    let _held = begin();
+    assert!(service.running.kill());
+    assert_eq!(spooled(&scene).len(), 1);
+    let service = Service::start(&scene, &[]);
+    until_spooled(&scene, 0);
+    assert_eq!(service.get("/v1/jobs")["jobs"], json!([]));
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_kill_between_a_video_and_its_job_loses_neither_what_was_answered_nor_room() {
+    for (point, recorded) in [("spool synced 1", 0), ("job accepted 1", 1)] {
+        let scene = Scene::new(&[], &[]);
+        let mut started = command(&scene, &[]);
+        started.env("CHUNKFERRY_KILL_POINT", point);
+        let service = Service::of(&mut started, scene.state_dir().join("socket"));
+        let file = scene.video("clip.mp4", 3_000_000);
+        let bytes = fs::read(&file).unwrap();
+        let job = json!({ "account": "lena", "id": "a" });
+        assert!(try_send(&service.socket, &job, &bytes).is_none(), "{point}");
+        assert_eq!(spooled(&scene).len(), 1, "{point}");
+        drop(service);
+
+        let service = Service::start(&scene, &[]);
+        assert_eq!(listed(&service, ""), recorded, "{point}");
+        let again = send(&service, &job, &bytes);
+        assert_eq!(again.status, [202, 200][recorded], "{point}: {again:?}");
+        let ended = service.ended(&again.json()["id"]);
+        assert_eq!(ended["end"]["outcome"], "delivered", "{point}: {ended}");
+        until_spooled(&scene, 0);
+        scene.assert_one_draft_of(&file);
+    }
+}
+
+#[test]
+fn a_video_for_which_there_is_no_room_is_not_asked_for() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &["--spool-limit", "4MB"]);
+    service.call("POST /v1/queue/pause").expect(200);
+    let bytes = fs::read(scene.video("clip.mp4", 3_000_000)).unwrap();
+    let job = json!({ "account": "lena" });
+    let first = send(&service, &job, &bytes).expect(202).json();
+    let full = send(&service, &job, &bytes).expect(507).json();
+    assert_eq!(full["code"], "spool_full", "{full}");
+    let begin = |more: &str| {
+        let mut client = UnixStream::connect(&service.socket).unwrap();
+        client
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        let head = format!(
+            "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: video/mp4\r\n\
+            chunkferry-job: {job}\r\n{more}\r\n\r\n"
+        );
+        client.write_all(head.as_bytes()).unwrap();
+        client
+    };
+    let line = |client: &UnixStream| {
+        let mut line = String::new();
+        BufReader::new(client).read_line(&mut line).unwrap();
+        line
+    };
+    let (expects, much) = ("expect: 100-continue\r\n", "content-length: 4294967297");
+    assert!(line(&begin(much)).starts_with("HTTP/1.1 413 "));
+    assert!(line(&begin(&format!("{expects}{much}"))).starts_with("HTTP/1.1 413 "));
+    let some = "content-length: 3000000";
+    assert!(line(&begin(&format!("{expects}{some}"))).starts_with("HTTP/1.1 507 "));
+    // A body of unknown length is refused where it is too much.
+    let mut client = begin("transfer-encoding: chunked");
+    client
+        .write_all(format!("{:x}\r\n", bytes.len()).as_bytes())
+        .unwrap();
+    client.write_all(&bytes).unwrap();
+    client.write_all(b"\r\n0\r\n\r\n").unwrap();
+    assert!(line(&client).starts_with("HTTP/1.1 507 "));
+    until_spooled(&scene, 1);
+
+    // An end makes room.
+    let id = first["id"].as_str().unwrap();
+    service
+        .call(&format!("POST /v1/jobs/{id}/cancel"))
+        .expect(200);
+    until_spooled(&scene, 0);
+    let mut client = begin(&format!("{expects}{some}"));
+    let asked = line(&client);
+    assert!(asked.starts_with("HTTP/1.1 100 "), "{asked}");
+    client.write_all(&bytes).unwrap();
+    let mut answer = BufReader::new(&client).lines().map_while(Result::ok);
+    assert!(answer.any(|line| line.starts_with("HTTP/1.1 202 ")));
+}
+
+#[test]
+fn a_video_whose_job_is_no_job_is_refused_before_it_is_kept() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let bytes = fs::read(scene.video("clip.mp4", 1_000_000)).unwrap();
+    for (job, status, word) in [
+        (json!({}), 400, "account"),
+        (json!({ "account": "nobody" }), 422, "nobody"),
+        (
+            json!({ "account": "lena", "file": "/clip.mp4" }),
+            400,
+            "file",
+        ),
+        (
+            json!({ "account": "lena", "url": "https://a.b/c" }),
+            400,
+            "url",
+        ),
+        (
+            json!({ "account": "lena", "allow_writer": true }),
+            400,
+            "allow_writer",
+        ),
+        (json!({ "account": "lena", "nam": "a" }), 400, "name"),
+        (json!({ "account": "lena", "name": "a\nb" }), 400, "name"),
+        (
+            json!({ "account": "lena", "destination": "direct" }),
+            400,
+            "drafts",
+        ),
+        (
+            json!({ "account": "lena", "name": "a".repeat(17_000) }),
+            431,
+            "longer",
+        ),
+        (json!([]), 400, "object"),
+    ] {
+        let problem = send(&service, &job, &bytes).expect(status).json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(word), "{word}: {detail}");
+    }
+    let head = "POST /v1/jobs HTTP/1.1\r\ncontent-type: video/mp4";
+    let none = try_call(&service.socket, head, &bytes).unwrap().expect(400);
+    assert!(none.text.contains("Chunkferry-Job"), "{}", none.text);
+    let empty = send(&service, &json!({ "account": "lena" }), b"").expect(400);
+    assert!(empty.text.contains("no bytes"), "{}", empty.text);
+    let file = json!({ "account": "lena", "file": "/clip.mp4", "name": "a" });
+    service.post(None, file.to_string().as_bytes()).expect(400);
+    until_spooled(&scene, 0);
+    assert_eq!(service.get("/v1/jobs")["jobs"], json!([]));
 }

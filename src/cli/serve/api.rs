@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::access::Caller;
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
-use super::{Service, batch, bulk, events, follow, metrics, notify, sources, uploads, wish};
+use super::{Service, batch, body, bulk, events, follow, metrics, notify, sources, uploads, wish};
 use crate::accounts;
 use crate::config::TokenFrom;
 
@@ -95,6 +95,14 @@ pub(super) async fn submit_one(
     let roots = service.sources.check(&wanted.named, caller.is_local())?;
     wanted.check_stat().await?;
     let handle = accept(&service.engine, sources::within(wanted.job, &roots)).await?;
+    accepted(service, &handle).await
+}
+
+/// The answer to a submit.
+pub(super) async fn accepted(
+    service: &Service,
+    handle: &Handle,
+) -> Result<(StatusCode, JobRecord), Problem> {
     let status = match handle.is_repeat() {
         true => StatusCode::OK,
         false => StatusCode::ACCEPTED,
@@ -131,25 +139,34 @@ async fn submit(
     if service.is_draining() {
         return Err(Problem::draining());
     }
-    match content_type(&head.headers).as_deref() {
-        Some("application/json") => {}
-        Some("application/x-ndjson") if !follows => {
-            return batch::submit(service, caller, body).await;
-        }
-        _ => {
-            let text = "A job is application/json, and many jobs are application/x-ndjson.";
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(Problem::new(status, "unsupported_media_type", text));
-        }
+    let kind = content_type(&head.headers);
+    let kind = kind.as_deref().unwrap_or_default();
+    if kind == "application/x-ndjson" && !follows {
+        return batch::submit(service, caller, body).await;
     }
     let id = head.headers.get(IDEMPOTENCY_KEY);
     let id = id.map(|id| std::str::from_utf8(id.as_bytes()));
     let id = id
         .transpose()
         .map_err(|_| Problem::usage("Idempotency-Key has to be text in UTF-8."))?;
-    let text = request::body(body, JOB).await?;
     let events = service.engine.events()?;
-    let (status, record) = submit_one(&service, &caller, &text, id).await?;
+    let (status, record) = match kind {
+        "application/json" => {
+            let text = request::body(body, JOB).await?;
+            submit_one(&service, &caller, &text, id).await?
+        }
+        _ if body::TYPES.contains(&kind) => {
+            body::submit(&service, &caller, &head.headers, id, body).await?
+        }
+        _ => {
+            let text = format!(
+                "A job is application/json, many jobs are application/x-ndjson, and a job's video is {}.",
+                body::TYPES.join(", ")
+            );
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "unsupported_media_type", text));
+        }
+    };
     if follows {
         return Ok(follow::lines(service, events, record, status));
     }

@@ -73,6 +73,7 @@ impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let status = match (error.kind(), error.not_accepted()) {
             (_, Some(NotAccepted::UnknownAccount)) => StatusCode::UNPROCESSABLE_ENTITY,
+            (_, Some(NotAccepted::SpoolFull)) => StatusCode::INSUFFICIENT_STORAGE,
             (_, Some(NotAccepted::OutsideRoot)) => StatusCode::FORBIDDEN,
             (_, Some(_)) => StatusCode::CONFLICT,
             (ErrorKind::Usage, _) => StatusCode::BAD_REQUEST,
@@ -84,6 +85,7 @@ impl From<Error> for Problem {
         let code = match error.not_accepted() {
             Some(NotAccepted::UnknownAccount) => "unknown_account",
             Some(NotAccepted::OutsideRoot) => "forbidden",
+            Some(NotAccepted::SpoolFull) => "spool_full",
             Some(NotAccepted::OtherWish { .. }) => "id_taken",
             Some(NotAccepted::Forgotten { .. }) => "id_forgotten",
             _ => word(error.kind()),

@@ -17,7 +17,7 @@ use crate::config::nearest_of;
 use crate::stat::Stat;
 
 /// The fields of every job.
-const COMMON: [&str; 14] = [
+const COMMON: [&str; 15] = [
     "account",
     "again",
     "destination",
@@ -25,6 +25,7 @@ const COMMON: [&str; 14] = [
     "give_up_after",
     "id",
     "labels",
+    "name",
     "no_wait",
     "notify",
     "once",
@@ -65,27 +66,31 @@ pub(super) fn job(
     caller: &Caller,
     is_target: impl Fn(&str) -> bool,
 ) -> Result<Wanted, Problem> {
-    let value: Value = serde_json::from_slice(text).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Problem::usage(format!("This is no JSON (line {line}, column {column})."))
-    })?;
-    let Value::Object(fields) = value else {
-        return Err(Problem::usage("A job is a JSON object."));
-    };
-    let fields = Fields(fields);
-    let mut job = fields.job(id, caller)?;
-    if let Some(name) = fields.text("notify")? {
-        if !is_target(name) {
-            let text = "notify has to be the name of an entry of [[notify]] in the config file.";
-            return Err(Problem::field("notify", text));
-        }
-        job = job.notify(name);
-    }
+    let fields = Fields::of(text)?;
     Ok(Wanted {
-        job,
+        job: fields.job(fields.source()?, id, caller, is_target)?,
         named: fields.named()?,
         stat: fields.stat()?,
     })
+}
+
+/// The same for a video that comes with its job, from the other fields of that.
+pub(super) fn job_of_body(
+    text: &[u8],
+    id: Option<&str>,
+    caller: &Caller,
+    is_target: impl Fn(&str) -> bool,
+) -> Result<Job, Problem> {
+    let fields = Fields::of(text)?;
+    for others in [
+        &["file", "url"][..],
+        &OF_URLS,
+        &["allow_writer", "settle", "stat"],
+    ] {
+        fields.lacks(others, "its video as the body")?;
+    }
+    let name = fields.text("name")?.unwrap_or("body");
+    fields.job(Job::body(name), id, caller, is_target)
 }
 
 /// What a job names: where its video is. The query of a URL may be a secret.
@@ -139,8 +144,28 @@ impl Fields {
         })
     }
 
-    fn job(&self, head: Option<&str>, caller: &Caller) -> Result<Job, Problem> {
-        self.check_names()?;
+    /// The fields of a JSON text, of which each is known.
+    fn of(text: &[u8]) -> Result<Self, Problem> {
+        let value: Value = serde_json::from_slice(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Problem::usage(format!("This is no JSON (line {line}, column {column})."))
+        })?;
+        let Value::Object(fields) = value else {
+            return Err(Problem::usage("A job is a JSON object."));
+        };
+        let fields = Self(fields);
+        fields.check_names()?;
+        Ok(fields)
+    }
+
+    /// The job with everything but its source.
+    fn job(
+        &self,
+        job: Job,
+        head: Option<&str>,
+        caller: &Caller,
+        is_target: impl Fn(&str) -> bool,
+    ) -> Result<Job, Problem> {
         match self.text("destination")? {
             None | Some("inbox") => {}
             Some("direct") => return Err(posts("destination")),
@@ -159,7 +184,7 @@ impl Fields {
             Problem::field("account", "account is missing: the name of the account.")
         })?;
         caller.check_account(account)?;
-        let mut job = self.source()?.account_name(account);
+        let mut job = job.account_name(account);
         match (head, self.text("id")?) {
             (Some(head), Some(id)) if head != id => {
                 let text = "The field id and the header Idempotency-Key differ.";
@@ -173,6 +198,14 @@ impl Fields {
             for (name, value) in labels.as_object().ok_or_else(wrong)? {
                 job = job.label(name, value.as_str().ok_or_else(wrong)?);
             }
+        }
+        if let Some(name) = self.text("notify")? {
+            if !is_target(name) {
+                let text =
+                    "notify has to be the name of an entry of [[notify]] in the config file.";
+                return Err(Problem::field("notify", text));
+            }
+            job = job.notify(name);
         }
         self.options(job)
     }
@@ -227,6 +260,7 @@ impl Fields {
         match (self.text("file")?, self.text("url")?) {
             (Some(file), None) => {
                 self.lacks(&OF_URLS, "file")?;
+                self.lacks(&["name"], "file")?;
                 let file = PathBuf::from(file);
                 // A relative path would count from wherever the service was started.
                 match file.is_absolute() {
@@ -236,6 +270,7 @@ impl Fields {
             }
             (None, Some(url)) => {
                 self.lacks(&OF_FILES, "url")?;
+                self.lacks(&["name"], "url")?;
                 let url = Url::parse(url);
                 url.map(Named::Url)
                     .map_err(|_| Problem::field("url", "url has to be a whole URL."))

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::lines::Lines;
-use super::{JobEvent, JobRecord, outcome, wish};
+use super::{JobEvent, JobRecord, Spool, outcome, wish};
 use crate::account::provider::Providing;
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::Shared;
@@ -23,9 +23,6 @@ use crate::failpoint::reach;
 use crate::journal::StoreError;
 use crate::journal::queue::{Accepted, Change, JobRow, JobState, JobStore, Wish};
 use crate::upload::event::Progress;
-
-/// How many rows are read at a time when a queue is opened.
-const PAGE: usize = 1000;
 
 /// Jobs under way, for each that may be in flight: others wait for windows and tokens meanwhile.
 const UNDER_WAY: usize = 4;
@@ -43,12 +40,13 @@ const PROBE: Duration = Duration::from_secs(60);
 pub(super) struct Dispatch {
     pub(super) store: Arc<dyn JobStore>,
     pub(super) providing: Option<Arc<Providing>>,
+    pub(super) spool: Arc<Spool>,
     pub(super) events: broadcast::Sender<JobEvent>,
     lines: Mutex<Lines>,
     turns: [FairMutex<()>; TURNS],
     wake: Notify,
     jobs: usize,
-    api_base: String,
+    pub(super) api_base: String,
     counters: Arc<Cells>,
     pub(super) draining: watch::Sender<bool>,
     /// Whether all jobs are held back. Changed together with what the store has of it, by one caller at a time.
@@ -66,6 +64,7 @@ impl Dispatch {
     pub(super) fn new(
         store: Arc<dyn JobStore>,
         providing: Option<Arc<Providing>>,
+        spool: Arc<Spool>,
         jobs: usize,
         shared: &Shared,
         events: broadcast::Sender<JobEvent>,
@@ -73,6 +72,7 @@ impl Dispatch {
         Self {
             store,
             providing,
+            spool,
             events,
             lines: Mutex::default(),
             turns: std::array::from_fn(|_| FairMutex::default()),
@@ -210,33 +210,6 @@ impl Dispatch {
         }
     }
 
-    /// Puts all jobs that have not ended in their lines.
-    async fn read_all(&self) {
-        let mut after = None;
-        loop {
-            let rows = match self.store.jobs(after.clone(), PAGE, true).await {
-                Ok(rows) => rows,
-                Err(error) => {
-                    tracing::error!(%error, "the queue cannot be read");
-                    clock::sleep(AGAIN).await;
-                    continue;
-                }
-            };
-            let mut lines = self.lines();
-            let ours = rows.iter().filter(|row| row.wish.api_base == self.api_base);
-            // A job that has its place already was changed after it was read here.
-            ours.filter(|row| !lines.holds(row))
-                .collect::<Vec<_>>()
-                .into_iter()
-                .for_each(|row| lines.place(row));
-            drop(lines);
-            after = rows.last().map(|row| row.id.clone());
-            if rows.len() < PAGE {
-                return;
-            }
-        }
-    }
-
     /// Queues the jobs whose wait is over, and ends those for whom nobody has come.
     async fn wake_due(self: &Arc<Self>) {
         let due = self.lines().due(Now::read().wall);
@@ -289,7 +262,7 @@ impl Dispatch {
         }
         let account = self.account(&row.wish.account).ok()?;
         reach("job", "claimed");
-        let mut uploading = Uploading::start_job(shared, wish::job(&row, account, &self.store));
+        let mut uploading = Uploading::start_job(shared, wish::job(&row, account, self));
         if let Some(running) = self.lines().running.get_mut(id) {
             debug_assert_eq!(running.run, run);
             running.stopper = Some(uploading.stopper());
@@ -358,7 +331,12 @@ impl Dispatch {
             if is_changed.into_inner() {
                 this.counters.spent(Store::Change, started.elapsed());
             }
-            row.iter().for_each(|row| this.placed(row, run));
+            if let Some(row) = &row {
+                this.placed(row, run);
+                if let (true, Some(video)) = (row.has_ended(), row.wish.spooled()) {
+                    this.spool.remove(video).await;
+                }
+            }
             Ok(row)
         })
         .await

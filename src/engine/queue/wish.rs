@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dispatch::Dispatch;
 use crate::account::Account;
 use crate::engine::job::{Job, Ledger, Link, What};
 use crate::error::{Error, NotAccepted};
 use crate::journal::queue::wish::WishOptions;
-use crate::journal::queue::{JobRow, JobStore, Wish, WishKind};
+use crate::journal::queue::{JobRow, Wish, WishKind};
 use crate::source::{ReadMode, beneath};
 use crate::upload::Address;
 
@@ -34,6 +35,11 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
             url: url.clone(),
             key: key.clone(),
             preflight: *preflight,
+        },
+        What::Body { name } => WishKind::Body {
+            name: name.clone(),
+            sha256: String::new(),
+            file: String::new(),
         },
         What::Media(_) | What::Recorded { .. } => {
             return Err(Error::usage(format!(
@@ -92,7 +98,7 @@ pub(super) async fn check_root(job: &Job) -> Result<(), Error> {
 }
 
 /// The job of a row, for this account.
-pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> Job {
+pub(super) fn job(row: &JobRow, account: Account, of: &Dispatch) -> Job {
     let wish = &row.wish;
     let mut job = match &wish.what {
         WishKind::File { path, root } => {
@@ -102,6 +108,7 @@ pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> 
                 None => job,
             }
         }
+        WishKind::Body { file, .. } => Job::file(of.spool.path(file)).beneath(of.spool.dir()),
         WishKind::Pull {
             url,
             key,
@@ -126,7 +133,8 @@ pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> 
         true => ReadMode::Map,
         false => ReadMode::Read,
     };
-    job.finished.always = options.allow_writer;
+    // Nobody writes to a video that was taken in.
+    job.finished.always = options.allow_writer || wish.spooled().is_some();
     job.finished.settle = options.settle_ms.map(Duration::from_millis);
     if let Some(wait) = options.wait_ms {
         job.processing = Duration::from_millis(wait);
@@ -135,7 +143,7 @@ pub(super) fn job(row: &JobRow, account: Account, store: &Arc<dyn JobStore>) -> 
         job.patience = Duration::from_millis(patience);
     }
     job.link = Some(Link {
-        store: Arc::clone(store),
+        store: Arc::clone(&of.store),
         job: row.id.clone(),
         upload: row.upload.clone(),
         once: options.once,

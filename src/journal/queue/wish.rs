@@ -44,6 +44,12 @@ pub(crate) enum WishKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         root: Option<Address>,
     },
+    /// A video that came with the job: the name that its caller gave it, its SHA-256, and its file in the spool until the job has ended.
+    Body {
+        name: String,
+        sha256: String,
+        file: String,
+    },
     /// A URL that the service fetches. Its query may be a secret: a row is in a file that only its owner can read.
     Pull {
         #[serde(with = "crate::secret::stored")]
@@ -76,10 +82,12 @@ impl Wish {
     /// A digest of each part that two wishes under one id must have in common. The query of a URL is not one of them, as signed
     /// URLs change.
     pub(crate) fn parts(&self) -> BTreeMap<String, String> {
-        let source = match &self.what {
-            WishKind::File { path, .. } => json!({ "file": path }),
+        let (part, source) = match &self.what {
+            WishKind::Body { sha256, .. } => ("body", json!(sha256)),
+            WishKind::File { path, .. } => ("source", json!({ "file": path })),
             WishKind::Pull { url, key, .. } => {
-                json!({ "pull": without_query(url.expose()), "key": key })
+                let url = without_query(url.expose());
+                ("source", json!({ "pull": url, "key": key }))
             }
         };
         // What is as it is by default is left out, so that an option of a later version changes no digest.
@@ -89,7 +97,7 @@ impl Wish {
         }
         let mut parts = vec![
             ("api_base", json!(self.api_base)),
-            ("source", source),
+            (part, source),
             ("labels", json!(self.labels)),
             ("options", options),
             ("give_up", json!(self.give_up_ms)),
@@ -124,9 +132,18 @@ impl Wish {
         }
     }
 
+    /// The file in the spool of a video that came with the job.
+    pub(crate) fn spooled(&self) -> Option<&str> {
+        match &self.what {
+            WishKind::Body { file, .. } => Some(file),
+            WishKind::File { .. } | WishKind::Pull { .. } => None,
+        }
+    }
+
     /// What it is of, for people: the path of the file, or the URL without its query.
     pub(crate) fn name(&self) -> String {
         match &self.what {
+            WishKind::Body { name, .. } => name.clone(),
             WishKind::File { path, .. } => path.as_path().to_string_lossy().into_owned(),
             WishKind::Pull { url, .. } => without_query(url.expose()),
         }
