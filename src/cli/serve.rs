@@ -232,6 +232,7 @@ impl Serve {
             eprintln!("{remark}");
         }
         supervisor::tell("READY=1");
+        let living = tokio::spawn(supervisor::keep_telling());
 
         signals.first().await;
         supervisor::tell("STOPPING=1");
@@ -248,6 +249,7 @@ impl Serve {
         service.stage.send_replace(Stage::Stopped);
         // The tasks of both end by themselves, as they are told to.
         let (_, ()) = tokio::join!(serving, delivering.stop(until));
+        living.abort();
         if let (Some(file), Some(writing)) = (textfile, writing) {
             writing.abort();
             // Its clone of the engine has to be gone.

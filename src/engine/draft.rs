@@ -8,6 +8,8 @@ use std::time::SystemTime;
 pub struct Draft {
     /// The service's name of it.
     pub publish_id: String,
+    /// The id of the upload in the journal that it came from.
+    pub upload: String,
     /// How it got there.
     pub outcome: Outcome,
     /// When the service was first seen to have delivered it.

@@ -21,6 +21,7 @@ use crate::upload::event::Progress;
 mod census;
 mod changes;
 mod dispatch;
+mod due;
 mod events;
 mod filter;
 mod halt;

@@ -301,6 +301,7 @@ pub(super) fn draft(row: &Upload, outcome: Outcome) -> Draft {
     let publish_id = row.state.publish_id().unwrap_or_default().to_owned();
     Draft {
         publish_id,
+        upload: row.id.clone(),
         outcome,
         delivered_at,
         sha256: row.sha256.clone(),

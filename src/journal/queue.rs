@@ -104,6 +104,9 @@ pub(crate) struct JobEnd {
     pub(crate) delivered_at: Option<Timestamp>,
     #[serde(default)]
     pub(crate) creator_known: Option<bool>,
+    /// Of a video that was delivered already: the job that had delivered the video.
+    #[serde(default)]
+    pub(crate) first_job: Option<String>,
     pub(crate) at: Timestamp,
 }
 
@@ -266,6 +269,9 @@ pub(crate) trait JobStore: fmt::Debug + Send + Sync + 'static {
     fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Answer<'_, bool>;
 
     fn job(&self, id: String) -> Answer<'_, Option<JobRow>>;
+
+    /// The id of the first job that had this upload.
+    fn job_of(&self, upload: String) -> Answer<'_, Option<String>>;
 
     /// At most `limit` jobs after that id, in the order in which they were accepted; `open`: only those that have not ended.
     fn jobs(&self, after: Option<String>, limit: usize, open: bool) -> Answer<'_, Vec<JobRow>>;

@@ -168,7 +168,9 @@ fn a_file_goes_in_over_the_socket_and_a_draft_comes_out() {
     let file = scene.video("clip.mp4", 1_000_000);
     let manager = UnixDatagram::bind(scene.path("manager")).unwrap();
     let mut started = command(&scene, &[]);
-    started.env("NOTIFY_SOCKET", scene.path("manager"));
+    started
+        .env("NOTIFY_SOCKET", scene.path("manager"))
+        .env("WATCHDOG_USEC", "200000");
     let service = Service::of(&mut started, scene.state_dir().join("socket"));
     let heard = || {
         let mut text = [0; 64];
@@ -216,9 +218,36 @@ fn a_file_goes_in_over_the_socket_and_a_draft_comes_out() {
 
     let socket = service.socket.clone();
     service.running.signal("-TERM");
-    assert_eq!(heard(), "STOPPING=1");
+    // The manager hears all the time that the service lives.
+    let mut alive = 0;
+    loop {
+        match &*heard() {
+            "WATCHDOG=1" => alive += 1,
+            "STOPPING=1" => break,
+            other => panic!("{other}"),
+        }
+    }
+    assert!(alive > 0);
     service.running.end().expect(0);
     assert!(!socket.exists());
+}
+
+#[test]
+fn a_job_whose_video_was_delivered_already_names_the_job_that_delivered_it() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    let submitted = |id| service.post(Some(id), &wish(&file, "lena")).expect(202);
+    let first = service.ended(&submitted("a").json()["id"]);
+    let second = service.ended(&submitted("b").json()["id"]);
+    assert_eq!(first["end"]["first_job"], Value::Null);
+    assert_eq!(second["end"]["outcome"], "already_delivered");
+    assert_eq!(second["end"]["first_job"], first["id"]);
+    for field in ["publish_id", "delivered_at", "sha256"] {
+        assert!(first["end"][field].is_string(), "{field}: {first}");
+        assert_eq!(second["end"][field], first["end"][field], "{field}");
+    }
+    assert_eq!(scene.log().drafts, 1);
 }
 
 #[test]

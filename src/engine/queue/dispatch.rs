@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::lines::Lines;
-use super::{JobEvent, JobRecord, Spool, outcome, wish};
+use super::outcome::{self, Ran};
+use super::{JobEvent, JobRecord, Spool, wish};
 use crate::account::provider::Providing;
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::Shared;
-use crate::engine::draft::Draft;
+use crate::engine::draft::{Draft, Outcome};
 use crate::engine::handle::Uploading;
 use crate::engine::metrics::{Cells, Store};
 use crate::error::{Error, ErrorKind};
@@ -183,57 +184,6 @@ impl Dispatch {
         lines.next(self.jobs, self.jobs * UNDER_WAY)
     }
 
-    /// Lets jobs go on that needed a person because nobody had a token, if there is one now.
-    async fn look_for_tokens(self: Arc<Self>) {
-        let accounts = self.lines().tokenless_accounts();
-        for name in accounts {
-            let Ok(account) = self.account(&name) else {
-                continue;
-            };
-            if account.tokens().token(None).await.is_err() {
-                continue;
-            }
-            let jobs = self.lines().tokenless_of(&name);
-            for id in jobs {
-                self.insist(&id, None, |row| match &row.state {
-                    JobState::Parked { end, .. } if end.wants_a_token() => {
-                        row.state = JobState::Queued {
-                            not_before: None,
-                            why: None,
-                        };
-                        Change::News("unparked")
-                    }
-                    _ => Change::Nothing,
-                })
-                .await;
-            }
-        }
-    }
-
-    /// Queues the jobs whose wait is over, and ends those for whom nobody has come.
-    async fn wake_due(self: &Arc<Self>) {
-        let due = self.lines().due(Now::read().wall);
-        for id in due {
-            self.insist(&id, None, |row| match row.state.clone() {
-                JobState::Queued { why, .. } => {
-                    row.state = JobState::Queued {
-                        not_before: None,
-                        why,
-                    };
-                    // It can run from now on.
-                    row.updated = Now::read().wall;
-                    Change::Nothing
-                }
-                JobState::Parked { end, .. } => {
-                    row.state = JobState::Ended { end };
-                    Change::News("ended")
-                }
-                JobState::Ended { .. } => Change::Nothing,
-            })
-            .await;
-        }
-    }
-
     /// Carries one job: to its end, or to the time at which it is tried again. It counts as running until that is recorded, so that
     /// nobody ends or begins it in between.
     async fn carry(self: Arc<Self>, shared: Arc<Shared>, id: String, run: u64) {
@@ -241,21 +191,14 @@ impl Dispatch {
         let _running = Done(&self, &id, run);
         let ran = self.run_once(&shared, &id, run).await;
         let record = move |row: &mut JobRow| match &ran {
-            Some((ended, took, out)) if !row.has_ended() && !is_stopped(ended) => {
-                outcome::take_in(row, ended, *took, *out)
-            }
+            Some(ran) if !row.has_ended() && !is_stopped(&ran.ended) => outcome::take_in(row, ran),
             _ => Change::Nothing,
         };
         self.insist(&id, Some(run), record).await;
     }
 
     /// Runs a job's upload, if the job's row still lets it run: how it ended, how long that took, and whether nothing works for any job.
-    async fn run_once(
-        self: &Arc<Self>,
-        shared: &Arc<Shared>,
-        id: &str,
-        run: u64,
-    ) -> Option<(Arc<Result<Draft, Error>>, Duration, bool)> {
+    async fn run_once(self: &Arc<Self>, shared: &Arc<Shared>, id: &str, run: u64) -> Option<Ran> {
         let row = self.insist(id, None, |_| Change::Nothing).await?;
         if !row.can_run(Now::read().wall) || self.begins_none() {
             return None;
@@ -289,7 +232,22 @@ impl Dispatch {
         });
         let out = shared.scheduler.outages.now(Now::read()).is_some();
         reach("job", "ended");
-        Some((ended, Now::read().boot.saturating_sub(begun), out))
+        Some(Ran {
+            first_job: self.first_job(id, &ended).await,
+            ended,
+            took: Now::read().boot.saturating_sub(begun),
+            out,
+        })
+    }
+
+    /// The job that had delivered the video which a run found delivered already.
+    async fn first_job(&self, id: &str, ended: &Result<Draft, Error>) -> Option<String> {
+        let Ok(draft) = ended else { return None };
+        if draft.outcome != Outcome::AlreadyDelivered {
+            return None;
+        }
+        let first = self.store.job_of(draft.upload.clone()).await;
+        first.ok()?.filter(|first| first != id)
     }
 
     /// Records a job, and puts it in its line.
@@ -343,7 +301,7 @@ impl Dispatch {
     }
 
     /// The same, until the store takes the change: an end that is not recorded would be told to nobody.
-    async fn insist(
+    pub(super) async fn insist(
         self: &Arc<Self>,
         id: &str,
         run: Option<u64>,

@@ -1,5 +1,6 @@
 //! What becomes of a job after a run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dispatch::after;
@@ -18,18 +19,26 @@ const CAPPED: Duration = Duration::from_secs(5 * 60);
 /// The first wait; the next ones double.
 const FIRST: Duration = Duration::from_secs(10);
 
-/// Takes in how a run ended, which took so long. `out`: nothing works for any job, so
-/// the time does not count as the job's own.
-pub(super) fn take_in(
-    row: &mut JobRow,
-    ended: &Result<Draft, Error>,
-    took: Duration,
-    out: bool,
-) -> Change {
-    let error = match ended {
+/// How a run of a job ended.
+pub(super) struct Ran {
+    pub(super) ended: Arc<Result<Draft, Error>>,
+    /// The job that had delivered the video before.
+    pub(super) first_job: Option<String>,
+    pub(super) took: Duration,
+    /// Whether nothing works for any job, so that the time does not count as the job's own.
+    pub(super) out: bool,
+}
+
+/// Takes in how a run ended.
+pub(super) fn take_in(row: &mut JobRow, ran: &Ran) -> Change {
+    let (took, out) = (ran.took, ran.out);
+    let error = match &*ran.ended {
         Ok(draft) => {
             row.state = JobState::Ended {
-                end: good_end(draft),
+                end: JobEnd {
+                    first_job: ran.first_job.clone(),
+                    ..good_end(draft)
+                },
             };
             return Change::News("ended");
         }
@@ -106,6 +115,7 @@ fn good_end(draft: &Draft) -> JobEnd {
         retry_at: None,
         delivered_at: draft.delivered_at.map(Timestamp::from),
         creator_known: Some(draft.creator_known),
+        first_job: None,
         at: Now::read().wall,
     }
 }
@@ -133,6 +143,7 @@ pub(super) fn end_of(error: &Error) -> JobEnd {
         retry_at: error.retry_at().map(Timestamp::from),
         delivered_at: None,
         creator_known: None,
+        first_job: None,
         at: Now::read().wall,
     }
 }

@@ -77,6 +77,8 @@ pub struct JobEnd {
     pub delivered_at: Option<SystemTime>,
     /// Of a draft: whether its creator is known to be the account's; see [`Draft::creator_known`](crate::Draft::creator_known).
     pub creator_known: Option<bool>,
+    /// Of `already_delivered`: the id of the job that had delivered the video; `None` if that was no job.
+    pub first_job: Option<String>,
     /// When that was.
     #[serde(serialize_with = "time")]
     pub at: SystemTime,
@@ -167,6 +169,7 @@ impl From<End> for JobEnd {
             retry_at: end.retry_at.map(SystemTime::from),
             delivered_at: end.delivered_at.map(SystemTime::from),
             creator_known: end.creator_known,
+            first_job: end.first_job,
             at: end.at.into(),
         }
     }

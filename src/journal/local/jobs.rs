@@ -40,6 +40,10 @@ impl JobStore for SledStore {
         self.run(move |store| store.job(&id))
     }
 
+    fn job_of(&self, upload: String) -> Answer<'_, Option<String>> {
+        self.run(move |store| store.job_of(&upload))
+    }
+
     fn jobs(&self, after: Option<String>, limit: usize, open: bool) -> Answer<'_, Vec<JobRow>> {
         self.run(move |store| store.jobs(after.as_deref(), limit, open))
     }
@@ -160,6 +164,11 @@ impl Inner {
             true => batch.remove(keys::open_job(&row.id)),
             false => batch.insert(keys::open_job(&row.id), &[]),
         }
+        if let Some(upload) = &row.upload
+            && self.job_of(upload)?.is_none()
+        {
+            batch.insert(keys::job_of(upload), row.id.as_bytes());
+        }
         let mut number = 0;
         if let Some(news) = &news {
             number = self.last_news()? + 1;
@@ -196,6 +205,11 @@ impl Inner {
     fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         let text = self.db.get(keys::job(id)).map_err(cannot)?;
         text.map(|text| read(&text)).transpose()
+    }
+
+    fn job_of(&self, upload: &str) -> Result<Option<String>, StoreError> {
+        let id = self.db.get(keys::job_of(upload)).map_err(cannot)?;
+        Ok(id.map(|id| String::from_utf8_lossy(&id).into_owned()))
     }
 
     fn jobs(

@@ -229,6 +229,11 @@ pub(super) fn open_job(id: &str) -> Vec<u8> {
     key(b'q', &[id.as_bytes()])
 }
 
+/// The first job of an upload.
+pub(super) fn job_of(upload: &str) -> Vec<u8> {
+    key(b'w', &[upload.as_bytes()])
+}
+
 /// What is kept of a caller's id, by its digest.
 pub(super) fn caller_id(account: &str, digest: &[u8]) -> Vec<u8> {
     let length = (account.len() as u32).to_be_bytes();
