@@ -27,10 +27,10 @@ const SCALE: &str = "100";
 
 /// What a receiver has heard.
 #[derive(Debug, Clone)]
-struct Call {
+pub(crate) struct Call {
     head: BTreeMap<String, String>,
     body: String,
-    number: u64,
+    pub(crate) number: u64,
 }
 
 impl Call {
@@ -113,14 +113,14 @@ enum Reply {
 type Behaviour = Box<dyn FnMut(&Call) -> Reply + Send>;
 
 /// A server that plays a receiver.
-struct Receiver {
+pub(crate) struct Receiver {
     port: u16,
     calls: Arc<Mutex<Vec<Call>>>,
     behaviour: Arc<Mutex<Behaviour>>,
 }
 
 impl Receiver {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::at(0)
     }
 
@@ -165,7 +165,7 @@ impl Receiver {
         })
     }
 
-    fn hears_all(&self, numbers: impl IntoIterator<Item = u64>) -> Vec<Call> {
+    pub(crate) fn hears_all(&self, numbers: impl IntoIterator<Item = u64>) -> Vec<Call> {
         let numbers: BTreeSet<u64> = numbers.into_iter().collect();
         self.hears(&format!("{numbers:?}"), |calls| {
             let heard: BTreeSet<u64> = calls.iter().map(|call| call.number).collect();
@@ -174,7 +174,7 @@ impl Receiver {
     }
 
     /// An entry of the config that calls this receiver.
-    fn entry(&self, scene: &Scene, name: &str, more: &str) -> String {
+    pub(crate) fn entry(&self, scene: &Scene, name: &str, more: &str) -> String {
         let secret = scene.path("hook.secret");
         fs::write(&secret, format!("{SECRET}\n")).unwrap();
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
@@ -212,7 +212,7 @@ fn answer(stream: &TcpStream, calls: &Mutex<Vec<Call>>, behaviour: &Mutex<Behavi
 }
 
 #[track_caller]
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = found() {

@@ -411,7 +411,7 @@ async fn spans() {
     handle.await.unwrap();
     let text = logged.text();
     let id = id.unwrap();
-    let prefix = format!("request{{number=7}}:upload{{account=\"lena\" id=\"{id}\"}}:");
+    let prefix = format!("request{{number=7}}:upload{{account=\"lena\" upload=\"{id}\"}}:");
     for call in [
         "init{attempt=1}:",
         "put{chunk=0 attempt=1}:",
