@@ -324,7 +324,7 @@ fn a_receiver_that_refuses_hangs_or_is_away_gets_each_end_later_and_holds_up_no_
             1 if !seen.contains(&5) => Reply::Status(500),
             2 if is_first => Reply::Hang,
             3 if is_first => Reply::Close,
-            4 if is_first => Reply::With(302, location.clone()),
+            4 if is_first => Reply::With(307, location.clone()),
             _ => Reply::Status(200),
         }
     });
