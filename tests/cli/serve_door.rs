@@ -123,10 +123,15 @@ impl Service {
     }
 }
 
-/// `serve --json --listen` on a free port, with all keys.
+/// `serve --json --listen` on a free port, with all keys, and leave to send the files of the scene.
 fn started(scene: &Scene, more: &[&str]) -> Command {
     let keys = key_file(scene, &all_keys());
     let mut command = command(scene, &["--listen", "127.0.0.1:0", "--api-keys-file"]);
+    // Jobs over the network name only what the list allows.
+    let config = scene.path("config.toml");
+    let allowed = json!([scene.path("")]);
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[sources]\nallow = {allowed}\n")).unwrap();
     command.arg(keys).args(more);
     command
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::scene::{CHUNK, Scene, Start};
 use crate::secrets::files;
-use crate::serve::{Answer, Service, command, try_call, wish};
+use crate::serve::{Answer, Service, command, exchange, try_call, wish};
 
 /// Submits jobs for a file, as many to an account as it is named with, in one body; each has its number as a label. Returns their ids.
 fn submit_many(service: &Service, accounts: &[(&str, usize)]) -> Vec<String> {
@@ -632,4 +633,58 @@ fn a_video_whose_job_is_no_job_is_refused_before_it_is_kept() {
     service.post(None, file.to_string().as_bytes()).expect(400);
     until_spooled(&scene, 0);
     assert_eq!(service.get("/v1/jobs")["jobs"], json!([]));
+}
+
+#[test]
+fn over_the_network_a_key_names_only_what_the_list_allows_and_sends_videos_for_its_accounts_alone()
+{
+    const KEY: &str = "key-for-lena-0123456789abc";
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 1_000_000);
+    let bytes = fs::read(&file).unwrap();
+    let sha256 = hex::encode(Sha256::digest(KEY));
+    let keys = scene.path("keys.toml");
+    let text = "[[key]]\nname = \"lena\"\nrole = \"submit\"\naccounts = [\"lena\"]\n";
+    fs::write(&keys, format!("{text}sha256 = \"{sha256}\"\n")).unwrap();
+    let args = ["--listen", "127.0.0.1:0", "--api-keys-file"];
+    let mut started = command(&scene, &args);
+    let mut running = started.arg(keys).start();
+    let line = running.until("it listens", |line| line["event"] == "listening");
+    let address = line["url"]
+        .as_str()
+        .unwrap()
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .to_owned();
+    let call = |line: &str, headers: &str, body: &[u8]| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let head = format!(
+            "{line} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {KEY}\r\n{headers}"
+        );
+        exchange(&mut stream, &head, body).expect("an answer")
+    };
+    let json = "content-type: application/json";
+    let named = call("POST /v1/jobs", json, &wish(&file, "lena")).expect(403);
+    assert_eq!(named.json()["field"], "file");
+    let video = |account: &str| {
+        let job = json!({ "account": account });
+        let headers = format!("content-type: video/mp4\r\nchunkferry-job: {job}");
+        call("POST /v1/jobs", &headers, &bytes)
+    };
+    assert_eq!(video("mia").expect(403).json()["field"], "account");
+    until_spooled(&scene, 0);
+    let job = video("lena").expect(202).json();
+    let id = job["id"].as_str().unwrap();
+    let ended = call(&format!("GET /v1/jobs/{id}?wait=60s"), json, b"").expect(200);
+    assert_eq!(ended.json()["end"]["outcome"], "delivered");
+    // What is about the jobs of all accounts is for admins.
+    for line in [
+        "/v1/jobs/cancel?account=lena",
+        "/v1/jobs/pause",
+        "/v1/queue/pause",
+    ] {
+        call(&format!("POST {line}"), json, b"").expect(403);
+    }
+    scene.assert_one_draft_of(&file);
 }
