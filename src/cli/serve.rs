@@ -75,15 +75,15 @@ pub(super) struct Serve {
     /// Who may connect: the mode of the socket
     #[arg(long, value_name = "MODE", default_value = "0600", value_parser = mode)]
     socket_mode: u32,
-    /// Most bytes of videos that come as bodies of requests, until their jobs have ended, such as 20GB
+    /// Most bytes of videos that came in requests, together
     #[arg(long, value_name = "SIZE", default_value = "20GB", value_parser = bytes)]
     spool_limit: u64,
-    /// How long uploads may take to end their chunks when it is stopped
+    /// How long chunks may take to end when it stops
     #[arg(long, value_name = "SECS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=3_600))]
     drain: u64,
     #[command(flatten)]
     address: network::Address,
-    /// Run this command at each end of a job, with the notice as its standard input
+    /// Run this at each end of a job; the notice is its input
     #[arg(long, value_name = "CMD")]
     on_end: Option<String>,
     /// Write metrics for node_exporter to this file, every 15 s

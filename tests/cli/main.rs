@@ -47,6 +47,8 @@ mod secrets;
 #[cfg(feature = "service")]
 mod serve;
 #[cfg(feature = "service")]
+mod serve_api;
+#[cfg(feature = "service")]
 mod serve_clients;
 #[cfg(feature = "service")]
 mod serve_door;

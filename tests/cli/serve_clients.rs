@@ -25,7 +25,11 @@ fn client(language: &str) -> Option<Command> {
         return None;
     }
     let mut command = Command::new(program);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/examples").join(name));
+    command.arg(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("docs/examples")
+            .join(name),
+    );
     Some(command)
 }
 
@@ -64,16 +68,25 @@ fn night(language: &str, accounts: usize, jobs: usize, kills: u32) {
     let wishes = wishes(&scene, accounts, jobs);
     let mut service = serve(&scene, accounts, &receiver);
     client.arg(&service.socket);
-    client.args(wishes.iter().map(|(_, account, file)| format!("{account}={}", file.display())));
+    client.args(
+        wishes
+            .iter()
+            .map(|(_, account, file)| format!("{account}={}", file.display())),
+    );
     let begun = Instant::now();
-    let mut client = client.start();
+    let client = client.start();
     for kill in 1..=kills {
         // Spread over the submits and over the uploads.
         let drafts = u64::from(kill - 1) * jobs as u64 * 9 / 10 / u64::from(kills);
         let started = Instant::now();
         while scene.log().drafts < drafts {
             let waits = started.elapsed() < Duration::from_secs(300);
-            assert!(waits, "{} of {drafts} drafts\n{}", scene.log().drafts, service.running.told());
+            assert!(
+                waits,
+                "{} of {drafts} drafts\n{}",
+                scene.log().drafts,
+                service.running.told()
+            );
             thread::sleep(Duration::from_millis(20));
         }
         thread::sleep(Duration::from_millis(50 + u64::from(kill) * 37 % 200));
@@ -96,14 +109,20 @@ fn night(language: &str, accounts: usize, jobs: usize, kills: u32) {
     for (name, _, file) in &wishes {
         let sha256 = crate::support::video::sha256(file);
         assert_eq!(drafts.get(&sha256), Some(&1), "{name}: {:?}", told[&**name]);
-        assert!(told[&**name].contains("delivered"), "{name}: {}", told[&**name]);
+        assert!(
+            told[&**name].contains("delivered"),
+            "{name}: {}",
+            told[&**name]
+        );
     }
     assert_eq!(log.drafts, jobs as u64);
     // The receiver has heard of each end, some more than once.
     let numbers = 1..=jobs as u64;
     let calls = receiver.hears_all(numbers);
     let mut heard: BTreeMap<u64, u32> = BTreeMap::new();
-    calls.iter().for_each(|call| *heard.entry(call.number).or_default() += 1);
+    calls
+        .iter()
+        .for_each(|call| *heard.entry(call.number).or_default() += 1);
     until("the target is done", || {
         let targets = service.get("/v1/notify")["targets"].clone();
         (targets[0]["behind"] == 0).then_some(())

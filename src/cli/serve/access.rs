@@ -238,7 +238,10 @@ fn need<'a>(method: &Method, path: &'a str) -> (Need, Option<&'a str>) {
     match &parts[1..count] {
         ["healthz" | "readyz"] if reads => (Need::Nothing, None),
         ["metrics"] if reads => (Need::Metrics, None),
-        ["v1", "jobs" | "events" | "accounts" | "queue" | "service"] if reads => (Need::Read, None),
+        [
+            "v1",
+            "jobs" | "events" | "accounts" | "queue" | "service" | "openapi.json",
+        ] if reads => (Need::Read, None),
         ["v1", "jobs", id] | ["v1", "jobs", id, "follow"] if reads => (Need::Read, Some(id)),
         ["v1", "jobs"] if posts => (Need::Submit, None),
         ["v1", "jobs", id, "pause" | "retry" | "cancel"] if posts => (Need::Submit, Some(id)),

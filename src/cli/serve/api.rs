@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -43,6 +44,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/jobs/{id}/retry", post(retry))
         .route("/v1/jobs/{id}/follow", get(follow::follow))
         .route("/v1/service", get(service_itself))
+        .route("/v1/openapi.json", get(openapi))
         .route("/v1/uploads", get(uploads::list))
         .route("/v1/uploads/{id}", delete(uploads::forget))
         .route("/v1/uploads/{id}/status", get(uploads::status))
@@ -317,6 +319,14 @@ async fn service_itself(State(service): State<Arc<Service>>, uri: Uri) -> Answer
         "api_base": service.engine.api_base(),
     });
     Ok(ok(StatusCode::OK, &body))
+}
+
+/// The description of all routes.
+async fn openapi(uri: Uri) -> Answer {
+    Query::of(&uri, &[])?;
+    let mut response = Response::new(Body::from(include_str!("../../../docs/openapi.json")));
+    set(&mut response, CONTENT_TYPE, "application/json");
+    Ok(response)
 }
 
 fn healthy() -> Response {

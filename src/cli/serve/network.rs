@@ -15,7 +15,7 @@ use crate::Failure;
 
 #[derive(Debug, Args)]
 pub(super) struct Address {
-    /// Listen on TCP, too, such as on 127.0.0.1:8790; each request needs a key
+    /// Listen on TCP, too, such as 127.0.0.1:8790, with keys
     #[arg(long, value_name = "ADDR", value_parser = address, requires = "api_keys_file")]
     listen: Option<SocketAddr>,
     /// The keys for --listen: names, roles, accounts and digests in TOML
@@ -30,7 +30,7 @@ pub(super) struct Address {
     /// A proxy in front of the address speaks TLS for it
     #[arg(long, requires = "listen", conflicts_with = "tls_cert")]
     behind_proxy: bool,
-    /// A name under which clients reach the address; can be given many times
+    /// A name under which clients reach the address (repeatable)
     #[arg(long = "host", value_name = "NAME", requires = "listen", value_parser = hosts::named)]
     hosts: Vec<String>,
 }

@@ -22,7 +22,7 @@ use crate::engine::metrics::{Cells, Store};
 use crate::error::{Error, ErrorKind};
 use crate::failpoint::reach;
 use crate::journal::StoreError;
-use crate::journal::queue::{Accepted, Change, JobRow, JobState, JobStore, Wish};
+use crate::journal::queue::{Accepted, Change, JobRow, JobStore, Wish};
 use crate::upload::event::Progress;
 
 /// Jobs under way, for each that may be in flight: others wait for windows and tokens meanwhile.

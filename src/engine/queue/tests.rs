@@ -65,6 +65,10 @@ impl Slow {
 }
 
 impl JobStore for Slow {
+    fn job_of(&self, upload: String) -> Answer<'_, Option<String>> {
+        JobStore::job_of(&self.store, upload)
+    }
+
     fn accept(&self, wish: Wish) -> Answer<'_, Accepted> {
         Box::pin(async move {
             let accepted = JobStore::accept(&self.store, wish).await;
