@@ -336,6 +336,38 @@ fn one_id_is_one_job_for_clients_at_once_and_another_job_under_it_is_refused() {
 }
 
 #[test]
+fn a_submit_that_is_sent_again_after_a_lost_answer_is_the_same_job_also_with_a_fresh_signature() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let job = |signature: &str| {
+        let url = format!("https://media.example/clip.mp4?signature={signature}");
+        json!({ "account": "lena", "url": url, "preflight": false }).to_string()
+    };
+    // The client is gone before its answer, in the middle of its body, or while another one sends the same.
+    let first = job("one");
+    let head =
+        "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nidempotency-key: a";
+    for cut in [first.len() / 2, first.len(), first.len()] {
+        let mut stream = UnixStream::connect(&service.socket).unwrap();
+        let head = format!("{head}\r\ncontent-length: {}\r\n\r\n", first.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(&first.as_bytes()[..cut]).unwrap();
+        drop(stream);
+    }
+    let mut ids = BTreeSet::new();
+    for signature in ["one", "two", "one"] {
+        let answer = service.post(Some("a"), job(signature).as_bytes());
+        assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+        ids.insert(answer.json()["id"].to_string());
+    }
+    assert_eq!(ids.len(), 1);
+    assert_eq!(service.get("/v1/jobs")["jobs"].as_array().unwrap().len(), 1);
+    let inits = || scene.log().sessions.len();
+    service.ended(&serde_json::from_str(ids.first().unwrap()).unwrap());
+    assert!(inits() <= 1, "{}", inits());
+}
+
+#[test]
 fn what_cannot_be_a_job_is_refused_with_a_reason_and_leaves_nothing() {
     let scene = Scene::new(&[], &[]);
     let service = Service::start(&scene, &[]);
