@@ -139,15 +139,18 @@ fn ten_shells_upload_at_once_and_carry_on_when_the_service_is_killed_under_them(
     let scene = Scene::new(&["receive_rate=300KB"], &[]);
     let service = Service::start(&scene, &["--jobs", "10"]);
     let start = |at: u64| {
-        let file = scene.video(&format!("{at}.mp4"), 1_000_000 + at);
+        let file = scene.video(&format!("{at}.mp4"), 3_000_000 + at);
         let account = ACCOUNTS[at as usize % ACCOUNTS.len()];
         upload(&scene, &file, &["--account", account]).start()
     };
-    let runs: Vec<_> = (0..10).map(start).collect();
+    let mut runs: Vec<_> = (0..10).map(start).collect();
     scene.sees("ten sessions under way at once", |log| {
         let open = |session: &&_| is_open(session);
         log.sessions.iter().filter(open).count() == 10
     });
+    for run in &mut runs {
+        run.until("its session is recorded", |line| line["event"] == "session");
+    }
     // Killed under all of them: each command says so, and carries on.
     assert!(service.running.kill());
     for run in runs {
