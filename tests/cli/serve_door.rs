@@ -527,11 +527,28 @@ fn a_stream_has_the_events_of_its_accounts_and_ends_when_its_key_is_taken_away()
     service.call(LENA, "GET /v1/jobs").expect(200);
     fs::remove_file(&path).unwrap();
     service.running.until_told("No such file");
+    // It is looked at again meanwhile.
+    std::thread::sleep(Duration::from_secs(3));
     service.call(LENA, "GET /v1/jobs").expect(200);
     key_file(&scene, "");
     service.running.until_told("there is no key in it");
     submit(&service, "e.mp4", "lena");
     assert_eq!(id().unwrap(), "id: 5");
+
+    // Somebody waits for a job that does not run.
+    service.call(ADMIN, "POST /v1/queue/pause").expect(200);
+    let file = scene.video("f.mp4", 1_000_000);
+    let job = service
+        .submit(ADMIN, &wish(&file, "lena"))
+        .expect(202)
+        .json();
+    let mut waiting = service.connect();
+    let head = format!(
+        "GET /v1/jobs/{}?wait=600s HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {LENA}\r\n\r\n",
+        job["id"].as_str().unwrap(),
+        service.address
+    );
+    waiting.write_all(head.as_bytes()).unwrap();
 
     // Without lena's key, and with a new one.
     let new = "another-key-0123456789abcdef";
@@ -541,7 +558,9 @@ fn a_stream_has_the_events_of_its_accounts_and_ends_when_its_key_is_taken_away()
     assert_eq!(id(), None, "the stream goes on");
     service.call(LENA, "GET /v1/jobs").expect(401);
     service.call(new, "GET /v1/jobs").expect(200);
-    submit(&service, "f.mp4", "lena");
+    let mut text = String::new();
+    waiting.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 401"), "{text}");
     let told = service.running.told();
     assert_eq!(told.matches("stay as they were").count(), 3, "{told}");
 }

@@ -182,22 +182,32 @@ impl Entrance {
         found.filter(|_| second.is_none() && scheme.eq_ignore_ascii_case("bearer"))
     }
 
-    /// Answers for as long as the key is one. An answer that goes on and on ends when the key is taken away.
+    /// Answers for as long as the key is one: when it is taken away, a read that waits is refused, and an answer that goes on and on
+    /// ends.
     async fn answer(&self, key: Arc<ApiKey>, request: Request, next: Next) -> Response {
         let mut keys = self.keys.clone();
-        let response = next.run(request).await;
-        if response.body().size_hint().exact().is_some() {
-            return response;
-        }
-        let taken_away = async move {
+        let mut taken_away = Box::pin(async move {
             if keys.wait_for(|keys| !keys.contains(&key)).await.is_err() {
                 // Nobody looks at the file any more: the service ends.
                 std::future::pending::<()>().await;
             }
+        });
+        let reads = is_read(request.method());
+        let response = tokio::select! {
+            response = next.run(request) => response,
+            // What a change has done would stay unsaid, so its answer is waited for.
+            () = &mut taken_away, if reads => return closing(unauthorized().into_response()),
         };
-        response
-            .map(|body| Body::from_stream(body.into_data_stream().take_until(Box::pin(taken_away))))
+        match response.body().size_hint().exact() {
+            Some(_) => response,
+            None => response
+                .map(|body| Body::from_stream(body.into_data_stream().take_until(taken_away))),
+        }
     }
+}
+
+fn is_read(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
 /// What a request needs.
@@ -233,7 +243,7 @@ fn need<'a>(method: &Method, path: &'a str) -> (Need, Option<&'a str>) {
         parts[count] = part;
         count += 1;
     }
-    let reads = method == Method::GET || method == Method::HEAD;
+    let reads = is_read(method);
     let posts = method == Method::POST;
     match &parts[1..count] {
         ["healthz" | "readyz"] if reads => (Need::Nothing, None),

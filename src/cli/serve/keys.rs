@@ -63,7 +63,8 @@ impl ApiKeys {
         let file = DeTable::parse(text).map_err(|error| {
             // What the error displays repeats the line.
             let place = error.span().map(|at| format!("line {}: ", line(at.start)));
-            format!("{}{}", place.unwrap_or_default(), error.message())
+            let why = Escaped::new(error.message());
+            format!("{}{why}", place.unwrap_or_default())
         })?;
         let mut keys = Vec::new();
         for (name, value) in file.get_ref() {
