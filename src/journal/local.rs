@@ -80,6 +80,8 @@ struct Inner {
     relearned: AtomicBool,
     /// The last entry of the outbox that this process knows to be durable.
     durable_news: AtomicU64,
+    /// Whether a job was left out that cannot be read.
+    left_out_jobs: AtomicBool,
     lock: Arc<Lock>,
 }
 

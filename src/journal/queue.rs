@@ -276,6 +276,10 @@ pub(crate) trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// At most `limit` jobs after that id, in the order in which they were accepted; `open`: only those that have not ended.
     fn jobs(&self, after: Option<String>, limit: usize, open: bool) -> Answer<'_, Vec<JobRow>>;
 
+    /// Whether [`jobs`](Self::jobs) has left out a job since this store was opened, because the row cannot be read: damaged, or of a later
+    /// version. Such a job may come back, so what belongs to it must be kept.
+    fn has_left_out_jobs(&self) -> bool;
+
     /// Removes a job that has ended; its caller's id stays taken. Returns whether there was such a job.
     fn remove_job(&self, id: String) -> Answer<'_, bool>;
 

@@ -31,7 +31,10 @@ impl Dispatch {
             drop(lines);
             after = rows.last().map(|row| row.id.clone());
             if rows.len() < PAGE {
-                self.spool.sweep();
+                // A video may belong to a job that cannot be read now.
+                if !self.store.has_left_out_jobs() {
+                    self.spool.sweep();
+                }
                 return;
             }
         }

@@ -65,6 +65,10 @@ impl Slow {
 }
 
 impl JobStore for Slow {
+    fn has_left_out_jobs(&self) -> bool {
+        self.store.has_left_out_jobs()
+    }
+
     fn job_of(&self, upload: String) -> Answer<'_, Option<String>> {
         JobStore::job_of(&self.store, upload)
     }

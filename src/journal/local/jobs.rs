@@ -48,6 +48,10 @@ impl JobStore for SledStore {
         self.run(move |store| store.jobs(after.as_deref(), limit, open))
     }
 
+    fn has_left_out_jobs(&self) -> bool {
+        self.0.left_out_jobs.load(Ordering::Acquire)
+    }
+
     fn remove_job(&self, id: String) -> Answer<'_, bool> {
         self.run(move |store| store.remove_job(&id))
     }
@@ -237,7 +241,10 @@ impl Inner {
             match row {
                 Ok(row) => rows.extend(row),
                 // One job must not hold up the others.
-                Err(error) => tracing::error!(%error, job = &*id, "a job is left out"),
+                Err(error) => {
+                    tracing::error!(%error, job = &*id, "a job is left out");
+                    self.left_out_jobs.store(true, Ordering::Release);
+                }
             }
         }
         Ok(rows)

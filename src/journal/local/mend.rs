@@ -107,6 +107,7 @@ impl Inner {
                 windows: Windows::default(),
                 relearned: AtomicBool::default(),
                 durable_news: AtomicU64::default(),
+                left_out_jobs: AtomicBool::default(),
                 lock: Arc::clone(held),
             };
             if database::is_suspect(&path) {

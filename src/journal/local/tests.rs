@@ -15,6 +15,7 @@ use std::time::Duration;
 use super::*;
 use crate::answer::Failure;
 use crate::clock::Now;
+use crate::journal::queue::{Accepted, JobStore, Wish};
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Limits, Plan};
 use crate::upload::{Address, Destination, Identity, Origin, ROW_VERSION, Reply, Video};
@@ -587,4 +588,39 @@ async fn rows_of_the_first_version_keep_their_session_and_lose_its_url_from_thei
     store.0.db.remove(keys::secret(&rows[0].id)).expect("lost");
     let lost = store.0.unfinished().expect_err("nothing can be sent to it");
     assert!(matches!(lost, StoreError::Damaged { .. }), "{lost}");
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_read_keeps_no_other_from_being_read_and_is_not_taken_for_none() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = SledStore::open(dir.path(), "a test").expect("opened");
+    let wish = |name: &str| {
+        let url = format!("https://media.example/{name}");
+        let text = serde_json::json!({
+            "account": "lena", "api_base": "http://127.0.0.1:8799",
+            "source": "pull", "url": url, "key": null, "preflight": true,
+        });
+        serde_json::from_value::<Wish>(text).expect("a wish")
+    };
+    let mut ids = Vec::new();
+    for name in ["one.mp4", "two.mp4"] {
+        match JobStore::accept(&store, wish(name))
+            .await
+            .expect("accepted")
+        {
+            Accepted::New(row) => ids.push(row.id),
+            other => panic!("{other:?}"),
+        }
+    }
+    let read = JobStore::jobs(&store, None, 10, true).await.expect("read");
+    assert_eq!((read.len(), store.has_left_out_jobs()), (2, false));
+    let newer = br#"{"version": 99}"#;
+    store
+        .0
+        .db
+        .insert(keys::job(&ids[0]), newer)
+        .expect("written");
+    let read = JobStore::jobs(&store, None, 10, true).await.expect("read");
+    assert_eq!((read.len(), &read[0].id), (1, &ids[1]));
+    assert!(store.has_left_out_jobs());
 }
