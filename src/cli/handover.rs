@@ -1,6 +1,7 @@
 //! Videos that a service carries for this command: handed over, and followed to their ends as if the uploads ran here.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures::future::join_all;
 use reqwest::Method;
@@ -12,6 +13,9 @@ use super::render::{Screen, View};
 use super::signals::Signals;
 use super::stat::Stat;
 use super::{Failure, json};
+
+/// How long a drive may take to show a file.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A video as the command line names it, and its job in the service's words.
 /// Not shown in messages: a URL's query may be a secret.
@@ -32,15 +36,24 @@ impl Wish {
             )));
         };
         job["file"] = text.into();
-        // A file that cannot be seen here ends its job, as it would without a service.
-        if let Ok(stat) = Stat::of(&absolute) {
-            job["stat"] = json!(stat);
-        }
         Ok(Self {
             name: path.to_string_lossy().into_owned(),
             is_url: false,
             job,
         })
+    }
+
+    /// The job, with what this process sees of its file.
+    async fn seen(&self) -> Value {
+        let mut job = self.job.clone();
+        if let Some(path) = job["file"].as_str().map(PathBuf::from) {
+            let look = tokio::task::spawn_blocking(move || Stat::of(&path));
+            // A file that cannot be seen here ends its job, as it would without a service; a drive may not answer.
+            if let Ok(Ok(Ok(stat))) = tokio::time::timeout(PATIENCE, look).await {
+                job["stat"] = json!(stat);
+            }
+        }
+        job
     }
 }
 
@@ -91,7 +104,7 @@ pub(super) async fn detach(
     announce(remote, screen);
     for wish in wishes {
         let job = remote
-            .call(Method::POST, "/v1/jobs", Some(&wish.job))
+            .call(Method::POST, "/v1/jobs", Some(&wish.seen().await))
             .await?;
         match screen.is_json() {
             true => {
@@ -141,9 +154,9 @@ struct Followed<'a> {
 impl Followed<'_> {
     /// Hands a video over and shows its job until the job ends, or a signal stops it.
     async fn to_its_end(&self, wish: &Wish, mut signals: Signals) -> Exit {
-        let path = "/v1/jobs?follow=true";
+        let (path, job) = ("/v1/jobs?follow=true", wish.seen().await);
         // Not interrupted: a job that was accepted has to be stopped by its id.
-        let begun = self.remote.lines(Method::POST, path, Some(&wish.job)).await;
+        let begun = self.remote.lines(Method::POST, path, Some(&job)).await;
         let mut lines = match begun {
             Ok(lines) => lines,
             Err(failure) => return self.fail(&failure),

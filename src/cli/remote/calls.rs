@@ -1,0 +1,176 @@
+//! Calls to a service.
+
+use chunkferry::{ErrorKind, Escaped, Record};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+
+use super::Remote;
+use crate::Failure;
+use crate::exit::Exit;
+
+/// Most bytes of a line.
+const LINE: usize = 1 << 20;
+
+impl Remote {
+    /// Calls the service; the answer's JSON, or null.
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let answer = self.accepted(self.send(method, path, body).await?).await?;
+        let text = answer.bytes().await.map_err(|error| self.gone(&error))?;
+        Ok(serde_json::from_slice(&text).unwrap_or_default())
+    }
+
+    /// The job of the service that has this id; `None` if there is none, or if the text is no id of a job.
+    pub(crate) async fn job(&self, id: &str) -> Result<Option<Value>, Failure> {
+        if id.len() != 16 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(None);
+        }
+        let answer = self
+            .send(Method::GET, &format!("/v1/jobs/{id}"), None)
+            .await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let text = self.accepted(answer).await?.bytes().await;
+        let text = text.map_err(|error| self.gone(&error))?;
+        Ok(serde_json::from_slice(&text).ok())
+    }
+
+    /// The uploads in the service's journal.
+    pub(crate) async fn records(&self) -> Result<Vec<Record>, Failure> {
+        let mut lines = self.lines(Method::GET, "/v1/uploads", None).await?;
+        let mut records = Vec::new();
+        while let Some(line) = lines.next().await? {
+            // A state that only a later version knows is left out.
+            records.extend(serde_json::from_value::<Record>(line));
+        }
+        Ok(records)
+    }
+
+    /// The jobs of the service that have not ended, each state by itself.
+    pub(crate) async fn open_jobs(&self) -> Result<Vec<Value>, Failure> {
+        let mut jobs = Vec::new();
+        for state in ["running", "queued", "paused", "parked"] {
+            let mut after = String::new();
+            loop {
+                let path = format!("/v1/jobs?state={state}&limit=1000&after={after}");
+                let page = self.call(Method::GET, &path, None).await?;
+                jobs.extend(page["jobs"].as_array().cloned().unwrap_or_default());
+                match page["next"].as_str() {
+                    Some(next) => next.clone_into(&mut after),
+                    None => break,
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Calls the service for lines.
+    pub(crate) async fn lines(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<RemoteLines<'_>, Failure> {
+        let answer = self.accepted(self.send(method, path, body).await?).await?;
+        Ok(RemoteLines {
+            remote: self,
+            answer,
+            read: Vec::new(),
+        })
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response, Failure> {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            let json = HeaderValue::from_static("application/json");
+            request = request.header(CONTENT_TYPE, json).body(body.to_string());
+        }
+        request.send().await.map_err(|error| self.gone(&error))
+    }
+
+    async fn accepted(&self, answer: Response) -> Result<Response, Failure> {
+        match answer.status().is_success() {
+            true => Ok(answer),
+            false => Err(self.refused(answer).await),
+        }
+    }
+
+    /// The service cannot be reached, or has broken off.
+    fn gone(&self, error: &reqwest::Error) -> Failure {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        Failure::temporary(format!(
+            "The service at {} does not answer: {}. Start it and run the same command again, or work without it: --service none.",
+            self.name,
+            Escaped::new(&cause.to_string())
+        ))
+    }
+
+    async fn refused(&self, answer: Response) -> Failure {
+        let status = answer.status();
+        let text = answer.bytes().await.unwrap_or_default();
+        let problem: Value = serde_json::from_slice(&text).unwrap_or_default();
+        let detail = problem["detail"].as_str();
+        let detail = detail.map_or_else(|| format!("HTTP {status}"), str::to_owned);
+        let kind = match (status, problem["code"].as_str().unwrap_or_default()) {
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) | (_, "needs_person") => {
+                ErrorKind::NeedsPerson
+            }
+            (_, "refused") => ErrorKind::Refused,
+            (_, "source" | "source_changed" | "other_file") => ErrorKind::Source,
+            (_, "unknown") => ErrorKind::Unknown,
+            (StatusCode::TOO_MANY_REQUESTS, _) => ErrorKind::Temporary,
+            (status, _) if status.is_server_error() => ErrorKind::Temporary,
+            _ => ErrorKind::Usage,
+        };
+        let text = format!("{} (the service at {})", Escaped::new(&detail), self.name);
+        Failure::new(Exit::of(kind), text)
+    }
+}
+
+/// The lines of an answer, as they come.
+#[derive(Debug)]
+pub(crate) struct RemoteLines<'a> {
+    remote: &'a Remote,
+    answer: Response,
+    read: Vec<u8>,
+}
+
+impl RemoteLines<'_> {
+    /// The next line; `None` at the end. Safe to drop between polls.
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
+        loop {
+            while let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                // Empty lines only show that the service lives.
+                if let Ok(line) = serde_json::from_slice(&line) {
+                    return Ok(Some(line));
+                }
+            }
+            if self.read.len() > LINE {
+                return Err(Failure::temporary(format!(
+                    "The service at {} answered with a line that does not end.",
+                    self.remote.name
+                )));
+            }
+            match self.answer.chunk().await {
+                Ok(Some(bytes)) => self.read.extend_from_slice(&bytes),
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.remote.gone(&error)),
+            }
+        }
+    }
+}
