@@ -555,7 +555,8 @@ fn a_stream_has_the_events_of_its_accounts_and_ends_when_its_key_is_taken_away()
     let changed = entry("admin", "admin", "", ADMIN) + &entry("new", "read", r#"["*"]"#, new);
     key_file(&scene, &changed);
     service.running.until_told("were read again; there are 2");
-    assert_eq!(id(), None, "the stream goes on");
+    // What is left of the last event, and then the end: a stream that goes on has a line each 15 s.
+    assert!(lines.take(8).count() < 8, "the stream goes on");
     service.call(LENA, "GET /v1/jobs").expect(401);
     service.call(new, "GET /v1/jobs").expect(200);
     let mut text = String::new();
