@@ -136,7 +136,7 @@ fn people_read_the_same_beside_a_service_after_a_line_that_says_where_the_job_ru
 #[test]
 fn ten_shells_upload_at_once_and_carry_on_when_the_service_is_killed_under_them() {
     // Each takes some seconds, so that all ten are under way at some moment.
-    let scene = Scene::new(&["receive_rate=300KB"], &[]);
+    let scene = Scene::new(&["receive_rate=4MB"], &[]);
     let service = Service::start(&scene, &["--jobs", "10"]);
     let start = |at: u64| {
         let file = scene.video(&format!("{at}.mp4"), 3_000_000 + at);
