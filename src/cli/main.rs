@@ -38,6 +38,7 @@ mod exit;
 mod gauge;
 mod globals;
 mod handover;
+mod heap;
 mod json;
 mod lines;
 mod list;
@@ -280,6 +281,7 @@ fn parse_with(mut grammar: clap::Command) -> Result<(Cli, String), clap::Error> 
 }
 
 fn main() -> ExitCode {
+    heap::share();
     let cli = match parse() {
         Ok(cli) => cli,
         Err(Refused::File(refused)) => {
