@@ -154,8 +154,9 @@ pub(super) fn nearest<'a>(options: &'a [Key], table: &str, name: &str) -> &'a st
 
 /// The one of these that is spelled most like `name`.
 pub(crate) fn nearest_of<'a>(keys: impl IntoIterator<Item = &'a str>, name: &str) -> &'a str {
-    let nearest = keys.into_iter().min_by_key(|key| distance(key, name));
-    nearest.unwrap_or_default()
+    // Of two that are as near, the one that only goes on is meant rather than another word.
+    let rank = |key: &&str| (distance(key, name), !key.starts_with(name));
+    keys.into_iter().min_by_key(rank).unwrap_or_default()
 }
 
 /// How many letters have to be added, dropped or changed to make one word the other (Levenshtein).
@@ -182,6 +183,9 @@ mod tests {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("acount", "account"), 1);
         assert_eq!(distance("kitten", "sitting"), 3);
+        // Five letters to change, or five to add.
+        let keys = ["service", "seal_key_file"];
+        assert_eq!(nearest_of(keys, "seal_key"), "seal_key_file");
         let keys = ["token_file", "token_command", "token_env", "login"];
         assert_eq!(nearest_of(keys, "tokenfile"), "token_file");
         assert_eq!(nearest_of(keys, "log_in"), "login");
