@@ -1,5 +1,6 @@
 //! A service that does the work of commands, and how it is found.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,17 +45,25 @@ impl Place {
     fn read(state_dir: &Path) -> Result<Option<Self>, Failure> {
         let path = state_dir.join(FILE);
         let cannot = |error: &dyn std::fmt::Display| {
-            Failure::usage(format!(
+            format!(
                 "{} cannot be read: {error}. Name the service with --service, or work without one: --service none.",
                 path.display()
-            ))
+            )
         };
         match std::fs::read(&path) {
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
-                .map_err(|error| cannot(&error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(cannot(&error)),
+                .map_err(|error| Failure::usage(cannot(&error))),
+            // Without a directory that this user may look into, there is no journal to use either, which is said by whoever opens the journal.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(Failure::temporary(cannot(&error))),
         }
     }
 }
