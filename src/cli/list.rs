@@ -86,11 +86,15 @@ impl List {
         }
         if let Some(remote) = &remote {
             let mut jobs = remote.open_jobs().await?;
-            // The upload of a job that has begun is listed already.
+            // The upload of a job that has begun is listed already, unless the job has begun just now.
+            let listed: BTreeSet<&str> = records.iter().map(|record| &*record.id).collect();
             jobs.retain(|job| {
                 let wanted = globals.given_account();
                 let is_wanted = wanted.is_none_or(|wanted| job["account"] == wanted);
-                is_wanted && (job["upload"].is_null() || job["state"] == "parked")
+                let is_listed = job["upload"]
+                    .as_str()
+                    .is_some_and(|upload| listed.contains(upload));
+                is_wanted && (!is_listed || job["state"] == "parked")
             });
             jobs.iter().for_each(|job| show(job, globals.json));
         }

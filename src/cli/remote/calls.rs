@@ -1,5 +1,7 @@
 //! Calls to a service.
 
+use std::collections::BTreeMap;
+
 use chunkferry::{ErrorKind, Escaped, Record};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
@@ -52,22 +54,26 @@ impl Remote {
         Ok(records)
     }
 
-    /// The jobs of the service that have not ended, each state by itself.
+    /// The jobs of the service that have not ended, in the order of their ids.
     pub(crate) async fn open_jobs(&self) -> Result<Vec<Value>, Failure> {
-        let mut jobs = Vec::new();
-        for state in ["running", "queued", "paused", "parked"] {
+        let mut jobs = BTreeMap::new();
+        // A job may begin, or wait again, between two of these calls: the last one finds what went back.
+        for state in ["queued", "running", "paused", "parked", "queued"] {
             let mut after = String::new();
             loop {
                 let path = format!("/v1/jobs?state={state}&limit=1000&after={after}");
                 let page = self.call(Method::GET, &path, None).await?;
-                jobs.extend(page["jobs"].as_array().cloned().unwrap_or_default());
+                for job in page["jobs"].as_array().into_iter().flatten() {
+                    let id = job["id"].as_str().unwrap_or_default();
+                    jobs.insert(id.to_owned(), job.clone());
+                }
                 match page["next"].as_str() {
                     Some(next) => next.clone_into(&mut after),
                     None => break,
                 }
             }
         }
-        Ok(jobs)
+        Ok(jobs.into_values().collect())
     }
 
     /// Calls the service for lines.
