@@ -138,10 +138,11 @@ fn ten_shells_upload_at_once_and_carry_on_when_the_service_is_killed_under_them(
     // Each takes some seconds, so that all ten are under way at some moment.
     let scene = Scene::new(&["receive_rate=4MB"], &[]);
     let service = Service::start(&scene, &["--jobs", "10"]);
-    let start = |at: u64| {
-        let file = scene.video(&format!("{at}.mp4"), 3_000_000 + at);
-        let account = ACCOUNTS[at as usize % ACCOUNTS.len()];
-        upload(&scene, &file, &["--account", account]).start()
+    let video = |at: u64| scene.video(&format!("{at}.mp4"), 3_000_000 + at);
+    let files: Vec<PathBuf> = (0..10).map(video).collect();
+    let start = |at: usize| {
+        let account = ACCOUNTS[at % ACCOUNTS.len()];
+        upload(&scene, &files[at], &["--account", account]).start()
     };
     let mut runs: Vec<_> = (0..10).map(start).collect();
     scene.sees("ten sessions under way at once", |log| {
