@@ -67,7 +67,7 @@ for (const wish of wishes) {
 }
 let after = 0;
 while (waiting.size > 0) {
-  // A pipeline keeps `after` where it keeps what it has done with these events.
+  // A real pipeline stores `after` together with its own results, and begins with the stored number after a restart.
   const page = await service.events(after);
   after = page.next;
   for (const { job, kind, caller_id: id, end } of page.events) {

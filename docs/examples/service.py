@@ -69,7 +69,7 @@ def main():
         waiting.add(job["id"])
         print("accepted", job_id, flush=True)
     while waiting:
-        # A pipeline keeps `after` where it keeps what it has done with these events.
+        # A real pipeline stores `after` together with its own results, and begins with the stored number after a restart.
         events, after = service.events(after)
         for event in events:
             if event["job"] not in waiting or event["kind"] == "unparked":

@@ -6,7 +6,7 @@ use chunkferry::{Histogram, Metrics};
 
 pub(super) mod textfile;
 
-/// What a reader of the format is told of it.
+/// The `Content-Type` of Prometheus' text format, version 0.0.4.
 #[cfg_attr(
     not(feature = "service"),
     expect(dead_code, reason = "only `serve` answers over HTTP")

@@ -247,7 +247,7 @@ impl Serve {
         let drained = tokio::time::timeout(deadline + LAST_STEPS, engine.shut_down(deadline));
         let drained = drained.await.is_ok();
         service.stage.send_replace(Stage::Stopped);
-        // The tasks of both end by themselves, as they are told to.
+        // The task that answers requests ends at the stage `Stopped`, and the tasks that deliver notices at `stop`.
         let (_, ()) = tokio::join!(serving, delivering.stop(until));
         living.abort();
         if let (Some(file), Some(writing)) = (textfile, writing) {

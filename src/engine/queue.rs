@@ -191,7 +191,7 @@ impl Engine {
     ///
     /// # Cancellation
     ///
-    /// If the future is dropped, the job is recorded or it is not: with a caller's id, the same call once more tells.
+    /// If the future is dropped, the job is recorded or it is not: with a caller's id, the same call again returns that job, or records the job.
     pub async fn submit(&self, job: Job) -> Result<Handle, Error> {
         if let What::Body { name } = &job.what {
             return Err(Error::usage(format!(

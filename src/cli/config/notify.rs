@@ -1,4 +1,4 @@
-//! `[[notify]]`: what is called at each end of a job, and which ends.
+//! `[[notify]]`: the URLs and commands that the service calls at each end of a job.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ const LONGEST: usize = 64;
 pub(crate) struct NotifyEntry {
     pub(crate) name: String,
     pub(crate) to: NotifyTo,
-    /// Names of accounts, where `*` stands for any text; `None` for all accounts.
+    /// Patterns of account names whose jobs the entry is for; `*` in a pattern fits any text. `None`: the jobs of all accounts.
     pub(crate) accounts: Option<Vec<String>>,
     pub(crate) kinds: Vec<&'static str>,
     /// Only notices of jobs that name this entry.
@@ -48,7 +48,7 @@ pub(crate) enum NotifyTo {
     Command(String),
 }
 
-/// Where the secret comes from that signs what is sent to a URL.
+/// The file or the command that has the secret; the secret signs each POST to the entry's URL.
 #[derive(Clone)]
 #[cfg_attr(not(feature = "service"), allow(dead_code))]
 pub(crate) enum NotifySecret {
@@ -94,7 +94,7 @@ impl Entry<'_> {
         let mut entries: Vec<NotifyEntry> = Vec::new();
         for table in self.list("a list of tables, [[notify]]")? {
             let entry = table.notify_entry()?;
-            // Some file systems do not tell small letters from capitals.
+            // Each entry has a file of its name, and on some file systems `a.json` and `A.json` are one file.
             let is_same = |other: &NotifyEntry| other.name.eq_ignore_ascii_case(&entry.name);
             if entries.iter().any(is_same) {
                 return Err(table.wrong(&format!("has the name \"{}\" twice", entry.name)));

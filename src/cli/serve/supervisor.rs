@@ -1,4 +1,4 @@
-//! What a service manager is told of the state of the service, as systemd's sd_notify(3) has it.
+//! Messages to a service manager about the state of the service, by the protocol of systemd's sd_notify(3).
 
 use std::ffi::OsStr;
 use std::io;

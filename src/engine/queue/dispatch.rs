@@ -300,7 +300,7 @@ impl Dispatch {
         .await
     }
 
-    /// The same, until the store takes the change: an end that is not recorded would be told to nobody.
+    /// The same, until the store takes the change: an end that is not recorded would be missing in the outbox.
     pub(super) async fn insist(
         self: &Arc<Self>,
         id: &str,
