@@ -93,6 +93,8 @@ struct Shared {
     /// `None` where whose a token is does not matter.
     creators: Option<Creators>,
     pool: Pool,
+    /// Whether no upload runs here: the engine only submits jobs.
+    only_submits: bool,
     /// Set once uploads are to stop at their next chunk border.
     draining: AtomicBool,
     locks: Mutex<HashMap<Exclusive, Arc<tokio::sync::Mutex<()>>>>,

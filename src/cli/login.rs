@@ -290,32 +290,33 @@ impl Globals {
         options.is_ok_and(|options| options.has_account(self.accounts_dir.clone(), name))
     }
 
-    /// Renews, beside the uploads, the tokens of accounts that nobody has used for long.
-    pub(super) fn keep_logged_in(&self) {
-        let (Ok(state_dir), Ok(app)) = (self.state_dir(), self.app()) else {
-            return;
-        };
-        let (options, dir) = (self.options(state_dir), self.accounts_dir.clone());
-        if app.is_none() || !options.has_accounts(dir.clone()) {
-            return;
-        }
-        let seal_key = self.file.seal_key();
-        tokio::spawn(async move {
-            let Ok(app) = keys(app.as_ref()).await else {
-                return;
+    /// Renews the tokens of accounts that nobody has used for long: the names of those that were due, and whether they were renewed.
+    pub(super) fn renew_idle(
+        &self,
+    ) -> impl Future<Output = Vec<(String, Result<(), chunkferry::Error>)>> + Send + use<> {
+        let (state_dir, app) = (self.state_dir(), self.app());
+        let (dir, seal_key) = (self.accounts_dir.clone(), self.file.seal_key());
+        let options = state_dir.map(|state_dir| self.options(state_dir));
+        async move {
+            let accounts = async {
+                let (options, app) = (options?, app?);
+                if app.is_none() || !options.has_accounts(dir.clone()) {
+                    return Ok(Vec::new());
+                }
+                let app = keys(app.as_ref()).await?;
+                let options = SealKey::given_to(seal_key.as_ref(), options).await?;
+                let renewed = options.open_accounts(dir, app)?.renew_idle().await?;
+                Ok::<_, Failure>(renewed)
             };
-            let Ok(options) = SealKey::given_to(seal_key.as_ref(), options).await else {
-                return;
-            };
-            let Ok(accounts) = options.open_accounts(dir, app) else {
-                return;
-            };
-            for (name, renewed) in accounts.renew_idle().await.unwrap_or_default() {
+            // Jobs of these accounts say what is wrong.
+            let renewed = accounts.await.unwrap_or_default();
+            for (account, renewed) in &renewed {
                 if let Err(error) = renewed {
-                    tracing::warn!(%error, account = name, "the account was not renewed");
+                    tracing::warn!(%error, account, "the account was not renewed");
                 }
             }
-        });
+            renewed
+        }
     }
 
     /// The account of this name, whose creator logs in.

@@ -177,7 +177,7 @@ impl RunArgs {
             }
         };
         if lasting {
-            globals.keep_logged_in();
+            tokio::spawn(globals.renew_idle());
         }
         for why in StateDir::new(state_dir)
             .fragility()

@@ -214,12 +214,20 @@ impl Serve {
         announce(&path, network.as_ref(), service.globals.json);
         let doors = Doors::new(listener, network);
         let serving = tokio::spawn(doors.serve(router, stages));
-        let renewing = tokio::spawn(async move {
-            loop {
-                globals.keep_logged_in();
-                tokio::time::sleep(RENEWAL).await;
-            }
-        });
+        let renewing = {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                loop {
+                    for (account, renewed) in globals.renew_idle().await {
+                        let noted = engine.note_token(&account, renewed.as_ref().err()).await;
+                        if let Err(error) = noted {
+                            tracing::error!(%error, account, "the outbox has no notice of this account");
+                        }
+                    }
+                    tokio::time::sleep(RENEWAL).await;
+                }
+            })
+        };
         let writing = textfile.clone().map(|file| {
             let service = Arc::clone(&service);
             tokio::spawn(metrics::keep_writing(service, file))
@@ -237,6 +245,8 @@ impl Serve {
         signals.first().await;
         supervisor::tell("STOPPING=1");
         renewing.abort();
+        // Its clone of the engine has to be gone at the end.
+        let _ = renewing.await;
         service.stage.send_replace(Stage::Draining);
         eprintln!(
             "Uploads end with the chunks in flight, at most {} s; a second signal ends them at once.",

@@ -131,7 +131,8 @@ impl Options {
         self
     }
 
-    /// Uploads in flight at once, 1 to 10,000, or [`open`](Self::open) refuses it; others wait their turn. 2 by default.
+    /// Uploads in flight at once, at most 10,000, or [`open`](Self::open) refuses it; others wait their turn. 2 by default. With 0 the
+    /// engine only submits jobs, which wait for the next engine, and refuses [`upload`](Engine::upload).
     pub const fn jobs(mut self, jobs: usize) -> Self {
         self.jobs = jobs;
         self
@@ -248,12 +249,13 @@ impl Options {
             throttle: self.bandwidth.map(Throttle::new),
             creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
+            only_submits: self.jobs == 0,
             draining: AtomicBool::new(false),
             locks: Mutex::default(),
             running: Mutex::default(),
         });
         let queue = jobs.map(|store| {
-            let (jobs, paused) = (self.jobs, self.paused);
+            let (jobs, paused) = (self.jobs, self.paused || self.jobs == 0);
             let spool = Spool::new(&self.state_dir.join("spool"), self.spool_limit);
             Arc::new(Queue::start(
                 &shared,
@@ -346,10 +348,10 @@ impl Options {
 
     /// Whether every number is in its range.
     fn check(&self) -> Result<(), Error> {
-        if !(1..=MOST_JOBS).contains(&self.jobs) {
+        if self.jobs > MOST_JOBS {
             let jobs = self.jobs;
             return Err(Error::usage(format!(
-                "{jobs} uploads cannot be in flight at once: it is 1 to {MOST_JOBS}."
+                "{jobs} uploads cannot be in flight at once: it is {MOST_JOBS} at most."
             )));
         }
         if let Some(bandwidth @ ..LEAST_BANDWIDTH) = self.bandwidth {

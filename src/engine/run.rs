@@ -47,6 +47,11 @@ pub(super) async fn run(
     // A call for a token that goes on without its job keeps the engine, and so its lock, until it has ended.
     let account = &account.keeping(Arc::clone(shared));
     job.check()?;
+    if shared.only_submits {
+        return Err(Error::usage(
+            "This engine only submits jobs: it was opened for 0 uploads at once.",
+        ));
+    }
     let tell = &|event| {
         // Nobody needs to listen.
         let _ = events.send(event);

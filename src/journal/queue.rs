@@ -166,12 +166,43 @@ impl JobRow {
     }
 }
 
-/// Something about a job that somebody may wait for: written in the same step as the job's state.
+/// Whether an account has a token, or a person is needed for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tokens {
+    There,
+    /// Why there is none.
+    Missing(Box<JobEnd>),
+}
+
+impl Tokens {
+    /// What the news of a job, as its row is now, say about its account.
+    fn seen_by(row: &JobRow) -> Option<Self> {
+        match &row.state {
+            JobState::Parked { end, .. } | JobState::Ended { end } if end.wants_a_token() => {
+                Some(Self::Missing(Box::new(end.clone())))
+            }
+            JobState::Ended { end } if matches!(&*end.outcome, "delivered" | "sent") => {
+                Some(Self::There)
+            }
+            _ => None,
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::There => "account_has_token",
+            Self::Missing(_) => "account_needs_token",
+        }
+    }
+}
+
+/// Something about a job or an account that somebody may wait for: written in the same step as the state of the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct JobNews {
-    /// `ended`, `parked` or `unparked`.
+    /// `ended`, `parked` or `unparked`; of an account, a kind of [`Tokens`].
     pub(crate) kind: String,
-    pub(crate) job: String,
+    /// `None` in news of an account.
+    pub(crate) job: Option<String>,
     pub(crate) account: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) caller_id: Option<String>,
@@ -194,13 +225,30 @@ impl JobNews {
         };
         Self {
             kind: kind.to_owned(),
-            job: row.id.clone(),
+            job: Some(row.id.clone()),
             account: row.wish.account.clone(),
             caller_id: row.wish.caller_id.clone(),
             labels: row.wish.labels.clone(),
             notify: row.wish.notify.clone(),
             end,
             at: row.updated,
+        }
+    }
+
+    /// What there is to say about an account.
+    pub(crate) fn of_account(account: &str, tokens: &Tokens) -> Self {
+        Self {
+            kind: tokens.kind().to_owned(),
+            job: None,
+            account: account.to_owned(),
+            caller_id: None,
+            labels: BTreeMap::new(),
+            notify: None,
+            end: match tokens {
+                Tokens::There => None,
+                Tokens::Missing(end) => Some((**end).clone()),
+            },
+            at: Now::read().wall,
         }
     }
 }
@@ -252,7 +300,8 @@ impl dyn JobStore {
             row.updated = Now::read().wall;
             row.revision += 1;
             let news = kind.map(|kind| JobNews::of(&row, kind));
-            if self.save_job(row.clone(), news).await? {
+            let tokens = news.as_ref().and_then(|_| Tokens::seen_by(&row));
+            if self.save_job(row.clone(), news, tokens).await? {
                 return Ok(Some(row));
             }
         }
@@ -264,9 +313,20 @@ pub(crate) trait JobStore: fmt::Debug + Send + Sync + 'static {
     /// Records a job, unless its caller's id is known already. If the future is dropped, that happens now or not at all.
     fn accept(&self, wish: Wish) -> Answer<'_, Accepted>;
 
-    /// Replaces a row by its next revision, and appends the news to the outbox in the same step. Returns `false`, and does neither, if
-    /// somebody else has changed the row or the job is gone.
-    fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Answer<'_, bool>;
+    /// Replaces a row by its next revision, and appends the news to the outbox in the same step, and those of the job's account if
+    /// `tokens` are new of it. Returns `false`, and does nothing, if somebody else has changed the row or the job is gone.
+    fn save_job(
+        &self,
+        row: JobRow,
+        news: Option<JobNews>,
+        tokens: Option<Tokens>,
+    ) -> Answer<'_, bool>;
+
+    /// Records whether an account has a token, and appends that to the outbox in the same step. Does nothing if that is known.
+    fn set_tokens(&self, account: String, tokens: Tokens) -> Answer<'_, ()>;
+
+    /// The accounts of which it is known that a person is needed for a token.
+    fn tokenless(&self) -> Answer<'_, Vec<String>>;
 
     fn job(&self, id: String) -> Answer<'_, Option<JobRow>>;
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chunkferry::{
-    AccountProvider, Engine, ErrorKind, Event, Job, JobEvent, JobFilter, JobNotice, JobRecord,
-    Options, Provided, Secret, TokenError,
+    Account, AccountProvider, Engine, ErrorKind, Event, Job, JobEvent, JobFilter, JobNotice,
+    JobRecord, Options, Provided, Secret, TokenError, TokenSource,
 };
 use futures::future::BoxFuture;
 
@@ -101,7 +101,7 @@ async fn what_was_accepted_is_delivered_by_the_next_engine_and_each_end_is_in_th
     let notices = notices(&engine).await;
     let numbers: Vec<u64> = notices.iter().map(|notice| notice.number).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
-    let mut told: Vec<&str> = notices.iter().map(|notice| &*notice.job).collect();
+    let mut told: Vec<&str> = notices.iter().filter_map(|of| of.job.as_deref()).collect();
     told.sort_unstable();
     assert_eq!(told, ids);
     assert_eq!(notices[0].labels["night"], "7");
@@ -253,16 +253,32 @@ async fn a_job_that_needs_a_person_is_parked_and_goes_on_when_somebody_says_so()
             .contains("she must log in again")
     );
     assert!(record.next.is_some());
+    // A job of the same account is no news of the account.
+    let second = stage.video("second.mp4", CHUNK + 1);
+    let second = engine.submit(job(&second, "lena")).await.unwrap();
+    assert_eq!(second.ended().await.unwrap().state, "parked");
     open.store(true, Ordering::SeqCst);
     engine.retry_job(handle.id()).await.unwrap();
     let record = handle.ended().await.unwrap();
     assert_eq!(outcome(&record), "delivered");
-    let kinds: Vec<String> = notices(&engine)
-        .await
-        .into_iter()
-        .map(|of| of.kind)
-        .collect();
-    assert_eq!(kinds, ["parked", "unparked", "ended"]);
+    let notices = notices(&engine).await;
+    let said = notices.iter().map(|of| {
+        let of_first = of.job.as_deref().map(|job| job == handle.id());
+        (&*of.kind, of_first)
+    });
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            ("parked", Some(true)),
+            ("account_needs_token", None),
+            ("parked", Some(false)),
+            ("unparked", Some(true)),
+            ("ended", Some(true)),
+            ("account_has_token", None),
+        ]
+    );
+    let why = notices[1].end.as_ref().unwrap().why.as_ref().unwrap();
+    assert!(why.contains("she must log in again"), "{why}");
     assert_eq!(engine.retry_job(handle.id()).await.unwrap().state, "ended");
 }
 
@@ -424,10 +440,10 @@ async fn the_cause_is_gone() {
     };
     let engine = stage.options().accounts(table).open().unwrap();
     let files = [1, 2].map(|more| stage.video(&format!("{more}.mp4"), 1_000_000 + more));
-    let first = engine.submit(job(&files[0], "lena")).await.unwrap();
-    assert_eq!(first.ended().await.unwrap().state, "parked");
+    let handle = engine.submit(job(&files[0], "lena")).await.unwrap();
+    assert_eq!(handle.ended().await.unwrap().state, "parked");
     open.store(true, Ordering::SeqCst);
-    let first = until_ended(&engine, first.id()).await;
+    let first = until_ended(&engine, handle.id()).await;
     assert_eq!(outcome(&first), "delivered");
 
     let second = engine.submit(job(&files[1], "lena")).await.unwrap();
@@ -444,11 +460,57 @@ async fn the_cause_is_gone() {
         outcome(&until_ended(&engine, second.id()).await),
         "delivered"
     );
-    let kinds = notices(&engine).await.into_iter().map(|of| of.kind);
     assert_eq!(
-        kinds.collect::<Vec<_>>(),
-        ["parked", "unparked", "ended", "ended"]
+        kinds(&engine).await,
+        [
+            "parked",
+            "account_needs_token",
+            "account_has_token",
+            "unparked",
+            "ended",
+            "ended"
+        ]
     );
+
+    // What a program learns of an account without a job is said once, too, and the account is looked after over a restart.
+    open.store(false, Ordering::SeqCst);
+    let alone = Job::file(&files[0]).for_account(Account::new("mia", Nobody));
+    let missing = engine.upload(alone).await.unwrap_err();
+    for _ in 0..2 {
+        engine.note_token("mia", Some(&missing)).await.unwrap();
+    }
+    let absent = engine.handle("0123456789abcdef").await.unwrap_err();
+    engine.note_token("noa", Some(&absent)).await.unwrap();
+    assert_eq!(kinds(&engine).await[6..], ["account_needs_token"]);
+    drop((handle, second));
+    engine.close().await;
+    let engine = stage
+        .options()
+        .accounts(Table {
+            open: Arc::clone(&open),
+        })
+        .open()
+        .unwrap();
+    open.store(true, Ordering::SeqCst);
+    while kinds(&engine).await.len() < 8 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let last = notices(&engine).await.pop().unwrap();
+    assert_eq!((&*last.kind, &*last.account), ("account_has_token", "mia"));
+}
+
+async fn kinds(engine: &Engine) -> Vec<String> {
+    let notices = notices(engine).await.into_iter();
+    notices.map(|notice| notice.kind).collect()
+}
+
+/// Never has a token.
+struct Nobody;
+
+impl TokenSource for Nobody {
+    fn token<'a>(&'a self, _: Option<&'a Secret>) -> BoxFuture<'a, Result<Secret, TokenError>> {
+        Box::pin(async { Err("she must log in again".into()) })
+    }
 }
 
 /// Waits longer than [`ended`]: over what the job is parked for.

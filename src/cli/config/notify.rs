@@ -22,7 +22,13 @@ pub(super) const KEYS: [&str; 8] = [
 ];
 
 /// The kinds of notices.
-const KINDS: [&str; 3] = ["ended", "parked", "unparked"];
+const KINDS: [&str; 5] = [
+    "ended",
+    "parked",
+    "unparked",
+    "account_needs_token",
+    "account_has_token",
+];
 
 /// The longest name, in characters: a file is named after it.
 const LONGEST: usize = 64;

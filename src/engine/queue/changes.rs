@@ -1,7 +1,6 @@
 //! What people do to jobs: pause, cancel, retry and forget, one of them or all that fit a filter.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -19,53 +18,76 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobsChanged {
-    /// Jobs that fit the filter.
+    /// Jobs that fitted the filter when their page was read.
     pub matched: u64,
-    /// Jobs among them that were changed. The others were so already, or the change means nothing to them.
+    /// Jobs among them that were changed. The others were so already, had left the state that the filter
+    /// asks for, or the change means nothing to them.
     pub changed: u64,
 }
 
+/// What a change has done to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// The job was no longer in the state that was asked for.
+    Unfit,
+    /// The job was so already, or the change means nothing to it.
+    Nothing,
+    Changed,
+}
+
 impl Queue {
-    /// Changes a job, and puts the job where its row says. Also whether something was changed.
+    /// Changes a job, if its state fits the filter, and puts the job where its row says.
     async fn change(
         &self,
         id: &str,
+        filter: &Arc<JobFilter>,
         change: impl Fn(&mut JobRow) -> Change + Send + Sync + 'static,
-    ) -> Result<(JobRow, bool), Error> {
-        let changed = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&changed);
+    ) -> Result<(JobRow, Done), Error> {
+        let done = Arc::new(Mutex::new(Done::Unfit));
+        let (filter, dispatch) = (Arc::clone(filter), Arc::clone(&self.dispatch));
+        let seen = Arc::clone(&done);
         let row = self.dispatch.change(id, None, move |row| {
-            let change = change(row);
-            seen.store(change != Change::Nothing, Ordering::Relaxed);
+            let (change, done) = match filter.fits_state(row, dispatch.is_running(&row.id)) {
+                false => (Change::Nothing, Done::Unfit),
+                true => match change(row) {
+                    Change::Nothing => (Change::Nothing, Done::Nothing),
+                    change => (change, Done::Changed),
+                },
+            };
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = done;
             change
         });
         let row = row.await?.ok_or_else(|| Error::no_job(id))?;
-        Ok((row, changed.load(Ordering::Relaxed)))
+        let done = *done.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok((row, done))
     }
 
     /// Holds a job back, and returns once it does not run.
-    async fn pause(&self, id: &str) -> Result<bool, Error> {
-        let held = self.change(id, |row| match row.has_ended() || row.paused {
+    async fn pause(&self, id: &str, filter: &Arc<JobFilter>) -> Result<Done, Error> {
+        let held = self.change(id, filter, |row| match row.has_ended() || row.paused {
             true => Change::Nothing,
             false => {
                 row.paused = true;
                 Change::Quiet
             }
         });
-        let (_, changed) = held.await?;
-        self.dispatch.stop(id).await;
-        Ok(changed)
+        let (_, done) = held.await?;
+        if done != Done::Unfit {
+            self.dispatch.stop(id).await;
+        }
+        Ok(done)
     }
 
-    async fn cancel(&self, id: &str) -> Result<(JobRow, bool), Error> {
+    async fn cancel(&self, id: &str, filter: &Arc<JobFilter>) -> Result<(JobRow, Done), Error> {
+        let mut filter = Arc::clone(filter);
         loop {
             let end = outcome::end_of(&Error::cancelled());
             let (dispatch, of) = (Arc::clone(&self.dispatch), id.to_owned());
-            let ended = self.change(id, move |row| {
+            let ended = self.change(id, &filter, move |row| {
                 if row.has_ended() {
                     return Change::Nothing;
                 }
-                // One that runs is held back until it does not: somebody may let it go on meanwhile.
+                // A job that runs is held back until it does not: somebody may let it go on meanwhile.
                 if dispatch.is_running(&of) {
                     return match std::mem::replace(&mut row.paused, true) {
                         true => Change::Nothing,
@@ -75,17 +97,19 @@ impl Queue {
                 row.state = JobState::Ended { end: end.clone() };
                 Change::News("ended")
             });
-            let (row, changed) = ended.await?;
-            if row.has_ended() {
-                return Ok((row, changed));
+            let (row, done) = ended.await?;
+            if row.has_ended() || done == Done::Unfit {
+                return Ok((row, done));
             }
             self.dispatch.stop(id).await;
+            // The job has left its state because of this call.
+            filter = Arc::default();
         }
     }
 
-    async fn retry(&self, id: &str) -> Result<(JobRow, bool), Error> {
+    async fn retry(&self, id: &str, filter: &Arc<JobFilter>) -> Result<(JobRow, Done), Error> {
         let (dispatch, of) = (Arc::clone(&self.dispatch), id.to_owned());
-        let now = self.change(id, move |row| {
+        let now = self.change(id, filter, move |row| {
             if row.has_ended() || dispatch.is_running(&of) && !row.paused {
                 return Change::Nothing;
             }
@@ -152,7 +176,7 @@ impl Engine {
     /// As [`handle`](Self::handle).
     pub async fn cancel_job(&self, id: &str) -> Result<JobRecord, Error> {
         let queue = self.queue()?;
-        let (row, _) = queue.cancel(id).await?;
+        let (row, _) = queue.cancel(id, &Arc::default()).await?;
         Ok(queue.dispatch.record(row))
     }
 
@@ -163,7 +187,7 @@ impl Engine {
     /// As [`handle`](Self::handle).
     pub async fn pause_job(&self, id: &str) -> Result<JobRecord, Error> {
         let queue = self.queue()?;
-        queue.pause(id).await?;
+        queue.pause(id, &Arc::default()).await?;
         Ok(queue.dispatch.record(queue.row(id).await?))
     }
 
@@ -174,7 +198,7 @@ impl Engine {
     /// As [`handle`](Self::handle).
     pub async fn retry_job(&self, id: &str) -> Result<JobRecord, Error> {
         let queue = self.queue()?;
-        let (row, _) = queue.retry(id).await?;
+        let (row, _) = queue.retry(id, &Arc::default()).await?;
         Ok(queue.dispatch.record(row))
     }
 
@@ -197,7 +221,12 @@ impl Engine {
     /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the journal cannot be read or written.
     pub async fn cancel_jobs(&self, filter: &JobFilter) -> Result<JobsChanged, Error> {
         let queue = self.queue()?;
-        let cancel = |id: String| async move { of_many(queue.cancel(&id).await, |(_, done)| done) };
+        let only = &Arc::new(filter.clone());
+        let cancel = |id: String| async move {
+            of_many(queue.cancel(&id, only).await, |(_, done)| {
+                done == Done::Changed
+            })
+        };
         queue.change_all(filter, cancel).await
     }
 
@@ -208,7 +237,10 @@ impl Engine {
     /// As [`cancel_jobs`](Self::cancel_jobs).
     pub async fn pause_jobs(&self, filter: &JobFilter) -> Result<JobsChanged, Error> {
         let queue = self.queue()?;
-        let pause = |id: String| async move { of_many(queue.pause(&id).await, |done| done) };
+        let only = &Arc::new(filter.clone());
+        let pause = |id: String| async move {
+            of_many(queue.pause(&id, only).await, |done| done == Done::Changed)
+        };
         queue.change_all(filter, pause).await
     }
 
@@ -219,7 +251,12 @@ impl Engine {
     /// As [`cancel_jobs`](Self::cancel_jobs).
     pub async fn retry_jobs(&self, filter: &JobFilter) -> Result<JobsChanged, Error> {
         let queue = self.queue()?;
-        let retry = |id: String| async move { of_many(queue.retry(&id).await, |(_, done)| done) };
+        let only = &Arc::new(filter.clone());
+        let retry = |id: String| async move {
+            of_many(queue.retry(&id, only).await, |(_, done)| {
+                done == Done::Changed
+            })
+        };
         queue.change_all(filter, retry).await
     }
 

@@ -3,19 +3,53 @@
 use std::sync::Arc;
 
 use super::dispatch::Dispatch;
+use super::outcome;
 use crate::clock::Now;
-use crate::journal::queue::{Change, JobState};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::journal::queue::{Change, JobState, Tokens};
+
+impl Engine {
+    /// Records in the outbox that a person is needed for the token of an account (`error` says why), or that the account has a token
+    /// (`None`); nothing if that is known, or if the error is one that passes by itself. The runs of jobs record that themselves: call
+    /// this where a program learns it without a job, such as from [`Accounts::renew_idle`](crate::Accounts::renew_idle).
+    ///
+    /// # Errors
+    ///
+    /// As [`job`](Self::job).
+    pub async fn note_token(&self, account: &str, error: Option<&Error>) -> Result<(), Error> {
+        let tokens = match error.map(outcome::end_of) {
+            None => Tokens::There,
+            Some(end) if end.wants_a_token() => Tokens::Missing(Box::new(end)),
+            Some(_) => return Ok(()),
+        };
+        let queue = self.queue()?;
+        queue
+            .dispatch
+            .store
+            .set_tokens(account.to_owned(), tokens)
+            .await?;
+        Ok(())
+    }
+}
 
 impl Dispatch {
     /// Lets jobs go on that needed a person because nobody had a token, if there is one now.
     pub(super) async fn look_for_tokens(self: Arc<Self>) {
-        let accounts = self.lines().tokenless_accounts();
+        let mut accounts = self.lines().tokenless_accounts();
+        match self.store.tokenless().await {
+            Ok(marked) => accounts.extend(marked),
+            Err(error) => tracing::error!(%error, "accounts without tokens cannot be read"),
+        }
         for name in accounts {
             let Ok(account) = self.account(&name) else {
                 continue;
             };
             if account.tokens().token(None).await.is_err() {
                 continue;
+            }
+            if let Err(error) = self.store.set_tokens(name.clone(), Tokens::There).await {
+                tracing::error!(%error, account = name, "the token cannot be noted");
             }
             let jobs = self.lines().tokenless_of(&name);
             for id in jobs {

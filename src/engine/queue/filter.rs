@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use super::record::word_of;
 use super::{JobRecord, Queue};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::journal::queue::JobRow;
 use crate::secret::escaped::Escaped;
 
 /// Rows that are in memory at once while jobs are looked for.
@@ -75,6 +77,12 @@ impl JobFilter {
     /// Whether a job that has ended cannot be meant.
     fn is_open(&self) -> bool {
         self.state.as_ref().is_some_and(|state| state != "ended")
+    }
+
+    /// Whether a job in this state can be meant: of what a filter asks for, the state alone can change.
+    pub(super) fn fits_state(&self, row: &JobRow, running: bool) -> bool {
+        let state = word_of(row, running);
+        self.state.as_ref().is_none_or(|wanted| wanted == state)
     }
 
     pub(super) fn fits(&self, job: &JobRecord) -> bool {

@@ -149,7 +149,7 @@ impl Lines {
     }
 
     /// The accounts whose jobs wait for a token.
-    pub(super) fn tokenless_accounts(&self) -> Vec<String> {
+    pub(super) fn tokenless_accounts(&self) -> BTreeSet<String> {
         self.tokenless.keys().cloned().collect()
     }
 

@@ -84,16 +84,17 @@ pub struct JobEnd {
     pub at: SystemTime,
 }
 
-/// An entry of the outbox: something about a job that somebody may wait for.
+/// An entry of the outbox: something about a job, or about an account, that somebody may wait for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JobNotice {
     /// Its place in the outbox, from 1.
     pub number: u64,
-    /// `ended`, `parked` or `unparked`.
+    /// Of a job: `ended`, `parked` or `unparked`. Of an account: `account_needs_token` when a person is needed for a token, and
+    /// `account_has_token` when there is one again.
     pub kind: String,
-    /// The job's id.
-    pub job: String,
+    /// The job's id; `None` in a notice of an account.
+    pub job: Option<String>,
     /// The name of the account.
     pub account: String,
     /// Where the video goes: `inbox`, as a draft.
@@ -104,7 +105,7 @@ pub struct JobNotice {
     pub labels: BTreeMap<String, String>,
     /// The program that the job names to be called at its end.
     pub notify: Option<String>,
-    /// How the job ended, or what it waits for a person for.
+    /// How the job ended, or what the job or the account waits for a person for.
     pub end: Option<JobEnd>,
     /// When that was.
     #[serde(serialize_with = "time")]
@@ -122,18 +123,24 @@ fn time<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Err
     rfc3339(*time).serialize(serializer)
 }
 
+/// The word for the state of a job.
+pub(super) const fn word_of(row: &JobRow, running: bool) -> &'static str {
+    match row.state {
+        JobState::Queued { .. } if running => "running",
+        JobState::Queued { .. } if row.paused => "paused",
+        JobState::Queued { .. } => "queued",
+        JobState::Parked { .. } => "parked",
+        JobState::Ended { .. } => "ended",
+    }
+}
+
 impl JobRecord {
     pub(super) fn of(row: JobRow, running: bool) -> Self {
-        let source = row.wish.name();
-        let (state, end, why, next) = match row.state {
-            JobState::Queued { not_before, why } => ("queued", None, why, not_before),
-            JobState::Parked { end, until } => ("parked", Some(end), None, Some(until)),
-            JobState::Ended { end } => ("ended", Some(end), None, None),
-        };
-        let state = match state {
-            "queued" if running => "running",
-            "queued" if row.paused => "paused",
-            state => state,
+        let (source, state) = (row.wish.name(), word_of(&row, running));
+        let (end, why, next) = match row.state {
+            JobState::Queued { not_before, why } => (None, why, not_before),
+            JobState::Parked { end, until } => (Some(end), None, Some(until)),
+            JobState::Ended { end } => (Some(end), None, None),
         };
         Self {
             id: row.id,

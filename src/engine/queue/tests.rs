@@ -12,7 +12,7 @@ use super::*;
 use crate::account::TokenError;
 use crate::account::provider::{AccountProvider, Provided};
 use crate::emulator::{Emulator, Settings};
-use crate::journal::queue::{JobNews, JobState, Wish};
+use crate::journal::queue::{JobNews, JobState, Tokens, Wish};
 use crate::journal::{Answer, SledStore, StoreError};
 use crate::{Options, Secret};
 
@@ -83,13 +83,26 @@ impl JobStore for Slow {
         })
     }
 
-    fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Answer<'_, bool> {
+    fn set_tokens(&self, account: String, tokens: Tokens) -> Answer<'_, ()> {
+        JobStore::set_tokens(&self.store, account, tokens)
+    }
+
+    fn tokenless(&self) -> Answer<'_, Vec<String>> {
+        JobStore::tokenless(&self.store)
+    }
+
+    fn save_job(
+        &self,
+        row: JobRow,
+        news: Option<JobNews>,
+        tokens: Option<Tokens>,
+    ) -> Answer<'_, bool> {
         Box::pin(async move {
             self.check()?;
             if matches!(&row.state, JobState::Ended { end } if end.outcome == "delivered") {
                 self.pass(Hold::Delivery).await;
             }
-            let saved = JobStore::save_job(&self.store, row, news).await;
+            let saved = JobStore::save_job(&self.store, row, news, tokens).await;
             self.pass(Hold::Saved).await;
             saved
         })
@@ -181,7 +194,7 @@ impl Rig {
                 unreachable!("the store is empty")
             };
             (row.paused, row.revision) = (number == 2, row.revision + 1);
-            assert!(now(store.save_job(row, None)).expect("saved"));
+            assert!(now(store.save_job(row, None, None)).expect("saved"));
         }
         let slow = Arc::new(Slow {
             store: store.clone(),
@@ -295,6 +308,39 @@ async fn jobs_that_change_while_the_queue_is_read_are_as_they_were_changed() {
     assert_eq!(outcome(&rig.ended(&paused).await), "delivered");
     a_while().await;
     assert_eq!(rig.emulator.log().inits, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_leaves_the_state_of_a_filter_before_its_turn_is_not_changed() {
+    let rig = Rig::with(Hold::Nothing, |options| options.jobs(1).bandwidth(5 << 20));
+    let slow = rig.job(1, 6 << 20);
+    rig.engine.submit(slow).await.expect("accepted");
+    let handle = rig.engine.submit(rig.job(2, 1000)).await.expect("accepted");
+    rig.engine.pause_job(handle.id()).await.expect("changed");
+    rig.hold(Hold::Listed);
+    let engine = rig.engine.clone();
+    let paused = JobFilter::new().state("paused");
+    let cancelling = tokio::spawn(async move { engine.cancel_jobs(&paused).await });
+    rig.store.until_held().await;
+    rig.engine.retry_job(handle.id()).await.expect("changed");
+    rig.hold(Hold::Nothing);
+    let all = cancelling.await.expect("ran").expect("changed");
+    assert_eq!((all.matched, all.changed), (1, 0));
+    assert_eq!(outcome(&rig.ended(handle.id()).await), "delivered");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_for_no_upload_at_once_accepts_jobs_and_runs_none() {
+    let rig = Rig::with(Hold::Nothing, |options| options.jobs(0));
+    let handle = rig.engine.submit(rig.job(1, 1000)).await.expect("accepted");
+    let account = Account::new("lena", "act.lena.1");
+    let alone = rig.job(2, 1000).for_account(account);
+    let refused = rig.engine.upload(alone).await.expect_err("refused");
+    assert_eq!(refused.kind(), crate::ErrorKind::Usage, "{refused}");
+    a_while().await;
+    let record = rig.engine.job(handle.id()).await.expect("readable");
+    assert_eq!(record.expect("a job").state, "queued");
+    assert_eq!(rig.emulator.log().inits, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

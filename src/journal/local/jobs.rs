@@ -11,7 +11,7 @@ use super::{Answer, Inner, SledStore, cannot, keys, lock};
 use crate::clock::Timestamp;
 use crate::failpoint::reach;
 use crate::journal::StoreError;
-use crate::journal::queue::{Accepted, JOB_VERSION, JobNews, JobRow, JobStore, Wish};
+use crate::journal::queue::{Accepted, JOB_VERSION, JobNews, JobRow, JobStore, Tokens, Wish};
 
 /// What is kept of a caller's id, also when its job is forgotten.
 #[derive(Debug, Serialize, Deserialize)]
@@ -32,8 +32,21 @@ impl JobStore for SledStore {
         self.run(move |store| store.accept(wish))
     }
 
-    fn save_job(&self, row: JobRow, news: Option<JobNews>) -> Answer<'_, bool> {
-        self.run(move |store| store.save_job(row, news))
+    fn save_job(
+        &self,
+        row: JobRow,
+        news: Option<JobNews>,
+        tokens: Option<Tokens>,
+    ) -> Answer<'_, bool> {
+        self.run(move |store| store.save_job(row, news, tokens))
+    }
+
+    fn set_tokens(&self, account: String, tokens: Tokens) -> Answer<'_, ()> {
+        self.run(move |store| store.set_tokens(&account, &tokens))
+    }
+
+    fn tokenless(&self) -> Answer<'_, Vec<String>> {
+        self.run(|store| store.tokenless())
     }
 
     fn job(&self, id: String) -> Answer<'_, Option<JobRow>> {
@@ -153,7 +166,12 @@ impl Inner {
         Ok(format!("{number:08x}{:08x}", fastrand::u32(..)))
     }
 
-    fn save_job(&self, mut row: JobRow, news: Option<JobNews>) -> Result<bool, StoreError> {
+    fn save_job(
+        &self,
+        mut row: JobRow,
+        news: Option<JobNews>,
+        tokens: Option<Tokens>,
+    ) -> Result<bool, StoreError> {
         let writing = lock(&self.writing);
         let stored = self.job(&row.id)?;
         if stored.is_none_or(|stored| stored.revision + 1 != row.revision) {
@@ -173,11 +191,11 @@ impl Inner {
         {
             batch.insert(keys::job_of(upload), row.id.as_bytes());
         }
-        let mut number = 0;
-        if let Some(news) = &news {
-            number = self.last_news()? + 1;
-            batch.insert(keys::news(number), write(news)?);
-        }
+        let account = match &tokens {
+            Some(tokens) => self.mark_tokens(&mut batch, &row.wish.account, tokens)?,
+            None => None,
+        };
+        let number = self.append(&mut batch, news.iter().chain(&account))?;
         self.apply(batch)?;
         drop(writing);
         reach("job", "end_applied");
@@ -185,6 +203,67 @@ impl Inner {
         self.durable_news.fetch_max(number, Ordering::AcqRel);
         reach("job", "end_recorded");
         Ok(true)
+    }
+
+    fn set_tokens(&self, account: &str, tokens: &Tokens) -> Result<(), StoreError> {
+        let writing = lock(&self.writing);
+        let mut batch = Batch::default();
+        let Some(news) = self.mark_tokens(&mut batch, account, tokens)? else {
+            return Ok(());
+        };
+        let number = self.append(&mut batch, [&news])?;
+        self.apply(batch)?;
+        drop(writing);
+        self.sync()?;
+        self.durable_news.fetch_max(number, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// The mark of an account without a token, and the news if that is new.
+    fn mark_tokens(
+        &self,
+        batch: &mut Batch,
+        account: &str,
+        tokens: &Tokens,
+    ) -> Result<Option<JobNews>, StoreError> {
+        let key = keys::tokenless(account);
+        let is_missing = matches!(tokens, Tokens::Missing(_));
+        if self.db.contains_key(&key).map_err(cannot)? == is_missing {
+            return Ok(None);
+        }
+        match is_missing {
+            true => batch.insert(key, &[]),
+            false => batch.remove(key),
+        }
+        Ok(Some(JobNews::of_account(account, tokens)))
+    }
+
+    fn tokenless(&self) -> Result<Vec<String>, StoreError> {
+        let marks = self.db.scan_prefix(keys::TOKENLESS).keys();
+        let names = marks.map(|key| {
+            let key = key.map_err(cannot)?;
+            let name = key.strip_prefix(keys::TOKENLESS).unwrap_or_default();
+            Ok(String::from_utf8_lossy(name).into_owned())
+        });
+        names.collect()
+    }
+
+    /// Appends news to the outbox; the number of the last one, 0 without any.
+    fn append<'a>(
+        &self,
+        batch: &mut Batch,
+        news: impl IntoIterator<Item = &'a JobNews>,
+    ) -> Result<u64, StoreError> {
+        let mut news = news.into_iter().peekable();
+        if news.peek().is_none() {
+            return Ok(0);
+        }
+        let mut number = self.last_news()?;
+        for news in news {
+            number += 1;
+            batch.insert(keys::news(number), write(news)?);
+        }
+        Ok(number)
     }
 
     /// Makes the outbox durable up to this number. Whoever has read a number that a crash takes back would pass over the entry that

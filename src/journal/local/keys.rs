@@ -217,6 +217,13 @@ pub(super) const NEWS: &[u8] = b"e";
 pub(super) const LAST_JOB: &[u8] = b"lj";
 pub(super) const LAST_NEWS: &[u8] = b"le";
 
+/// Prefix of the marks of accounts for whose token a person is needed.
+pub(super) const TOKENLESS: &[u8] = b"t";
+
+pub(super) fn tokenless(account: &str) -> Vec<u8> {
+    key(b't', &[account.as_bytes()])
+}
+
 /// The pause of the whole queue.
 pub(super) const HALT: &[u8] = b"lh";
 
