@@ -44,6 +44,7 @@ mod lines;
 mod list;
 mod log;
 mod login;
+mod man;
 mod message;
 mod metrics;
 mod pace;
@@ -97,6 +98,7 @@ enum Command {
     Bench(bench::Bench),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    Man(man::ManArgs),
 }
 
 /// Why a command failed.
@@ -335,6 +337,7 @@ fn main() -> ExitCode {
             Command::Bench(command) => command.run(cli.globals).await,
             Command::Doctor(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Completions(command) => command.run(),
+            Command::Man(command) => command.run(),
         }
     });
     // A refresh token may be spent by a request that is under way.

@@ -525,11 +525,12 @@ fn the_file_in_the_usual_place_is_read_but_not_where_a_file_is_named() {
 #[test]
 fn a_broken_file_is_in_the_way_of_no_help_and_of_no_command_that_has_no_use_for_it() {
     let scene = Scene::new(&[], &[]);
-    let commands: [&[&str]; 5] = [
+    let commands: [&[&str]; 6] = [
         &["--help"],
         &["upload", "--help"],
         &["--version"],
         &["completions", "bash"],
+        &["man"],
         &["emulator", "--list-settings"],
     ];
     for args in commands {

@@ -26,6 +26,7 @@ mod listing;
 mod lock;
 mod login;
 mod logs;
+mod man;
 mod many;
 mod map;
 mod messages;

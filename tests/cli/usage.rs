@@ -266,6 +266,7 @@ fn results_that_a_full_disk_swallows_are_told_and_the_exit_code_is_kept() {
         &["list"],
         &["plan", "clip.mp4"],
         &["completions", "bash"],
+        &["man"],
         &["emulator", "--list-settings"],
         &["upload", "--help"],
     ] {
