@@ -1,6 +1,7 @@
 //! The videos of a run: a line for each on the terminal, one for all, and the count of each outcome.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,18 @@ pub(super) struct Board(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    videos: Vec<Video>,
+    /// The videos under way, by their numbers.
+    videos: BTreeMap<usize, Video>,
+    /// How many have begun to be carried.
+    begun: usize,
+    /// How many there are, if that is known.
+    count: Option<usize>,
+    /// Bytes of the files by their numbers, before their uploads have opened them.
+    expected: Vec<u64>,
+    is_of_files: bool,
+    /// Bytes of the videos that are done, and bytes that moved for all that have ended.
+    done: u64,
+    moved: u64,
     /// The rate of all bytes that this run has sent.
     pace: Pace,
     drawn: Option<Instant>,
@@ -50,8 +62,6 @@ enum Stage {
     Waiting,
     Sending,
     Processing(Instant),
-    /// With the flag whether its bytes count as done.
-    Ended(bool),
 }
 
 impl Board {
@@ -62,27 +72,41 @@ impl Board {
     /// Adds a video; returns its number.
     pub(super) fn add(&self, name: &str, is_url: bool) -> usize {
         let mut state = self.state();
-        state.videos.push(Video {
+        let (number, expected) = (state.begun, state.expected_of(state.begun));
+        let video = Video {
             name: Escaped::new(name).to_string(),
             is_url,
             progress: Progress::default(),
-            expected: 0,
+            expected,
             pace: Pace::default(),
             stage: Stage::Waiting,
-        });
-        state.videos.len() - 1
+        };
+        state.videos.insert(number, video);
+        state.begun += 1;
+        state.is_of_files |= !is_url;
+        number
     }
 
-    /// Determines the sizes of files for the total, on a detached thread: a network drive may not answer.
-    pub(super) fn measure(&self, files: Vec<(usize, String)>) {
-        if !terminal::draws() || self.state().videos.len() < 2 {
+    /// The videos that will be added: their files, `None` for a URL. Determines the sizes for the total on a detached thread: a
+    /// network drive may not answer.
+    pub(super) fn expect(&self, files: Vec<Option<PathBuf>>) {
+        let mut state = self.state();
+        state.count = Some(files.len());
+        if !terminal::draws() || files.len() < 2 {
             return;
         }
+        state.expected = vec![0; files.len()];
+        drop(state);
         let board = self.clone();
         let measure = move || {
-            for (number, file) in files {
+            for (number, file) in files.into_iter().enumerate() {
+                let Some(file) = file else { continue };
                 let size = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
-                board.state().videos[number].expected = size;
+                let mut state = board.state();
+                state.expected[number] = size;
+                if let Some(video) = state.videos.get_mut(&number) {
+                    video.expected = size;
+                }
             }
         };
         // If no thread can be started, the total counts only the files whose size is known.
@@ -91,18 +115,20 @@ impl Board {
 
     /// The upload has begun.
     pub(super) fn begin(&self, number: usize) {
-        self.state().videos[number].stage = Stage::Sending;
+        self.state().is(number, Stage::Sending);
     }
 
     /// TikTok has all bytes.
     pub(super) fn process(&self, number: usize) {
-        self.state().videos[number].stage = Stage::Processing(Instant::now());
+        self.state().is(number, Stage::Processing(Instant::now()));
     }
 
     /// Updates the progress; returns it as text for a log line.
     pub(super) fn progress(&self, number: usize, progress: Progress) -> String {
         let mut state = self.state();
-        let video = &mut state.videos[number];
+        let Some(video) = state.videos.get_mut(&number) else {
+            return String::new();
+        };
         video.see(progress);
         let words = video.words();
         state.draw_due();
@@ -112,10 +138,13 @@ impl Board {
     /// The upload has ended with this outcome; `done`: its bytes count as done.
     pub(super) fn end(&self, number: usize, outcome: &str, done: bool) {
         let mut state = self.state();
-        state.videos[number].stage = Stage::Ended(done);
+        if let Some(video) = state.videos.remove(&number) {
+            state.moved += video.moved();
+            state.done += if done { video.size() } else { 0 };
+        }
         *state.outcomes.entry(outcome.to_owned()).or_default() += 1;
         state.ended += 1;
-        if state.ended == state.videos.len() {
+        if state.videos.is_empty() {
             terminal::clear();
         }
     }
@@ -123,19 +152,43 @@ impl Board {
     /// The number of each outcome. `None` for a single video.
     pub(super) fn outcomes(&self) -> Option<BTreeMap<String, usize>> {
         let state = self.state();
-        (state.videos.len() > 1).then(|| state.outcomes.clone())
+        state.is_several().then(|| state.outcomes.clone())
+    }
+
+    /// Whether the run has several videos.
+    pub(super) fn is_several(&self) -> bool {
+        self.state().is_several()
     }
 }
 
 impl State {
+    fn is(&mut self, number: usize, stage: Stage) {
+        if let Some(video) = self.videos.get_mut(&number) {
+            video.stage = stage;
+        }
+    }
+
+    fn expected_of(&self, number: usize) -> u64 {
+        self.expected.get(number).copied().unwrap_or(0)
+    }
+
+    /// How many videos there are, as far as that is known.
+    fn count(&self) -> usize {
+        self.count.unwrap_or(self.begun)
+    }
+
+    fn is_several(&self) -> bool {
+        self.count() > 1
+    }
+
     fn draw_due(&mut self) {
         if !terminal::draws() || self.drawn.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }
         self.drawn = Some(Instant::now());
         let (columns, rows) = terminal::size();
-        let total = (self.videos.len() > 1).then(|| self.total());
-        let shown = self.videos.iter().filter(|video| video.is_shown());
+        let total = self.is_several().then(|| self.total());
+        let shown = self.videos.values().filter(|video| video.is_shown());
         let shown: Vec<&Video> = shown.take(LINES.min(rows.saturating_sub(3))).collect();
         let names = shown.iter().map(|video| &video.name);
         let names = names.chain(total.iter().map(|(name, ..)| name));
@@ -160,22 +213,17 @@ impl State {
 
     /// Of all videos: the finished ones, their bytes, the rate and the remaining time.
     fn total(&mut self) -> (String, Option<f64>, Vec<String>) {
-        let urls = self.videos.iter().all(|video| video.is_url);
-        let noun = if urls { "URLs" } else { "files" };
-        let name = format!("{} of {} {noun}", self.ended, self.videos.len());
-        let counted = || {
-            self.videos
-                .iter()
-                .filter(|video| video.stage != Stage::Ended(false))
-        };
-        let sent: u64 = counted().map(Video::sent).sum();
-        let size: u64 = counted().map(Video::size).sum();
-        let known = counted().all(|video| video.size() > 0);
-        let moved = self
-            .videos
-            .iter()
-            .map(|video| video.progress.bytes_sent.max(video.fetched()))
-            .sum();
+        let noun = if self.is_of_files { "files" } else { "URLs" };
+        let name = format!("{} of {} {noun}", self.ended, self.count());
+        let under_way = || self.videos.values();
+        let later = || (self.begun..self.count()).map(|number| self.expected_of(number));
+        let sent = self.done + under_way().map(Video::sent).sum::<u64>();
+        let size = under_way().map(Video::size).chain(later()).sum::<u64>() + self.done;
+        let known = under_way()
+            .map(Video::size)
+            .chain(later())
+            .all(|size| size > 0);
+        let moved = self.moved + under_way().map(Video::moved).sum::<u64>();
         self.pace.note(Instant::now(), moved);
         let share = known.then(|| sent as f64 / size.max(1) as f64);
         let of = if known {
@@ -232,11 +280,13 @@ impl Video {
     }
 
     /// Bytes that need not be sent any more.
-    fn sent(&self) -> u64 {
-        match self.stage {
-            Stage::Ended(true) => self.size(),
-            _ => self.progress.sent,
-        }
+    const fn sent(&self) -> u64 {
+        self.progress.sent
+    }
+
+    /// Bytes that this run has moved.
+    fn moved(&self) -> u64 {
+        self.progress.bytes_sent.max(self.fetched())
     }
 
     /// Bytes of a URL that the service has fetched.

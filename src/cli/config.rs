@@ -20,7 +20,7 @@ mod sources;
 use super::provider::Provider;
 pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
 use file::File;
-pub(super) use keys::{Key, nearest_of, options};
+pub(super) use keys::{Key, is_near, nearest_of, options};
 use keys::{NEVER, elsewhere, nearest};
 pub(super) use notify::NotifyEntry;
 #[cfg(feature = "service")]
@@ -231,6 +231,11 @@ impl Config {
     pub(super) fn value(&self, table: &'static str, key: &str) -> Option<&str> {
         let value = self.defaults.get(&(table, key.to_owned()));
         value.map(String::as_str)
+    }
+
+    /// The names of the accounts that the file lists.
+    pub(super) fn account_names(&self) -> impl Iterator<Item = &str> {
+        self.accounts.keys().map(String::as_str)
     }
 
     /// Where tokens of accounts that the file does not list come from.

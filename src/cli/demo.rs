@@ -105,7 +105,8 @@ fn make_sample(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
+/// The SHA-256 of a file in hexadecimal. Blocks.
+pub(super) fn sha256(path: &Path) -> io::Result<String> {
     let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 18]);
     loop {
         match file.read(&mut buffer)? {

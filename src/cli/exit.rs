@@ -10,6 +10,8 @@ pub(super) struct Exit(pub(super) u8);
 
 impl Exit {
     pub(super) const DELIVERED: Self = Self(0);
+    /// The same command later may work.
+    pub(super) const AGAIN: Self = Self(75);
     pub(super) const INTERRUPTED: Self = Self(130);
     pub(super) const TERMINATED: Self = Self(143);
 

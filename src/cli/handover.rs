@@ -1,15 +1,18 @@
 //! Videos that a service carries for this command: handed over, and followed to their ends as if the uploads ran here.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::exit::Exit;
+use super::item::Item;
+use super::manifest::Fault;
 use super::remote::{Remote, RemoteLines};
 use super::render::{Screen, View};
+use super::run::Videos;
 use super::signals::Signals;
 use super::stat::Stat;
 use super::{Failure, json};
@@ -17,70 +20,68 @@ use super::{Failure, json};
 /// How long a drive may take to show a file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A video as the command line names it, and its job in the service's words.
-/// Not shown in messages: a URL's query may be a secret.
-pub(super) struct Wish {
-    pub(super) name: String,
-    pub(super) is_url: bool,
-    pub(super) job: Value,
-}
+/// Jobs that the service looks at in one request.
+const CHECKED: usize = 1_000;
 
-impl Wish {
-    /// The job of a file gets its absolute path, and what this process sees there.
-    pub(super) fn file(path: &Path, mut job: Value) -> Result<Self, Failure> {
-        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let Some(text) = absolute.to_str() else {
-            return Err(Failure::usage(format!(
-                "{} cannot be handed over to a service: its path is no UTF-8. Work without the service: --service none.",
-                path.display()
-            )));
-        };
-        job["file"] = text.into();
-        Ok(Self {
-            name: path.to_string_lossy().into_owned(),
-            is_url: false,
-            job,
-        })
-    }
-
-    /// The job, with what this process sees of its file.
-    async fn seen(&self) -> Value {
-        let mut job = self.job.clone();
-        if let Some(path) = job["file"].as_str().map(PathBuf::from) {
-            let look = tokio::task::spawn_blocking(move || Stat::of(&path));
-            // A file that cannot be seen here ends its job, as it would without a service; a drive may not answer.
-            if let Ok(Ok(Ok(stat))) = tokio::time::timeout(PATIENCE, look).await {
-                job["stat"] = json!(stat);
-            }
+/// The job of a video for the service, with what this process sees of its file.
+async fn seen(item: &Item) -> Result<Value, Failure> {
+    let mut job = item.wish()?;
+    if let Some(path) = job["file"].as_str().map(PathBuf::from) {
+        let look = tokio::task::spawn_blocking(move || Stat::of(&path));
+        // A file that cannot be seen here ends its job, as it would without a service; a drive may not answer.
+        if let Ok(Ok(Ok(stat))) = tokio::time::timeout(PATIENCE, look).await {
+            job["stat"] = json!(stat);
         }
-        job
     }
+    Ok(job)
 }
 
-/// Hands all videos over and follows them to their ends.
+/// Hands all videos over in their order and follows them to their ends.
 pub(super) async fn run(
     remote: &Remote,
     screen: &Screen,
-    account: &str,
-    wishes: Vec<Wish>,
+    videos: Videos<'_>,
+    most: Option<Duration>,
 ) -> Result<Exit, Failure> {
-    let signals = Signals::listen()?;
+    let signals = Signals::listen_for(most)?;
     announce(remote, screen);
-    let views = wishes
-        .iter()
-        .map(|wish| screen.view(wish.name.clone(), wish.is_url, account));
-    let views: Vec<View<'_>> = views.collect();
-    let runs = wishes.iter().zip(&views).map(|(wish, view)| {
-        let signals = signals.clone();
-        async move { Followed { remote, view }.to_its_end(wish, signals).await }
+    // Jobs are submitted one after the other.
+    let turns = Mutex::new(());
+    let run = videos.each(screen, &signals, async |item, signals| {
+        let view = screen.view_of(&item);
+        let followed = Followed {
+            remote,
+            view: &view,
+        };
+        followed.to_its_end(&item, &turns, signals).await
     });
-    let exits = join_all(runs).await.into_iter();
-    let exit = exits.fold(Exit::DELIVERED, Exit::over);
+    let exit = run.await?;
     if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
         screen.say("Stopped. The same command carries on.");
     }
     screen.sum_up(exit);
     Ok(exit)
+}
+
+/// Lets the service look at all jobs, and accept none, before the first one is handed over: what is wrong with them.
+pub(super) async fn check(remote: &Remote, items: &[Item]) -> Result<Vec<Fault>, Failure> {
+    let mut faults = Vec::new();
+    for items in items.chunks(CHECKED) {
+        let mut lines = String::new();
+        for item in items {
+            lines.push_str(&seen(item).await?.to_string());
+            lines.push('\n');
+        }
+        let mut answers = remote.many("/v1/jobs?dry_run=true", lines).await?;
+        while let Some(answer) = answers.next().await? {
+            if let Some(why) = answer["error"]["detail"].as_str() {
+                let at = answer["line"].as_u64().unwrap_or(1) as usize - 1;
+                let line = items.get(at).and_then(|item| item.line);
+                faults.push((line.unwrap_or_default(), why.to_owned()));
+            }
+        }
+    }
+    Ok(faults)
 }
 
 /// Says where the job runs, before anything else is said.
@@ -89,23 +90,19 @@ fn announce(remote: &Remote, screen: &Screen) {
     screen.say(&format!(
         "Sent by the service at {name} (process {process})."
     ));
-    if screen.is_json() {
-        let fields = json!({ "service": name, "pid": process });
-        println!("{}", json::line("service", None, fields));
-    }
+    screen.print("service", None, json!({ "service": name, "pid": process }));
 }
 
-/// Hands all videos over and prints the ids of their jobs.
+/// Hands all videos over in their order and prints the ids of their jobs.
 pub(super) async fn detach(
     remote: &Remote,
     screen: &Screen,
-    wishes: Vec<Wish>,
+    mut videos: Videos<'_>,
 ) -> Result<Exit, Failure> {
     announce(remote, screen);
-    for wish in wishes {
-        let job = remote
-            .call(Method::POST, "/v1/jobs", Some(&wish.seen().await))
-            .await?;
+    while let Some(item) = videos.next().await {
+        let job = seen(&item?).await?;
+        let job = remote.call(Method::POST, "/v1/jobs", Some(&job)).await?;
         match screen.is_json() {
             true => {
                 let account = job["account"].as_str();
@@ -153,29 +150,37 @@ struct Followed<'a> {
 
 impl Followed<'_> {
     /// Hands a video over and shows its job until the job ends, or a signal stops it.
-    async fn to_its_end(&self, wish: &Wish, mut signals: Signals) -> Exit {
-        let (path, job) = ("/v1/jobs?follow=true", wish.seen().await);
+    async fn to_its_end(&self, item: &Item, turns: &Mutex<()>, mut signals: Signals) -> Exit {
+        let turn = turns.lock().await;
+        let job = match seen(item).await {
+            Ok(job) => job,
+            Err(failure) => return self.view.fail(&failure),
+        };
         // Not interrupted: a job that was accepted has to be stopped by its id.
-        let begun = self.remote.lines(Method::POST, path, Some(&job)).await;
+        let begun = self
+            .remote
+            .lines(Method::POST, "/v1/jobs?follow=true", Some(&job));
+        let begun = begun.await;
         let mut lines = match begun {
             Ok(lines) => lines,
-            Err(failure) => return self.fail(&failure),
+            Err(failure) => return self.view.fail(&failure),
         };
         let id = match lines.next().await {
             Ok(Some(line)) => {
                 self.view.show(&line);
                 line["job"]["id"].as_str().unwrap_or_default().to_owned()
             }
-            Ok(None) => return self.fail(&self.stopped()),
-            Err(failure) => return self.fail(&failure),
+            Ok(None) => return self.view.fail(&self.stopped()),
+            Err(failure) => return self.view.fail(&failure),
         };
+        drop(turn);
         let stopped = tokio::select! {
             exit = self.watch(&mut lines, None) => return exit,
             exit = signals.first() => exit,
         };
         let path = format!("/v1/jobs/{}/cancel", segment(&id));
         if let Err(failure) = self.remote.call(Method::POST, &path, None).await {
-            return self.fail(&failure);
+            return self.view.fail(&failure);
         }
         self.watch(&mut lines, Some(stopped)).await
     }
@@ -185,8 +190,8 @@ impl Followed<'_> {
         loop {
             let mut line = match lines.next().await {
                 Ok(Some(line)) => line,
-                Ok(None) => return self.fail(&self.stopped()),
-                Err(failure) => return self.fail(&failure),
+                Ok(None) => return self.view.fail(&self.stopped()),
+                Err(failure) => return self.view.fail(&failure),
             };
             let is_last = line["event"] == "outcome";
             if let (true, Some(stopped)) = (line["exit"] == Exit::INTERRUPTED.0, stopped) {
@@ -194,10 +199,7 @@ impl Followed<'_> {
             }
             self.view.show(&line);
             if is_last {
-                let exit = line["exit"]
-                    .as_u64()
-                    .and_then(|exit| u8::try_from(exit).ok());
-                return exit.map_or(Exit(1), Exit);
+                return self.view.counted(&line);
             }
         }
     }
@@ -207,10 +209,5 @@ impl Followed<'_> {
             "The service at {} has stopped. Once it is started again, the same command follows this upload to its end.",
             self.remote.name
         ))
-    }
-
-    fn fail(&self, failure: &Failure) -> Exit {
-        self.view.fail(failure);
-        failure.exit
     }
 }

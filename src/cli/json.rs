@@ -35,8 +35,11 @@ pub(super) fn error(message: &str, error: Option<&Error>) -> Value {
 
 /// The last line of a command that failed.
 pub(super) fn failed(failure: &Failure, account: &str) -> Value {
-    let told = error(&failure.message, failure.error.as_deref());
-    let fields = json!({ "exit": failure.exit.0, "error": told });
+    let mut error = error(&failure.message, failure.error.as_deref());
+    if !failure.details.is_empty() {
+        error["details"] = json!(failure.details);
+    }
+    let fields = json!({ "exit": failure.exit.0, "error": error });
     line("error", Some(account), fields)
 }
 

@@ -35,19 +35,23 @@ mod demo;
 mod doctor;
 mod emulator;
 mod exit;
+mod folder;
 mod gauge;
 mod globals;
 mod handover;
 mod heap;
+mod item;
 mod json;
 mod lines;
 mod list;
 mod log;
 mod login;
 mod man;
+mod manifest;
 mod message;
 mod metrics;
 mod pace;
+mod pattern;
 mod plan;
 mod provider;
 mod pull;
@@ -64,6 +68,7 @@ mod status;
 mod terminal;
 mod token;
 mod upload;
+mod wish;
 mod words;
 
 const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -106,6 +111,8 @@ enum Command {
 struct Failure {
     exit: Exit,
     message: String,
+    /// What is wrong one by one, where it is several things; each is a line.
+    details: Vec<String>,
     /// The library's error, if it caused the failure.
     error: Option<Box<Error>>,
 }
@@ -115,6 +122,7 @@ impl Failure {
         Self {
             exit,
             message: message.into(),
+            details: Vec::new(),
             error: None,
         }
     }
@@ -133,6 +141,7 @@ impl From<Error> for Failure {
         Self {
             exit: Exit::of(error.kind()),
             message: message::message(&error),
+            details: Vec::new(),
             error: Some(Box::new(error)),
         }
     }
@@ -357,6 +366,9 @@ fn failed(failure: &Failure, as_json: bool, account: &str) -> ExitCode {
         println!("{}", json::failed(failure, account));
     }
     eprintln!("{}", Escaped::new(&failure.message));
+    for detail in &failure.details {
+        eprintln!("  {}", Escaped::new(detail));
+    }
     failure.exit.into()
 }
 

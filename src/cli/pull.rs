@@ -4,16 +4,16 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use chunkferry::{Escaped, Job};
+use chunkferry::Escaped;
 use clap::Args;
 use reqwest::Method;
 
 use super::exit::Exit;
-use super::handover::{Wish, segment};
+use super::handover::segment;
+use super::item::{Item, Source};
 use super::records::publish_id;
 use super::remote::Remote;
-use super::render::Screen;
-use super::run::{Place, RunArgs};
+use super::run::{Place, RunArgs, Videos};
 use super::{Failure, Globals, json};
 
 /// Let TikTok fetch videos from https URLs, as drafts
@@ -56,43 +56,32 @@ impl Pull {
                 "One --key cannot name several videos: pull them one by one.",
             ));
         }
-        let wishes = || {
-            let wish = |url: &String| {
-                let mut job = self.run.wish(globals.account_name());
-                job["url"] = url.as_str().into();
-                job["key"] = self.key.clone().into();
-                job["preflight"] = (!self.no_preflight).into();
-                let name = Job::url(url).name();
-                Wish {
-                    name,
-                    is_url: true,
-                    job,
-                }
-            };
-            Ok(urls.iter().map(wish).collect())
-        };
-        if let Some(exit) = self.run.hand_over(globals, wishes).await? {
-            return Ok(exit);
+        let account = globals.account_name();
+        let items = urls.into_iter().map(|url| {
+            let mut options = self.run.wish(account);
+            options.insert("key".to_owned(), self.key.clone().into());
+            options.insert("preflight".to_owned(), (!self.no_preflight).into());
+            Item {
+                source: Source::Url(url),
+                account: account.to_owned(),
+                options,
+                line: None,
+            }
+        });
+        let (videos, screen) = (Videos::All(items.collect()), self.run.screen(globals));
+        if let Some(remote) = self.run.service(globals).await? {
+            return self.run.hand_over(&remote, &screen, videos).await;
         }
-        let (screen, account) = (Screen::new(globals.json), globals.account()?);
+        let account = globals.account()?;
         let state_dir = globals.state_dir()?;
         let place = Place {
             screen: &screen,
-            account: &account,
             state_dir: &state_dir,
             lasting: true,
         };
-        let jobs = urls.iter().map(|url| {
-            let job = self.run.job(Job::url(url), &account);
-            let job = job.preflight(!self.no_preflight);
-            match &self.key {
-                Some(key) => job.key(key),
-                None => job,
-            }
-        });
-        let jobs = jobs.collect();
+        let job = |item: &Item| Ok(item.job()?.for_account(account.clone()));
         self.run
-            .run(&place, globals, |options| options, "pull", jobs)
+            .run(&place, globals, |options| options, "pull", videos, job)
             .await
     }
 }

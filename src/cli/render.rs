@@ -3,12 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chunkferry::{Draft, Error, Escaped, Event, Job, Progress};
+use chunkferry::{Draft, Error, Escaped, Event, Progress};
 use serde_json::{Value, json};
 
 use super::Failure;
 use super::board::Board;
 use super::exit::Exit;
+use super::item::{Item, Source};
 use super::lines::Lines;
 use super::size::humane;
 use super::terminal;
@@ -20,6 +21,8 @@ pub(super) struct Screen {
     json: bool,
     /// Whether text for people is shown.
     words: bool,
+    /// Whether only what failed is shown.
+    quiet: bool,
     board: Board,
 }
 
@@ -29,8 +32,14 @@ impl Screen {
         Self {
             json,
             words: terminal::draws() || !json,
+            quiet: false,
             board: Board::default(),
         }
+    }
+
+    /// Shows only what has failed.
+    pub(super) fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
     }
 
     pub(super) const fn is_json(&self) -> bool {
@@ -39,19 +48,44 @@ impl Screen {
 
     /// A line for people, escaped as a whole: names and answers of the service are text from outside.
     pub(super) fn say(&self, text: &str) {
+        if !self.quiet {
+            self.complain(text);
+        }
+    }
+
+    /// A line for people about something that has failed.
+    fn complain(&self, text: &str) {
         if self.words {
             eprintln!("{}", Escaped::new(text));
         }
     }
 
-    /// A view for each job of a run.
-    pub(super) fn views(&self, jobs: &[Job], account: &str) -> Vec<View<'_>> {
-        let view = |job: &Job| self.view(job.name(), job.is_url(), account);
-        let views: Vec<_> = jobs.iter().map(view).collect();
-        let files = views.iter().filter(|view| !view.is_url);
-        self.board
-            .measure(files.map(|view| (view.number, view.name.clone())).collect());
-        views
+    /// A line of JSON that is no line of a video.
+    pub(super) fn print(&self, event: &str, account: Option<&str>, fields: Value) {
+        if self.json && !self.quiet {
+            println!("{}", super::json::line(event, account, fields));
+        }
+    }
+
+    /// The videos that the run has.
+    pub(super) fn expect(&self, items: &[Item]) {
+        let files = items.iter().map(|item| match &item.source {
+            Source::File(path) => Some(path.clone()),
+            Source::Url(_) => None,
+        });
+        self.board.expect(files.collect());
+    }
+
+    /// A view of one video of the run.
+    pub(super) fn view_of(&self, item: &Item) -> View<'_> {
+        let mut view = self.view(item.name(), item.is_url(), &item.account);
+        if let Some(line) = item.line {
+            view.marks.push(("line", line.into()));
+        }
+        if let Some(id) = item.id() {
+            view.marks.push(("caller_id", id.into()));
+        }
+        view
     }
 
     /// A view of one video: of a file by its path, or of a URL without its secrets.
@@ -62,6 +96,7 @@ impl Screen {
             lines: Mutex::new(Lines::new(name.clone(), is_url, account)),
             name,
             is_url,
+            marks: Vec::new(),
             state: Mutex::new(Shown {
                 begun: false,
                 at: Instant::now(),
@@ -75,8 +110,12 @@ impl Screen {
         let Some(outcomes) = self.board.outcomes() else {
             return;
         };
-        self.say(&sum(&outcomes));
-        if self.json {
+        if exit == Exit::DELIVERED {
+            self.say(&sum(&outcomes));
+        } else {
+            self.complain(&sum(&outcomes));
+        }
+        if self.json && (!self.quiet || exit != Exit::DELIVERED) {
             let fields = json!({ "exit": exit.0, "outcomes": outcomes });
             println!("{}", super::json::line("summary", None, fields));
         }
@@ -91,6 +130,8 @@ pub(super) struct View<'a> {
     /// The whole path, or the URL without its secrets.
     name: String,
     is_url: bool,
+    /// What a manifest says of it; each line has that.
+    marks: Vec<(&'static str, Value)>,
     /// Makes the lines of an upload that runs in this process.
     lines: Mutex<Lines>,
     state: Mutex<Shown>,
@@ -142,7 +183,8 @@ impl View<'_> {
         if line["event"] == "progress" {
             return self.show_progress(seen(line), || self.named(line));
         }
-        if self.screen.json {
+        let is_shown = !self.screen.quiet || line["error"].is_object();
+        if self.screen.json && is_shown {
             println!("{}", self.named(line));
         }
         let name = short_name(&self.name);
@@ -196,6 +238,9 @@ impl View<'_> {
     }
 
     fn show_progress(&self, progress: Progress, line: impl FnOnce() -> Value) {
+        if self.screen.quiet {
+            return;
+        }
         let text = self.screen.board.progress(self.number, progress);
         let mut shown = self.shown();
         let every = match (self.screen.json, shown.processing) {
@@ -217,16 +262,36 @@ impl View<'_> {
         }
     }
 
-    /// Shows the result of an upload in this process.
-    pub(super) fn end(&self, result: &Result<Draft, Error>, exit: Exit, progress: Progress) {
+    /// Shows the result of an upload in this process; what that means for the run.
+    pub(super) fn end(
+        &self,
+        result: &Result<Draft, Error>,
+        exit: Exit,
+        progress: Progress,
+    ) -> Exit {
         let line = self.lines().end(result, exit, &progress);
         self.show(&line);
+        self.counted(&line)
     }
 
     /// Shows why a service does not carry this video.
-    pub(super) fn fail(&self, failure: &Failure) {
+    pub(super) fn fail(&self, failure: &Failure) -> Exit {
         let line = self.lines().fail(failure);
         self.show(&line);
+        self.counted(&line)
+    }
+
+    /// What the last line of this video means for the run: of several videos, those that wait for an inbox with room are left for
+    /// another run.
+    pub(super) fn counted(&self, line: &Value) -> Exit {
+        match self.screen.board.is_several() && is_capped(line) {
+            true => Exit::AGAIN,
+            false => {
+                let exit = line["exit"].as_u64();
+                let exit = exit.and_then(|exit| u8::try_from(exit).ok());
+                exit.map_or(Exit(1), Exit)
+            }
+        }
     }
 
     fn named(&self, line: &Value) -> Value {
@@ -234,6 +299,9 @@ impl View<'_> {
         let field = if self.is_url { "url" } else { "file" };
         if let Some(name) = line.get_mut(field) {
             *name = self.name.clone().into();
+        }
+        for (name, value) in &self.marks {
+            line[*name] = value.clone();
         }
         line
     }
@@ -247,10 +315,11 @@ impl View<'_> {
             self.screen.say(&good_news(short_name(&self.name), line));
         } else if !stopped.iter().any(|stopped| exit == Some(stopped.0.into())) {
             self.screen
-                .say(error["message"].as_str().unwrap_or_default());
+                .complain(error["message"].as_str().unwrap_or_default());
         }
-        self.screen.board.end(self.number, outcome, error.is_null());
-        if !self.screen.json {
+        let counted = if is_capped(line) { "capped" } else { outcome };
+        self.screen.board.end(self.number, counted, error.is_null());
+        if !self.screen.json && !(self.screen.quiet && error.is_null()) {
             let publish_id = line["publish_id"].as_str().unwrap_or("-");
             // A tab or a line break in a name must not make two fields or lines of one. Backslashes are doubled, so that
             // the field means one name.
@@ -259,6 +328,11 @@ impl View<'_> {
             println!("{publish_id}\t{outcome}\t{name}");
         }
     }
+}
+
+/// Whether a video waits for room in the inbox of its creator, or for another day: it can be sent later, and no person is asked.
+fn is_capped(line: &Value) -> bool {
+    line["outcome"] == "needs_person" && line["retry_at"].is_string()
 }
 
 /// The progress in a line.

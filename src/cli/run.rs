@@ -1,21 +1,27 @@
 //! The common part of uploads and pulls: running jobs and following them to their end.
 
+use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunkferry::{Account, Counters, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
+use chunkferry::{Counters, Draft, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
 use clap::Args;
-use futures::future::join_all;
-use serde_json::{Value, json};
-use tokio::time::MissedTickBehavior;
+use futures::StreamExt;
+use futures::future::ready;
+use futures::stream::{self, LocalBoxStream};
+use serde_json::{Map, Value, json};
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::exit::Exit;
-use super::handover::{self, Wish};
+use super::handover;
+use super::item::{Item, fairly};
+use super::message::message;
 use super::metrics::{self, textfile::Textfile};
 use super::remote::Remote;
 use super::render::{Screen, View};
 use super::signals::Signals;
+use super::size::duration;
 use super::{Failure, Globals};
 
 /// Longest wait at the end for the wire log's last lines, and for a call for a token or an init that was stopped; a
@@ -42,6 +48,15 @@ pub(super) struct RunArgs {
     /// Exit 75 instead of waiting for another chunkferry to end
     #[arg(long)]
     no_wait_lock: bool,
+    /// The same, after waiting for so long, such as 5m
+    #[arg(long, value_name = "DUR", value_parser = duration, conflicts_with = "no_wait_lock", hide = true)]
+    wait_lock: Option<Duration>,
+    /// Stop after so long, such as 6h, and exit 75: the same command carries on
+    #[arg(long, value_name = "DUR", value_parser = duration, hide = true)]
+    max_duration: Option<Duration>,
+    /// Show only what fails; at exit 0 nothing
+    #[arg(long, hide = true)]
+    quiet: bool,
     /// Your id of this video: the same id again is the same job. Needs a service
     #[arg(long, value_name = "ID", hide = true)]
     id: Option<String>,
@@ -49,7 +64,7 @@ pub(super) struct RunArgs {
     #[arg(long, hide = true)]
     pub(super) detach: bool,
     /// Append each request and answer to this file, without secrets
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", hide = true)]
     wire_log: Option<PathBuf>,
     /// Write metrics for node_exporter to this file at the end
     #[arg(long, value_name = "FILE", hide = true)]
@@ -59,41 +74,112 @@ pub(super) struct RunArgs {
 /// The surroundings of a run.
 pub(super) struct Place<'a> {
     pub(super) screen: &'a Screen,
-    pub(super) account: &'a Account,
     pub(super) state_dir: &'a Path,
     /// Whether messages may mention the journal: that of an internal emulator ends with the process.
     pub(super) lasting: bool,
 }
 
-impl RunArgs {
-    /// A job with these options.
-    pub(super) fn job(&self, job: Job, account: &Account) -> Job {
-        job.for_account(account.clone())
-            .again(self.again)
-            .hand_over(self.no_wait)
-            .wait(Duration::from_secs(self.wait))
-            .patience(Duration::from_secs(self.patience))
+/// Videos that are under way at once; each account's wait for their turns among them.
+const AT_ONCE: usize = 256;
+
+/// The videos of a run.
+pub(super) enum Videos<'a> {
+    All(Vec<Item>),
+    /// Those that come one after the other. One that is wrong ends the run.
+    Each(LocalBoxStream<'a, Result<Item, Failure>>),
+}
+
+impl Videos<'_> {
+    /// Carries all videos, each begun in its order; the exit code of all.
+    pub(super) async fn each(
+        self,
+        screen: &Screen,
+        signals: &Signals,
+        carry: impl AsyncFn(Item, Signals) -> Exit,
+    ) -> Result<Exit, Failure> {
+        let items = match self {
+            Self::All(items) => {
+                let items = fairly(items);
+                screen.expect(&items);
+                stream::iter(items).map(Ok).boxed_local()
+            }
+            Self::Each(items) => {
+                let mut signals = signals.clone();
+                let stopped = async move { signals.first().await };
+                items.take_until(Box::pin(stopped)).boxed_local()
+            }
+        };
+        let broken = RefCell::new(None);
+        let good = items.scan((), |(), item| {
+            ready(
+                item.map_err(|failure| *broken.borrow_mut() = Some(failure))
+                    .ok(),
+            )
+        });
+        let exits = good
+            .map(|item| carry(item, signals.clone()))
+            .buffer_unordered(AT_ONCE);
+        let exit = exits.fold(Exit::DELIVERED, |exit, one| ready(exit.over(one)));
+        let exit = exit.await;
+        match broken.into_inner() {
+            Some(failure) => Err(failure),
+            None => Ok(exit.over(signals.came().unwrap_or(exit))),
+        }
     }
 
-    /// The job of a video in the words of a service. Followed to its end, it ends as it would in this process.
-    pub(super) fn wish(&self, account: &str) -> Value {
-        json!({
+    /// The next video.
+    pub(super) async fn next(&mut self) -> Option<Result<Item, Failure>> {
+        match self {
+            Self::All(items) if items.is_empty() => None,
+            Self::All(items) => Some(Ok(items.remove(0))),
+            Self::Each(items) => items.next().await,
+        }
+    }
+
+    /// What another process is shown that waits for this run.
+    fn shown(&self) -> String {
+        match self {
+            Self::All(items) => {
+                let names = items.iter().take(SHOWN).map(Item::name);
+                let names = names.collect::<Vec<_>>().join(" ");
+                match items.len().saturating_sub(SHOWN) {
+                    0 => names,
+                    more => format!("{names} and {more} more"),
+                }
+            }
+            Self::Each(_) => "lines of a manifest".to_owned(),
+        }
+    }
+}
+
+/// Videos that another process is shown by their names.
+const SHOWN: usize = 3;
+
+impl RunArgs {
+    /// The options of a job in the words of a service. Followed to its end, it ends as it would in this process.
+    pub(super) fn wish(&self, account: &str) -> Map<String, Value> {
+        let wish = json!({
             "account": account,
-            "id": self.id,
             "again": self.again,
+            "id": self.id,
             "no_wait": self.no_wait,
             "once": !self.detach,
             "patience": self.patience,
             "wait": self.wait,
-        })
+        });
+        match wish {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        }
     }
 
-    /// Carries the videos by the service that this command uses, if there is one.
-    pub(super) async fn hand_over(
-        &self,
-        globals: &Globals,
-        wishes: impl FnOnce() -> Result<Vec<Wish>, Failure>,
-    ) -> Result<Option<Exit>, Failure> {
+    /// How the run shows itself.
+    pub(super) fn screen(&self, globals: &Globals) -> Screen {
+        Screen::new(globals.json).quiet(self.quiet)
+    }
+
+    /// The service that carries the videos of this command, if there is one.
+    pub(super) async fn service(&self, globals: &Globals) -> Result<Option<Remote>, Failure> {
         let Some(remote) = Remote::find(globals).await? else {
             if self.detach || self.id.is_some() {
                 let option = if self.detach { "--detach" } else { "--id" };
@@ -104,18 +190,26 @@ impl RunArgs {
             return Ok(None);
         };
         remote.check(globals)?;
-        let wishes = wishes()?;
-        if self.id.is_some() && wishes.len() > 1 {
+        Ok(Some(remote))
+    }
+
+    /// Hands the videos over to a service.
+    pub(super) async fn hand_over(
+        &self,
+        remote: &Remote,
+        screen: &Screen,
+        videos: Videos<'_>,
+    ) -> Result<Exit, Failure> {
+        let is_one = matches!(&videos, Videos::All(items) if items.len() == 1);
+        if self.id.is_some() && !is_one {
             return Err(Failure::usage(
                 "One --id cannot name several videos: hand them over one by one.",
             ));
         }
-        let screen = Screen::new(globals.json);
-        let ended = match self.detach {
-            true => handover::detach(&remote, &screen, wishes).await,
-            false => handover::run(&remote, &screen, globals.account_name(), wishes).await,
-        };
-        ended.map(Some)
+        match self.detach {
+            true => handover::detach(remote, screen, videos).await,
+            false => handover::run(remote, screen, videos, self.max_duration).await,
+        }
     }
 
     /// Writes the metrics at the end of a command, whatever that end is.
@@ -132,46 +226,54 @@ impl RunArgs {
         ended
     }
 
-    /// Runs all jobs to their ends.
+    /// Runs the jobs of all videos to their ends in this process.
     pub(super) async fn run(
         &self,
         place: &Place<'_>,
         globals: &Globals,
         adjust: impl FnOnce(Options) -> Options,
         doing: &str,
-        jobs: Vec<Job>,
+        videos: Videos<'_>,
+        job: impl Fn(&Item) -> Result<Job, Failure>,
     ) -> Result<Exit, Failure> {
         let Place {
             screen,
-            account,
             state_dir,
             lasting,
         } = *place;
+        if let Videos::All(items) = &videos {
+            items.iter().try_for_each(|item| job(item).map(drop))?;
+        }
         if lasting && !state_dir.exists() {
             screen.say(&format!(
                 "The journal is kept in {}. It is what lets uploads carry on and prevents double drafts.",
                 state_dir.display()
             ));
         }
-        let names: Vec<_> = jobs.iter().map(Job::name).collect();
-        let mut options = adjust(globals.options(state_dir.to_owned()))
-            .jobs(self.jobs.into())
+        let options = globals.options(state_dir.to_owned()).jobs(self.jobs.into());
+        let mut options = adjust(options)
             .check_creator(true)
             .paused()
-            .doing(format!("{doing} {}", names.join(" ")));
+            .doing(format!("{doing} {}", videos.shown()));
         if let Some(path) = &self.wire_log {
             options = options.wire_log(path);
         }
-        let mut signals = Signals::listen()?;
-        let views = screen.views(&jobs, account.name());
+        let mut signals = Signals::listen_for(self.max_duration)?;
         let engine = match self.open(&options, screen, &mut signals).await {
             Ok(engine) => engine,
             Err((exit, error)) => {
+                let result = &Err(error);
+                let Videos::All(_) = &videos else {
+                    return result
+                        .as_ref()
+                        .map(|_: &Draft| exit)
+                        .map_err(|error| Failure::new(exit, message(error)));
+                };
                 // No video was opened; programs still expect an outcome for each.
-                let result = Err(error);
-                for view in &views {
-                    view.end(&result, exit, Progress::default());
-                }
+                let none = async |item: Item, _| {
+                    screen.view_of(&item).end(result, exit, Progress::default())
+                };
+                let exit = videos.each(screen, &signals, none).await?;
                 screen.sum_up(exit);
                 return Ok(exit);
             }
@@ -186,15 +288,15 @@ impl RunArgs {
         {
             screen.say(&format!("The journal in {}: {why}.", state_dir.display()));
         }
-        let runs = jobs
-            .into_iter()
-            .zip(&views)
-            .map(|(job, view)| follow(&engine, job, view, signals.clone()));
-        let exit = join_all(runs)
-            .await
-            .into_iter()
-            .fold(Exit::DELIVERED, Exit::over);
-        let stopped = [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit);
+        let carry = async |item: Item, signals| {
+            let view = screen.view_of(&item);
+            match job(&item) {
+                Ok(job) => follow(&engine, job, &view, signals).await,
+                Err(failure) => view.fail(&failure),
+            }
+        };
+        let exit = videos.each(screen, &signals, carry).await?;
+        let stopped = signals.came().is_some();
         if stopped || self.wire_log.is_some() {
             // An init without a recorded answer would leave an unused session.
             let closed = tokio::time::timeout(LAST_CALLS, engine.close()).await;
@@ -217,6 +319,10 @@ impl RunArgs {
         signals: &mut Signals,
     ) -> Result<Engine, (Exit, Error)> {
         let mut told = false;
+        let give_up = match (self.no_wait_lock, self.wait_lock) {
+            (true, _) => Some(Instant::now()),
+            (false, most) => most.map(|most| Instant::now() + most),
+        };
         loop {
             // Files of the options may be pipes, or on a drive that does not answer.
             let opening = options.clone();
@@ -225,7 +331,12 @@ impl RunArgs {
                 exit = signals.first() => return Err((exit, Error::cancelled())),
             };
             let error = match opened.unwrap_or_else(|error| resume_unwind(error.into_panic())) {
-                Err(error) if error.kind() == ErrorKind::Locked && !self.no_wait_lock => error,
+                Err(error)
+                    if error.kind() == ErrorKind::Locked
+                        && give_up.is_none_or(|at| Instant::now() < at) =>
+                {
+                    error
+                }
                 opened => return opened.map_err(|error| (Exit::of(error.kind()), error)),
             };
             if !told {
@@ -268,6 +379,5 @@ async fn follow(engine: &Engine, job: Job, view: &View<'_>, mut signals: Signals
         (Err(error), Some(exit)) if error.kind() == ErrorKind::Cancelled => exit,
         (Err(error), _) => Exit::of(error.kind()),
     };
-    view.end(&result, exit, handle.progress());
-    exit
+    view.end(&result, exit, handle.progress())
 }

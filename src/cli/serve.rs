@@ -32,7 +32,6 @@ mod listener;
 mod metrics;
 mod network;
 mod notify;
-mod pattern;
 mod problem;
 mod request;
 mod sources;

@@ -1,5 +1,7 @@
 //! The effects of SIGINT, SIGTERM and SIGHUP.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -15,6 +17,11 @@ pub(super) struct Signals(watch::Receiver<Option<Exit>>);
 
 impl Signals {
     pub(super) fn listen() -> Result<Self, Failure> {
+        Self::listen_for(None)
+    }
+
+    /// The same, and the end of a time stops as the first signal does.
+    pub(super) fn listen_for(most: Option<Duration>) -> Result<Self, Failure> {
         let cannot = |error| Failure::temporary(format!("Signals cannot be watched: {error}"));
         let ignored = ignored();
         let watch = |kind: SignalKind| match ignored & (1 << (kind.as_raw_value() - 1)) {
@@ -26,11 +33,26 @@ impl Signals {
         let mut hangup = watch(SignalKind::hangup())?;
         let (sender, receiver) = watch::channel(None);
         tokio::spawn(async move {
+            let mut deadline = std::pin::pin!(async {
+                match most {
+                    Some(most) => tokio::time::sleep(most).await,
+                    None => std::future::pending().await,
+                }
+            });
+            let mut is_over = false;
             loop {
                 let exit = tokio::select! {
                     () = received(&mut int) => Exit::INTERRUPTED,
                     () = received(&mut term) => Exit::TERMINATED,
                     () = received(&mut hangup) => Exit::TERMINATED,
+                    () = &mut deadline, if !is_over => {
+                        is_over = true;
+                        sender.send_if_modified(|exit| exit.is_none() && {
+                            *exit = Some(Exit::AGAIN);
+                            true
+                        });
+                        continue;
+                    }
                 };
                 if sender.send_replace(Some(exit)).is_some() {
                     end_commands();
@@ -47,6 +69,11 @@ impl Signals {
             Ok(Some(exit)) => exit,
             _ => std::future::pending().await,
         }
+    }
+
+    /// The exit code of the first signal, if one has come.
+    pub(super) fn came(&self) -> Option<Exit> {
+        *self.0.borrow()
     }
 
     /// Runs a future until a signal comes.

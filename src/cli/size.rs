@@ -1,5 +1,7 @@
 //! Sizes and rates as users type them.
 
+use std::time::Duration;
+
 use chunkferry::Escaped;
 
 /// Bytes from `10MB` (10⁶), `10MiB` (2²⁰) or plain digits. `10M` is refused as ambiguous.
@@ -53,6 +55,29 @@ pub(super) fn rate(text: &str) -> Result<u64, String> {
         0..1_000 => Err("an upload has one hour, so a rate is at least 1kB a second".into()),
         rate => Ok(rate),
     }
+}
+
+/// A time as users type it: `90s`, `5m`, `6h`, `2d`, or plain seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    let (number, unit) = text.split_at(text.trim_end_matches(|c: char| !c.is_ascii_digit()).len());
+    let unit: Option<u64> = match unit {
+        "" | "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3_600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let number: Option<u64> = number.parse().ok();
+    let seconds = number
+        .zip(unit)
+        .and_then(|(number, unit)| number.checked_mul(unit));
+    // Longer ones are beyond what clocks can add.
+    let seconds = seconds.filter(|seconds| *seconds <= 10 * 365 * 86_400);
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        let text = Escaped::new(text);
+        format!("{text} is not a time: write it like 90s, 5m, 6h or 2d")
+    })
 }
 
 /// A rate in a form that [`rate`] parses.

@@ -3,28 +3,46 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunkferry::emulator::Emulator;
-use chunkferry::{Account, Escaped, Job, Ledger, Options, ReadMode};
+use chunkferry::{Account, Options, ReadMode};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::exit::Exit;
-use super::globals::Source;
-use super::handover::{self, Wish};
+use super::folder::Folders;
+use super::handover;
+use super::item::{Accounts, Item, Source};
+use super::manifest::Manifest;
+use super::manifest::known::Known;
 use super::records::is_url;
 use super::remote::Remote;
 use super::render::Screen;
-use super::run::{Place, RunArgs};
+use super::run::{Place, RunArgs, Videos};
 use super::size::{bytes, rate};
 use super::{Failure, Globals};
+
+mod dry_run;
+mod emulator;
+
+use emulator::{Local, leave_aside};
 
 /// Upload videos as drafts; the same command again carries on
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry upload clip.mp4 --account lena")]
 pub(super) struct Upload {
-    /// MP4, MOV or WebM, up to 4 GB each; sent in this order
-    #[arg(required_unless_present = "follow", value_name = "FILE")]
+    /// MP4, MOV or WebM, up to 4 GB each, or folders of them; sent in this order
+    #[arg(required_unless_present_any = ["follow", "from"], value_name = "FILE")]
     files: Vec<PathBuf>,
+    #[command(flatten)]
+    folders: Folders,
+    /// A video on each line, as JSON or CSV; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    from: Option<PathBuf>,
+    /// Send each line when it comes, instead of checking all lines first
+    #[arg(long, requires = "from", conflicts_with = "dry_run", hide = true)]
+    stream: bool,
+    /// Show what would be sent, and send nothing
+    #[arg(long, conflicts_with_all = ["emulator", "detach"])]
+    dry_run: bool,
     /// Instead: follow a job that was handed to the service before
     #[arg(long, value_name = "JOB", conflicts_with = "files", hide = true)]
     follow: Option<String>,
@@ -42,7 +60,7 @@ pub(super) struct Upload {
     #[arg(long, hide = true)]
     ignore_forecast: bool,
     /// Do not hash: detect changes by size and time alone
-    #[arg(long)]
+    #[arg(long, hide = true)]
     no_ledger: bool,
     /// map: less CPU time under TLS, for files that nobody shortens
     #[arg(long, value_name = "read|map", default_value = "read", value_parser = read_mode, hide = true)]
@@ -54,7 +72,7 @@ pub(super) struct Upload {
     #[arg(long, value_name = "SECS", hide = true)]
     settle: Option<u64>,
     /// video/mp4, video/quicktime or video/webm, without a check
-    #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true)]
+    #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true, hide = true)]
     content_type: Option<String>,
     #[command(flatten)]
     run: RunArgs,
@@ -88,57 +106,66 @@ impl Upload {
         RunArgs::measured(file, counters, self.send(globals)).await
     }
 
-    async fn send(mut self, mut globals: Globals) -> Result<Exit, Failure> {
+    async fn send(self, mut globals: Globals) -> Result<Exit, Failure> {
         self.files.iter().try_for_each(|file| is_file(file))?;
-        if self.emulator {
-            leave_aside(&mut globals)?;
-        } else if let Some(job) = &self.follow {
+        if let Some(job) = self.follow.as_ref().filter(|_| !self.emulator) {
             return follow(&globals, job).await;
-        } else {
-            let wishes = || {
-                let account = globals.account_name();
-                self.files
-                    .iter()
-                    .map(|file| Wish::file(file, self.wish(account)))
-                    .collect()
-            };
-            if let Some(exit) = self.run.hand_over(&globals, wishes).await? {
-                return Ok(exit);
+        }
+        let local = match self.emulator {
+            true => {
+                leave_aside(&mut globals)?;
+                let emulator = Local::start().await?;
+                globals.api_base = Some(emulator.emulator.url());
+                Some(emulator)
+            }
+            false => None,
+        };
+        let service = match &local {
+            Some(_) => None,
+            None => self.run.service(&globals).await?,
+        };
+        let screen = self.run.screen(&globals);
+        let videos = self.videos(&globals, service.as_ref()).await?;
+        if let Videos::All(items) = &videos {
+            if self.dry_run {
+                return dry_run::show(&globals, service.as_ref(), &screen, items).await;
+            }
+            if items.is_empty() {
+                screen.say("There is no video to send.");
+                return Ok(Exit::DELIVERED);
             }
         }
-        let screen = Screen::new(globals.json);
-        self.share_rate(&screen).await;
-        let mut local = None;
-        let state_dir = if self.emulator {
-            let emulator = Local::start().await?;
-            globals.api_base = Some(emulator.emulator.url());
-            let dir = emulator.state.path().to_owned();
-            local = Some(emulator);
-            dir
-        } else {
-            globals.state_dir()?
-        };
-        let account = match &local {
-            Some(_) => Account::new(
-                globals.account.as_deref().unwrap_or("emulator"),
-                "act.emulator.1",
-            ),
-            None => globals.account()?,
+        if let Some(remote) = &service {
+            return self.run.hand_over(remote, &screen, videos).await;
+        }
+        let jobs = self.share_rate(&videos, &screen).await;
+        let state_dir = match &local {
+            Some(local) => local.state.path().to_owned(),
+            None => globals.state_dir()?,
         };
         let place = Place {
             screen: &screen,
-            account: &account,
             state_dir: &state_dir,
             lasting: local.is_none(),
         };
-        let limit = |options: Options| match self.bwlimit {
-            Some(rate) => options.bandwidth(rate),
-            None => options,
+        let limit = |options: Options| {
+            let options = options.jobs(jobs.into());
+            match self.bwlimit {
+                Some(rate) => options.bandwidth(rate),
+                None => options,
+            }
         };
-        let jobs = self.files.iter().map(|file| self.job(file, &account));
+        let accounts = Accounts::new(|name: &str| match self.emulator {
+            true => Ok(Account::new(name, "act.emulator.1")),
+            false => globals.account_named(name),
+        });
+        let job = |item: &Item| {
+            let job = item.job()?.read(self.read);
+            Ok(job.for_account(accounts.named(&item.account)?))
+        };
         let ended = self
             .run
-            .run(&place, &globals, limit, "upload", jobs.collect())
+            .run(&place, &globals, limit, "upload", videos, job)
             .await;
         if let Some(local) = local {
             local.report(&screen);
@@ -146,70 +173,105 @@ impl Upload {
         ended
     }
 
-    /// Uploads at the same time share the rate. If one of them could then exceed its hour, fewer run at once.
-    async fn share_rate(&mut self, screen: &Screen) {
-        let Some(rate) = self
-            .bwlimit
-            .filter(|_| !self.ignore_forecast && self.files.len() > 1)
-        else {
-            return;
+    /// The videos of the command line, of its folders and of the manifest. A manifest with a wrong line has none.
+    async fn videos<'a>(
+        &'a self,
+        globals: &'a Globals,
+        service: Option<&Remote>,
+    ) -> Result<Videos<'a>, Failure> {
+        let account = match self.emulator {
+            true => globals.account.as_deref().unwrap_or("emulator"),
+            false => globals.account_name(),
         };
-        let files = self.files.clone();
+        let account = account.to_owned();
+        let base = move |is_url| self.options(&account, is_url);
+        let Some(path) = &self.from else {
+            let files = tokio::task::block_in_place(|| self.folders.files(&self.files))?;
+            let items = files.into_iter().map(|path| {
+                let options = base(false);
+                Item {
+                    account: text(&options, "account"),
+                    source: Source::File(path),
+                    options,
+                    line: None,
+                }
+            });
+            return Ok(Videos::All(items.collect()));
+        };
+        let manifest = Manifest::at(path, self.stream);
+        if self.stream {
+            let known = Known::new(globals, service.is_none() && !self.emulator);
+            return Ok(Videos::Each(manifest.lines(path, base, known)));
+        }
+        let read = tokio::task::block_in_place(|| manifest.read(path, base));
+        let (items, mut faults) = read?;
+        faults.extend(match service {
+            Some(remote) => handover::check(remote, &items).await?,
+            None => Known::new(globals, !self.emulator).check_all(&items).await,
+        });
+        if !faults.is_empty() {
+            return Err(manifest.refused(faults));
+        }
+        Ok(Videos::All(items))
+    }
+
+    /// Uploads at the same time share the rate. If one of them could then exceed its hour, fewer run at once.
+    async fn share_rate(&self, videos: &Videos<'_>, screen: &Screen) -> u16 {
+        let (Some(rate), Videos::All(items)) = (self.bwlimit, videos) else {
+            return self.run.jobs;
+        };
+        if self.ignore_forecast || items.len() < 2 {
+            return self.run.jobs;
+        }
+        let files = items.iter().filter_map(|item| match &item.source {
+            Source::File(path) => Some(path.clone()),
+            Source::Url(_) => None,
+        });
+        let files: Vec<PathBuf> = files.collect();
         let sizes = tokio::task::spawn_blocking(move || {
             let sizes = files.iter().filter_map(|file| std::fs::metadata(file).ok());
             sizes.map(|metadata| metadata.len()).collect()
         });
         // A drive that does not answer delays nobody; the sizes are then unknown.
         let Ok(Ok(sizes)) = tokio::time::timeout(PATIENCE, sizes).await else {
-            return;
+            return self.run.jobs;
         };
         let jobs = at_once(sizes, rate, self.run.jobs);
         if jobs < self.run.jobs {
-            self.run.jobs = jobs;
             screen.say(&format!(
                 "So that each file ends within its hour at this --bwlimit, {jobs} of them go at once."
             ));
         }
+        jobs
     }
 
-    /// The job of a file in the words of a service, but for the file.
-    fn wish(&self, account: &str) -> Value {
+    /// The options of a job in the words of a service.
+    fn options(&self, account: &str, is_url: bool) -> Map<String, Value> {
         let mut wish = self.run.wish(account);
-        wish["allow_writer"] = self.allow_writer.into();
-        wish["chunk_size"] = match self.chunk_size {
+        if is_url {
+            return wish;
+        }
+        let chunk_size = match self.chunk_size {
             ChunkSize::Bytes(bytes) => bytes.into(),
             ChunkSize::Auto => Value::Null,
         };
-        wish["content_type"] = self.content_type.clone().into();
-        wish["ignore_forecast"] = self.ignore_forecast.into();
-        wish["no_ledger"] = self.no_ledger.into();
-        wish["settle"] = self.settle.into();
+        for (field, value) in [
+            ("allow_writer", self.allow_writer.into()),
+            ("chunk_size", chunk_size),
+            ("content_type", self.content_type.clone().into()),
+            ("ignore_forecast", self.ignore_forecast.into()),
+            ("no_ledger", self.no_ledger.into()),
+            ("settle", self.settle.into()),
+        ] {
+            wish.insert(field.to_owned(), value);
+        }
         wish
     }
+}
 
-    fn job(&self, file: &Path, account: &Account) -> Job {
-        let mut job = self
-            .run
-            .job(Job::file(file), account)
-            .read(self.read)
-            .allow_writer(self.allow_writer)
-            .ignore_forecast(self.ignore_forecast)
-            .ledger(if self.no_ledger {
-                Ledger::Off
-            } else {
-                Ledger::On
-            });
-        if let ChunkSize::Bytes(bytes) = self.chunk_size {
-            job = job.chunk_size(bytes);
-        }
-        if let Some(seconds) = self.settle {
-            job = job.settle(Duration::from_secs(seconds));
-        }
-        if let Some(content_type) = &self.content_type {
-            job = job.content_type(content_type);
-        }
-        job
-    }
+fn text(options: &Map<String, Value>, field: &str) -> String {
+    let text = options.get(field).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
 }
 
 /// Follows a job of the service to its end.
@@ -254,87 +316,6 @@ fn is_file(file: &Path) -> Result<(), Failure> {
         ));
     }
     Ok(())
-}
-
-/// Refuses or ignores options for another API, journal or token, which the internal emulator does not use. On the
-/// command line such an option is an error: a job that posts nothing must not look like one that posts. From the
-/// environment it is ignored, with a note.
-fn leave_aside(globals: &mut Globals) -> Result<(), Failure> {
-    const OTHERS: [(&str, &str, &str); 7] = [
-        ("api_base", "--api-base", "CHUNKFERRY_API_BASE"),
-        ("state_dir", "--state-dir", "CHUNKFERRY_STATE_DIR"),
-        ("token_file", "--token-file", "CHUNKFERRY_TOKEN_FILE"),
-        (
-            "token_command",
-            "--token-command",
-            "CHUNKFERRY_TOKEN_COMMAND",
-        ),
-        ("ca_file", "--ca-file", "CHUNKFERRY_CA_FILE"),
-        ("upload_host", "--upload-host", "CHUNKFERRY_UPLOAD_HOST"),
-        ("allow_http", "--allow-http", "CHUNKFERRY_ALLOW_HTTP"),
-    ];
-    if let Some((_, option, _)) = OTHERS.iter().find(|(id, ..)| globals.is_given(id)) {
-        return Err(Failure::usage(format!(
-            "--emulator uploads to an emulator inside this command, which has a journal and a token of its own, and posts nothing: {option} cannot go with it. To upload to another one, leave out --emulator."
-        )));
-    }
-    let variables = OTHERS.iter().map(|(.., variable)| *variable);
-    let set = variables
-        .chain(["TIKTOK_ACCESS_TOKEN"])
-        .filter(|variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty()));
-    let set: Vec<&str> = set.collect();
-    if !set.is_empty() {
-        eprintln!(
-            "--emulator posts nothing at TikTok and leaves aside what the environment says: {}.",
-            set.join(", ")
-        );
-    }
-    let file = globals.file.path();
-    if let Some(path) = file.filter(|_| {
-        OTHERS
-            .iter()
-            .any(|(id, ..)| globals.source(id) == Source::File)
-    }) {
-        let path = Escaped::new(&*path.to_string_lossy()).to_string();
-        eprintln!(
-            "--emulator posts nothing at TikTok and leaves aside what {path} says of API, journal and tokens."
-        );
-    }
-    globals.api_base = None;
-    globals.state_dir = None;
-    globals.token_file = None;
-    globals.token_command = None;
-    globals.ca_file = None;
-    globals.upload_host = None;
-    globals.allow_http = false;
-    Ok(())
-}
-
-/// The parts of `--emulator`, which end with the command.
-struct Local {
-    emulator: Emulator,
-    state: tempfile::TempDir,
-}
-
-impl Local {
-    async fn start() -> Result<Self, Failure> {
-        let cannot = |error: std::io::Error| {
-            Failure::temporary(format!("The emulator cannot start: {error}"))
-        };
-        let state = tempfile::tempdir().map_err(cannot)?;
-        let emulator = Emulator::start().await.map_err(cannot)?;
-        Ok(Self { emulator, state })
-    }
-
-    fn report(&self, screen: &Screen) {
-        for session in self.emulator.log().sessions {
-            let sha256 = session.sha256.as_deref().unwrap_or("not whole");
-            screen.say(&format!(
-                "emulator: {} received sha256 {sha256}",
-                session.publish_id
-            ));
-        }
-    }
 }
 
 #[cfg(test)]

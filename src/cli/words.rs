@@ -105,7 +105,7 @@ pub(super) fn rfc3339(time: SystemTime) -> String {
 
 /// The outcomes of a run's videos with their numbers: `2 delivered, 1 failed`.
 pub(super) fn sum(outcomes: &BTreeMap<String, usize>) -> String {
-    const WORDS: [(&str, &str, &str); 8] = [
+    const WORDS: [(&str, &str, &str); 9] = [
         ("delivered", "delivered", "delivered"),
         (
             "already_delivered",
@@ -115,6 +115,11 @@ pub(super) fn sum(outcomes: &BTreeMap<String, usize>) -> String {
         ("sent", "handed over", "handed over"),
         ("failed", "failed", "failed"),
         ("source_changed", "changed", "changed"),
+        (
+            "capped",
+            "waits for room in its inbox",
+            "wait for room in their inboxes",
+        ),
         ("needs_person", "needs a person", "need a person"),
         ("unknown", "unknown", "unknown"),
         ("retry", "to run again", "to run again"),

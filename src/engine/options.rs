@@ -67,6 +67,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// The API of the live service, where uploads go by default.
+    pub const API_BASE: &'static str = API_BASE;
+
     /// Starts from the defaults, with the journal in `state_dir`.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
         Self {

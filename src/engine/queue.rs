@@ -204,6 +204,17 @@ impl Engine {
         queue.handle_of(queue.dispatch.accept(wish).await?)
     }
 
+    /// Whether [`submit`](Self::submit) would accept a job, as far as that can be seen without recording it: its values and its account,
+    /// not its caller's id.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit).
+    pub async fn check(&self, job: &Job) -> Result<(), Error> {
+        self.wish_of(job).await?;
+        wish::check_root(job).await
+    }
+
     /// What is kept of a job, if its values are all in their ranges and there is such an account.
     async fn wish_of(&self, job: &Job) -> Result<Wish, Error> {
         job.check()?;

@@ -27,6 +27,7 @@ mod lock;
 mod login;
 mod logs;
 mod man;
+mod manifest;
 mod many;
 mod map;
 mod messages;

@@ -159,6 +159,12 @@ pub(crate) fn nearest_of<'a>(keys: impl IntoIterator<Item = &'a str>, name: &str
     keys.into_iter().min_by_key(rank).unwrap_or_default()
 }
 
+/// Whether one of two words is probably the other one, misspelled.
+pub(crate) fn is_near(word: &str, other: &str) -> bool {
+    let word = word.to_lowercase();
+    distance(&word, other) <= (word.len() / 3).clamp(1, 2)
+}
+
 /// How many letters have to be added, dropped or changed to make one word the other (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();

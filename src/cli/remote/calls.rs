@@ -91,6 +91,21 @@ impl Remote {
         })
     }
 
+    /// Calls the service with many jobs, for a line about each.
+    pub(crate) async fn many(&self, path: &str, jobs: String) -> Result<RemoteLines<'_>, Failure> {
+        let lines = HeaderValue::from_static("application/x-ndjson");
+        let request = self.client.post(format!("{}{path}", self.base));
+        let answer = request.header(CONTENT_TYPE, lines).body(jobs).send().await;
+        let answer = self
+            .accepted(answer.map_err(|error| self.gone(&error))?)
+            .await?;
+        Ok(RemoteLines {
+            remote: self,
+            answer,
+            read: Vec::new(),
+        })
+    }
+
     async fn send(
         &self,
         method: Method,

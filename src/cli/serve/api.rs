@@ -100,6 +100,22 @@ pub(super) async fn submit_one(
     accepted(service, &handle).await
 }
 
+/// Whether a job would be accepted.
+pub(super) async fn check(service: &Service, caller: &Caller, text: &[u8]) -> Result<(), Problem> {
+    let wanted = wish::job(text, None, caller, |name| service.notify.has(name))?;
+    let roots = service.sources.check(&wanted.named, caller.is_local())?;
+    wanted.check_stat().await?;
+    let mut looked = Ok(());
+    for job in sources::within(wanted.job, &roots) {
+        looked = service.engine.check(&job).await;
+        match &looked {
+            Err(error) if error.not_accepted() == Some(&NotAccepted::OutsideRoot) => {}
+            _ => break,
+        }
+    }
+    Ok(looked?)
+}
+
 /// The answer to a submit.
 pub(super) async fn accepted(
     service: &Service,
@@ -136,7 +152,8 @@ async fn submit(
     uri: Uri,
     request: Request,
 ) -> Answer {
-    let follows = Query::of(&uri, &["follow"])?.switch("follow")?;
+    let query = Query::of(&uri, &["dry_run", "follow"])?;
+    let (follows, dry_run) = (query.switch("follow")?, query.switch("dry_run")?);
     let (head, body) = request.into_parts();
     if service.is_draining() {
         return Err(Problem::draining());
@@ -144,7 +161,11 @@ async fn submit(
     let kind = content_type(&head.headers);
     let kind = kind.as_deref().unwrap_or_default();
     if kind == "application/x-ndjson" && !follows {
-        return batch::submit(service, caller, body).await;
+        return batch::submit(service, caller, body, dry_run).await;
+    }
+    if dry_run {
+        let text = "dry_run is of many jobs, as application/x-ndjson.";
+        return Err(Problem::field("dry_run", text));
     }
     let id = head.headers.get(IDEMPOTENCY_KEY);
     let id = id.map(|id| std::str::from_utf8(id.as_bytes()));

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::pattern::Pattern;
 use crate::config::nearest_of;
+use crate::pattern::Pattern;
 
 const FIELDS: [&str; 4] = ["accounts", "name", "role", "sha256"];
 const ROLES: [&str; 4] = ["admin", "metrics", "read", "submit"];

@@ -16,8 +16,13 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(3600);
 const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 impl Job {
-    /// Whether every value is in its range.
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    /// Whether every value is in its range. An engine checks a job by itself; a program calls this to look at all jobs before it submits
+    /// the first.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) with the value that is not.
+    pub fn check(&self) -> Result<(), Error> {
         let account = self
             .account
             .as_ref()
