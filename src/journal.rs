@@ -25,7 +25,7 @@ mod store;
 mod store_error;
 mod windows;
 
-pub use record::Record;
+pub use record::{FileIdentity, Record, Story};
 pub use state_dir::StateDir;
 
 pub(crate) use creators::Creator;

@@ -83,7 +83,7 @@ pub use engine::{
     JobsChanged, Options, QueueState, Reached, Status, Uploading, Watcher,
 };
 pub use error::{Error, ErrorKind, NotAccepted, Remedy, Who};
-pub use journal::{Record, StateDir};
+pub use journal::{FileIdentity, Record, StateDir, Story};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;
 pub use source::ReadMode;

@@ -30,6 +30,7 @@ pub struct Job {
     pub(crate) give_up: Option<Duration>,
     pub(crate) once: bool,
     pub(crate) notify: Option<String>,
+    pub(crate) by: Option<String>,
     /// The row of the queue that the job is of.
     pub(crate) link: Option<Link>,
     pub(crate) chunk_size: Option<u64>,
@@ -157,6 +158,7 @@ impl Job {
             give_up: None,
             once: false,
             notify: None,
+            by: None,
             link: None,
             chunk_size: None,
             content_type: None,
@@ -231,6 +233,13 @@ impl Job {
     /// ends the submit with [`ErrorKind::Usage`](crate::ErrorKind::Usage).
     pub fn notify(mut self, name: &str) -> Self {
         self.notify = Some(name.to_owned());
+        self
+    }
+
+    /// Who submits the job, for people who read its [`JobRecord`](crate::JobRecord): at most 255 characters. Who submits the same job
+    /// again is not noted.
+    pub fn submitted_by(mut self, name: &str) -> Self {
+        self.by = Some(name.to_owned());
         self
     }
 

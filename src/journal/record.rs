@@ -10,6 +10,7 @@ use url::Url;
 
 use super::stamp;
 use crate::clock::Timestamp;
+use crate::upload::plan::Plan;
 use crate::upload::{Key, STRANDED, State, Upload, Video};
 
 /// One upload as the journal knows it. Holds no secret.
@@ -43,7 +44,49 @@ pub struct Record {
     pub sha256: Option<String>,
     /// Inits asked for, in all runs.
     pub inits: u32,
+    /// What else is known of it.
+    #[serde(default)]
+    pub story: Story,
     updated_ms: u64,
+}
+
+/// What happened to an upload on its way.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Story {
+    /// When it began, in milliseconds since 1970; 0 where that is not known any more.
+    pub began_ms: u64,
+    /// Bytes of a chunk; `None` of a URL.
+    pub chunk_size: Option<u64>,
+    /// Chunks of the video; `None` of a URL.
+    pub total_chunk_count: Option<u32>,
+    /// Calls and chunks that were sent again after a wait.
+    pub retries: u32,
+    /// Inits whose answer was lost.
+    pub lost_inits: u32,
+    /// Sessions that could not be continued.
+    pub lost_sessions: u32,
+    /// The service's log_ids of its last refusals, the newest last.
+    pub log_ids: Vec<String>,
+    /// The file as its file system knew it; `None` of a URL.
+    pub identity: Option<FileIdentity>,
+}
+
+/// What a file system says of a file without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FileIdentity {
+    /// The number of the device.
+    pub device: u64,
+    /// The number of the file on its device.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// When its bytes were changed, in nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// When anything about it was changed, in nanoseconds since 1970.
+    pub ctime_ns: Option<i64>,
 }
 
 /// A name that is no UTF-8 must not keep a record from being shown.
@@ -104,6 +147,7 @@ impl Record {
             confirmed: 0,
             sha256: None,
             inits: 0,
+            story: Story::default(),
             updated_ms: 0,
         }
     }
@@ -146,6 +190,29 @@ fn without_query(text: &str) -> Option<String> {
     Some(url.into())
 }
 
+impl Story {
+    fn of(row: &Upload) -> Self {
+        let plan = row.plan();
+        let totals = &row.totals;
+        Self {
+            began_ms: row.created.0,
+            chunk_size: plan.map(Plan::chunk_size),
+            total_chunk_count: plan.map(Plan::chunk_count),
+            retries: totals.retries,
+            lost_inits: totals.lost_inits,
+            lost_sessions: totals.lost_sessions,
+            log_ids: row.log_ids.clone(),
+            identity: row.identity().map(|identity| FileIdentity {
+                device: identity.device,
+                inode: identity.inode,
+                size: identity.size,
+                mtime_ns: identity.mtime_ns,
+                ctime_ns: identity.ctime_ns,
+            }),
+        }
+    }
+}
+
 impl From<&Upload> for Record {
     fn from(row: &Upload) -> Self {
         Self {
@@ -161,6 +228,7 @@ impl From<&Upload> for Record {
             confirmed: row.confirmed_bytes(),
             sha256: row.sha256.clone(),
             inits: row.totals.inits,
+            story: Story::of(row),
             updated_ms: row.updated.0,
         }
     }

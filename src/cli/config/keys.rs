@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command};
 
 /// Options that no file sets, and why.
-pub(super) const NEVER: [(&str, &str); 9] = [
+pub(super) const NEVER: [(&str, &str); 12] = [
     (
         "again",
         "each run would send every video once more. Give --again in the run that is meant to",
@@ -41,6 +41,15 @@ pub(super) const NEVER: [(&str, &str); 9] = [
     (
         "follow",
         "a job is named where it is followed. Give --follow in that run",
+    ),
+    (
+        "from",
+        "what is sent is named where it is sent. Give --from in that run",
+    ),
+    ("stream", "it belongs to --from. Give both in one run"),
+    (
+        "dry_run",
+        "runs that send nothing would look like runs that send. Give --dry-run in the run that is meant to",
     ),
     ("config", "one file is read, and it names no other"),
 ];

@@ -63,6 +63,15 @@ pub(super) enum Caller {
 }
 
 impl Caller {
+    /// Who that is, for people.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Owner => "socket".to_owned(),
+            Self::Key(key) => format!("key {}", key.name),
+            Self::Nobody => "nobody".to_owned(),
+        }
+    }
+
     /// Whether the caller is on this machine, and may connect to the socket.
     pub(super) const fn is_local(&self) -> bool {
         matches!(self, Self::Owner)

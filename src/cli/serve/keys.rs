@@ -31,7 +31,7 @@ pub(super) enum Role {
 /// A key, of which only the digest is known.
 #[derive(PartialEq, Eq)]
 pub(super) struct ApiKey {
-    name: String,
+    pub(super) name: String,
     pub(super) role: Role,
     accounts: Vec<Pattern>,
     sha256: [u8; 32],

@@ -97,7 +97,7 @@ fn submitted(
     caller: &Caller,
     is_target: impl Fn(&str) -> bool,
 ) -> Result<Job, Problem> {
-    let mut job = fields.job(job)?;
+    let mut job = fields.job(job)?.submitted_by(&caller.name());
     caller.check_account(fields.account()?)?;
     match (head, fields.text("id")?) {
         (Some(head), Some(id)) if head != id => {

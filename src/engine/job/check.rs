@@ -32,7 +32,7 @@ impl Job {
                 "\"{account}\" is no name of an account: it has at least one letter, and no control characters."
             )));
         }
-        let texts = [&self.caller_id, &self.account_name, &self.notify];
+        let texts = [&self.caller_id, &self.account_name, &self.notify, &self.by];
         let texts = texts.into_iter().flatten();
         let labels = self.labels.iter().flat_map(|(name, value)| [name, value]);
         let name = match &self.what {

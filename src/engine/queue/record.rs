@@ -27,6 +27,8 @@ pub struct JobRecord {
     pub labels: BTreeMap<String, String>,
     /// The program that the job names to be called at its end; see [`Job::notify`](crate::Job::notify).
     pub notify: Option<String>,
+    /// Who has submitted it; see [`Job::submitted_by`](crate::Job::submitted_by).
+    pub by: Option<String>,
     /// `queued`, `running`, `paused`, `parked` (waits for a person) or `ended`.
     pub state: String,
     /// How it ended, or what it waits for a person for.
@@ -150,6 +152,7 @@ impl JobRecord {
             caller_id: row.wish.caller_id,
             labels: row.wish.labels,
             notify: row.wish.notify,
+            by: row.wish.by,
             state: state.to_owned(),
             end: end.map(JobEnd::from),
             why,

@@ -79,6 +79,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
         },
         give_up_ms: job.give_up.map(ms),
         notify: job.notify.clone(),
+        by: job.by.clone(),
     })
 }
 

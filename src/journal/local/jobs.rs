@@ -145,6 +145,10 @@ impl Inner {
         let Some(mut row) = self.job(&taken.job)? else {
             return Ok(Accepted::Forgotten { job: taken.job });
         };
+        let wish = &Wish {
+            by: row.wish.by.clone(),
+            ..wish.clone()
+        };
         if !row.has_ended() && row.wish != *wish {
             row.wish.renew(wish);
             row.revision += 1;

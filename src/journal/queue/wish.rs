@@ -31,6 +31,9 @@ pub(crate) struct Wish {
     /// The name of the program that its end is reported to, among those that the service knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) notify: Option<String>,
+    /// Who has submitted the job first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
 }
 
 /// Where the video is.
