@@ -19,6 +19,7 @@ mod examples;
 mod gateways;
 #[cfg(feature = "service")]
 mod handover;
+mod image;
 mod input;
 mod kills;
 mod line;
