@@ -63,6 +63,8 @@ mod serve_notify;
 mod serve_sources;
 mod several;
 mod standstill;
+#[cfg(feature = "service")]
+mod stored;
 #[path = "../support/mod.rs"]
 mod support;
 mod surroundings;

@@ -231,3 +231,19 @@ fn a_provider_in_the_clear_on_another_machine_is_refused() {
         assert!(ended.stderr.contains(why), "{ended:?}");
     }
 }
+
+#[test]
+fn a_table_on_this_machine_is_asked_without_the_proxy_that_would_see_the_tokens() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let scene = Scene::new(&[], &[]);
+    let config = format!("[token_provider]\nurl = '{}'\n", server.url);
+    let mut upload = upload(&scene, &config, "lena");
+    for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        // Nobody listens there.
+        upload.env(variable, "http://127.0.0.1:1");
+    }
+    upload.args(["--patience", "2"]).end().expect(0);
+    assert_eq!(server.calls()["lena"], 1);
+}

@@ -1,7 +1,8 @@
 //! The directory of accounts: one file each, replaced durably, and locked while its tokens are renewed.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -175,7 +176,11 @@ impl Dir {
     fn make(&self) -> io::Result<()> {
         if !self.path.is_dir() {
             if let Some(above) = self.path.parent() {
-                std::fs::create_dir_all(above)?;
+                // That is the state directory, as a rule: nobody else may write to it, whatever the umask.
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(above)?;
             }
             own::dir(&self.path)?;
             sync_way_to(&self.path)?;
