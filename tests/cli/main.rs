@@ -19,6 +19,7 @@ mod examples;
 mod gateways;
 #[cfg(feature = "service")]
 mod handover;
+#[cfg(feature = "service")]
 mod image;
 mod input;
 mod kills;
