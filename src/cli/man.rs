@@ -119,7 +119,9 @@ fn page(command: &Command) -> String {
 fn render(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim().to_owned();
-    let name = command.get_display_name().unwrap_or(command.get_name());
+    let name = command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name());
     let man = Man::new(command.clone().override_usage(usage));
     let title = name.to_uppercase();
     let version = env!("CARGO_PKG_VERSION");
