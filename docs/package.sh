@@ -13,9 +13,9 @@ what=${1:?tarball or root} out=${2:?a folder to write to}
 
 target=$(rustc -vV | sed -n 's/^host: //p')
 case $target in *-linux-gnu) ;; *) echo "There is no static build for $target; Linux with glibc is needed." >&2; exit 1 ;; esac
+crates=${CARGO_HOME:-$HOME/.cargo}/registry/src
 built=${CHUNKFERRY_BUILT:-}
 if [ -z "$built" ]; then
-  crates=${CARGO_HOME:-$HOME/.cargo}/registry/src
   # The unit separator stands between flags, so a path may have blanks.
   CARGO_ENCODED_RUSTFLAGS=$(printf -- '-Ctarget-feature=+crt-static\037--remap-path-prefix=%s=/crates\037--remap-path-prefix=%s=/source' "$crates" "$PWD")
   CFLAGS="-ffile-prefix-map=$crates=/crates ${CFLAGS:-}"
@@ -40,6 +40,18 @@ case $what in
     "$built" completions bash > "$tree/completions/chunkferry.bash"
     "$built" completions fish > "$tree/completions/chunkferry.fish"
     "$built" completions zsh > "$tree/completions/_chunkferry"
+    # Each crate of the program: its licence, and the texts that have to go with a copy.
+    mkdir "$tree/licenses"
+    cargo tree --locked -p chunkferry -e normal --prefix none --target "$target" --format '{p} {l}' | sed 's/ (proc-macro)//' |
+      grep -v '(/\|(\*)' | LC_ALL=C sort -u > "$tree/licenses/list"
+    while read -r crate version _; do
+      texts=$(find "$crates"/*/"$crate-${version#v}" -maxdepth 1 \( -iname 'licen[cs]e*' -o -iname 'copying*' -o -iname 'copyright*' \
+        -o -iname 'notice*' -o -iname 'unlicense*' \) 2>/dev/null || true)
+      if [ -n "$texts" ]; then
+        mkdir "$tree/licenses/$crate-${version#v}"
+        printf '%s\n' "$texts" | while read -r text; do cp -R "$text" "$tree/licenses/$crate-${version#v}"; done
+      fi
+    done < "$tree/licenses/list"
     # The time of the commit, or SOURCE_DATE_EPOCH.
     time=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
     tar --create --format=ustar --sort=name --mtime="@$time" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \

@@ -37,6 +37,8 @@ mod mount;
 mod network;
 mod nginx;
 mod outside;
+#[cfg(feature = "service")]
+mod package;
 mod provider;
 mod proxy;
 mod pull;
