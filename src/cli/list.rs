@@ -18,10 +18,17 @@ use super::size::humane;
 use super::words::{moment, when};
 use super::{Failure, Globals, json};
 
+mod filter;
+
+use filter::Filter;
+
 /// List the uploads in the journal, without any request
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry list --json")]
-pub(super) struct List {}
+pub(super) struct List {
+    #[command(flatten)]
+    filter: Filter,
+}
 
 impl List {
     pub(super) async fn run(&self, globals: &Globals) -> Result<Exit, Failure> {
@@ -41,6 +48,8 @@ impl List {
             Some(account) => records.retain(|record| record.account == account),
             None => {}
         }
+        let of_account = records.len();
+        records.retain(|record| self.filter.fits(record));
         if accounts.is_empty() && !globals.json {
             eprintln!("No uploads yet.");
         }
@@ -84,6 +93,7 @@ impl List {
                 );
             }
         }
+        let mut shown = records.len();
         if let Some(remote) = &remote {
             let mut jobs = remote.open_jobs().await?;
             // The upload of a job that has begun is listed already, unless the job has begun just now.
@@ -94,9 +104,13 @@ impl List {
                 let is_listed = job["upload"]
                     .as_str()
                     .is_some_and(|upload| listed.contains(upload));
-                is_wanted && (!is_listed || job["state"] == "parked")
+                is_wanted && self.filter.fits_job(job) && (!is_listed || job["state"] == "parked")
             });
+            shown += jobs.len();
             jobs.iter().for_each(|job| show(job, globals.json));
+        }
+        if shown == 0 && of_account > 0 && !globals.json && !self.filter.is_empty() {
+            eprintln!("None of {of_account} uploads fits.");
         }
         Ok(Exit::DELIVERED)
     }

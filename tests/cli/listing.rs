@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::mount::Mount;
 use crate::scene::{Scene, Start};
+use crate::serve::{Service, wish};
 
 #[test]
 fn a_list_of_an_account_has_its_uploads_alone_and_says_if_there_is_no_such_account() {
@@ -109,6 +110,121 @@ fn an_upload_that_never_began_is_listed_with_its_way_out_and_can_be_forgotten() 
     );
     scene.command(["forget", "clip.mp4"]).end().expect(0);
     assert_eq!(scene.command(["list"]).end().expect(0).stdout, "");
+}
+
+/// What a list names, by the names of the files, in the order of the alphabet.
+fn listed(scene: &Scene, filter: &[&str]) -> Vec<String> {
+    let list = |more: &[&str]| {
+        let mut command = scene.command(["list"]);
+        command.args(filter).args(more).end().expect(0)
+    };
+    let mut names: Vec<String> = Vec::new();
+    let (table, json) = (list(&[]), list(&["--json"]));
+    for line in json.stdout.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let path = line["file"].as_str().or(line["job"]["source"].as_str());
+        let name = path.unwrap().rsplit('/').next().unwrap();
+        assert!(table.stdout.contains(name), "{filter:?} {name}: {table:?}");
+        names.push(name.to_owned());
+    }
+    let rows = table.stdout.lines().filter(|line| !line.starts_with(' '));
+    assert_eq!(rows.count(), names.len(), "{filter:?}: {table:?}");
+    names.sort();
+    names
+}
+
+/// Three uploads of two accounts: delivered, queued, and failed.
+fn three(scene: &Scene) {
+    for (name, account, code) in [("one", "lena", 0), ("two", "lena", 4), ("six", "mia", 1)] {
+        if code == 1 {
+            let reason = "file_format_check_failed";
+            scene.emulator.set("fail_reason", reason).unwrap();
+            scene.emulator.set("final_status", "FAILED").unwrap();
+        }
+        scene.video(&format!("{name}.mp4"), 1_000_000);
+        let mut upload = scene.command(["upload", "--account", account]);
+        upload
+            .arg(format!("{name}.mp4"))
+            .env("TIKTOK_ACCESS_TOKEN", format!("act.{account}.1"))
+            .end()
+            .expect(code);
+    }
+}
+
+const THREE: [&str; 1] = ["inbox_init nth=2 code=scope_not_authorized"];
+
+#[test]
+fn a_list_of_a_state_or_since_a_time_has_what_fits_alone_and_a_state_that_is_none_is_refused() {
+    let scene = Scene::new(&[], &THREE);
+    three(&scene);
+    let rows: [(&[&str], &[&str]); 11] = [
+        (&[], &["one.mp4", "six.mp4", "two.mp4"]),
+        (&["--state", "open"], &["two.mp4"]),
+        (&["--state", "queued"], &["two.mp4"]),
+        (&["--state", "delivered"], &["one.mp4"]),
+        (&["--state", "failed"], &["six.mp4"]),
+        (&["--state", "failed", "--account", "lena"], &[]),
+        (&["--state", "unknown"], &[]),
+        (
+            &["--account", "lena", "--since", "2d"],
+            &["one.mp4", "two.mp4"],
+        ),
+        (
+            &["--since", "2020-01-01T00:00:00Z", "--state", "failed"],
+            &["six.mp4"],
+        ),
+        (&["--since", "2999-01-01T00:00:00Z"], &[]),
+        (&["--since", "0s"], &[]),
+    ];
+    for (filter, names) in rows {
+        assert_eq!(listed(&scene, filter), names, "{filter:?}");
+    }
+    let ended = scene
+        .command(["list", "--state", "unknown"])
+        .end()
+        .expect(0);
+    assert!(
+        ended.stderr.contains("None of 3 uploads"),
+        "{}",
+        ended.stderr
+    );
+    for (option, value, word) in [
+        ("--state", "deliverd", "delivered"),
+        ("--state", "opened", "open"),
+        ("--state", "\u{1b}[2Jfailed", "failed"),
+        ("--since", "yesterday", "12h"),
+        ("--since", "", "12h"),
+    ] {
+        let ended = scene.command(["list", option, value]).end().expect(2);
+        assert_eq!(ended.stdout, "");
+        assert!(ended.stderr.contains(option), "{}", ended.stderr);
+        assert!(ended.stderr.contains(word), "{}", ended.stderr);
+        assert!(!ended.stderr.contains('\u{1b}'), "{:?}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_list_beside_a_service_has_the_uploads_and_the_jobs_that_fit_alone() {
+    let scene = Scene::new(&[], &THREE);
+    three(&scene);
+    let service = Service::start(&scene, &[]);
+    service.call("POST /v1/queue/pause").expect(200);
+    let video = scene.video("ten.mp4", 1_000_000);
+    service.post(None, &wish(&video, "noa")).expect(202);
+    let rows: [(&[&str], &[&str]); 9] = [
+        (&[], &["one.mp4", "six.mp4", "ten.mp4", "two.mp4"]),
+        (&["--state", "open"], &["ten.mp4", "two.mp4"]),
+        (&["--state", "queued"], &["ten.mp4", "two.mp4"]),
+        (&["--state", "queued", "--account", "noa"], &["ten.mp4"]),
+        (&["--state", "running"], &[]),
+        (&["--state", "failed"], &["six.mp4"]),
+        (&["--state", "failed", "--account", "noa"], &[]),
+        (&["--since", "1h", "--account", "noa"], &["ten.mp4"]),
+        (&["--since", "2999-01-01T00:00:00Z"], &[]),
+    ];
+    for (filter, names) in rows {
+        assert_eq!(listed(&scene, filter), names, "{filter:?}");
+    }
 }
 
 #[test]
