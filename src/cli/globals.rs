@@ -174,6 +174,16 @@ pub(super) fn account_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A source of tokens, by what messages call it; `None` for an account that logs in or is the provider's.
+fn source_of(from: (TokenFrom, String)) -> Option<Tokens> {
+    Some(match from {
+        (TokenFrom::Login | TokenFrom::Provider, _) => return None,
+        (TokenFrom::File(path), _) => Tokens::file(path),
+        (TokenFrom::Command(line), name) => Tokens::Command(token::Command { name, line }),
+        (TokenFrom::Variable(name), _) => Tokens::Variable(name),
+    })
+}
+
 impl Globals {
     pub(super) fn state_dir(&self) -> Result<PathBuf, Failure> {
         self.state_dir
@@ -238,10 +248,24 @@ impl Globals {
 
     /// An account of this name, with the token source of the options.
     pub(super) fn account_named(&self, name: &str) -> Result<Account, Failure> {
-        let Some(tokens) = self.token_source(name) else {
-            return match (self.tokens(name).0, self.file.provider()) {
-                (TokenFrom::Provider, Some(provider)) => self.provided(name, provider),
-                _ => self.logged_in(name),
+        self.account_from(name, self.tokens(name))
+    }
+
+    /// An account of this name beside others: a token of the options is that of the command's account alone, and the others have what
+    /// the config file, a login or the provider has by their names. `None` for an account that nothing of these has.
+    pub(super) fn account_among(&self, name: &str) -> Option<Result<Account, Failure>> {
+        if name == self.account_name() {
+            return Some(self.account_named(name));
+        }
+        Some(self.account_from(name, self.tokens_by_name(name)?))
+    }
+
+    fn account_from(&self, name: &str, from: (TokenFrom, String)) -> Result<Account, Failure> {
+        let is_provided = from.0 == TokenFrom::Provider;
+        let Some(tokens) = source_of(from) else {
+            return match self.file.provider().filter(|_| is_provided) {
+                Some(provider) => self.provided(name, provider),
+                None => self.logged_in(name),
             };
         };
         if let Some(remark) = tokens.remark() {
@@ -252,12 +276,7 @@ impl Globals {
 
     /// The source of an account's tokens; `None` for an account that logs in or is the provider's.
     pub(super) fn token_source(&self, name: &str) -> Option<Tokens> {
-        Some(match self.tokens(name) {
-            (TokenFrom::Login | TokenFrom::Provider, _) => return None,
-            (TokenFrom::File(path), _) => Tokens::file(path),
-            (TokenFrom::Command(line), name) => Tokens::Command(token::Command { name, line }),
-            (TokenFrom::Variable(name), _) => Tokens::Variable(name),
-        })
+        source_of(self.tokens(name))
     }
 
     /// Where the tokens of an account come from, and what messages call that.
@@ -273,25 +292,32 @@ impl Globals {
         };
         let is_set = std::env::var_os(TOKEN_VARIABLE).is_some_and(|token| !token.is_empty());
         let unnamed = self.account.is_none() && name == Account::DEFAULT;
-        let listed = self.file.account(name);
         if let Some(found) = self.token_option(Source::Environment) {
             return found;
         }
+        if is_set && unnamed {
+            return variable();
+        }
+        if let Some(found) = self.tokens_by_name(name) {
+            return found;
+        }
+        match is_set {
+            true => variable(),
+            false => self.token_option(Source::File).unwrap_or_else(variable),
+        }
+    }
+
+    /// The same for an account that is known by its name.
+    fn tokens_by_name(&self, name: &str) -> Option<(TokenFrom, String)> {
+        if let Some(from) = self.file.account(name) {
+            return Some((from.clone(), format!("accounts.{name}.{}", from.key())));
+        }
         // A name whose creator has logged in needs no line in the file.
-        if listed.is_none() && !(is_set && unnamed) && self.is_logged_in(name) {
-            return (TokenFrom::Login, "login".to_owned());
+        if self.is_logged_in(name) {
+            return Some((TokenFrom::Login, "login".to_owned()));
         }
-        if listed.is_none() && !(is_set && unnamed) && self.file.provider().is_some() {
-            return (TokenFrom::Provider, "token_provider".to_owned());
-        }
-        match listed {
-            listed if is_set && (listed.is_none() || unnamed) => variable(),
-            Some(from) => {
-                let key = from.key();
-                (from.clone(), format!("accounts.{name}.{key}"))
-            }
-            None => self.token_option(Source::File).unwrap_or_else(variable),
-        }
+        let provider = self.file.provider();
+        provider.map(|_| (TokenFrom::Provider, "token_provider".to_owned()))
     }
 
     /// The option or the variable that gives this command a token of its own, if it is not of an account that has a name.

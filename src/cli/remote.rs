@@ -168,6 +168,11 @@ impl Remote {
         })
     }
 
+    /// Whether an API base is that of the service.
+    pub(super) fn sends_to(&self, api_base: &str) -> bool {
+        spelled(api_base) == spelled(&self.api_base)
+    }
+
     /// Refuses settings of this command that the service would not follow.
     ///
     /// # Errors

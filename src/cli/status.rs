@@ -15,15 +15,21 @@ use super::remote::Remote;
 use super::render::Screen;
 use super::{Failure, Globals, json};
 
+mod pending;
+
 /// Ask the service how far an upload is
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry status v_inbox_file~v2.123 --wait")]
 pub(super) struct Status {
     /// Start of its id or publish_id, its path or URL, or any whole publish_id
-    id: String,
+    #[arg(required_unless_present = "pending")]
+    id: Option<String>,
     /// Ask until the upload has ended
     #[arg(long)]
     wait: bool,
+    /// Instead: ask about each upload that TikTok has and whose end is not known
+    #[arg(long, conflicts_with_all = ["id", "wait"])]
+    pending: bool,
 }
 
 impl Status {
@@ -31,35 +37,29 @@ impl Status {
         let remote = Remote::find(globals).await?;
         if let Some(remote) = &remote {
             remote.check(globals)?;
-            if let Some(job) = remote.job(&self.id).await? {
+        }
+        let Some(id) = self.id.as_deref() else {
+            return pending::ask(globals, remote).await;
+        };
+        if let Some(remote) = &remote {
+            if let Some(job) = remote.job(id).await? {
                 return match self.wait {
-                    true => handover::follow(remote, &Screen::new(globals.json), &self.id).await,
+                    true => handover::follow(remote, &Screen::new(globals.json), id).await,
                     false => Ok(show(&job, globals.json)),
                 };
             }
         }
-        let (publish_id, account) = publish_id(globals, remote.as_ref(), &self.id).await?;
+        let (publish_id, account) = publish_id(globals, remote.as_ref(), id).await?;
         let asked = Asked::new(globals, remote, &publish_id, account)?;
         let mut wait = Duration::from_secs(1);
         loop {
             let status = asked.status().await?;
             if globals.json {
-                let fields = serde_json::json!({
-                    "publish_id": publish_id,
-                    "status": status.status,
-                    "fail_reason": status.fail_reason,
-                    "uploaded_bytes": status.uploaded_bytes,
-                    "downloaded_bytes": status.downloaded_bytes,
-                });
+                let fields = status.fields(&publish_id);
                 println!("{}", json::line("status", Some(asked.name()), fields));
             } else {
-                let reason = status
-                    .fail_reason
-                    .as_deref()
-                    .map(|reason| format!(" ({reason})"))
-                    .unwrap_or_default();
-                let status = format!("{}{reason}", status.status);
-                println!("{}\t{}", Escaped::new(&publish_id), Escaped::new(&status));
+                let text = status.text();
+                println!("{}\t{}", Escaped::new(&publish_id), Escaped::new(&text));
             }
             if status.is_final || !self.wait {
                 return Ok(if status.fail_reason.is_some() {
@@ -84,7 +84,7 @@ enum Asked {
     Service {
         remote: Remote,
         account: String,
-        path: String,
+        publish_id: String,
     },
 }
 
@@ -98,6 +98,48 @@ struct Answer {
     is_final: bool,
 }
 
+impl Answer {
+    /// As a JSON line has it.
+    fn fields(&self, publish_id: &str) -> Value {
+        serde_json::json!({
+            "publish_id": publish_id,
+            "status": self.status,
+            "fail_reason": self.fail_reason,
+            "uploaded_bytes": self.uploaded_bytes,
+            "downloaded_bytes": self.downloaded_bytes,
+        })
+    }
+
+    /// The status, with the reason of a failure. Text from outside.
+    fn text(&self) -> String {
+        match &self.fail_reason {
+            Some(reason) => format!("{} ({reason})", self.status),
+            None => self.status.clone(),
+        }
+    }
+}
+
+impl From<chunkferry::Status> for Answer {
+    fn from(status: chunkferry::Status) -> Self {
+        Self {
+            status: status.status,
+            fail_reason: status.fail_reason,
+            uploaded_bytes: status.uploaded_bytes,
+            downloaded_bytes: status.downloaded_bytes,
+            is_final: status.is_final,
+        }
+    }
+}
+
+/// What the service says of an upload.
+async fn of_service(remote: &Remote, publish_id: &str, account: &str) -> Result<Answer, Failure> {
+    let (id, of) = (segment(publish_id), segment(account));
+    let path = format!("/v1/uploads/{id}/status?account={of}");
+    let answer = remote.call(Method::GET, &path, None).await?;
+    let answer = Answer::deserialize(answer);
+    answer.map_err(|error| Failure::temporary(format!("The service's answer: {error}")))
+}
+
 impl Asked {
     fn new(
         globals: &Globals,
@@ -106,15 +148,11 @@ impl Asked {
         account: String,
     ) -> Result<Self, Failure> {
         Ok(match remote {
-            Some(remote) => {
-                let (id, of) = (segment(publish_id), segment(&account));
-                let path = format!("/v1/uploads/{id}/status?account={of}");
-                Self::Service {
-                    remote,
-                    account,
-                    path,
-                }
-            }
+            Some(remote) => Self::Service {
+                remote,
+                account,
+                publish_id: publish_id.to_owned(),
+            },
             None => Self::Alone {
                 options: Box::new(globals.options(globals.state_dir()?)),
                 account: globals.account_named(&account)?,
@@ -136,21 +174,12 @@ impl Asked {
                 options,
                 account,
                 publish_id,
-            } => {
-                let status = options.ask_status(publish_id, account).await?;
-                Ok(Answer {
-                    status: status.status,
-                    fail_reason: status.fail_reason,
-                    uploaded_bytes: status.uploaded_bytes,
-                    downloaded_bytes: status.downloaded_bytes,
-                    is_final: status.is_final,
-                })
-            }
-            Self::Service { remote, path, .. } => {
-                let answer = remote.call(Method::GET, path, None).await?;
-                let answer = Answer::deserialize(answer);
-                answer.map_err(|error| Failure::temporary(format!("The service's answer: {error}")))
-            }
+            } => Ok(options.ask_status(publish_id, account).await?.into()),
+            Self::Service {
+                remote,
+                account,
+                publish_id,
+            } => of_service(remote, publish_id, account).await,
         }
     }
 }

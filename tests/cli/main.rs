@@ -39,6 +39,7 @@ mod nginx;
 mod outside;
 #[cfg(feature = "service")]
 mod package;
+mod pending;
 mod provider;
 mod proxy;
 mod pull;
