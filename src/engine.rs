@@ -26,6 +26,7 @@ pub(crate) mod draft;
 mod handle;
 mod init;
 pub(crate) mod job;
+mod log;
 pub(crate) mod metrics;
 mod open;
 mod options;

@@ -135,6 +135,16 @@ pub(super) struct Globals {
         hide_possible_values = true
     )]
     pub(super) log_format: Option<LogFormat>,
+    /// Append the log's lines to this file instead of standard error
+    #[arg(
+        long,
+        global = true,
+        env = "CHUNKFERRY_LOG_FILE",
+        value_name = "FILE",
+        hide = true,
+        hide_env = true
+    )]
+    pub(super) log_file: Option<PathBuf>,
     /// Ids of the options that were given on the command line; other values come from the environment.
     #[arg(skip)]
     pub(super) given: Vec<String>,

@@ -1,18 +1,25 @@
-//! The log that CHUNKFERRY_LOG selects: for people, or as one JSON object a line.
+//! The log that CHUNKFERRY_LOG selects: for people, or as one JSON object a line; on standard error, or in a file.
 
 use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
 
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry};
 
-use super::{json, terminal};
+use super::{Failure, json, terminal};
+
+mod file;
+
+use file::LogFile;
 
 /// The form of the log's lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -22,23 +29,62 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// Writes the log to standard error from now on.
-pub(super) fn begin(format: LogFormat) {
-    let selected = EnvFilter::from_env("CHUNKFERRY_LOG");
+/// Writes the log from now on: to this file, or to standard error. CHUNKFERRY_LOG says what is logged; without it, a file has what is
+/// of interest later (`info`), and standard error only errors.
+pub(super) fn begin(format: LogFormat, file: Option<&Path>) -> Result<(), Failure> {
+    let file = file.map(LogFile::open).transpose()?;
+    let usual = match file {
+        Some(_) => LevelFilter::INFO,
+        None => LevelFilter::ERROR,
+    };
+    let selected = std::env::var("CHUNKFERRY_LOG").unwrap_or_default();
+    let selected = EnvFilter::builder()
+        .with_default_directive(usual.into())
+        .parse_lossy(selected);
+    let coloured = file.is_none() && terminal::has_colours();
+    let sink = file.map_or(Sink::StandardError, Sink::File);
     match format {
         LogFormat::Text => tracing_subscriber::fmt()
-            .with_writer(|| terminal::Log)
-            .with_ansi(terminal::has_colours())
+            .with_writer(move || sink.clone())
+            .with_ansi(coloured)
             .log_internal_errors(false)
             .with_env_filter(selected)
             .init(),
-        LogFormat::Json => Registry::default().with(selected).with(JsonLines).init(),
+        LogFormat::Json => Registry::default()
+            .with(selected)
+            .with(JsonLines(sink))
+            .init(),
+    }
+    Ok(())
+}
+
+/// Where the lines go. Each line is one write.
+#[derive(Debug, Clone)]
+enum Sink {
+    StandardError,
+    File(LogFile),
+}
+
+impl Write for Sink {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::StandardError => {
+                let text = String::from_utf8_lossy(line);
+                eprintln!("{}", text.trim_end_matches('\n'));
+            }
+            Self::File(file) => file.write(line),
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// Writes each event as a JSON object: its time, level, target and message, its fields, and those of the spans around it.
 #[derive(Debug)]
-struct JsonLines;
+struct JsonLines(Sink);
 
 /// The fields of a span, or of an event.
 #[derive(Debug, Default)]
@@ -119,7 +165,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JsonLines {
             "target": event.metadata().target(),
             "message": message,
         });
-        eprintln!("{}", line(&own, &all));
+        let line = line(&own, &all) + "\n";
+        // A sink has no errors.
+        let _ = self.0.clone().write(line.as_bytes());
     }
 }
 

@@ -176,6 +176,7 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
                     | "service"
                     | "service_key_file"
                     | "log_format"
+                    | "log_file"
             )
         };
         // A user who reads the help knows about the help.
@@ -313,7 +314,10 @@ fn main() -> ExitCode {
         }
     };
     hush_the_database();
-    log::begin(cli.globals.log_format.unwrap_or_default());
+    let (format, file) = (cli.globals.log_format, cli.globals.log_file.as_deref());
+    if let Err(failure) = log::begin(format.unwrap_or_default(), file) {
+        return failed(&failure, cli.globals.json, cli.globals.account_name());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -197,19 +197,3 @@ pub(super) fn exit(exit: Exit) -> ! {
     }
     std::process::exit(exit.0.into())
 }
-
-/// The writer of the log: each line is written as a whole.
-#[derive(Debug)]
-pub(super) struct Log;
-
-impl Write for Log {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(line);
-        say(format_args!("{}", text.trim_end_matches('\n')));
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument;
 
 use super::metrics::Cells;
-use super::{Shared, run};
+use super::{Shared, log, run};
 use crate::engine::draft::Draft;
 use crate::engine::job::Job;
 use crate::error::Error;
@@ -52,7 +52,11 @@ impl Uploading {
         let (span, place) = (super::span(&job), super::place(shared, &job));
         let counters = Arc::clone(&shared.counters);
         let (shared, closing) = (Arc::clone(shared), door.clone());
-        let run = async move { run::run(&shared, &job, place, watched, sender, closing).await };
+        let run = async move {
+            let ended = run::run(&shared, &job, place, watched, sender, closing).await;
+            log::end(&job.name(), &ended);
+            ended
+        };
         Self::start(run.instrument(span), door, events, tally, counters)
     }
 

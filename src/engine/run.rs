@@ -18,7 +18,7 @@ use super::record::record;
 use super::scheduler::{Place, Turn};
 use super::tokens::authorised;
 use super::transfer::{Transfer, draft, subject};
-use super::{Held, Running, Shared};
+use super::{Held, Running, Shared, log};
 use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
@@ -53,6 +53,7 @@ pub(super) async fn run(
         ));
     }
     let tell = &|event| {
+        log::event(&event);
         // Nobody needs to listen.
         let _ = events.send(event);
     };

@@ -14,7 +14,7 @@ use super::record::{Saving, apply};
 use super::scheduler::Turn;
 use super::send::{InFlight, Sending};
 use super::tokens::authorised;
-use super::{Running, Shared};
+use super::{Running, Shared, log};
 use crate::account::Account;
 use crate::answer::Call;
 use crate::clock::Now;
@@ -275,6 +275,7 @@ impl Transfer {
     }
 
     pub(super) fn tell(&self, event: Event) {
+        log::event(&event);
         if let Event::Retry { cause, .. } = &event {
             self.shared.counters.retried(cause);
         }

@@ -1,13 +1,15 @@
-//! What programs read afterwards: the wire log, and the lines of `--json`.
+//! What is read afterwards: the wire log, the lines of `--json`, and the log file.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::scene::{CHUNK, Scene, Start};
+use crate::secrets::Watched;
+use crate::serve::{Service, command, wish};
 
 fn lines(text: &str) -> Vec<Value> {
     let lines = text.lines();
@@ -242,4 +244,179 @@ fn errors_are_json_where_json_is_asked_for() {
             ended.stderr
         );
     }
+}
+
+/// The time and the level of each line of a log for people.
+fn dated(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(|line| {
+        let (time, rest) = line.split_once(' ').unwrap_or_default();
+        assert!(is_now(&time.into()), "{line}");
+        let level = rest.trim_start().split(' ').next().unwrap_or_default();
+        assert!(["ERROR", "WARN", "INFO"].contains(&level), "{line}");
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+        level
+    });
+    lines.collect()
+}
+
+#[test]
+fn a_log_file_has_the_life_of_an_upload_and_whose_it_is_and_standard_error_has_none_of_it() {
+    let scene = Scene::new(&[], &["put chunk=1 nth=1 status=503"]);
+    scene.video("clip.mp4", 2 * CHUNK);
+    scene.video("two.mp4", 2 * CHUNK + 1);
+    let log = scene.path("log");
+    let upload = |file: &str, more: &[&str]| {
+        let mut command = scene.command(["upload", "--chunk-size", "5MiB", file]);
+        command.args(more);
+        command
+    };
+    let at = log.to_str().unwrap();
+    let ended = upload("clip.mp4", &["--log-file", at]).end().expect(0);
+    let mode = fs::metadata(&log).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(!dated(&text).is_empty());
+    let id = scene.log().sessions[0].publish_id.clone();
+    for words in [
+        "the upload has a session",
+        "a request is sent again",
+        "clip.mp4",
+        "outcome=\"delivered\"",
+        &id,
+    ] {
+        let mut lines = text.lines().filter(|line| line.contains(words));
+        assert!(
+            lines.all(|line| line.contains("account=\"lena\"")) && text.contains(words),
+            "{words}: {text}"
+        );
+    }
+    assert!(!ended.stderr.contains("INFO"), "{}", ended.stderr);
+    // The variable and the file say so, too, in the form that is asked for; lines are appended.
+    let before = text.lines().count();
+    let mut second = upload("two.mp4", &[]);
+    let config = scene.path("config.toml");
+    fs::write(&config, "log_format = \"json\"\nlog_file = \"log\"\n").unwrap();
+    let ended = second.env("CHUNKFERRY_CONFIG", &config).end().expect(0);
+    assert!(!ended.stderr.contains("INFO"), "{}", ended.stderr);
+    let text = fs::read_to_string(&log).unwrap();
+    let added: Vec<&str> = text.lines().skip(before).collect();
+    let added = lines(&added.join("\n"));
+    assert!(!added.is_empty());
+    for line in &added {
+        assert!(is_now(&line["time"]), "{line}");
+        assert_eq!(
+            (&line["level"], &line["account"]),
+            (&"INFO".into(), &"lena".into())
+        );
+    }
+    // A level of its own.
+    let other = scene.path("other");
+    let mut third = upload("two.mp4", &["--again"]);
+    third
+        .env("CHUNKFERRY_LOG_FILE", &other)
+        .env("CHUNKFERRY_LOG", "error")
+        .end()
+        .expect(0);
+    assert_eq!(fs::read_to_string(&other).unwrap(), "");
+    // What a name would draw is text.
+    let name = "x\u{1b}[2J\nINFO.mp4";
+    fs::write(scene.path(name), "no video").unwrap();
+    upload(name, &["--log-file", at]).end().expect(3);
+    let text = fs::read_to_string(&log).unwrap();
+    let last = text.lines().last().unwrap();
+    assert!(last.contains("source") && last.contains("WARN"), "{last}");
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+}
+
+#[test]
+fn uploads_at_once_and_commands_at_once_write_whole_lines_into_one_log_file() {
+    let scene = Scene::new(&["limits=off"], &[]);
+    let names: Vec<String> = (0..8).map(|at| format!("clip-{at}.mp4")).collect();
+    for (at, name) in names.iter().enumerate() {
+        scene.video(name, 2 * CHUNK + at as u64);
+    }
+    let log = scene.path("log");
+    let runs: Vec<_> = names
+        .chunks(4)
+        .enumerate()
+        .map(|(at, names)| {
+            let mut command = scene.command(["upload", "--jobs", "4", "--log-format", "json"]);
+            command
+                .args(["--log-file", "log", "--state-dir", &format!("state-{at}")])
+                .args(["--chunk-size", "5MiB"])
+                .args(names)
+                .env("CHUNKFERRY_LOG", "debug")
+                .start()
+        })
+        .collect();
+    for run in runs {
+        run.end().expect(0);
+    }
+    let told = lines(&fs::read_to_string(&log).unwrap());
+    let ends = told.iter().filter(|line| line["outcome"] == "delivered");
+    assert_eq!(ends.count(), names.len());
+    let chunks = told.iter().filter(|line| line["call"] == "chunk PUT");
+    assert!(chunks.count() >= 2 * names.len());
+}
+
+#[test]
+fn a_log_file_that_cannot_be_opened_is_refused_before_anything_and_a_full_one_stops_nothing() {
+    let scene = Scene::new(&[], &[]);
+    scene.video("clip.mp4", 1_000_000);
+    let none = scene.path("none/log");
+    for path in [none.to_str().unwrap(), "/"] {
+        for json in [None, Some("--json")] {
+            let mut command = scene.command(["upload", "clip.mp4", "--log-file", path]);
+            let ended = command.args(json).end().expect(2);
+            assert!(ended.stderr.contains(path), "{}", ended.stderr);
+            assert!(ended.stderr.contains("--log-file"), "{}", ended.stderr);
+            assert_eq!(ended.stdout.is_empty(), json.is_none(), "{}", ended.stdout);
+        }
+    }
+    assert!(!scene.state_dir().exists());
+    assert_eq!(scene.log().requests.init, 0);
+    let mut command = scene.command(["upload", "clip.mp4", "--log-file", "/dev/full"]);
+    let ended = command.env("CHUNKFERRY_LOG", "debug").end().expect(0);
+    let told = ended.stderr.matches("/dev/full").count();
+    assert_eq!(told, 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("No space left"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_log_file_has_no_secret_even_where_everything_is_logged() {
+    for format in ["text", "json"] {
+        let faults = ["put chunk=1 nth=1 cut=1MB", "status nth=1 status=500"];
+        let mut watched = Watched::new(&[], &faults);
+        watched.scene.video("clip.mp4", 12_000_000);
+        let args = ["upload", "--chunk-size", "5MiB", "--log-file", "log"];
+        let mut run = watched.command(&args);
+        run.args(["clip.mp4", "--log-format", format]);
+        let ended = run.end().expect(0);
+        let text = fs::read_to_string(watched.scene.path("log")).unwrap();
+        assert!(text.contains("TRACE"), "{format}");
+        assert!(!ended.stderr.contains("TRACE"), "{format}");
+        watched.printed.push(ended.stderr);
+        watched.assert_nothing_leaked(1);
+    }
+}
+
+#[test]
+fn the_log_file_of_a_service_says_whose_upload_each_line_is_about() {
+    let scene = Scene::new(&[], &[]);
+    let mut started = command(&scene, &["--log-file", "log", "--log-format", "json"]);
+    let service = Service::of(&mut started, scene.state_dir().join("socket"));
+    let mut jobs = Vec::new();
+    for name in ["lena", "mia"] {
+        let file = scene.video(&format!("{name}.mp4"), 1_000_000);
+        let job = service.post(None, &wish(&file, name)).expect(202).json();
+        service.ended(&job["id"]);
+        jobs.push((name, job["id"].clone()));
+    }
+    let told = lines(&fs::read_to_string(scene.path("log")).unwrap());
+    for (name, job) in jobs {
+        let mut lines = told.iter();
+        let end = lines.find(|line| line["job"] == job && line["outcome"] == "delivered");
+        assert_eq!(end.unwrap()["account"], name, "{told:#?}");
+    }
+    assert!(service.running.told().starts_with("Listening on "));
 }

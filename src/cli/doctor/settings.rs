@@ -9,6 +9,7 @@ use crate::config::{
     options,
 };
 use crate::globals::{Globals, Source, TOKEN_VARIABLE};
+use crate::log::LogFormat;
 use crate::records::shown;
 
 /// What a secret is shown as.
@@ -103,7 +104,17 @@ fn global(globals: &Globals, key: &Key) -> String {
         "ca_file" => path(&globals.ca_file),
         "upload_host" => text(&globals.upload_host),
         "allow_http" => globals.allow_http.to_string(),
+        "service" => match &globals.service {
+            Some(service) => shown(service).into_owned(),
+            None => NOT_SET.to_owned(),
+        },
+        "service_key_file" => path(&globals.service_key_file),
         "json" => globals.json.to_string(),
+        "log_format" => match globals.log_format.unwrap_or_default() {
+            LogFormat::Text => "text".to_owned(),
+            LogFormat::Json => "json".to_owned(),
+        },
+        "log_file" => path(&globals.log_file),
         _ => NOT_SET.to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! Which subcommands use which global options.
 
 /// The global options and the subcommands that use them.
-pub(crate) const GLOBALS: [(&str, &str, &[&str]); 14] = [
+pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
     (
         "config",
         "--config",
@@ -92,6 +92,14 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 14] = [
     (
         "log_format",
         "--log-format",
+        &[
+            "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
+            "logout", "accounts", "doctor", "serve", "demo", "emulator",
+        ],
+    ),
+    (
+        "log_file",
+        "--log-file",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
             "logout", "accounts", "doctor", "serve", "demo", "emulator",
