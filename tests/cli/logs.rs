@@ -337,15 +337,15 @@ fn uploads_at_once_and_commands_at_once_write_whole_lines_into_one_log_file() {
     }
     let log = scene.path("log");
     let runs: Vec<_> = names
-        .chunks(4)
+        .chunks(2)
         .enumerate()
         .map(|(at, names)| {
-            let mut command = scene.command(["upload", "--jobs", "4", "--log-format", "json"]);
+            let mut command = scene.command(["upload", "--jobs", "2", "--log-format", "json"]);
             command
                 .args(["--log-file", "log", "--state-dir", &format!("state-{at}")])
                 .args(["--chunk-size", "5MiB"])
                 .args(names)
-                .env("CHUNKFERRY_LOG", "debug")
+                .env("CHUNKFERRY_LOG", "trace")
                 .start()
         })
         .collect();
