@@ -41,13 +41,13 @@ impl Status {
         let Some(id) = self.id.as_deref() else {
             return pending::ask(globals, remote).await;
         };
-        if let Some(remote) = &remote {
-            if let Some(job) = remote.job(id).await? {
-                return match self.wait {
-                    true => handover::follow(remote, &Screen::new(globals.json), id).await,
-                    false => Ok(show(&job, globals.json)),
-                };
-            }
+        if let Some(remote) = &remote
+            && let Some(job) = remote.job(id).await?
+        {
+            return match self.wait {
+                true => handover::follow(remote, &Screen::new(globals.json), id).await,
+                false => Ok(show(&job, globals.json)),
+            };
         }
         let (publish_id, account) = publish_id(globals, remote.as_ref(), id).await?;
         let asked = Asked::new(globals, remote, &publish_id, account)?;
