@@ -52,6 +52,8 @@ mod message;
 mod metrics;
 mod pace;
 mod pattern;
+#[cfg(feature = "service")]
+mod page;
 mod plan;
 mod provider;
 mod pull;
@@ -92,6 +94,8 @@ enum Command {
     Pull(pull::Pull),
     #[cfg(feature = "service")]
     Serve(serve::Serve),
+    #[cfg(feature = "service")]
+    Page(page::Page),
     Plan(plan::Plan),
     List(list::List),
     Status(status::Status),
@@ -341,6 +345,8 @@ fn main() -> ExitCode {
             Command::Pull(command) => command.run(&cli.globals).await,
             #[cfg(feature = "service")]
             Command::Serve(command) => command.run(cli.globals).await,
+            #[cfg(feature = "service")]
+            Command::Page(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Plan(command) => command.run(&cli.globals),
             Command::List(command) => Signals::or(command.run(&cli.globals)).await,

@@ -32,6 +32,7 @@ mod listener;
 mod metrics;
 mod network;
 mod notify;
+mod page;
 mod problem;
 mod request;
 mod sources;
@@ -44,6 +45,8 @@ use accounts::Named;
 use connections::Doors;
 use listener::Listener;
 use notify::Notify;
+use page::Page;
+use page::session::Sessions;
 use sources::Sources;
 
 /// How long uploads may take to end after the deadline of a drain, and the state directory to become free.
@@ -122,6 +125,8 @@ struct Service {
     bodies: Semaphore,
     sources: Sources,
     notify: Notify,
+    page: Page,
+    sessions: Sessions,
 }
 
 impl Service {
@@ -194,6 +199,7 @@ impl Serve {
             eprintln!("Commands do not find this service by its directory: {error}.");
         }
         let (stage, stages) = watch::channel(Stage::Serving);
+        let (sessions, browsers) = Sessions::new();
         let service = Arc::new(Service {
             engine: engine.clone(),
             options,
@@ -204,6 +210,8 @@ impl Serve {
             bodies: Semaphore::new(BODIES),
             sources: Sources::new(globals.file.sources.clone()),
             notify,
+            page: Page::default(),
+            sessions,
         });
         let router = access::guarded(
             api::router(Arc::clone(&service)),
@@ -211,7 +219,7 @@ impl Serve {
             entrance,
         );
         announce(&path, network.as_ref(), service.globals.json);
-        let doors = Doors::new(listener, network);
+        let doors = Doors::new(listener, network, browsers);
         let serving = tokio::spawn(doors.serve(router, stages));
         let renewing = {
             let engine = engine.clone();
@@ -227,6 +235,7 @@ impl Serve {
                 }
             })
         };
+        let watching = tokio::spawn(Page::listen(Arc::clone(&service)));
         let writing = textfile.clone().map(|file| {
             let service = Arc::clone(&service);
             tokio::spawn(metrics::keep_writing(service, file))
@@ -259,6 +268,9 @@ impl Serve {
         // The task that answers requests ends at the stage `Stopped`, and the tasks that deliver notices at `stop`.
         let (_, ()) = tokio::join!(serving, delivering.stop(until));
         living.abort();
+        watching.abort();
+        // Its clone of the service has to be gone.
+        let _ = watching.await;
         if let (Some(file), Some(writing)) = (textfile, writing) {
             writing.abort();
             // Its clone of the engine has to be gone.

@@ -27,6 +27,7 @@ mod filter;
 mod halt;
 mod intake;
 mod lines;
+mod now;
 mod outcome;
 mod reading;
 mod record;

@@ -40,6 +40,7 @@ mod outside;
 #[cfg(feature = "service")]
 mod package;
 mod pending;
+mod page;
 mod provider;
 mod proxy;
 mod pull;

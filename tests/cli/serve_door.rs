@@ -15,14 +15,14 @@ use sha2::{Digest, Sha256};
 use crate::scene::{Running, Scene, Start, full};
 use crate::serve::{Answer, command, exchange, wish};
 
-const ADMIN: &str = "key-of-the-admin-0123456789";
-const LENA: &str = "key-for-lena-0123456789abc";
+pub(crate) const ADMIN: &str = "key-of-the-admin-0123456789";
+pub(crate) const LENA: &str = "key-for-lena-0123456789abc";
 const TEAM: &str = "key-for-the-team-0123456789";
-const READER: &str = "key-that-reads-0123456789ab";
-const METRICS: &str = "key-of-the-metrics-01234567";
+pub(crate) const READER: &str = "key-that-reads-0123456789ab";
+pub(crate) const METRICS: &str = "key-of-the-metrics-01234567";
 
 /// A `[[key]]` of the file.
-fn entry(name: &str, role: &str, accounts: &str, key: &str) -> String {
+pub(crate) fn entry(name: &str, role: &str, accounts: &str, key: &str) -> String {
     let sha256 = hex::encode(Sha256::digest(key));
     let accounts = match accounts {
         "" => String::new(),
@@ -31,7 +31,7 @@ fn entry(name: &str, role: &str, accounts: &str, key: &str) -> String {
     format!("[[key]]\nname = \"{name}\"\nrole = \"{role}\"\n{accounts}sha256 = \"{sha256}\"\n")
 }
 
-fn all_keys() -> String {
+pub(crate) fn all_keys() -> String {
     [
         entry("admin", "admin", "", ADMIN),
         entry("lena", "submit", r#"["lena"]"#, LENA),
@@ -42,7 +42,7 @@ fn all_keys() -> String {
     .concat()
 }
 
-fn key_file(scene: &Scene, text: &str) -> PathBuf {
+pub(crate) fn key_file(scene: &Scene, text: &str) -> PathBuf {
     let path = scene.path("keys.toml");
     // As a whole or not at all, as whoever edits the file should do.
     let new = scene.path("keys.new");
@@ -51,18 +51,18 @@ fn key_file(scene: &Scene, text: &str) -> PathBuf {
     path
 }
 
-struct Service {
-    running: Running,
+pub(crate) struct Service {
+    pub(crate) running: Running,
     socket: PathBuf,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Service {
-    fn start(scene: &Scene, more: &[&str]) -> Self {
+    pub(crate) fn start(scene: &Scene, more: &[&str]) -> Self {
         Self::of(&mut started(scene, more))
     }
 
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let mut running = command.start();
         let line = running.until("it listens", |line| line["event"] == "listening");
         let url = line["url"].as_str().unwrap();
@@ -83,7 +83,7 @@ impl Service {
 
     /// A request with these headers, and no others but its length.
     #[track_caller]
-    fn bare(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn bare(&self, line: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let headers = headers
             .iter()
             .map(|(name, value)| format!("\r\n{name}: {value}"));
@@ -108,13 +108,13 @@ impl Service {
     }
 
     #[track_caller]
-    fn submit(&self, key: &str, wish: &[u8]) -> Answer {
+    pub(crate) fn submit(&self, key: &str, wish: &[u8]) -> Answer {
         self.send(key, "POST /v1/jobs", "application/json", wish)
     }
 
     /// Over the socket.
     #[track_caller]
-    fn by_socket(&self, line: &str, body: &[u8]) -> Answer {
+    pub(crate) fn by_socket(&self, line: &str, body: &[u8]) -> Answer {
         let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json");
         let mut stream = UnixStream::connect(&self.socket).unwrap();
         let patience = Some(Duration::from_secs(60));
@@ -124,7 +124,7 @@ impl Service {
 }
 
 /// `serve --json --listen` on a free port, with all keys, and leave to send the files of the scene.
-fn started(scene: &Scene, more: &[&str]) -> Command {
+pub(crate) fn started(scene: &Scene, more: &[&str]) -> Command {
     let keys = key_file(scene, &all_keys());
     let mut command = command(scene, &["--listen", "127.0.0.1:0", "--api-keys-file"]);
     // Jobs over the network name only what the list allows.

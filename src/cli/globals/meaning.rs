@@ -7,7 +7,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--config",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve",
+            "logout", "accounts", "doctor", "serve", "page",
         ],
     ),
     (
@@ -15,7 +15,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--state-dir",
         &[
             "upload", "pull", "list", "status", "cancel", "forget", "bench", "login", "logout",
-            "accounts", "doctor", "serve",
+            "accounts", "doctor", "serve", "page",
         ],
     ),
     (
@@ -55,7 +55,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--ca-file",
         &[
             "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
-            "serve",
+            "serve", "page",
         ],
     ),
     (
@@ -74,19 +74,23 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
     (
         "service",
         "--service",
-        &["upload", "pull", "list", "status", "cancel", "forget"],
+        &[
+            "upload", "pull", "list", "status", "cancel", "forget", "page",
+        ],
     ),
     (
         "service_key_file",
         "--service-key-file",
-        &["upload", "pull", "list", "status", "cancel", "forget"],
+        &[
+            "upload", "pull", "list", "status", "cancel", "forget", "page",
+        ],
     ),
     (
         "json",
         "--json",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve",
+            "logout", "accounts", "doctor", "serve", "page",
         ],
     ),
     (
@@ -94,7 +98,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--log-format",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve", "demo", "emulator",
+            "logout", "accounts", "doctor", "serve", "demo", "emulator", "page",
         ],
     ),
     (

@@ -1,7 +1,7 @@
 //! Who may do what: the one place that each request passes before its route.
 //!
-//! Whoever can connect to the socket may do everything. Over the network a key says who comes; a route that is not listed here is for
-//! admins alone.
+//! Whoever can connect to the socket may do everything. Over the network a key says who comes, and on the page a browser's session; a
+//! route that is not listed here is for admins alone.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,16 +21,34 @@ use super::Service;
 use super::hosts::{Hosts, check_site};
 use super::key_file::Current;
 use super::keys::{ApiKey, Role};
+use super::page;
+use super::page::session::Session;
 use super::problem::{Problem, set};
+
+mod browser;
+
+pub(super) use browser::cookie;
 
 /// How a request came in; each connection has one.
 #[derive(Debug, Clone)]
 pub(super) enum Door {
     Socket,
     Network(Arc<Visit>),
+    /// The listener for browsers of this machine: it has the page alone.
+    Page(Arc<Visit>),
 }
 
-/// A connection over the network.
+impl Door {
+    /// The port that a browser has come to.
+    pub(super) fn port(&self) -> Option<u16> {
+        match self {
+            Self::Socket => None,
+            Self::Network(visit) | Self::Page(visit) => Some(visit.local.port()),
+        }
+    }
+}
+
+/// A connection over TCP.
 #[derive(Debug)]
 pub(super) struct Visit {
     /// The address that it leads to.
@@ -46,7 +64,7 @@ impl Visit {
         }
     }
 
-    /// Whether a key has come over it.
+    /// Whether a key, or a browser with a session, has come over it.
     pub(super) fn is_admitted(&self) -> bool {
         self.admitted.load(Ordering::Relaxed)
     }
@@ -58,6 +76,8 @@ pub(super) enum Caller {
     /// Whoever can connect to the socket.
     Owner,
     Key(Arc<ApiKey>),
+    /// A browser, on the routes of the page.
+    Browser(Arc<Session>),
     /// Asks for nothing that needs a key.
     Nobody,
 }
@@ -73,26 +93,37 @@ impl Caller {
     }
 
     /// Whether the caller is on this machine, and may connect to the socket.
-    pub(super) const fn is_local(&self) -> bool {
-        matches!(self, Self::Owner)
+    pub(super) fn is_local(&self) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Browser(session) => session.key.is_none(),
+            Self::Key(_) | Self::Nobody => false,
+        }
+    }
+
+    fn key(&self) -> Option<&ApiKey> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Browser(session) => session.key.as_deref(),
+            Self::Owner | Self::Nobody => None,
+        }
+    }
+
+    /// Whether the caller may do what needs this.
+    pub(super) fn may(&self, need: Need) -> bool {
+        need == Need::Nothing
+            || self.is_local()
+            || self.key().is_some_and(|key| need.is_met_by(key.role))
     }
 
     /// Whether jobs of this account exist for the caller.
     pub(super) fn sees(&self, account: &str) -> bool {
-        match self {
-            Self::Owner => true,
-            Self::Key(key) => key.reaches(account),
-            Self::Nobody => false,
-        }
+        self.is_local() || self.key().is_some_and(|key| key.reaches(account))
     }
 
     /// Whether there is no account that the caller does not see.
     pub(super) fn sees_all(&self) -> bool {
-        match self {
-            Self::Owner => true,
-            Self::Key(key) => key.reaches_all(),
-            Self::Nobody => false,
-        }
+        self.is_local() || self.key().is_some_and(ApiKey::reaches_all)
     }
 
     /// Refuses a job for an account that the caller does not see.
@@ -111,55 +142,107 @@ impl Caller {
 pub(super) struct Entrance {
     pub(super) keys: Current,
     pub(super) hosts: Hosts,
+    /// Whether browsers speak TLS with it, or with a proxy in front.
+    pub(super) is_encrypted: bool,
 }
 
 struct Guard {
     service: Arc<Service>,
     entrance: Option<Entrance>,
+    /// The names of the listener for browsers of this machine.
+    own_hosts: Hosts,
 }
 
 /// Puts the guard before all routes of the router.
 pub(super) fn guarded(router: Router, service: Arc<Service>, entrance: Option<Entrance>) -> Router {
-    let guard = Arc::new(Guard { service, entrance });
+    let guard = Arc::new(Guard {
+        service,
+        entrance,
+        own_hosts: Hosts::new(&[], false),
+    });
     router.layer(from_fn_with_state(guard, pass))
 }
 
 async fn pass(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    let (head, body) = request.into_parts();
-    let (caller, mut request) = match guard.judge(&head).await {
-        Ok(caller) => (caller, Request::from_parts(head, body)),
-        Err(problem) => return closing(problem.into_response()),
+    let (mut head, mut body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let asked = Asked::of(&head.method, &path);
+    let caller = match guard.judge(&head, &asked).await {
+        Ok(caller) => caller,
+        Err(problem) => return refused(problem, &head, &asked),
     };
-    request.extensions_mut().insert(caller.clone());
+    if asked.need == Need::SignIn {
+        return match guard.sign_in(&head, body).await {
+            Ok(response) => response,
+            Err(problem) => refused(problem, &head, &asked),
+        };
+    }
+    if let Caller::Browser(session) = &caller
+        && !is_read(&head.method)
+    {
+        match browser::own_form(session, body).await {
+            Ok(form) => drop(head.extensions.insert(form)),
+            Err(problem) => return refused(problem, &head, &asked),
+        }
+        body = Body::empty();
+    }
+    head.extensions.insert(caller.clone());
+    let request = Request::from_parts(head, body);
     match (caller, &guard.entrance) {
-        (Caller::Owner, _) => next.run(request).await,
+        (Caller::Owner | Caller::Browser(_), _) => next.run(request).await,
         (Caller::Key(key), Some(entrance)) => entrance.answer(key, request, next).await,
         _ => closing(next.run(request).await),
     }
 }
 
+/// The answer to a request that may not pass: for a person who looks at the page, or for a program.
+fn refused(problem: Problem, head: &Parts, asked: &Asked<'_>) -> Response {
+    let response = match head.extensions.get::<Door>() {
+        Some(door) if asked.is_page && browser::wants_a_page(&head.headers) => {
+            page::refusal(&problem, door)
+        }
+        _ => problem.into_response(),
+    };
+    closing(response)
+}
+
 impl Guard {
     /// Who comes, if the request may pass.
-    async fn judge(&self, head: &Parts) -> Result<Caller, Problem> {
-        let visit = match (head.extensions.get::<Door>(), &self.entrance) {
-            (Some(Door::Socket), _) => return Ok(Caller::Owner),
-            (Some(Door::Network(visit)), Some(entrance)) => (visit, entrance),
-            _ => return Err(unauthorized()),
+    async fn judge(&self, head: &Parts, asked: &Asked<'_>) -> Result<Caller, Problem> {
+        let door = head.extensions.get::<Door>().ok_or_else(unauthorized)?;
+        let (visit, hosts) = match (door, &self.entrance) {
+            (Door::Socket, _) if !asked.is_page => return Ok(Caller::Owner),
+            (Door::Socket, _) => {
+                // A proxy may have brought a browser here.
+                check_site(&head.headers)?;
+                let owner = self.service.sessions.owner().map_err(browser::no_random)?;
+                return Ok(Caller::Browser(owner));
+            }
+            (Door::Page(visit), _) => (visit, &self.own_hosts),
+            (Door::Network(visit), Some(entrance)) => (visit, &entrance.hosts),
+            (Door::Network(_), None) => return Err(unauthorized()),
         };
-        let (visit, entrance) = visit;
         check_site(&head.headers)?;
-        let (need, job) = need(&head.method, head.uri.path());
-        if need == Need::Nothing {
+        if asked.need == Need::Nothing {
             return Ok(Caller::Nobody);
         }
-        entrance.hosts.check(head, visit.local)?;
-        let key = entrance.key(&head.headers).ok_or_else(unauthorized)?;
+        hosts.check(head, visit.local)?;
+        if asked.need == Need::SignIn {
+            return Ok(Caller::Nobody);
+        }
+        let caller = match (asked.is_page, &self.entrance, door) {
+            (true, ..) => self.session(head, visit).map(Caller::Browser),
+            (false, Some(entrance), Door::Network(_)) => {
+                entrance.key(&head.headers).map(Caller::Key)
+            }
+            (false, ..) => None,
+        };
+        let caller = caller.ok_or_else(unauthorized)?;
         visit.admitted.store(true, Ordering::Relaxed);
-        if !need.is_met_by(key.role) {
+        if !caller.may(asked.need) {
             return Err(forbidden("The role of the key does not allow this."));
         }
-        let caller = Caller::Key(key);
-        if let Some(id) = job
+        if let Some(id) = asked.job
             && !caller.sees_all()
         {
             self.check_job(&caller, id).await?;
@@ -221,8 +304,10 @@ fn is_read(method: &Method) -> bool {
 
 /// What a request needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
+pub(super) enum Need {
     Nothing,
+    /// To begin a session.
+    SignIn,
     Metrics,
     Read,
     Submit,
@@ -232,7 +317,7 @@ enum Need {
 impl Need {
     const fn is_met_by(self, role: Role) -> bool {
         match self {
-            Self::Nothing => true,
+            Self::Nothing | Self::SignIn => true,
             Self::Metrics => matches!(role, Role::Metrics | Role::Admin),
             Self::Read => matches!(role, Role::Read | Role::Submit | Role::Admin),
             Self::Submit => matches!(role, Role::Submit | Role::Admin),
@@ -241,30 +326,61 @@ impl Need {
     }
 }
 
-/// What a request needs, and the job that it is about.
-fn need<'a>(method: &Method, path: &'a str) -> (Need, Option<&'a str>) {
-    let mut parts = [""; 5];
-    let mut count = 0;
-    for part in path.split('/') {
-        if count == parts.len() {
-            return (Need::Admin, None);
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked<'a> {
+    need: Need,
+    /// The job that it is about.
+    job: Option<&'a str>,
+    /// Whether it is for a person in a browser.
+    is_page: bool,
+}
+
+impl<'a> Asked<'a> {
+    fn of(method: &Method, path: &'a str) -> Self {
+        let api = |need, job| Self {
+            need,
+            job,
+            is_page: false,
+        };
+        let page = |need, job| Self {
+            need,
+            job,
+            is_page: true,
+        };
+        let mut parts = [""; 5];
+        let mut count = 0;
+        for part in path.split('/') {
+            if count == parts.len() {
+                return api(Need::Admin, None);
+            }
+            parts[count] = part;
+            count += 1;
         }
-        parts[count] = part;
-        count += 1;
-    }
-    let reads = is_read(method);
-    let posts = method == Method::POST;
-    match &parts[1..count] {
-        ["healthz" | "readyz"] if reads => (Need::Nothing, None),
-        ["metrics"] if reads => (Need::Metrics, None),
-        [
-            "v1",
-            "jobs" | "events" | "accounts" | "queue" | "service" | "openapi.json",
-        ] if reads => (Need::Read, None),
-        ["v1", "jobs", id] | ["v1", "jobs", id, "follow"] if reads => (Need::Read, Some(id)),
-        ["v1", "jobs"] if posts => (Need::Submit, None),
-        ["v1", "jobs", id, "pause" | "retry" | "cancel"] if posts => (Need::Submit, Some(id)),
-        _ => (Need::Admin, None),
+        let reads = is_read(method);
+        let posts = method == Method::POST;
+        match &parts[1..count] {
+            ["healthz" | "readyz"] if reads => api(Need::Nothing, None),
+            ["metrics"] if reads => api(Need::Metrics, None),
+            [
+                "v1",
+                "jobs" | "events" | "accounts" | "queue" | "service" | "openapi.json",
+            ] if reads => api(Need::Read, None),
+            ["v1", "jobs", id] | ["v1", "jobs", id, "follow"] if reads => api(Need::Read, Some(id)),
+            ["v1", "jobs"] if posts => api(Need::Submit, None),
+            ["v1", "jobs", id, "pause" | "retry" | "cancel"] if posts => {
+                api(Need::Submit, Some(id))
+            }
+            ["page.css" | "page.js" | "page.svg"] if reads => page(Need::Nothing, None),
+            ["login"] if reads || posts => page(Need::SignIn, None),
+            ["" | "live"] if reads => page(Need::Read, None),
+            ["jobs", id] | ["jobs", id, "live"] if reads => page(Need::Read, Some(id)),
+            ["new"] if reads || posts => page(Need::Submit, None),
+            ["jobs", id, "pause" | "retry" | "cancel"] if posts => page(Need::Submit, Some(id)),
+            ["queue", "pause" | "resume"] if posts => page(Need::Admin, None),
+            ["logout"] if posts => page(Need::Read, None),
+            _ => api(Need::Admin, None),
+        }
     }
 }
 

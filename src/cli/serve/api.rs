@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 use super::access::Caller;
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
-use super::{Service, batch, body, bulk, events, follow, metrics, notify, sources, uploads, wish};
+use super::{
+    Service, batch, body, bulk, events, follow, metrics, notify, page, sources, uploads, wish,
+};
 use crate::accounts;
 use crate::config::TokenFrom;
 
@@ -60,6 +62,8 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .route("/v1/events", get(events::list))
         .route("/v1/accounts", get(accounts))
         .merge(notify::routes())
+        .route("/v1/page-links", post(page::link))
+        .merge(page::routes())
         .route("/metrics", get(metrics::show))
         .route("/healthz", get(|| async { healthy() }))
         .route("/readyz", get(ready))

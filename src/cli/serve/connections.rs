@@ -15,8 +15,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
@@ -44,20 +44,30 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 pub(super) struct Doors {
     socket: Listener,
     network: Option<Network>,
-    /// Connections at once, over both.
+    browsers: Browsers,
+    /// Connections at once, over all.
     most: usize,
-    /// Those over the network.
+    /// Those over TCP.
     rooms: Arc<Semaphore>,
 }
 
 impl Doors {
-    pub(super) fn new(socket: Listener, network: Option<Network>) -> Self {
+    /// `browsers` brings the listener for browsers of this machine, once somebody has asked for the page.
+    pub(super) fn new(
+        socket: Listener,
+        network: Option<Network>,
+        browsers: mpsc::Receiver<TcpListener>,
+    ) -> Self {
         let most = most();
         // Whoever is on the network cannot shut out the socket.
         let rooms = Arc::new(Semaphore::new(most - most.div_ceil(4)));
         Self {
             socket,
             network,
+            browsers: Browsers {
+                coming: browsers,
+                listener: None,
+            },
             most,
             rooms,
         }
@@ -65,25 +75,38 @@ impl Doors {
 
     /// Answers until the service has stopped, and the requests of that time have their answers.
     pub(super) async fn serve(self, router: Router, mut stage: watch::Receiver<Stage>) {
+        let Self {
+            socket,
+            network,
+            mut browsers,
+            most,
+            rooms,
+        } = self;
         let mut connections = JoinSet::new();
         loop {
-            let free = connections.len() < self.most;
+            let free = connections.len() < most;
             tokio::select! {
-                accepted = self.socket.accept(), if free => match accepted {
+                accepted = socket.accept(), if free => match accepted {
                     Ok(stream) => {
                         connections.spawn(speak(stream, Door::Socket, router.clone(), stage.clone()));
                     }
                     Err(error) => not_accepted(&error).await,
                 },
-                accepted = self.visitor(), if free => match accepted {
+                accepted = visitor(network.as_ref(), &rooms), if free => match accepted {
                     Ok((stream, room, tls)) => {
                         let (router, stage) = (router.clone(), stage.clone());
                         connections.spawn(async move {
-                            // A connection that is gone already has no address.
-                            if let Ok(local) = stream.local_addr() {
-                                let visit = Arc::new(Visit::new(local));
-                                receive(stream, tls, visit, router, stage).await;
-                            }
+                            receive(stream, tls, Door::Network, router, stage).await;
+                            drop(room);
+                        });
+                    }
+                    Err(error) => not_accepted(&error).await,
+                },
+                accepted = browsers.accept(&rooms), if free => match accepted {
+                    Ok((stream, room)) => {
+                        let (router, stage) = (router.clone(), stage.clone());
+                        connections.spawn(async move {
+                            receive(stream, None, Door::Page, router, stage).await;
                             drop(room);
                         });
                     }
@@ -97,15 +120,50 @@ impl Doors {
         // A client that does not read loses its answer.
         let _ = tokio::time::timeout(LAST_ANSWERS, answered).await;
     }
+}
 
-    /// The next connection over the network, once there is room for one.
-    async fn visitor(&self) -> io::Result<(TcpStream, OwnedSemaphorePermit, Option<TlsAcceptor>)> {
-        let Some(network) = &self.network else {
-            return pending().await;
+/// The next connection over the network, once there is room for one.
+async fn visitor(
+    network: Option<&Network>,
+    rooms: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit, Option<TlsAcceptor>)> {
+    let Some(network) = network else {
+        return pending().await;
+    };
+    let room = room(rooms).await?;
+    Ok((network.accept().await?, room, network.tls.clone()))
+}
+
+async fn room(rooms: &Arc<Semaphore>) -> io::Result<OwnedSemaphorePermit> {
+    let room = Arc::clone(rooms).acquire_owned().await;
+    room.map_err(io::Error::other)
+}
+
+/// The listener for browsers of this machine, once there is one.
+struct Browsers {
+    coming: mpsc::Receiver<TcpListener>,
+    listener: Option<TcpListener>,
+}
+
+impl Browsers {
+    /// The next connection, once there is room for one. Safe to drop between polls.
+    async fn accept(
+        &mut self,
+        rooms: &Arc<Semaphore>,
+    ) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+        let listener = match &mut self.listener {
+            Some(listener) => listener,
+            none => match self.coming.recv().await {
+                Some(listener) => none.insert(listener),
+                // The service ends.
+                None => return pending().await,
+            },
         };
-        let room = Arc::clone(&self.rooms).acquire_owned().await;
-        let room = room.map_err(io::Error::other)?;
-        Ok((network.accept().await?, room, network.tls.clone()))
+        let room = room(rooms).await?;
+        let (stream, _) = listener.accept().await?;
+        // Answers are small and urgent; if this fails they are only late.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, room))
     }
 }
 
@@ -134,16 +192,21 @@ fn most() -> usize {
         .max(1)
 }
 
-/// Speaks on a connection over the network, which ends when no key has come in time: neither a handshake, nor a head, nor an answer
+/// Speaks on a connection over TCP, which ends when no key or session has come in time: neither a handshake, nor a head, nor an answer
 /// that nobody reads holds it for longer.
 async fn receive(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
-    visit: Arc<Visit>,
+    door: fn(Arc<Visit>) -> Door,
     router: Router,
     stage: watch::Receiver<Stage>,
 ) {
-    let door = Door::Network(Arc::clone(&visit));
+    // A connection that is gone already has no address.
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
+    let visit = Arc::new(Visit::new(local));
+    let door = door(Arc::clone(&visit));
     let spoken = async {
         match tls {
             None => speak(stream, door, router, stage).await,

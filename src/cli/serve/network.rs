@@ -72,12 +72,17 @@ impl Address {
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let hosts = Hosts::new(&self.hosts, tls.is_some());
+        let entrance = Entrance {
+            keys,
+            hosts,
+            is_encrypted: tls.is_some() || self.behind_proxy,
+        };
         let network = Network {
             listener,
             address,
             tls,
         };
-        Ok(Some((network, Entrance { keys, hosts })))
+        Ok(Some((network, entrance)))
     }
 }
 
