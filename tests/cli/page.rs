@@ -123,7 +123,8 @@ fn header<'a>(answer: &'a Answer, name: &str) -> &'a str {
 fn command(scene: &Scene) -> Command {
     let mut command = serve::command(scene, &[]);
     let config = "[accounts.lena]\ntoken_command = \"echo act.lena.1\"\n\
-        [accounts.mia]\ntoken_file = \"mia.token\"\n";
+        [accounts.mia]\ntoken_file = \"mia.token\"\n\
+        [accounts.ole]\ntoken_command = \"echo act.ole.1\"\n";
     fs::write(scene.path("config.toml"), config).unwrap();
     command.current_dir(scene.path(""));
     command
@@ -161,10 +162,12 @@ fn a_person_submits_a_job_sees_the_bar_move_and_gives_the_token_that_another_job
     browser.wait("document.querySelector('#running .got')?.width.baseVal.value > 0");
     let width = "document.querySelector('#running .got').width.baseVal.value";
     let first = browser.value(width).as_f64().unwrap();
-    browser.wait(&format!("!document.querySelector('#running .got') || {width} > {first}"));
+    browser.wait(&format!(
+        "!document.querySelector('#running .got') || {width} > {first}"
+    ));
     browser.wait("document.querySelector('#running .facts')?.textContent.includes('left')");
 
-    // A job without a token waits for a person, and goes on by itself once there is one.
+    // A job without a token waits for a person, and goes on once there is one.
     let other = scene.video("other.mp4", 1_000_000);
     service.post(Some("b"), &wish(&other, "mia")).expect(202);
     browser.wait("document.querySelector('.parked .advice')");
@@ -173,8 +176,55 @@ fn a_person_submits_a_job_sees_the_bar_move_and_gives_the_token_that_another_job
     assert!(card.contains("other.mp4") && card.contains("mia"), "{card}");
     assert!(card.contains("token"), "{card}");
     give_a_token(&scene.path("mia.token"));
+    browser.click(".parked button.primary");
     browser.wait("!document.querySelector('.parked')");
     browser.wait("document.querySelectorAll('#ended .dot.good').length === 2");
     assert_eq!(scene.log().drafts, 2);
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// The pictures of `docs/page.md`, made anew by `cargo test --release --test cli page::pictures -- --ignored`.
+#[test]
+#[ignore = "writes into docs/img"]
+fn pictures() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/img");
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let scene = Scene::new(&["receive_rate=6MB", "init_per_minute=100"], &[]);
+    let mut started = command(&scene);
+    started.args(["--jobs", "3"]);
+    let service = Service::of(&mut started, scene.state_dir().join("socket"));
+    let submit = |name: &str, size, account| {
+        let file = scene.video(name, size);
+        let job = service.post(Some(name), &wish(&file, account));
+        job.expect(202).json()["id"].as_str().unwrap().to_owned()
+    };
+    let ends = ["morning-run.mp4", "tea-house.mov.mp4"].map(|name| submit(name, 2_000_000, "lena"));
+    for id in ends {
+        service.ended(&json!(id));
+    }
+    submit("harbour-at-dusk.mp4", 1_000_000, "mia");
+    let job = submit("rehearsal-take-3.mp4", 340_000_000, "lena");
+    submit("interview-noa.mp4", 120_000_000, "lena");
+    submit("market-walk.mp4", 210_000_000, "ole");
+    for name in ["kitchen-1.mp4", "kitchen-2.mp4", "night-bus.mp4"] {
+        submit(name, 100_000_000, "lena");
+    }
+    browser.open(&link(&scene));
+    browser.wait("document.querySelectorAll('#running .got').length >= 2");
+    browser.wait("document.querySelector('#running .got').width.baseVal.value > 120");
+    for (width, height, dark, name) in [
+        (1180, 860, false, "service-light"),
+        (1180, 860, true, "service-dark"),
+        (390, 844, false, "service-phone-light"),
+        (390, 844, true, "service-phone-dark"),
+    ] {
+        browser.picture(width, height, dark, &dir.join(format!("{name}.png")));
+    }
+    let address = browser.value("location.origin");
+    browser.open(&format!("{}/jobs/{job}", address.as_str().unwrap()));
+    browser.wait("document.querySelector('.card .got')?.width.baseVal.value > 150");
+    browser.picture(1180, 720, false, &dir.join("service-job-light.png"));
+    browser.picture(1180, 720, true, &dir.join("service-job-dark.png"));
 }

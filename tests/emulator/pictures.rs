@@ -3,8 +3,6 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
-
 use crate::browser::Browser;
 use crate::page::{Scene, clip};
 
@@ -38,10 +36,7 @@ fn pictures() {
     browser.wait("document.getElementById('webhooks').textContent.includes('inbox_delivered')");
     browser.wait("document.querySelector('.bar .got')?.width.baseVal.value > 500");
     for (width, height, dark, name) in PICTURES {
-        let scheme = if dark { "dark" } else { "light" };
-        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.devtools("Emulation.setEmulatedMedia", media);
-        picture(&browser, width, height, &dir.join(format!("{name}.png")));
+        browser.picture(width, height, dark, &dir.join(format!("{name}.png")));
     }
     under_way.kill().unwrap();
     under_way.wait().unwrap();
@@ -67,35 +62,8 @@ fn pictures_of_the_bench() {
     browser.open(&format!("file://{}", page.display()));
     for dark in [false, true] {
         let scheme = if dark { "dark" } else { "light" };
-        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.devtools("Emulation.setEmulatedMedia", media);
         let name = format!("docs/img/bench-{scheme}.png");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        picture(&browser, 960, 1120, &file);
+        browser.picture(960, 1120, dark, &file);
     }
-}
-
-fn picture(browser: &Browser, width: u64, height: u64, file: &Path) {
-    browser.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true}));
-    let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-    browser.devtools("Emulation.setDeviceMetricsOverride", screen);
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    let taken = browser.devtools("Page.captureScreenshot", json!({"format": "png"}));
-    std::fs::write(file, from_base64(&taken["data"])).unwrap();
-}
-
-fn from_base64(text: &Value) -> Vec<u8> {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digits = text.as_str().unwrap().bytes().filter(|byte| *byte != b'=');
-    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
-    for digit in digits {
-        let digit = ALPHABET.iter().position(|known| *known == digit).unwrap();
-        bits = bits << 6 | digit as u32;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-        }
-    }
-    bytes
 }

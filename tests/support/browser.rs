@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -186,6 +187,20 @@ impl Browser {
         )
     }
 
+    /// Takes a picture of the page as a screen of this size shows it.
+    pub(crate) fn picture(&self, width: u64, height: u64, dark: bool, file: &Path) {
+        let scheme = if dark { "dark" } else { "light" };
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.devtools("Emulation.setEmulatedMedia", media);
+        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true}));
+        let screen =
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", screen);
+        std::thread::sleep(Duration::from_millis(300));
+        let taken = self.devtools("Page.captureScreenshot", json!({"format": "png"}));
+        std::fs::write(file, from_base64(&taken["data"])).unwrap();
+    }
+
     /// What the page complained about so far: errors of scripts, things its policy refused.
     pub(crate) fn complaints(&self) -> Vec<String> {
         let log = self.tell("se/log", json!({"type": "browser"}));
@@ -207,4 +222,20 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+fn from_base64(text: &Value) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = text.as_str().unwrap().bytes().filter(|byte| *byte != b'=');
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0);
+    for digit in digits {
+        let digit = ALPHABET.iter().position(|known| *known == digit).unwrap();
+        bits = bits << 6 | digit as u32;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push((bits >> held) as u8);
+        }
+    }
+    bytes
 }

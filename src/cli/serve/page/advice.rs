@@ -48,12 +48,12 @@ fn sentence(word: &str) -> (&str, Option<(&'static str, Of)>) {
         }
         "restore_history" => "Put history.jsonl in the state directory back as it was.",
         "give_token" => {
-            "Give the account a token where the config file says that it is. The job then goes on by itself."
+            "Give the account a token where the config file says that it is. The job then goes on within a minute, or at once with Try again."
         }
         "renew_token" => "Put a fresh token in the place of the old one, then try again.",
         "log_in" => {
             return (
-                "The creator logs in, and the job goes on by itself:",
+                "The creator logs in; the job then goes on within a minute, or at once with Try again:",
                 Some(("chunkferry login", Of::Account)),
             );
         }
