@@ -1,7 +1,7 @@
 //! The page of `serve` in a real browser, and over the wire: who sees it, who is obeyed, and what it shows.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
@@ -183,6 +183,17 @@ fn a_person_submits_a_job_sees_the_bar_move_and_gives_the_token_that_another_job
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+/// Keeps the page as it is, with its videos in a folder of a better name than that of a test.
+fn stand_still(browser: &Browser, scene: &Scene) {
+    let dir = json!(scene.path("").to_str().unwrap().trim_end_matches('/'));
+    browser.run(&format!(
+        "window.fetch = () => new Promise(() => {{}}); \
+         const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); \
+         while (walk.nextNode()) walk.currentNode.data = walk.currentNode.data.replaceAll({dir}, '/videos');"
+    ));
+    std::thread::sleep(Duration::from_millis(1_200));
+}
+
 /// The pictures of `docs/page.md`, made anew by `cargo test --release --test cli page::pictures -- --ignored`.
 #[test]
 #[ignore = "writes into docs/img"]
@@ -214,6 +225,7 @@ fn pictures() {
     browser.open(&link(&scene));
     browser.wait("document.querySelectorAll('#running .got').length >= 2");
     browser.wait("document.querySelector('#running .got').width.baseVal.value > 120");
+    stand_still(&browser, &scene);
     for (width, height, dark, name) in [
         (1180, 860, false, "service-light"),
         (1180, 860, true, "service-dark"),
@@ -225,6 +237,354 @@ fn pictures() {
     let address = browser.value("location.origin");
     browser.open(&format!("{}/jobs/{job}", address.as_str().unwrap()));
     browser.wait("document.querySelector('.card .got')?.width.baseVal.value > 150");
+    stand_still(&browser, &scene);
     browser.picture(1180, 720, false, &dir.join("service-job-light.png"));
     browser.picture(1180, 720, true, &dir.join("service-job-dark.png"));
+}
+
+#[test]
+fn a_link_begins_one_session_and_neither_the_session_nor_the_link_is_a_key() {
+    let scene = Scene::new(&[], &[]);
+    let service = start(&scene);
+    let first = link(&scene);
+    let (address, path) = first.split_once("://").unwrap().1.split_once('/').unwrap();
+    let stranger = Visitor::at(address);
+    let refused = stranger.get("/").expect(401);
+    assert!(refused.text.contains("chunkferry page"), "{refused:?}");
+    for path in ["/login", "/login?once=", "/login?once=0123456789abcdef"] {
+        stranger.get(path).expect(401);
+    }
+    // A browser that looks ahead, and a program that only looks at the head, do not spend the link.
+    let ahead = [("sec-purpose", "prefetch;prerender")];
+    stranger
+        .send(&format!("GET /{path}"), &ahead, "")
+        .expect(401);
+    stranger.send(&format!("HEAD /{path}"), &[], "");
+    let visitor = Visitor::by(&first);
+    assert!(visitor.cookie.len() > 64, "{}", visitor.cookie);
+    let used = stranger.get(&format!("/{path}")).expect(401);
+    assert!(used.text.contains("was used"), "{used:?}");
+    let page = visitor.get("/").expect(200);
+    for (name, value) in [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "same-origin"),
+    ] {
+        assert_eq!(header(&page, name), value);
+    }
+    let policy = header(&page, "content-security-policy");
+    for part in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "form-action 'self'",
+    ] {
+        assert!(policy.contains(part), "{policy}");
+    }
+    assert!(page.text.contains("http-equiv=\"refresh\""), "{page:?}");
+    // Another link is another session; the cookie and the tokens of links are no keys of the API.
+    assert_ne!(Visitor::by(&link(&scene)).cookie, visitor.cookie);
+    let token = visitor.cookie.split('=').nth(1).unwrap();
+    for bearer in ["", token, path.split('=').nth(1).unwrap()] {
+        let bearer = format!("Bearer {bearer}");
+        let key = [("authorization", &*bearer)];
+        for line in [
+            "GET /v1/jobs",
+            "POST /v1/page-links",
+            "GET /metrics",
+            "GET /v1/queue",
+        ] {
+            visitor.send(line, &key, "").expect(401);
+        }
+    }
+    visitor.get("/healthz").expect(200);
+    visitor
+        .send("GET /", &[("host", "evil.example")], "")
+        .expect(421);
+    // Who signs out is out.
+    let csrf = visitor.csrf();
+    visitor.post("/logout", &[("csrf", &csrf)]).expect(303);
+    visitor.get("/").expect(401);
+    // Over the socket, the page needs no session.
+    let page = service.call("GET /").expect(200);
+    assert!(page.text.contains("All quiet"), "{page:?}");
+}
+
+#[test]
+fn a_form_that_was_not_made_for_the_session_changes_nothing() {
+    let scene = Scene::new(&["receive_rate=1MB"], &[]);
+    let service = start(&scene);
+    let file = scene.video("clip.mp4", 60_000_000);
+    let job = service.post(Some("a"), &wish(&file, "lena")).expect(202);
+    let id = job.json()["id"].as_str().unwrap().to_owned();
+    let (visitor, other) = (Visitor::by(&link(&scene)), Visitor::by(&link(&scene)));
+    let (csrf, foreign) = (visitor.csrf(), other.csrf());
+    let own = form(&[("csrf", &csrf)]);
+    let origin = format!("http://{}", visitor.address);
+    let pages = [
+        format!("/jobs/{id}/pause"),
+        format!("/jobs/{id}/cancel"),
+        "/queue/pause".to_owned(),
+        "/new".to_owned(),
+        "/logout".to_owned(),
+    ];
+    for path in &pages {
+        for fields in [&[][..], &[("csrf", "")], &[("csrf", &*foreign)]] {
+            visitor.post(path, fields).expect(403);
+        }
+        let line = format!("POST {path}");
+        for headers in [
+            &[("origin", "http://evil.example")][..],
+            &[("origin", "null")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("origin", &*origin)],
+        ] {
+            visitor.send(&line, headers, &own).expect(403);
+        }
+        // Without a cookie, the right form is of nobody.
+        Visitor::at(&visitor.address)
+            .post(path, &[("csrf", &csrf)])
+            .expect(401);
+    }
+    visitor
+        .send("GET /", &[("sec-fetch-site", "cross-site")], "")
+        .expect(403);
+    assert_eq!(service.get(&format!("/v1/jobs/{id}"))["state"], "running");
+    assert_eq!(service.get("/v1/queue")["paused"], false);
+
+    let state = |state: &str| service.get(&format!("/v1/jobs/{id}"))["state"] == state;
+    visitor.post(&pages[2], &[("csrf", &csrf)]).expect(303);
+    assert_eq!(service.get("/v1/queue")["paused"], true);
+    visitor
+        .post("/queue/resume", &[("csrf", &csrf)])
+        .expect(303);
+    visitor.post(&pages[0], &[("csrf", &csrf)]).expect(303);
+    assert!(state("paused"));
+    visitor.post(&pages[1], &[("csrf", &csrf)]).expect(303);
+    assert!(state("ended"));
+    assert_eq!(scene.log().drafts, 0);
+}
+
+#[test]
+fn a_key_opens_the_page_as_far_as_its_role_and_accounts_go_and_for_as_long_as_it_is_one() {
+    let scene = Scene::new(&["receive_rate=1MB"], &[]);
+    let service = serve_door::Service::start(&scene, &[]);
+    let address = service.address.to_string();
+    let host = ("host", &*address);
+    let mut jobs = Vec::new();
+    for account in ["lena", "mia"] {
+        let file = scene.video(&format!("{account}-clip.mp4"), 60_000_000);
+        let job = service.submit(ADMIN, &wish(&file, account)).expect(202);
+        jobs.push(job.json()["id"].as_str().unwrap().to_owned());
+    }
+    let (of_lena, of_mia) = (&jobs[0], &jobs[1]);
+    let stranger = Visitor::at(&address);
+    let sign_in = stranger.get("/").expect(401);
+    assert!(sign_in.text.contains("action=\"/login\""), "{sign_in:?}");
+    for key in ["", "a-key-of-nobody-0123456789", METRICS] {
+        let answer = stranger.post("/login", &[("key", key)]);
+        assert_ne!(answer.status, 303, "{key}");
+        assert!(
+            !answer.head.to_lowercase().contains("set-cookie"),
+            "{answer:?}"
+        );
+        assert!(
+            answer.head.to_lowercase().contains("connection: close"),
+            "{answer:?}"
+        );
+    }
+    let body = form(&[("key", ADMIN)]);
+    let foreign = [("origin", "http://evil.example")];
+    stranger.send("POST /login", &foreign, &body).expect(403);
+    // A link leads to the listener for browsers of this machine, and works nowhere else.
+    let link = link(&scene);
+    let (_, path) = link.split_once("://").unwrap().1.split_once('/').unwrap();
+    stranger.get(&format!("/{path}")).expect(401);
+    let bearer = format!("Bearer {ADMIN}");
+    let headers = [host, ("authorization", &*bearer)];
+    service
+        .bare("POST /v1/page-links", &headers, b"")
+        .expect(403);
+    service.bare("GET /", &headers, b"").expect(401);
+
+    let (reader, lena, admin) = (
+        Visitor::with_key(&address, READER),
+        Visitor::with_key(&address, LENA),
+        Visitor::with_key(&address, ADMIN),
+    );
+    let page = reader.get("/").expect(200);
+    assert!(page.text.contains("lena-clip.mp4") && page.text.contains("mia-clip.mp4"));
+    assert!(
+        !page.text.contains("Pause") && !page.text.contains("/new"),
+        "{page:?}"
+    );
+    reader.get("/new").expect(403);
+    let csrf = reader.csrf();
+    for path in [&format!("/jobs/{of_lena}/pause"), "/queue/pause", "/new"] {
+        reader.post(path, &[("csrf", &csrf)]).expect(403);
+    }
+    let page = lena.get("/").expect(200);
+    assert!(
+        page.text.contains("lena-clip.mp4") && !page.text.contains("mia"),
+        "{page:?}"
+    );
+    assert!(!page.text.contains("/queue/pause"), "{page:?}");
+    let csrf = lena.csrf();
+    for path in ["", "/live"] {
+        lena.get(&format!("/jobs/{of_lena}{path}")).expect(200);
+        lena.get(&format!("/jobs/{of_mia}{path}")).expect(404);
+    }
+    lena.post(&format!("/jobs/{of_mia}/cancel"), &[("csrf", &csrf)])
+        .expect(404);
+    lena.post("/queue/pause", &[("csrf", &csrf)]).expect(403);
+    lena.post(&format!("/jobs/{of_lena}/cancel"), &[("csrf", &csrf)])
+        .expect(303);
+    // What the form submits is under [sources] and the accounts of the key.
+    let submit = |account: &str, video: &str| {
+        lena.post(
+            "/new",
+            &[("csrf", &csrf), ("account", account), ("video", video)],
+        )
+    };
+    submit("lena", "/etc/passwd").expect(403);
+    submit("mia", scene.path("mia-clip.mp4").to_str().unwrap()).expect(403);
+    let video = scene.path("lena-clip.mp4");
+    let answer = submit("lena", video.to_str().unwrap()).expect(303);
+    assert!(
+        header(&answer, "location").starts_with("/jobs/"),
+        "{answer:?}"
+    );
+    admin
+        .post("/queue/pause", &[("csrf", &admin.csrf())])
+        .expect(303);
+
+    // A cookie is no key of the API, and ends with its key.
+    admin.send("GET /v1/jobs", &[], "").expect(401);
+    key_file(&scene, &entry("admin", "admin", "", ADMIN));
+    for visitor in [&reader, &lena] {
+        let started = std::time::Instant::now();
+        while visitor.get("/").status != 401 {
+            assert!(
+                started.elapsed() < Duration::from_secs(60),
+                "the session goes on"
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    admin.get("/").expect(200);
+    let all = serve_door::all_keys();
+    key_file(&scene, &all);
+    let told = "The API keys of";
+    let started = std::time::Instant::now();
+    while service.running.told().matches(told).count() < 2 {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "the keys were not read"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    reader.get("/").expect(401);
+}
+
+#[test]
+fn text_from_outside_stays_text_and_the_query_of_a_url_is_on_no_page() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let scene = Scene::new(&["receive_rate=1MB"], &[]);
+    let mut started = command(&scene);
+    let account = "le\"'<b>na";
+    let config = fs::read_to_string(scene.path("config.toml")).unwrap();
+    let more = "[accounts.\"le\\\"'<b>na\"]\ntoken_command = \"echo act.evil.1\"\n";
+    fs::write(scene.path("config.toml"), format!("{config}{more}")).unwrap();
+    let service = Service::of(&mut started, scene.state_dir().join("socket"));
+    let dir = scene.path("<img src=x onerror=alert(1)>");
+    fs::create_dir(&dir).unwrap();
+    let name = "<script>alert(1)<";
+    let file = scene.video_in(&dir, &format!("{name}\u{202e}.mp4"), 60_000_000);
+    let evil = "\"><script>alert(1)</script>'";
+    let job = json!({
+        "account": account, "file": file, "chunk_size": CHUNK, "id": evil,
+        "labels": { evil: "</dd><script>alert(1)</script>" },
+    });
+    let job = service.post(None, job.to_string().as_bytes()).expect(202);
+    let id = job.json()["id"].as_str().unwrap().to_owned();
+    let url = "https://nowhere.invalid/a.mp4?signature=s3cr3t";
+    let pull = json!({ "account": "lena", "url": url }).to_string();
+    let pull = service.post(None, pull.as_bytes()).expect(202).json();
+    browser.open(&link(&scene));
+    browser.wait("document.querySelector('#running .name')");
+    let here = browser
+        .value("location.origin")
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let pages = [
+        "/".to_owned(),
+        format!("/jobs/{id}"),
+        format!("/jobs/{}", pull["id"].as_str().unwrap()),
+        "/new".to_owned(),
+    ];
+    for path in pages {
+        browser.open(&format!("{here}{path}"));
+        browser.wait("document.querySelector('main').children.length");
+        let foreign = "document.querySelectorAll('main script, main img, main b:not(:only-of-type), main [onerror]').length";
+        assert_eq!(browser.value(foreign), 0, "{path}");
+        let text = browser.value("document.documentElement.outerHTML");
+        assert!(!text.as_str().unwrap().contains("s3cr3t"), "{path}");
+    }
+    browser.open(&format!("{here}/jobs/{id}"));
+    let heading = browser.value("document.querySelector('h1').textContent");
+    assert_eq!(heading, format!("{name}\\u{{202e}}.mp4"));
+    let facts = browser.value("[...document.querySelectorAll('dd')].map((dd) => dd.textContent)");
+    let facts: Vec<&str> = facts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    for text in [account, evil, "</dd><script>alert(1)</script>"] {
+        assert!(facts.contains(&text), "{text}: {facts:?}");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn without_a_script_the_buttons_work_and_the_page_renews_itself() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let scene = Scene::new(&["receive_rate=1MB"], &[]);
+    let service = start(&scene);
+    let file = scene.video("clip.mp4", 60_000_000);
+    let job = service.post(Some("a"), &wish(&file, "lena")).expect(202);
+    let id = job.json()["id"].as_str().unwrap().to_owned();
+    browser.open(&link(&scene));
+    browser.devtools(
+        "Emulation.setScriptExecutionDisabled",
+        json!({"value": true}),
+    );
+    let here = browser.arrive("http://127.0.0.1:");
+    browser.open(&format!("{here}jobs/{id}"));
+    browser.click("form[action$='/pause'] button");
+    let started = std::time::Instant::now();
+    while service.get(&format!("/v1/jobs/{id}"))["state"] != "paused" {
+        assert!(started.elapsed() < Duration::from_secs(60), "not paused");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    browser.arrive(&format!("{here}jobs/{id}"));
+    browser.click("form[action$='/retry'] button");
+    browser.arrive(&format!("{here}jobs/{id}"));
+    assert_ne!(service.get(&format!("/v1/jobs/{id}"))["state"], "paused");
+}
+
+#[test]
+fn a_page_without_a_service_says_what_to_start() {
+    let scene = Scene::new(&[], &[]);
+    let ended = scene.command(["page"]).end().expect(75);
+    assert!(ended.stderr.contains("chunkferry serve"), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    start(&scene).running.kill();
+    let ended = scene.command(["page"]).end().expect(75);
+    assert!(ended.stderr.contains("does not answer"), "{ended:?}");
 }

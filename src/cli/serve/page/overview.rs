@@ -44,9 +44,10 @@ fn summary(html: &mut Html, view: &Overview, may: &May) {
         (0, 0, waits) => html.put("{} in the queue", &[&waits]),
         (0, running, 0) => html.put("{} on the way", &[&running]),
         (0, running, waits) => html.put("{} on the way, {} in the queue", &[&running, &waits]),
-        (1, 0, _) => html.put("1 job needs a person", &[]),
-        (parked, 0, _) => html.put("{} jobs need a person", &[&parked]),
-        (parked, running, _) => html.put("{} on the way, {} for a person", &[&running, &parked]),
+        (1, 0, _) => html.put("1 needs a person", &[]),
+        (parked, 0, _) => html.put("{} need a person", &[&parked]),
+        (1, running, _) => html.put("1 needs a person, {} on the way", &[&running]),
+        (parked, running, _) => html.put("{} need a person, {} on the way", &[&parked, &running]),
     };
     html.put("</h1>", &[]);
     if view.is_draining {
@@ -95,7 +96,7 @@ pub(super) fn need(html: &mut Html, job: &JobRecord) {
     }
     html.put(r#"<p class="facts">"#, &[]);
     if let Some(who) = &end.who {
-        html.put("For {}", &[&advice::who(who)]);
+        html.put("To act: {}", &[&advice::who(who)]);
     }
     if let Some(until) = job.next {
         html.put(" · it waits until ", &[]);

@@ -57,7 +57,7 @@ pub(super) fn begin(title: &str, may: Option<&May>, live: Option<&str>) -> Html 
             );
         }
         if may.leave {
-            form(&mut html, may, "/logout", "Sign out", "", "");
+            form(&mut html, may, "/logout", "Sign out", "quiet", "");
         }
         html.put("</nav>", &[]);
     }
