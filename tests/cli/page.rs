@@ -76,7 +76,9 @@ impl Visitor {
             ("cookie", &*self.cookie),
             ("content-type", "application/x-www-form-urlencoded"),
         ];
-        let all = own.iter().chain(headers);
+        let is_given = |name: &str| headers.iter().any(|(of, _)| *of == name);
+        let own = own.iter().filter(|(name, _)| !is_given(name));
+        let all = own.chain(headers);
         let all: String = all
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| format!("\r\n{name}: {value}"))

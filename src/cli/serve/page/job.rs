@@ -145,8 +145,14 @@ fn facts(html: &mut Html, view: &View) {
         fact(html, "Runs that failed", Some(&job.tries.to_string()));
     }
     fact(html, "Upload", job.upload.as_deref());
-    if let Some(end) = &job.end {
-        fact(html, "publish_id", end.publish_id.as_deref());
+    let end = job.end.as_ref();
+    let ended_as = end.and_then(|end| end.publish_id.as_deref());
+    fact(
+        html,
+        "publish_id",
+        ended_as.or(view.story.publish_id.as_deref()),
+    );
+    if let Some(end) = end {
         fact(html, "Code", end.code.as_deref());
         fact(html, "log_id", end.log_id.as_deref());
         fact(html, "SHA-256", end.sha256.as_deref());

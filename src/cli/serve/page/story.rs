@@ -34,6 +34,7 @@ pub(super) struct Story {
     /// What its upload does now, in words.
     phase: String,
     plan: Option<Plan>,
+    publish_id: Option<String>,
     retries: u64,
     pace: Pace,
     noted: Option<Instant>,
@@ -45,6 +46,7 @@ pub(super) struct Story {
 pub(super) struct Told {
     pub(super) lines: Vec<Line>,
     pub(super) plan: Option<Plan>,
+    pub(super) publish_id: Option<String>,
     pub(super) retries: u64,
 }
 
@@ -99,6 +101,7 @@ impl Stories {
         Told {
             lines: story.lines.iter().cloned().collect(),
             plan: story.plan,
+            publish_id: story.publish_id.clone(),
             retries: story.retries,
         }
     }
@@ -154,9 +157,12 @@ impl Story {
             .to_owned(),
             Event::Comparing => "compares the file with what was sent before".to_owned(),
             Event::Planned {
-                plan, confirmed, ..
+                plan,
+                confirmed,
+                publish_id,
+                ..
             } => {
-                self.plan = plan;
+                (self.plan, self.publish_id) = (plan, publish_id);
                 if let Some(plan) = plan {
                     self.line(false, planned(&plan, confirmed));
                 }
@@ -169,10 +175,12 @@ impl Story {
             }
             Event::SessionOpened { publish_id } => {
                 self.line(false, format!("TikTok opened the upload {publish_id}"));
+                self.publish_id = Some(publish_id);
                 String::new()
             }
             Event::Pulling { publish_id } => {
                 self.line(false, format!("TikTok fetches the URL as {publish_id}"));
+                self.publish_id = Some(publish_id);
                 "TikTok fetches the video".to_owned()
             }
             Event::ChunkAccepted { .. } => String::new(),
@@ -184,6 +192,7 @@ impl Story {
             }
             Event::SessionLost { cause } => {
                 self.line(true, format!("The upload cannot be used any more: {cause}"));
+                self.publish_id = None;
                 "begins anew".to_owned()
             }
             Event::Processing { .. } => {
