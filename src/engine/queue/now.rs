@@ -120,11 +120,11 @@ mod tests {
         let all = |_: &str| true;
         assert_eq!(found(&lines, "queued", 9, &all), [1, 2, 3, 4]);
         assert_eq!(found(&lines, "queued", 2, &all), [1, 2]);
-        assert_eq!(found(&lines, "queued", 0, &all), []);
+        assert!(found(&lines, "queued", 0, &all).is_empty());
         assert_eq!(found(&lines, "queued", 9, &|name| name == "lena"), [2, 4]);
         assert_eq!(found(&lines, "paused", 9, &all), [6]);
         assert_eq!(found(&lines, "parked", 9, &all), [5]);
-        assert_eq!(found(&lines, "parked", 9, &|name| name == "mia"), []);
+        assert!(found(&lines, "parked", 9, &|name| name == "mia").is_empty());
         assert_eq!(
             lines.next(9, 9).map(|(id, _)| id).as_deref(),
             Some("0000000000000004")
