@@ -157,10 +157,7 @@ pub(super) async fn under_way(service: &Service, job: JobRecord) -> Running {
 }
 
 /// The jobs that have ended lately; a job that was done over is there once.
-async fn lately(
-    service: &Service,
-    caller: &Caller,
-) -> Result<Vec<Ended>, Problem> {
+async fn lately(service: &Service, caller: &Caller) -> Result<Vec<Ended>, Problem> {
     let last = service.engine.last_notice().await?;
     let from = last.saturating_sub(LOOKED_AT as u64);
     let notices = service.engine.notices(from, LOOKED_AT).await?;
@@ -187,7 +184,9 @@ pub(super) async fn notices(service: &Service, job: &JobRecord) -> Result<Vec<Jo
     let last = service.engine.last_notice().await?;
     let from = last.saturating_sub(OF_A_JOB as u64);
     let notices = service.engine.notices(from, OF_A_JOB).await?;
-    let of = notices.into_iter().filter(|notice| notice.job.as_ref() == Some(&job.id));
+    let of = notices
+        .into_iter()
+        .filter(|notice| notice.job.as_ref() == Some(&job.id));
     Ok(of.collect())
 }
 
