@@ -51,9 +51,9 @@ mod manifest;
 mod message;
 mod metrics;
 mod pace;
-mod pattern;
 #[cfg(feature = "service")]
 mod page;
+mod pattern;
 mod plan;
 mod provider;
 mod pull;

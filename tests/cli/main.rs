@@ -39,8 +39,8 @@ mod nginx;
 mod outside;
 #[cfg(feature = "service")]
 mod package;
-mod pending;
 mod page;
+mod pending;
 mod provider;
 mod proxy;
 mod pull;

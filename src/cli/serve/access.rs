@@ -88,6 +88,10 @@ impl Caller {
         match self {
             Self::Owner => "socket".to_owned(),
             Self::Key(key) => format!("key {}", key.name),
+            Self::Browser(session) => match &session.key {
+                Some(key) => format!("page, key {}", key.name),
+                None => "page".to_owned(),
+            },
             Self::Nobody => "nobody".to_owned(),
         }
     }
