@@ -135,7 +135,8 @@ impl Cancel {
                 return cancel_job(remote, globals, &self.id).await;
             }
         }
-        let (publish_id, account) = publish_id(globals, remote.as_ref(), &self.id).await?;
+        let known = publish_id(globals, remote.as_ref(), &self.id).await?;
+        let (publish_id, account) = (known.publish_id, known.account);
         match &remote {
             Some(remote) => {
                 let (id, account) = (segment(&publish_id), segment(&account));

@@ -74,18 +74,26 @@ pub(super) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
-/// The publish_id and the account of the upload that `text` names, which the journal need not know.
+/// An upload at the service.
+pub(super) struct Known {
+    pub(super) publish_id: String,
+    pub(super) account: String,
+    /// What the journal has of it.
+    pub(super) record: Option<Record>,
+}
+
+/// The upload at the service that `text` names, which the journal need not know.
 pub(super) async fn publish_id(
     globals: &Globals,
     remote: Option<&Remote>,
     text: &str,
-) -> Result<(String, String), Failure> {
+) -> Result<Known, Failure> {
     match find(globals, remote, text).await {
-        Ok(Record {
-            publish_id: Some(publish_id),
-            account,
-            ..
-        }) => Ok((publish_id, account)),
+        Ok(record) if record.publish_id.is_some() => Ok(Known {
+            publish_id: record.publish_id.clone().unwrap_or_default(),
+            account: record.account.clone(),
+            record: Some(record),
+        }),
         Ok(record) => Err(Failure::usage(format!(
             "{} has no publish_id at the service ({}).",
             shown(text),
@@ -93,6 +101,10 @@ pub(super) async fn publish_id(
         ))),
         Err(failure) if is_url(text) || !text.contains('~') => Err(failure),
         Err(failure) if failure.exit != Exit::of(ErrorKind::Usage) => Err(failure),
-        Err(_) => Ok((text.to_owned(), globals.account_name().to_owned())),
+        Err(_) => Ok(Known {
+            publish_id: text.to_owned(),
+            account: globals.account_name().to_owned(),
+            record: None,
+        }),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chunkferry::{Account, Escaped, Options};
+use chunkferry::{Account, Escaped, Options, Record};
 use clap::Args;
 use reqwest::Method;
 use serde::Deserialize;
@@ -46,16 +46,30 @@ impl Status {
         {
             return match self.wait {
                 true => handover::follow(remote, &Screen::new(globals.json), id).await,
-                false => Ok(show(&job, globals.json)),
+                false => {
+                    let story = match globals.json {
+                        true => upload_of(remote, &job).await?,
+                        false => None,
+                    };
+                    Ok(show(&job, story, globals.json))
+                }
             };
         }
-        let (publish_id, account) = publish_id(globals, remote.as_ref(), id).await?;
+        let known = publish_id(globals, remote.as_ref(), id).await?;
+        let (publish_id, account, story) = (known.publish_id, known.account, known.record);
         let asked = Asked::new(globals, remote, &publish_id, account)?;
         let mut wait = Duration::from_secs(1);
         loop {
-            let status = asked.status().await?;
+            let status = asked.status().await;
+            if let (Err(_), Some(story), true) = (&status, &story, globals.json) {
+                // What the journal has is known without TikTok.
+                let fields = serde_json::json!({ "upload": story });
+                println!("{}", json::line("upload", Some(asked.name()), fields));
+            }
+            let status = status?;
             if globals.json {
-                let fields = status.fields(&publish_id);
+                let mut fields = status.fields(&publish_id);
+                fields["upload"] = serde_json::json!(story);
                 println!("{}", json::line("status", Some(asked.name()), fields));
             } else {
                 let text = status.text();
@@ -184,11 +198,20 @@ impl Asked {
     }
 }
 
+/// What the service's journal has of a job's upload.
+async fn upload_of(remote: &Remote, job: &Value) -> Result<Option<Record>, Failure> {
+    let Some(id) = job["upload"].as_str() else {
+        return Ok(None);
+    };
+    let mut records = remote.records().await?.into_iter();
+    Ok(records.find(|record| record.id == id))
+}
+
 /// Shows a job of the service.
-fn show(job: &Value, as_json: bool) -> Exit {
+fn show(job: &Value, story: Option<Record>, as_json: bool) -> Exit {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     if as_json {
-        let fields = serde_json::json!({ "job": job });
+        let fields = serde_json::json!({ "job": job, "upload": story });
         println!("{}", json::line("job", job["account"].as_str(), fields));
     } else {
         let (state, end) = (text(&job["state"]), &job["end"]);

@@ -20,12 +20,16 @@ use futures::StreamExt;
 use super::Service;
 use super::hosts::{Hosts, check_site};
 use super::key_file::Current;
-use super::keys::{ApiKey, Role};
+use super::keys::ApiKey;
 use super::page;
 use super::page::session::Session;
 use super::problem::{Problem, set};
 
 mod browser;
+mod need;
+
+use need::Asked;
+pub(super) use need::Need;
 
 pub(super) use browser::cookie;
 
@@ -304,88 +308,6 @@ impl Entrance {
 
 fn is_read(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
-}
-
-/// What a request needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
-    Nothing,
-    /// To begin a session.
-    SignIn,
-    Metrics,
-    Read,
-    Submit,
-    Admin,
-}
-
-impl Need {
-    const fn is_met_by(self, role: Role) -> bool {
-        match self {
-            Self::Nothing | Self::SignIn => true,
-            Self::Metrics => matches!(role, Role::Metrics | Role::Admin),
-            Self::Read => matches!(role, Role::Read | Role::Submit | Role::Admin),
-            Self::Submit => matches!(role, Role::Submit | Role::Admin),
-            Self::Admin => matches!(role, Role::Admin),
-        }
-    }
-}
-
-/// What a request asks for.
-#[derive(Debug, PartialEq, Eq)]
-struct Asked<'a> {
-    need: Need,
-    /// The job that it is about.
-    job: Option<&'a str>,
-    /// Whether it is for a person in a browser.
-    is_page: bool,
-}
-
-impl<'a> Asked<'a> {
-    fn of(method: &Method, path: &'a str) -> Self {
-        let api = |need, job| Self {
-            need,
-            job,
-            is_page: false,
-        };
-        let page = |need, job| Self {
-            need,
-            job,
-            is_page: true,
-        };
-        let mut parts = [""; 5];
-        let mut count = 0;
-        for part in path.split('/') {
-            if count == parts.len() {
-                return api(Need::Admin, None);
-            }
-            parts[count] = part;
-            count += 1;
-        }
-        let reads = is_read(method);
-        let posts = method == Method::POST;
-        match &parts[1..count] {
-            ["healthz" | "readyz"] if reads => api(Need::Nothing, None),
-            ["metrics"] if reads => api(Need::Metrics, None),
-            [
-                "v1",
-                "jobs" | "events" | "accounts" | "queue" | "service" | "openapi.json",
-            ] if reads => api(Need::Read, None),
-            ["v1", "jobs", id] | ["v1", "jobs", id, "follow"] if reads => api(Need::Read, Some(id)),
-            ["v1", "jobs"] if posts => api(Need::Submit, None),
-            ["v1", "jobs", id, "pause" | "retry" | "cancel"] if posts => {
-                api(Need::Submit, Some(id))
-            }
-            ["page.css" | "page.js" | "page.svg"] if reads => page(Need::Nothing, None),
-            ["login"] if reads || posts => page(Need::SignIn, None),
-            ["" | "live"] if reads => page(Need::Read, None),
-            ["jobs", id] | ["jobs", id, "live"] if reads => page(Need::Read, Some(id)),
-            ["new"] if reads || posts => page(Need::Submit, None),
-            ["jobs", id, "pause" | "retry" | "cancel"] if posts => page(Need::Submit, Some(id)),
-            ["queue", "pause" | "resume"] if posts => page(Need::Admin, None),
-            ["logout"] if posts => page(Need::Read, None),
-            _ => api(Need::Admin, None),
-        }
-    }
 }
 
 /// The same for no key and for a wrong one.
