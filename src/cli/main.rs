@@ -159,7 +159,13 @@ fn grammar() -> clap::Command {
 /// The same, of a grammar that has the values of a config file.
 fn shown(mut grammar: clap::Command) -> clap::Command {
     // The help of all commands is one screen; that of "doctor" shows each option.
-    for seldom in ["upload_host", "allow_http", "service_key_file"] {
+    for seldom in [
+        "upload_host",
+        "allow_http",
+        "service_key_file",
+        "accounts_dir",
+        "ca_file",
+    ] {
         grammar = grammar.mut_arg(seldom, |arg| arg.hide(true));
     }
     grammar.build();
