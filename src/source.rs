@@ -2,6 +2,7 @@
 
 mod ahead;
 pub(crate) mod beneath;
+mod completeness;
 mod container;
 mod file;
 mod file_system;
@@ -16,6 +17,7 @@ mod ranges;
 mod read;
 mod writer;
 
+pub use completeness::{Completeness, completeness};
 pub(crate) use ahead::{Ahead, LAST_PIECE, Piece, Share, WITHHELD};
 #[cfg(fuzzing)]
 pub(crate) use container::recognise_with;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 /// What is known of the file at `path`, without opening it to be read; `None` if it lies outside of `root`.
@@ -34,6 +35,13 @@ pub(crate) fn open(root: &Path, path: &Path) -> io::Result<Option<File>> {
         Some(way) => named::open(root, &root.join(way)),
         None => Ok(None),
     }
+}
+
+/// Opens the file at `path` to be read, wherever it lies. Nothing else than a regular file is waited for.
+pub(super) fn anywhere(path: &Path) -> io::Result<File> {
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.read(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path)
 }
 
 /// The path from the root on; `None` if it goes up anywhere, or begins elsewhere.

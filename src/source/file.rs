@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use super::container::{self, Unfit};
+use super::completeness::{Held, held};
 use super::map::Mapped;
 use super::open_video::{OpenVideo, Version};
 use super::ranges::{self, Digests, Ranges};
@@ -102,19 +101,10 @@ impl LocalFile {
 
     /// The `Content-Type` of the video, from its headers. Refuses a file that is not finished.
     pub(super) fn recognise(&self) -> Result<&'static str, Error> {
-        let read = |buffer: &mut [u8], at| self.file.read_exact_at(buffer, at);
-        let recognised = container::recognise(&read, self.identity.size);
-        let open_ended = match &recognised {
-            Ok(recognised) => recognised.open_ended,
-            Err(unfit) => matches!(unfit, Unfit::Unfinished { .. }),
-        };
-        if open_ended && let Some(why) = self.opening.finished.is_young(&self.file, &self.identity)
-        {
-            return Err(Error::unsettled(&self.name(), why));
-        }
-        match recognised {
-            Ok(recognised) => Ok(recognised.container.content_type()),
-            Err(why) => Err(unfit(self.address.as_path(), why)),
+        match held(&self.file, &self.identity, self.opening.finished) {
+            Held::Video(recognised) => Ok(recognised.container.content_type()),
+            Held::Young(why) => Err(Error::unsettled(&self.name(), why)),
+            Held::Unfit(why) => Err(unfit(self.address.as_path(), why)),
         }
     }
 

@@ -69,6 +69,30 @@ impl Finished {
         if self.always || Writers::of(file) != Writers::Unknown {
             return None;
         }
+        let (age, settle) = self.since(file, identity)?;
+        Some(format!(
+            "its end is open, and it was changed {age} s ago: it counts as finished after {settle} s"
+        ))
+    }
+
+    /// Why a file may be unfinished, whatever it holds, if there are no leases.
+    pub(super) fn is_unsettled(self, file: &File, identity: &Identity) -> Option<String> {
+        match Writers::of(file) {
+            Writers::Unknown => self.is_recent(file, identity),
+            Writers::None | Writers::Some => None,
+        }
+    }
+
+    /// Whether a file was changed recently, whatever leases say.
+    pub(super) fn is_recent(self, file: &File, identity: &Identity) -> Option<String> {
+        let (age, settle) = self.since(file, identity)?;
+        Some(format!(
+            "it was changed {age} s ago, and counts as finished after {settle} s"
+        ))
+    }
+
+    /// How long ago a file was changed, and for how long it must not have changed, in seconds; `None` if it has not for that long.
+    fn since(self, file: &File, identity: &Identity) -> Option<(u64, u64)> {
         let settle = self.settle.unwrap_or_else(|| match FileSystem::of(file) {
             FileSystem::Remote => SETTLE_REMOTE,
             _ => SETTLE,
@@ -78,13 +102,7 @@ impl Finished {
         let age = SystemTime::now()
             .duration_since(changed)
             .unwrap_or_default();
-        (age < settle).then(|| {
-            format!(
-                "its end is open, and it was changed {} s ago: it counts as finished after {} s",
-                age.as_secs(),
-                settle.as_secs()
-            )
-        })
+        (age < settle).then(|| (age.as_secs(), settle.as_secs()))
     }
 }
 
