@@ -17,8 +17,8 @@ mod ranges;
 mod read;
 mod writer;
 
-pub use completeness::{Completeness, completeness};
 pub(crate) use ahead::{Ahead, LAST_PIECE, Piece, Share, WITHHELD};
+pub use completeness::{Completeness, completeness};
 #[cfg(fuzzing)]
 pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, check_start};

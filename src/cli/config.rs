@@ -16,6 +16,7 @@ mod keys;
 mod notify;
 mod seal;
 mod sources;
+mod watch;
 
 use super::provider::Provider;
 pub(super) use app::{App, CLIENT_KEY, CLIENT_SECRET_FILE, ClientSecret};
@@ -27,6 +28,9 @@ pub(super) use notify::NotifyEntry;
 pub(super) use notify::{NotifySecret, NotifyTo};
 pub(super) use seal::{SEAL_KEY_FILE, SealKey};
 pub(super) use sources::Allowed;
+pub(super) use watch::WatchEntry;
+#[cfg(feature = "service")]
+pub(super) use watch::{LONGEST_SCAN, PLACE, SCAN};
 
 /// What a config file sets. Without a file it sets nothing.
 #[derive(Debug, Default)]
@@ -42,6 +46,8 @@ pub(super) struct Config {
     /// What jobs of the service may name.
     pub(super) sources: Option<Vec<Allowed>>,
     pub(super) notify: Vec<NotifyEntry>,
+    /// The folders whose files the service sends.
+    pub(super) watch: Vec<WatchEntry>,
 }
 
 /// Where the file says that an account's tokens come from.
@@ -114,6 +120,7 @@ impl Config {
                 "sources" => config.read_sources(&entry)?,
                 "seal_key_file" | "seal_key_command" => config.read_seal_key(&entry)?,
                 "notify" => config.notify = entry.notify()?,
+                "watch" => config.watch = entry.watch()?,
                 "token_provider" => config.provider = Some(entry.provider()?),
                 "accounts" => {
                     for (name, value) in entry.table()? {

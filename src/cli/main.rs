@@ -70,6 +70,8 @@ mod status;
 mod terminal;
 mod token;
 mod upload;
+#[cfg(feature = "service")]
+mod watch;
 mod wish;
 mod words;
 
@@ -96,6 +98,7 @@ enum Command {
     Serve(serve::Serve),
     #[cfg(feature = "service")]
     Page(page::Page),
+    Watch(watch::Watch),
     Plan(plan::Plan),
     List(list::List),
     Status(status::Status),
@@ -169,6 +172,9 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
         grammar = grammar.mut_arg(seldom, |arg| arg.hide(true));
     }
     grammar.build();
+    let of_serve = grammar.find_subcommand("serve").into_iter();
+    let of_serve = of_serve.flat_map(clap::Command::get_arguments);
+    let of_serve: Vec<clap::Id> = of_serve.map(|arg| arg.get_id().clone()).collect();
     let names: Vec<String> = grammar
         .get_subcommands()
         .map(|command| command.get_name().to_owned())
@@ -198,15 +204,17 @@ fn shown(mut grammar: clap::Command) -> clap::Command {
                 let hidden = arg.is_global_set() && (nothing || seldom);
                 let arg = match (arg.get_id().as_str(), &*subcommand) {
                     ("account", "list") => arg.help("Only the uploads of this account"),
+                    ("account", "watch") => arg.help("Whose videos they are"),
                     ("account", "status" | "cancel" | "forget") => {
                         arg.help("Whose upload it is, where several accounts have one")
                     }
                     _ => arg,
                 };
                 let known = arg.get_id() == "help";
+                let of_serve = subcommand == "watch" && of_serve.contains(arg.get_id());
                 match arg.is_global_set() {
                     true => arg.hide(hidden),
-                    false if known => arg.hide(true),
+                    false if known || of_serve => arg.hide(true),
                     false => arg,
                 }
             })
@@ -353,6 +361,7 @@ fn main() -> ExitCode {
             Command::Serve(command) => command.run(cli.globals).await,
             #[cfg(feature = "service")]
             Command::Page(command) => Signals::or(command.run(&cli.globals)).await,
+            Command::Watch(command) => command.run(cli.globals).await,
             Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Plan(command) => command.run(&cli.globals),
             Command::List(command) => Signals::or(command.run(&cli.globals)).await,

@@ -87,24 +87,38 @@ impl Remote {
     /// 75 if the service does not answer: a command whose service is away does not work alone.
     pub(super) async fn find(globals: &Globals) -> Result<Option<Self>, Failure> {
         let named = globals.service.as_deref().filter(|named| !named.is_empty());
-        let mut remote = match named {
+        let remote = match named {
             Some("none") => return Ok(None),
             Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
                 Self::at_url(url, globals).await?
             }
             Some(socket) => Self::on_socket(Path::new(socket))?,
-            None => match Place::read(&globals.state_dir()?)? {
-                Some(place) => Self::on_socket(&place.socket)?,
-                None => return Ok(None),
-            },
+            None => return Self::of_state_dir(&globals.state_dir()?).await,
         };
-        let about = remote.call(Method::GET, "/v1/service", None).await?;
-        remote.process = about["process"].as_u64().unwrap_or_default();
+        Ok(Some(remote.known().await?))
+    }
+
+    /// The service of a state directory; `None` if the directory was never served.
+    ///
+    /// # Errors
+    ///
+    /// 75 if the service does not answer.
+    pub(super) async fn of_state_dir(state_dir: &Path) -> Result<Option<Self>, Failure> {
+        match Place::read(state_dir)? {
+            Some(place) => Ok(Some(Self::on_socket(&place.socket)?.known().await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Asks the service what it is.
+    async fn known(mut self) -> Result<Self, Failure> {
+        let about = self.call(Method::GET, "/v1/service", None).await?;
+        self.process = about["process"].as_u64().unwrap_or_default();
         about["api_base"]
             .as_str()
             .unwrap_or_default()
-            .clone_into(&mut remote.api_base);
-        Ok(Some(remote))
+            .clone_into(&mut self.api_base);
+        Ok(self)
     }
 
     fn on_socket(socket: &Path) -> Result<Self, Failure> {

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use chunkferry::{Engine, Error, Escaped, Options, StateDir};
 use clap::Args;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, watch as latest};
 use tokio::time::Instant;
 
+use super::config::WatchEntry;
 use super::exit::Exit;
 use super::metrics::textfile::Textfile;
 use super::remote::Place;
@@ -39,6 +40,7 @@ mod sources;
 mod supervisor;
 mod tls;
 mod uploads;
+mod watch;
 mod wish;
 
 use accounts::Named;
@@ -48,6 +50,7 @@ use notify::Notify;
 use page::Page;
 use page::session::Sessions;
 use sources::Sources;
+use watch::Watches;
 
 /// How long uploads may take to end after the deadline of a drain, and the state directory to become free.
 const LAST_STEPS: Duration = Duration::from_secs(5);
@@ -94,6 +97,9 @@ pub(super) struct Serve {
     /// Put the names of accounts into the metrics
     #[arg(long)]
     metrics_accounts: bool,
+    /// A folder to watch besides those of the config file.
+    #[arg(skip)]
+    watch: Option<WatchEntry>,
 }
 
 /// The mode of a socket, in octal. Its owner can always connect.
@@ -120,13 +126,14 @@ struct Service {
     options: Options,
     globals: Arc<Globals>,
     shown: metrics::Shown,
-    stage: watch::Sender<Stage>,
+    stage: latest::Sender<Stage>,
     batches: Semaphore,
     bodies: Semaphore,
     sources: Sources,
     notify: Notify,
     page: Page,
     sessions: Sessions,
+    watches: Watches,
 }
 
 impl Service {
@@ -141,12 +148,20 @@ impl Service {
 }
 
 /// Returns once no job runs any more.
-async fn stopped(stage: &mut watch::Receiver<Stage>) {
+async fn stopped(stage: &mut latest::Receiver<Stage>) {
     // Without a sender the service is gone.
     let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
 }
 
 impl Serve {
+    /// The same with one more watched folder.
+    pub(super) fn watching(self, entry: WatchEntry) -> Self {
+        Self {
+            watch: Some(entry),
+            ..self
+        }
+    }
+
     pub(super) async fn run(self, globals: Globals) -> Result<Exit, Failure> {
         let textfile = self.metrics_textfile.as_deref();
         let textfile = textfile.map(Textfile::new).transpose()?;
@@ -160,6 +175,8 @@ impl Serve {
             prepared = Notify::prepare(&globals, self.on_end, &state_dir) => prepared?,
             exit = signals.first() => return Ok(exit),
         };
+        let watched = globals.file.watch.iter().cloned().chain(self.watch);
+        let watches = Watches::prepare(watched.collect(), &notify).await?;
         let mut options = globals
             .options(state_dir.clone())
             .jobs(self.jobs.into())
@@ -198,7 +215,7 @@ impl Serve {
         if let Err(error) = place.write(&state_dir) {
             eprintln!("Commands do not find this service by its directory: {error}.");
         }
-        let (stage, stages) = watch::channel(Stage::Serving);
+        let (stage, stages) = latest::channel(Stage::Serving);
         let (sessions, browsers) = Sessions::new();
         let service = Arc::new(Service {
             engine: engine.clone(),
@@ -212,6 +229,7 @@ impl Serve {
             notify,
             page: Page::default(),
             sessions,
+            watches,
         });
         let router = access::guarded(
             api::router(Arc::clone(&service)),
@@ -247,6 +265,7 @@ impl Serve {
         for remark in remark.into_iter().chain(fragile) {
             eprintln!("{remark}");
         }
+        let watching = service.watches.start(&engine)?;
         supervisor::tell("READY=1");
         let living = tokio::spawn(supervisor::keep_telling());
 
@@ -255,6 +274,7 @@ impl Serve {
         renewing.abort();
         // Its clone of the engine has to be gone at the end.
         let _ = renewing.await;
+        watching.stop().await;
         service.stage.send_replace(Stage::Draining);
         eprintln!(
             "Uploads end with the chunks in flight, at most {} s; a second signal ends them at once.",

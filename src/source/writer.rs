@@ -102,7 +102,7 @@ impl Finished {
         let age = SystemTime::now()
             .duration_since(changed)
             .unwrap_or_default();
-        (age < settle).then(|| (age.as_secs(), settle.as_secs()))
+        (age < settle).then_some((age.as_secs(), settle.as_secs()))
     }
 }
 

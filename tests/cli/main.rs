@@ -78,6 +78,8 @@ mod terminal;
 mod times;
 mod tokens;
 mod usage;
+#[cfg(feature = "service")]
+mod watch;
 mod wire;
 mod writers;
 

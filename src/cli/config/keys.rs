@@ -152,6 +152,7 @@ pub(super) fn nearest<'a>(options: &'a [Key], table: &str, name: &str) -> &'a st
                 "accounts",
                 "sources",
                 "notify",
+                "watch",
                 "seal_key_file",
                 "seal_key_command",
             ];
@@ -230,6 +231,7 @@ mod tests {
             "allow",
         ]);
         known.extend(crate::config::notify::KEYS);
+        known.extend(crate::config::watch::KEYS);
         for list in [&mut written, &mut known] {
             list.sort_unstable();
             list.dedup();

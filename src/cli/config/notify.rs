@@ -222,7 +222,7 @@ impl Entry<'_> {
     }
 
     /// The texts of a list that is not empty.
-    fn texts(&self, expected: &str) -> Result<Vec<&str>, Failure> {
+    pub(super) fn texts(&self, expected: &str) -> Result<Vec<&str>, Failure> {
         let entries = self.list(expected)?;
         if entries.is_empty() {
             return Err(self.wrong("is empty: leave it out for all"));
@@ -231,7 +231,7 @@ impl Entry<'_> {
     }
 
     /// The values of a list.
-    fn list(&self, expected: &str) -> Result<Vec<Self>, Failure> {
+    pub(super) fn list(&self, expected: &str) -> Result<Vec<Self>, Failure> {
         let DeValue::Array(values) = self.value.get_ref() else {
             return Err(self.is_not(expected));
         };

@@ -57,6 +57,7 @@ pub(super) fn all(globals: &Globals) -> Vec<Setting> {
     settings.push(seal_key(globals));
     settings.extend(sources(globals));
     settings.extend(notify(globals));
+    settings.extend(watches(globals));
     settings
 }
 
@@ -180,6 +181,15 @@ fn notify(globals: &Globals) -> impl Iterator<Item = Setting> {
     entries.map(|entry| {
         let key = format!("notify.{}.{}", entry.name, entry.to.key());
         Setting::new(key, SET, Source::File, None)
+    })
+}
+
+/// The folders that `serve` watches.
+fn watches(globals: &Globals) -> impl Iterator<Item = Setting> {
+    let entries = globals.file.watch.iter();
+    entries.map(|entry| {
+        let path = entry.path.to_string_lossy();
+        Setting::new("watch.path", &path, Source::File, None)
     })
 }
 

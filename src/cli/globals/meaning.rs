@@ -7,7 +7,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--config",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve", "page",
+            "logout", "accounts", "doctor", "serve", "watch", "page",
         ],
     ),
     (
@@ -15,7 +15,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--state-dir",
         &[
             "upload", "pull", "list", "status", "cancel", "forget", "bench", "login", "logout",
-            "accounts", "doctor", "serve", "page",
+            "accounts", "doctor", "serve", "watch", "page",
         ],
     ),
     (
@@ -23,6 +23,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--accounts-dir",
         &[
             "upload", "pull", "status", "cancel", "login", "logout", "accounts", "doctor", "serve",
+            "watch",
         ],
     ),
     (
@@ -30,14 +31,14 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--api-base",
         &[
             "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
-            "serve",
+            "serve", "watch",
         ],
     ),
     (
         "account",
         "--account",
         &[
-            "upload", "pull", "list", "status", "cancel", "forget", "doctor",
+            "upload", "pull", "list", "status", "cancel", "forget", "doctor", "watch",
         ],
     ),
     (
@@ -55,20 +56,20 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--ca-file",
         &[
             "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
-            "serve", "page",
+            "serve", "watch", "page",
         ],
     ),
     (
         "upload_host",
         "--upload-host",
-        &["upload", "bench", "doctor", "serve"],
+        &["upload", "bench", "doctor", "serve", "watch"],
     ),
     (
         "allow_http",
         "--allow-http",
         &[
             "upload", "pull", "status", "cancel", "bench", "login", "logout", "accounts", "doctor",
-            "serve",
+            "serve", "watch",
         ],
     ),
     (
@@ -90,7 +91,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--json",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve", "page",
+            "logout", "accounts", "doctor", "serve", "watch", "page",
         ],
     ),
     (
@@ -98,7 +99,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--log-format",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve", "demo", "emulator", "page",
+            "logout", "accounts", "doctor", "serve", "watch", "demo", "emulator", "page",
         ],
     ),
     (
@@ -106,7 +107,7 @@ pub(crate) const GLOBALS: [(&str, &str, &[&str]); 15] = [
         "--log-file",
         &[
             "upload", "pull", "plan", "list", "status", "cancel", "forget", "bench", "login",
-            "logout", "accounts", "doctor", "serve", "demo", "emulator",
+            "logout", "accounts", "doctor", "serve", "watch", "demo", "emulator",
         ],
     ),
 ];

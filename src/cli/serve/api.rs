@@ -16,7 +16,8 @@ use super::access::Caller;
 use super::problem::{Problem, ok, set};
 use super::request::{self, Query};
 use super::{
-    Service, batch, body, bulk, events, follow, metrics, notify, page, sources, uploads, wish,
+    Service, batch, body, bulk, events, follow, metrics, notify, page, sources, uploads, watch,
+    wish,
 };
 use crate::accounts;
 use crate::config::TokenFrom;
@@ -64,6 +65,7 @@ pub(super) fn router(service: Arc<Service>) -> Router {
         .merge(notify::routes())
         .route("/v1/page-links", post(page::link))
         .merge(page::routes())
+        .route("/v1/watches", get(watch::list))
         .route("/metrics", get(metrics::show))
         .route("/healthz", get(|| async { healthy() }))
         .route("/readyz", get(ready))

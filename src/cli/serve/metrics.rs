@@ -89,6 +89,7 @@ pub(super) async fn text(service: &Service) -> String {
     write_pause(&mut page, service).await;
     write_logins(&mut page, &shown.logins(service).await, shown.accounts);
     write_notices(&mut page, service).await;
+    super::watch::write_metrics(&mut page, service);
     page.into_text()
 }
 

@@ -67,7 +67,7 @@ impl<'a> Asked<'a> {
             ["metrics"] if reads => api(Need::Metrics, None),
             [
                 "v1",
-                "jobs" | "events" | "accounts" | "queue" | "service" | "openapi.json",
+                "jobs" | "events" | "accounts" | "queue" | "service" | "watches" | "openapi.json",
             ] if reads => api(Need::Read, None),
             ["v1", "jobs", id] | ["v1", "jobs", id, "follow"] if reads => api(Need::Read, Some(id)),
             ["v1", "jobs"] if posts => api(Need::Submit, None),
