@@ -253,7 +253,7 @@ impl Serve {
                 }
             })
         };
-        let watching = tokio::spawn(Page::listen(Arc::clone(&service)));
+        let noting = tokio::spawn(Page::listen(Arc::clone(&service)));
         let writing = textfile.clone().map(|file| {
             let service = Arc::clone(&service);
             tokio::spawn(metrics::keep_writing(service, file))
@@ -288,9 +288,9 @@ impl Serve {
         // The task that answers requests ends at the stage `Stopped`, and the tasks that deliver notices at `stop`.
         let (_, ()) = tokio::join!(serving, delivering.stop(until));
         living.abort();
-        watching.abort();
+        noting.abort();
         // Its clone of the service has to be gone.
-        let _ = watching.await;
+        let _ = noting.await;
         if let (Some(file), Some(writing)) = (textfile, writing) {
             writing.abort();
             // Its clone of the engine has to be gone.
