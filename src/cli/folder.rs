@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::Failure;
 use super::exit::Exit;
-use super::pattern::fits;
+use super::glob::Glob;
 
 /// Ends of the names of videos.
 const VIDEOS: [&str; 4] = ["mp4", "mov", "m4v", "webm"];
@@ -18,12 +18,19 @@ pub(super) struct Folders {
     /// Also the folders in a folder
     #[arg(long)]
     recursive: bool,
-    /// Of folders, only files whose path below the folder fits; * is any text. Can be repeated [default: mp4, mov, m4v, webm]
-    #[arg(long, value_name = "GLOB", hide = true)]
-    include: Vec<String>,
-    /// Of folders, no file whose path below the folder fits. Can be repeated
-    #[arg(long, value_name = "GLOB", hide = true)]
-    exclude: Vec<String>,
+    /// Of folders, only files that fit, such as night/**/*.mkv. Can be repeated [default: mp4, mov, m4v, webm]
+    #[arg(long, value_name = "GLOB", value_parser = glob, hide = true)]
+    include: Vec<Glob>,
+    /// Of folders, no file that fits. Can be repeated
+    #[arg(long, value_name = "GLOB", value_parser = glob, hide = true)]
+    exclude: Vec<Glob>,
+}
+
+fn glob(text: &str) -> Result<Glob, String> {
+    match text.is_empty() {
+        true => Err("it is a pattern such as *.mp4".to_owned()),
+        false => Ok(Glob::new(text)),
+    }
 }
 
 impl Folders {
@@ -54,7 +61,7 @@ impl Folders {
             let is_hidden = path
                 .file_name()
                 .is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            if is_hidden || self.exclude.iter().any(|glob| fits(glob, &below)) {
+            if is_hidden || self.exclude.iter().any(|glob| glob.fits(&below)) {
                 continue;
             }
             // A link to a file is a file; a link to a folder may lead in a circle.
@@ -71,7 +78,7 @@ impl Folders {
 
     fn takes(&self, below: &str) -> bool {
         match self.include.is_empty() {
-            false => self.include.iter().any(|glob| fits(glob, below)),
+            false => self.include.iter().any(|glob| glob.fits(below)),
             true => Path::new(below)
                 .extension()
                 .and_then(|end| end.to_str())

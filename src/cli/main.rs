@@ -37,6 +37,7 @@ mod emulator;
 mod exit;
 mod folder;
 mod gauge;
+mod glob;
 mod globals;
 mod handover;
 mod heap;
@@ -53,7 +54,6 @@ mod metrics;
 mod pace;
 #[cfg(feature = "service")]
 mod page;
-mod pattern;
 mod plan;
 mod provider;
 mod pull;
@@ -98,6 +98,7 @@ enum Command {
     Serve(serve::Serve),
     #[cfg(feature = "service")]
     Page(page::Page),
+    #[cfg(feature = "service")]
     Watch(watch::Watch),
     Plan(plan::Plan),
     List(list::List),
@@ -361,6 +362,7 @@ fn main() -> ExitCode {
             Command::Serve(command) => command.run(cli.globals).await,
             #[cfg(feature = "service")]
             Command::Page(command) => Signals::or(command.run(&cli.globals)).await,
+            #[cfg(feature = "service")]
             Command::Watch(command) => command.run(cli.globals).await,
             Command::Cancel(command) => Signals::or(command.run(&cli.globals)).await,
             Command::Plan(command) => command.run(&cli.globals),

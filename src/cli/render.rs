@@ -319,7 +319,8 @@ impl View<'_> {
         }
         let counted = if is_capped(line) { "capped" } else { outcome };
         self.screen.board.end(self.number, counted, error.is_null());
-        if !self.screen.json && !(self.screen.quiet && error.is_null()) {
+        let is_hidden = self.screen.quiet && error.is_null();
+        if !(self.screen.json || is_hidden) {
             let publish_id = line["publish_id"].as_str().unwrap_or("-");
             // A tab or a line break in a name must not make two fields or lines of one. Backslashes are doubled, so that
             // the field means one name.

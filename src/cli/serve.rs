@@ -34,6 +34,7 @@ mod metrics;
 mod network;
 mod notify;
 mod page;
+mod pattern;
 mod problem;
 mod request;
 mod sources;

@@ -49,6 +49,13 @@ pub(super) fn known() -> impl Iterator<Item = &'static str> {
 
 /// Why a text is no job.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "service"),
+    expect(
+        dead_code,
+        reason = "answers of a service say more than messages of a manifest"
+    )
+)]
 pub(super) struct Fault {
     pub(super) text: String,
     /// The field that is wrong.
@@ -87,6 +94,10 @@ impl Fault {
 }
 
 /// What a job names: where its video is. The query of a URL may be a secret.
+#[cfg_attr(
+    not(feature = "service"),
+    expect(dead_code, reason = "a service compares URLs with its list")
+)]
 pub(super) enum Named {
     File(PathBuf),
     Url(Url),
@@ -97,6 +108,7 @@ pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// The fields of a JSON text, of which each is known.
+    #[cfg(feature = "service")]
     pub(super) fn of(text: &[u8]) -> Result<Self, Fault> {
         let value: Value = serde_json::from_slice(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -213,6 +225,7 @@ impl Fields {
     }
 
     /// The job without its options.
+    #[cfg(feature = "service")]
     pub(super) fn source(&self) -> Result<Job, Fault> {
         Ok(match (self.named()?, self.text("url")?) {
             // As its client wrote it: the same text once more is the same job.

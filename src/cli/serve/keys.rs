@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::nearest_of;
-use crate::pattern::Pattern;
+use crate::serve::pattern::Pattern;
 
 const FIELDS: [&str; 4] = ["accounts", "name", "role", "sha256"];
 const ROLES: [&str; 4] = ["admin", "metrics", "read", "submit"];

@@ -18,7 +18,6 @@ use crate::config::WatchEntry;
 
 mod finish;
 mod folder;
-mod glob;
 mod names;
 mod run;
 mod scan;

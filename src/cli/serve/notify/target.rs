@@ -12,8 +12,8 @@ use super::send::Receiver;
 use super::state::{Fate, State};
 use crate::callback::clock_scale;
 use crate::config::NotifyEntry;
-use crate::pattern::fits;
 use crate::serve::events;
+use crate::serve::pattern::fits;
 
 /// Notices that are read at a time.
 const PAGE: usize = 64;

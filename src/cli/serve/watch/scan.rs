@@ -8,10 +8,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::glob::Glob;
 use super::names;
 use super::wake::Wake;
 use crate::config::{PLACE, WatchEntry};
+use crate::glob::Glob;
 use crate::globals::account_name;
 
 /// The version of a file, as the file system shows it. Attributes count, too: a file whose rights were mended is another one. So it

@@ -1,9 +1,9 @@
-//! Patterns of paths below a watched folder.
+//! Patterns of paths below a folder.
 
 /// A pattern: `*` stands for any letters but `/`, `?` for one of them, `**` for any letters at all, and `**/` for any folders, also
 /// none. Upper and lower case are the same. A pattern without `/` is one of the file's name, in whatever folder it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Glob {
+pub(crate) struct Glob {
     parts: Vec<Part>,
     of_name: bool,
 }
@@ -18,7 +18,7 @@ enum Part {
 }
 
 impl Glob {
-    pub(super) fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let lower = text.trim_start_matches('/').to_lowercase();
         let (mut parts, mut rest) = (Vec::new(), lower.as_str());
         while let Some(letter) = rest.chars().next() {
@@ -39,7 +39,7 @@ impl Glob {
     }
 
     /// Whether a path below the folder fits; its parts are divided by `/`.
-    pub(super) fn fits(&self, path: &str) -> bool {
+    pub(crate) fn fits(&self, path: &str) -> bool {
         let name = path.rsplit('/').next().unwrap_or(path);
         let text = if self.of_name { name } else { path }.to_lowercase();
         let text: Vec<char> = text.chars().collect();
