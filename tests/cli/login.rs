@@ -41,7 +41,7 @@ pub(crate) fn browser(scene: &Scene, creator: &str, more: &str) -> PathBuf {
     path
 }
 
-fn log_in(scene: &Scene, name: &str) -> Ended {
+pub(crate) fn log_in(scene: &Scene, name: &str) -> Ended {
     command(scene, ["login", name])
         .env("BROWSER", browser(scene, name, ""))
         .end()

@@ -36,6 +36,7 @@ mod messages;
 mod mount;
 mod network;
 mod nginx;
+mod night;
 mod outside;
 #[cfg(feature = "service")]
 mod package;

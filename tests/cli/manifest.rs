@@ -319,3 +319,37 @@ fn a_manifest_beside_a_service_is_carried_by_the_service_once_however_often_it_i
     (sent.sort(), received.sort());
     assert_eq!(sent, received);
 }
+
+#[test]
+fn the_story_of_a_job_has_what_a_person_asks_for() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 11_000_000);
+    let service = Service::start(&scene, &[]);
+    let args = ["--json", "clip.mp4", "--chunk-size", "5MiB"];
+    let ended = upload(&scene, &args).end().expect(0);
+    let job = service.get("/v1/jobs")["jobs"][0].clone();
+    assert_eq!(job["by"], "socket");
+    let status = |of: &Value| -> Value {
+        let mut command = scene.command(["status", of.as_str().unwrap(), "--json"]);
+        let command = command.env("CHUNKFERRY_CONFIG", scene.path("config.toml"));
+        let ended = command.env_remove("TIKTOK_ACCESS_TOKEN").end().expect(0);
+        serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap()
+    };
+    let of_job = status(&job["id"]);
+    let upload = &of_job["upload"];
+    assert_eq!(of_job["job"]["end"]["outcome"], "delivered", "{of_job}");
+    assert_eq!(upload["id"], ended.outcome()["id"], "{of_job}");
+    assert_eq!(upload["sha256"], video::sha256(&file), "{of_job}");
+    let story = &upload["story"];
+    assert_eq!(story["chunk_size"], 5 << 20, "{story}");
+    assert_eq!(story["total_chunk_count"], 2, "{story}");
+    assert_eq!(story["identity"]["size"], 11_000_000, "{story}");
+    assert!(story["began_ms"].as_u64() > Some(0), "{story}");
+    for count in ["retries", "lost_inits", "lost_sessions"] {
+        assert_eq!(story[count], 0, "{story}");
+    }
+    // What TikTok says of an upload comes with the same story.
+    let asked = status(&upload["publish_id"]);
+    assert_eq!(asked["upload"], *upload, "{asked}");
+    assert!(asked["status"].is_string(), "{asked}");
+}
