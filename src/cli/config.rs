@@ -16,6 +16,7 @@ mod keys;
 mod notify;
 mod seal;
 mod sources;
+mod token_from;
 mod watch;
 
 use super::provider::Provider;
@@ -28,6 +29,7 @@ pub(super) use notify::NotifyEntry;
 pub(super) use notify::{NotifySecret, NotifyTo};
 pub(super) use seal::{SEAL_KEY_FILE, SealKey};
 pub(super) use sources::Allowed;
+pub(super) use token_from::TokenFrom;
 pub(super) use watch::WatchEntry;
 #[cfg(feature = "service")]
 pub(super) use watch::{LONGEST_SCAN, PLACE, SCAN};
@@ -48,32 +50,6 @@ pub(super) struct Config {
     pub(super) notify: Vec<NotifyEntry>,
     /// The folders whose files the service sends.
     pub(super) watch: Vec<WatchEntry>,
-}
-
-/// Where the file says that an account's tokens come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TokenFrom {
-    /// The account has logged in by this command.
-    Login,
-    File(PathBuf),
-    Command(String),
-    /// A variable of the environment.
-    Variable(String),
-    /// The table of the user's own that `[token_provider]` names.
-    Provider,
-}
-
-impl TokenFrom {
-    /// The key that says so.
-    pub(super) const fn key(&self) -> &'static str {
-        match self {
-            Self::Login => "login",
-            Self::File(_) => "token_file",
-            Self::Command(_) => "token_command",
-            Self::Variable(_) => "token_env",
-            Self::Provider => "token_provider",
-        }
-    }
 }
 
 /// A value of the file, with all that an error about it needs.

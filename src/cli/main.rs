@@ -10,6 +10,7 @@ use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::config::Config;
 use self::exit::Exit;
+use self::failure::Failure;
 use self::globals::{GLOBALS, Globals, means_something};
 use self::signals::Signals;
 
@@ -35,6 +36,7 @@ mod demo;
 mod doctor;
 mod emulator;
 mod exit;
+mod failure;
 mod folder;
 mod gauge;
 mod glob;
@@ -112,47 +114,6 @@ enum Command {
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::ManArgs),
-}
-
-/// Why a command failed.
-#[derive(Debug)]
-struct Failure {
-    exit: Exit,
-    message: String,
-    /// What is wrong one by one, where it is several things; each is a line.
-    details: Vec<String>,
-    /// The library's error, if it caused the failure.
-    error: Option<Box<Error>>,
-}
-
-impl Failure {
-    fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-            details: Vec::new(),
-            error: None,
-        }
-    }
-
-    fn usage(message: impl Into<String>) -> Self {
-        Self::new(Exit::of(ErrorKind::Usage), message)
-    }
-
-    fn temporary(message: impl Into<String>) -> Self {
-        Self::new(Exit::of(ErrorKind::Temporary), message)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self {
-            exit: Exit::of(error.kind()),
-            message: message::message(&error),
-            details: Vec::new(),
-            error: Some(Box::new(error)),
-        }
-    }
 }
 
 /// The whole grammar. The help of a subcommand omits options that it does not use or that few users need.

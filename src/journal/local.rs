@@ -38,6 +38,7 @@ mod jobs;
 mod keys;
 mod leases;
 mod mend;
+mod outbox;
 mod pages;
 mod past;
 mod reserved;

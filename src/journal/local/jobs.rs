@@ -209,86 +209,6 @@ impl Inner {
         Ok(true)
     }
 
-    fn set_tokens(&self, account: &str, tokens: &Tokens) -> Result<(), StoreError> {
-        let writing = lock(&self.writing);
-        let mut batch = Batch::default();
-        let Some(news) = self.mark_tokens(&mut batch, account, tokens)? else {
-            return Ok(());
-        };
-        let number = self.append(&mut batch, [&news])?;
-        self.apply(batch)?;
-        drop(writing);
-        self.sync()?;
-        self.durable_news.fetch_max(number, Ordering::AcqRel);
-        Ok(())
-    }
-
-    /// The mark of an account without a token, and the news if that is new.
-    fn mark_tokens(
-        &self,
-        batch: &mut Batch,
-        account: &str,
-        tokens: &Tokens,
-    ) -> Result<Option<JobNews>, StoreError> {
-        let key = keys::tokenless(account);
-        let is_missing = matches!(tokens, Tokens::Missing(_));
-        if self.db.contains_key(&key).map_err(cannot)? == is_missing {
-            return Ok(None);
-        }
-        match is_missing {
-            true => batch.insert(key, &[]),
-            false => batch.remove(key),
-        }
-        Ok(Some(JobNews::of_account(account, tokens)))
-    }
-
-    fn tokenless(&self) -> Result<Vec<String>, StoreError> {
-        let marks = self.db.scan_prefix(keys::TOKENLESS).keys();
-        let names = marks.map(|key| {
-            let key = key.map_err(cannot)?;
-            let name = key.strip_prefix(keys::TOKENLESS).unwrap_or_default();
-            Ok(String::from_utf8_lossy(name).into_owned())
-        });
-        names.collect()
-    }
-
-    /// Appends news to the outbox; the number of the last one, 0 without any.
-    fn append<'a>(
-        &self,
-        batch: &mut Batch,
-        news: impl IntoIterator<Item = &'a JobNews>,
-    ) -> Result<u64, StoreError> {
-        let mut news = news.into_iter().peekable();
-        if news.peek().is_none() {
-            return Ok(0);
-        }
-        let mut number = self.last_news()?;
-        for news in news {
-            number += 1;
-            batch.insert(keys::news(number), write(news)?);
-        }
-        Ok(number)
-    }
-
-    /// Makes the outbox durable up to this number. Whoever has read a number that a crash takes back would pass over the entry that
-    /// gets the number next.
-    fn sync_news(&self, number: u64) -> Result<(), StoreError> {
-        if self.durable_news.load(Ordering::Acquire) < number {
-            self.sync()?;
-            self.durable_news.fetch_max(number, Ordering::AcqRel);
-        }
-        Ok(())
-    }
-
-    fn last_news(&self) -> Result<u64, StoreError> {
-        let last = self.db.scan_prefix(keys::NEWS).next_back().transpose();
-        let last = last.map_err(cannot)?;
-        let kept = self.db.get(keys::LAST_NEWS).map_err(cannot)?;
-        let number = |bytes: &[u8]| keys::number_of(bytes).unwrap_or(0);
-        let last = last.map_or(0, |(key, _)| number(&key));
-        Ok(last.max(kept.map_or(0, |bytes| number(&bytes))))
-    }
-
     fn job(&self, id: &str) -> Result<Option<JobRow>, StoreError> {
         let text = self.db.get(keys::job(id)).map_err(cannot)?;
         text.map(|text| read(&text)).transpose()
@@ -344,42 +264,6 @@ impl Inner {
         Ok(ended)
     }
 
-    fn news(&self, after: u64, limit: usize) -> Result<Vec<(u64, JobNews)>, StoreError> {
-        let mut news = Vec::new();
-        for found in self
-            .db
-            .range(keys::news(after.saturating_add(1))..)
-            .take(limit)
-        {
-            let (key, text) = found.map_err(cannot)?;
-            let Some(number) = keys::number_of(&key).filter(|_| key.starts_with(keys::NEWS)) else {
-                break;
-            };
-            news.push((number, read(&text)?));
-        }
-        if let Some((last, _)) = news.last() {
-            self.sync_news(*last)?;
-        }
-        Ok(news)
-    }
-
-    fn drop_news(&self, before: Timestamp) -> Result<(), StoreError> {
-        let writing = lock(&self.writing);
-        let mut batch = Batch::default();
-        // Numbers are never given twice, so that no reader's cursor passes over new entries.
-        batch.insert(keys::LAST_NEWS, keys::news(self.last_news()?));
-        for found in self.db.scan_prefix(keys::NEWS) {
-            let (key, text) = found.map_err(cannot)?;
-            if read::<JobNews>(&text)?.at >= before {
-                break;
-            }
-            batch.remove(key);
-        }
-        self.apply(batch)?;
-        drop(writing);
-        self.sync()
-    }
-
     fn halted(&self) -> Result<Option<Timestamp>, StoreError> {
         let text = self.db.get(keys::HALT).map_err(cannot)?;
         let halt = text.map(|text| read::<Halt>(&text)).transpose()?;
@@ -402,11 +286,11 @@ impl Inner {
     }
 }
 
-fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::unavailable("writing a job", error))
 }
 
-fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, StoreError> {
+pub(super) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<T, StoreError> {
     #[derive(Default, Deserialize)]
     struct Version {
         #[serde(default)]
