@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use chunkferry::{Accounts, Error, ErrorKind, Escaped};
+use chunkferry::{Accounts, ErrorKind, Escaped};
 use clap::error::{ContextKind, ContextValue};
 use clap::parser::ValueSource;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
