@@ -138,15 +138,16 @@ fn render(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
     if command.get_subcommands().any(|sub| !sub.is_hide_set()) {
         man.render_subcommands_section(page)?;
     }
-    // Examples come first, and then what else the help says at its end.
+    // The end of the help has a paragraph of examples, and others.
     let end = command.get_after_help().map(ToString::to_string);
     let end = end.unwrap_or_default();
-    let (examples, notes) = end.split_once("\n\n").unwrap_or((&end, ""));
-    if let Some((_, examples)) = examples.split_once(':') {
+    let is_examples = |part: &&str| part.starts_with("Example");
+    let (examples, notes): (Vec<&str>, Vec<&str>) = end.split("\n\n").partition(is_examples);
+    if let Some((_, examples)) = examples.join("\n").split_once(':') {
         section(page, "EXAMPLES\n.nf", examples)?;
         writeln!(page, ".fi")?;
     }
-    section(page, "NOTES", notes)?;
+    section(page, "NOTES", &notes.join("\n"))?;
     if name == "chunkferry" {
         section(page, "EXIT STATUS\n.nf", EXITS)?;
         writeln!(page, ".fi")

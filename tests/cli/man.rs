@@ -147,6 +147,12 @@ The log\*(Aqs lines as text, or as JSON objects
 .RS
 May also be specified with the \fBCHUNKFERRY_LOG_FORMAT\fR environment variable.
 .RE
+.TP
+\fB\-\-log\-file\fR \fI<FILE>\fR
+Append the log\*(Aqs lines to this file instead of standard error
+.RS
+May also be specified with the \fBCHUNKFERRY_LOG_FILE\fR environment variable.
+.RE
 .SH EXAMPLES
 .nf
 chunkferry plan \-\-size 50000123

@@ -131,7 +131,7 @@ fn every_file_that_appears_is_on_the_page_whatever_the_umask() {
     run(&["accounts", "refresh", "lena"]).end().expect(0);
 
     // An upload that is killed and carried on, with the files that a user can ask for.
-    let words = "upload --json --chunk-size 5MiB --bwlimit 20MB --wire-log wire.jsonl --metrics-textfile metrics.prom clip.mp4";
+    let words = "upload --json --chunk-size 5MiB --bwlimit 20MB --wire-log wire.jsonl --log-file log.txt --metrics-textfile metrics.prom clip.mp4";
     let upload: Vec<&str> = words.split(' ').collect();
     let mut killed = run(&upload).start();
     killed.until_confirmed(CHUNK);
@@ -162,6 +162,7 @@ fn every_file_that_appears_is_on_the_page_whatever_the_umask() {
             Some(name) => name,
             None if path == "state" => ".",
             None if path == "wire.jsonl" => "--wire-log FILE",
+            None if path == "log.txt" => "--log-file FILE",
             None if path == "metrics.prom" => "--metrics-textfile FILE",
             // The test's own.
             None => continue,
