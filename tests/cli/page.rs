@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
+use crate::login;
 use crate::scene::{CHUNK, Scene, Start};
 use crate::serve::{self, Answer, Service, exchange, wish};
 use crate::serve_door::{self, ADMIN, LENA, METRICS, READER, entry, key_file};
@@ -148,9 +149,9 @@ fn a_person_submits_a_job_sees_the_bar_move_and_gives_the_token_that_another_job
     let Some(browser) = Browser::start() else {
         return;
     };
-    let scene = Scene::new(&["receive_rate=4MB", "auth=any"], &[]);
+    let scene = Scene::new(&["receive_rate=2MB"], &[]);
     let service = start(&scene);
-    let file = scene.video("clip.mp4", 30_000_000);
+    let file = scene.video("clip.mp4", 200_000_000);
     browser.open(&link(&scene));
     browser.wait("document.querySelector('h1')?.textContent === 'All quiet'");
     browser.click("a[href='/new']");
@@ -164,10 +165,15 @@ fn a_person_submits_a_job_sees_the_bar_move_and_gives_the_token_that_another_job
     browser.wait("document.querySelector('#running .got')?.width.baseVal.value > 0");
     let width = "document.querySelector('#running .got').width.baseVal.value";
     let first = browser.value(width).as_f64().unwrap();
-    browser.wait(&format!(
-        "!document.querySelector('#running .got') || {width} > {first}"
-    ));
+    browser.wait(&format!("{width} > {first}"));
     browser.wait("document.querySelector('#running .facts')?.textContent.includes('left')");
+    // What the keyboard is at stays there while the page is renewed.
+    browser.run("document.querySelector('#running button').focus()");
+    let second = browser.value(width).as_f64().unwrap();
+    browser.wait(&format!("{width} > {second}"));
+    let focused = "document.activeElement === document.querySelector('#running button')";
+    assert_eq!(browser.value(focused), true);
+    scene.emulator.set("receive_rate", "off").unwrap();
 
     // A job without a token waits for a person, and goes on once there is one.
     let other = scene.video("other.mp4", 1_000_000);
@@ -183,6 +189,119 @@ fn a_person_submits_a_job_sees_the_bar_move_and_gives_the_token_that_another_job
     browser.wait("document.querySelectorAll('#ended .dot.good').length === 2");
     assert_eq!(scene.log().drafts, 2);
     assert_eq!(browser.complaints(), Vec::<String>::new());
+    // A page whose service is gone does not look as if all was well.
+    service.running.kill();
+    browser.wait("!document.getElementById('live').hidden");
+}
+
+#[test]
+fn a_creator_who_must_log_in_again_is_named_with_the_command_and_the_job_goes_on_after_it() {
+    let faults = [
+        "init nth=1 status=401 code=access_token_invalid",
+        "token nth=2 status=400 code=invalid_grant",
+    ];
+    let scene = Scene::new(&[], &faults);
+    let log_in = || {
+        login::command(&scene, ["login", "lena"])
+            .env("BROWSER", login::browser(&scene, "lena", ""))
+            .end()
+            .expect(0)
+    };
+    log_in();
+    let mut started = login::command(&scene, ["serve", "--json"]);
+    started.env_remove("CHUNKFERRY_ACCOUNT");
+    let service = Service::of(&mut started, scene.state_dir().join("socket"));
+    let file = scene.video("clip.mp4", 1_000_000);
+    let job = service.post(None, &wish(&file, "lena")).expect(202).json();
+    let id = job["id"].as_str().unwrap();
+    let path = format!("/v1/jobs/{id}?wait=60s");
+    assert_eq!(service.get(&path)["state"], "parked");
+    let visitor = Visitor::by(&link(&scene));
+    let page = visitor.get("/").expect(200).text;
+    // With the job, and with the account.
+    let command = "<code>chunkferry login lena</code>";
+    assert_eq!(page.matches(command).count(), 2, "{page}");
+    assert!(page.contains("must log in again"), "{page}");
+    log_in();
+    let fields = [("csrf", &*visitor.csrf())];
+    visitor
+        .post(&format!("/jobs/{id}/retry"), &fields)
+        .expect(303);
+    let ended = service.ended(&job["id"]);
+    assert_eq!(ended["end"]["outcome"], "delivered", "{ended}");
+    let story = visitor.get(&format!("/jobs/{id}")).expect(200).text;
+    let publish_id = ended["end"]["publish_id"].as_str().unwrap();
+    for text in ["It needs a person", "Ended: in the inbox", publish_id] {
+        assert!(story.contains(text), "{text}: {story}");
+    }
+}
+
+#[test]
+fn a_form_that_is_sent_twice_is_one_job_and_one_that_is_refused_keeps_what_was_written() {
+    let scene = Scene::new(&[], &[]);
+    let service = start(&scene);
+    let visitor = Visitor::by(&link(&scene));
+    let file = scene.video("clip.mp4", 1_000_000);
+    let page = visitor.get("/new").expect(200).text;
+    let field = |name: &str| {
+        let start = format!("name=\"{name}\" value=\"");
+        let (_, value) = page.split_once(&start).unwrap();
+        value.split('"').next().unwrap().to_owned()
+    };
+    let (csrf, id) = (field("csrf"), field("id"));
+    let send = |video: &str, label: &str| {
+        let fields = [
+            ("csrf", &*csrf),
+            ("id", &id),
+            ("account", "lena"),
+            ("video", video),
+            ("label", label),
+        ];
+        visitor.post("/new", &fields)
+    };
+    for (video, label) in [("clip.mp4", ""), ("/x/<i>.mp4", "night")] {
+        let refused = send(video, label).expect(400).text;
+        let kept = format!(
+            "value=\"{}\"",
+            video.replace('<', "&lt;").replace('>', "&gt;")
+        );
+        assert!(refused.contains(&kept), "{refused}");
+        assert!(refused.contains("role=\"alert\""), "{refused}");
+    }
+    let video = file.to_str().unwrap();
+    let jobs: Vec<String> = (0..2)
+        .map(|_| {
+            let answer = send(video, "night=7").expect(303);
+            header(&answer, "location").to_owned()
+        })
+        .collect();
+    assert_eq!(jobs[0], jobs[1]);
+    let job = service.get("/v1/jobs")["jobs"].clone();
+    assert_eq!(job.as_array().unwrap().len(), 1, "{job}");
+    assert_eq!(job[0]["labels"], json!({ "night": "7" }));
+    service.ended(&job[0]["id"]);
+    scene.assert_one_draft_of(&file);
+}
+
+#[test]
+fn a_cookie_of_a_page_behind_tls_is_never_sent_in_the_clear() {
+    let scene = Scene::new(&[], &[]);
+    let more = ["--behind-proxy", "--host", "clips.example"];
+    let service = serve_door::Service::start(&scene, &more);
+    let headers = [
+        ("host", "clips.example"),
+        ("origin", "https://clips.example"),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let body = form(&[("key", ADMIN)]);
+    let answer = service
+        .bare("POST /login", &headers, body.as_bytes())
+        .expect(303);
+    let cookie = header(&answer, "set-cookie");
+    assert!(cookie.ends_with("; Secure"), "{cookie}");
+    let cookie = cookie.split(';').next().unwrap();
+    let headers = [("host", "clips.example"), ("cookie", cookie)];
+    service.bare("GET /", &headers, b"").expect(200);
 }
 
 /// Keeps the page as it is, with its videos in a folder of a better name than that of a test.

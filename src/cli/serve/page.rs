@@ -2,7 +2,7 @@
 //! keeps it fresh.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::{Extension, Path, State};
@@ -13,7 +13,6 @@ use axum::http::header::{
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
-use chunkferry::{Engine, Error};
 use serde_json::json;
 
 use super::Service;
@@ -24,11 +23,13 @@ use super::request::Query;
 
 mod accounts;
 mod advice;
+mod deeds;
 pub(super) mod form;
 mod html;
 mod job;
 mod overview;
 mod parts;
+mod refusal;
 pub(super) mod session;
 mod story;
 mod submit;
@@ -36,15 +37,13 @@ mod view;
 
 use form::Form;
 use html::Html;
+pub(super) use refusal::refusal;
 use session::LINK;
 use view::May;
 
 /// Nothing may load from other hosts, and injected markup could not run.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
     img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-
-/// How long a browser is kept waiting for a change; the change goes on after that.
-const PATIENCE: Duration = Duration::from_secs(3);
 
 type Answer = Result<Response, Problem>;
 
@@ -70,11 +69,11 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .route("/live", get(index_live))
         .route("/jobs/{id}", get(show))
         .route("/jobs/{id}/live", get(show_live))
-        .route("/jobs/{id}/pause", post(pause))
-        .route("/jobs/{id}/retry", post(retry))
-        .route("/jobs/{id}/cancel", post(cancel))
-        .route("/queue/pause", post(pause_all))
-        .route("/queue/resume", post(resume_all))
+        .route("/jobs/{id}/pause", post(deeds::pause))
+        .route("/jobs/{id}/retry", post(deeds::retry))
+        .route("/jobs/{id}/cancel", post(deeds::cancel))
+        .route("/queue/pause", post(deeds::pause_all))
+        .route("/queue/resume", post(deeds::resume_all))
         .route("/new", get(form).post(submit))
         .route("/logout", post(leave))
         .route(
@@ -134,49 +133,6 @@ fn page(html: Html) -> Response {
     ] {
         set(&mut response, name, value);
     }
-    response
-}
-
-/// Why a browser is not let in, or not obeyed; with the form for a key where a key helps.
-pub(super) fn refusal(problem: &Problem, door: &Door) -> Response {
-    let mut html = parts::begin("chunkferry", None, None);
-    let detail = problem.fields()["detail"].as_str().unwrap_or_default();
-    html.put(r#"<section class="sheet">"#, &[]);
-    match (problem.status, door) {
-        (StatusCode::UNAUTHORIZED, Door::Network(_)) => {
-            html.put(
-                r#"<h1>Sign in</h1><p class="hint">{}</p>"#,
-                &[&match detail.contains("Bearer") {
-                    true => "This service is used with a key.",
-                    false => detail,
-                }],
-            );
-            html.put(
-                r#"<form method="post" action="/login" class="fields"><label for="key">Key</label><input id="key" name="key" type="password" required autocomplete="current-password" autofocus><div class="deeds"><button class="primary">Sign in</button></div></form>"#,
-                &[],
-            );
-        }
-        (StatusCode::UNAUTHORIZED, _) => {
-            let text = match detail.contains("Bearer") {
-                true => "This page is opened by a link of its own.",
-                false => detail,
-            };
-            html.put(
-                r#"<h1>Who is there?</h1><p>{}</p><p>On this machine, ask for a new one:</p><pre>chunkferry page</pre>"#,
-                &[&text],
-            );
-        }
-        _ => {
-            html.put(
-                r#"<h1>Not done</h1><p>{}</p><p><a href="/">All jobs</a></p>"#,
-                &[&detail],
-            );
-        }
-    }
-    html.put("</section>", &[]);
-    parts::end(&mut html);
-    let mut response = page(html);
-    *response.status_mut() = problem.status;
     response
 }
 
@@ -260,79 +216,6 @@ async fn show_live(
 ) -> Answer {
     let view = view_of(&service, &id).await?;
     Ok(page(job::part(&view, &may(&caller, &door))))
-}
-
-/// Makes a change in a task of its own, and goes to a page once it is made, or takes long.
-async fn change<T: Send + 'static>(
-    door: &Door,
-    to: &str,
-    change: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Response {
-    match tokio::time::timeout(PATIENCE, tokio::spawn(change)).await {
-        Ok(Ok(Err(error))) => refusal(&error.into(), door),
-        _ => go(to),
-    }
-}
-
-type Id = Path<String>;
-
-async fn change_job<F>(
-    service: &Service,
-    door: &Door,
-    id: String,
-    of: impl FnOnce(Engine, String) -> F,
-) -> Response
-where
-    F: Future<Output = Result<chunkferry::JobRecord, Error>> + Send + 'static,
-{
-    if let Err(problem) = found(&service.engine, &id).await {
-        return refusal(&problem, door);
-    }
-    let to = format!("/jobs/{id}");
-    change(door, &to, of(service.engine.clone(), id)).await
-}
-
-async fn pause(
-    State(service): State<Arc<Service>>,
-    Extension(door): Extension<Door>,
-    Path(id): Id,
-) -> Response {
-    let pause = |engine: Engine, id: String| async move { engine.pause_job(&id).await };
-    change_job(&service, &door, id, pause).await
-}
-
-async fn retry(
-    State(service): State<Arc<Service>>,
-    Extension(door): Extension<Door>,
-    Path(id): Id,
-) -> Response {
-    let retry = |engine: Engine, id: String| async move { engine.retry_job(&id).await };
-    change_job(&service, &door, id, retry).await
-}
-
-async fn cancel(
-    State(service): State<Arc<Service>>,
-    Extension(door): Extension<Door>,
-    Path(id): Id,
-) -> Response {
-    let cancel = |engine: Engine, id: String| async move { engine.cancel_job(&id).await };
-    change_job(&service, &door, id, cancel).await
-}
-
-async fn pause_all(
-    State(service): State<Arc<Service>>,
-    Extension(door): Extension<Door>,
-) -> Response {
-    let engine = service.engine.clone();
-    change(&door, "/", async move { engine.pause_all().await }).await
-}
-
-async fn resume_all(
-    State(service): State<Arc<Service>>,
-    Extension(door): Extension<Door>,
-) -> Response {
-    let engine = service.engine.clone();
-    change(&door, "/", async move { engine.resume_all().await }).await
 }
 
 /// The names of accounts that a form offers.

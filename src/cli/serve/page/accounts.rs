@@ -12,6 +12,9 @@ use crate::serve::Service;
 /// How long what was read is used: a page that is open asks every second.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// How long a drive, or the command that prints a seal key, is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// An account, as far as it is known without asking anybody.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
@@ -29,13 +32,18 @@ pub(super) struct Named {
 pub(super) struct Known {
     /// Opened once: to open them may run a command.
     stored: OnceCell<Accounts>,
-    read: Mutex<Option<(Instant, Vec<Named>)>>,
+    last: Mutex<Option<(Instant, Vec<Named>)>>,
 }
 
 impl Known {
     /// All accounts; an error says why those that log in cannot be read.
     pub(super) async fn all(&self, service: &Service) -> Result<Vec<Named>, String> {
-        let mut read = self.read.lock().await;
+        let reading = tokio::time::timeout(PATIENCE, self.read(service)).await;
+        reading.unwrap_or_else(|_| Err("their directory does not answer".to_owned()))
+    }
+
+    async fn read(&self, service: &Service) -> Result<Vec<Named>, String> {
+        let mut read = self.last.lock().await;
         if let Some((at, named)) = &*read
             && at.elapsed() < FRESH
         {
