@@ -96,7 +96,7 @@ pub(super) fn need(html: &mut Html, job: &JobRecord) {
     }
     html.put(r#"<p class="facts">"#, &[]);
     if let Some(who) = &end.who {
-        html.put("To act: {}", &[&advice::who(who)]);
+        html.put("Who must act: {}", &[&advice::who(who)]);
     }
     if let Some(until) = job.next {
         html.put(" · it waits until ", &[]);

@@ -32,7 +32,7 @@ pub(in crate::serve) fn refusal(problem: &Problem, door: &Door) -> Response {
                 false => detail,
             };
             html.put(
-                r#"<h1>Who is there?</h1><p>{}</p><p>On this machine, ask for a new one:</p><pre>chunkferry page</pre>"#,
+                r#"<h1>Sign in</h1><p>{}</p><p>On this machine, ask for a link:</p><pre>chunkferry page</pre>"#,
                 &[&text],
             );
         }
