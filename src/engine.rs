@@ -90,7 +90,7 @@ struct Shared {
     counters: Arc<Cells>,
     journal: Arc<dyn ProgressStore>,
     scheduler: Scheduler,
-    throttle: Option<Throttle>,
+    throttle: Throttle,
     /// `None` where whose a token is does not matter.
     creators: Option<Creators>,
     pool: Pool,
@@ -169,6 +169,19 @@ impl Engine {
         let account = account.keeping(Arc::clone(&self.0));
         let queue = self.0.scheduler.queue(&creator.name);
         tokens::cancel(&self.0.client, &queue, &account, publish_id).await
+    }
+
+    /// Sets the bytes per second for all uploads together, as [`Options::bandwidth`] does at the opening; `None` is no limit. It counts
+    /// within a second for uploads under way: the chunk in flight goes on at the new rate. The forecast that refuses a file which cannot
+    /// arrive in the hour of its URL goes by the rate that holds when the upload begins.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for less than 1,000 bytes per second; the rate is then as it was.
+    pub fn set_bandwidth(&self, bytes_per_second: Option<u64>) -> Result<(), Error> {
+        options::check_bandwidth(bytes_per_second)?;
+        self.0.throttle.set_rate(bytes_per_second);
+        Ok(())
     }
 
     /// The API base that requests go to, in normal form.

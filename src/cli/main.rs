@@ -29,6 +29,7 @@ macro_rules! eprintln {
 mod accounts;
 mod bench;
 mod board;
+mod bwlimit;
 mod callback;
 mod completions;
 mod config;

@@ -77,6 +77,7 @@ impl Pull {
         let place = Place {
             screen: &screen,
             state_dir: &state_dir,
+            bandwidth: None,
             lasting: true,
         };
         let job = |item: &Item| Ok(item.job()?.for_account(account.clone()));

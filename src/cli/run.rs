@@ -13,6 +13,7 @@ use futures::stream::{self, LocalBoxStream};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::bwlimit::Bandwidth;
 use super::exit::Exit;
 use super::handover;
 use super::item::{Item, fairly};
@@ -75,6 +76,7 @@ pub(super) struct RunArgs {
 pub(super) struct Place<'a> {
     pub(super) screen: &'a Screen,
     pub(super) state_dir: &'a Path,
+    pub(super) bandwidth: Option<&'a Bandwidth>,
     /// Whether messages may mention the journal: that of an internal emulator ends with the process.
     pub(super) lasting: bool,
 }
@@ -239,6 +241,7 @@ impl RunArgs {
         let Place {
             screen,
             state_dir,
+            bandwidth,
             lasting,
         } = *place;
         if let Videos::All(items) = &videos {
@@ -257,6 +260,9 @@ impl RunArgs {
             .doing(format!("{doing} {}", videos.shown()));
         if let Some(path) = &self.wire_log {
             options = options.wire_log(path);
+        }
+        if let Some(limit) = bandwidth {
+            options = limit.set(options);
         }
         let mut signals = Signals::listen_for(self.max_duration)?;
         let engine = match self.open(&options, screen, &mut signals).await {
@@ -295,7 +301,11 @@ impl RunArgs {
                 Err(failure) => view.fail(&failure),
             }
         };
-        let exit = videos.each(screen, &signals, carry).await?;
+        if let Some(remark) = bandwidth.and_then(Bandwidth::remark) {
+            screen.say(&remark);
+        }
+        let carrying = videos.each(screen, &signals, carry);
+        let exit = Bandwidth::during(bandwidth, &engine, carrying).await?;
         let stopped = signals.came().is_some();
         if stopped || self.wire_log.is_some() {
             // An init without a recorded answer would leave an unused session.

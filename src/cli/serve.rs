@@ -9,12 +9,13 @@ use clap::Args;
 use tokio::sync::{Semaphore, watch as latest};
 use tokio::time::Instant;
 
+use super::bwlimit::{Bandwidth, bandwidth};
 use super::config::WatchEntry;
 use super::exit::Exit;
 use super::metrics::textfile::Textfile;
 use super::remote::Place;
 use super::signals::Signals;
-use super::size::{bytes, rate};
+use super::size::bytes;
 use super::{Failure, Globals, json};
 
 mod access;
@@ -73,8 +74,8 @@ pub(super) struct Serve {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
     /// Bytes a second for all files together, such as 30MB
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    bwlimit: Option<u64>,
+    #[arg(long, value_name = "RATE", value_parser = bandwidth)]
+    bwlimit: Option<Bandwidth>,
     /// Where to listen [default: socket in the state directory]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -185,8 +186,8 @@ impl Serve {
             .check_creator(true)
             .accounts(Named::new(Arc::clone(&globals)))
             .doing("serve");
-        if let Some(rate) = self.bwlimit {
-            options = options.bandwidth(rate);
+        if let Some(limit) = &self.bwlimit {
+            options = limit.set(options);
         }
         let opening = options.clone();
         // Files of the options may be pipes, or on a drive that does not answer.
@@ -263,14 +264,16 @@ impl Serve {
         let fragile = fragile
             .iter()
             .map(|why| format!("The journal in {}: {why}.", state_dir.display()));
-        for remark in remark.into_iter().chain(fragile) {
+        let limit = self.bwlimit.as_ref();
+        let rate = limit.and_then(Bandwidth::remark);
+        for remark in remark.into_iter().chain(fragile).chain(rate) {
             eprintln!("{remark}");
         }
         let watching = service.watches.start(&engine)?;
         supervisor::tell("READY=1");
         let living = tokio::spawn(supervisor::keep_telling());
 
-        signals.first().await;
+        Bandwidth::during(limit, &engine, signals.first()).await;
         supervisor::tell("STOPPING=1");
         renewing.abort();
         // Its clone of the engine has to be gone at the end.

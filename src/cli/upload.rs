@@ -7,6 +7,7 @@ use chunkferry::{Account, Options, ReadMode};
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::bwlimit::{Bandwidth, bandwidth};
 use super::exit::Exit;
 use super::folder::Folders;
 use super::handover;
@@ -17,7 +18,7 @@ use super::records::is_url;
 use super::remote::Remote;
 use super::render::Screen;
 use super::run::{Place, RunArgs, Videos};
-use super::size::{bytes, rate};
+use super::size::bytes;
 use super::{Failure, Globals};
 
 mod dry_run;
@@ -52,9 +53,9 @@ pub(super) struct Upload {
     /// Size of a chunk, 5MiB to 32MB: auto follows the last known rate
     #[arg(long, value_name = "auto|SIZE", default_value = "auto", value_parser = chunk_size, hide_default_value = true)]
     chunk_size: ChunkSize,
-    /// Bytes a second for all files together, such as 30MB
-    #[arg(long, value_name = "RATE", value_parser = rate)]
-    bwlimit: Option<u64>,
+    /// Bytes a second for all files together, such as 30MB, or at times: "08:00,2MB 22:00,off"
+    #[arg(long, value_name = "RATE", value_parser = bandwidth)]
+    bwlimit: Option<Bandwidth>,
     /// Begin although --bwlimit is too low for the hour of an upload. The message that refuses such a file names this
     /// option
     #[arg(long, hide = true)]
@@ -146,15 +147,10 @@ impl Upload {
         let place = Place {
             screen: &screen,
             state_dir: &state_dir,
+            bandwidth: self.bwlimit.as_ref(),
             lasting: local.is_none(),
         };
-        let limit = |options: Options| {
-            let options = options.jobs(jobs.into());
-            match self.bwlimit {
-                Some(rate) => options.bandwidth(rate),
-                None => options,
-            }
-        };
+        let limit = |options: Options| options.jobs(jobs.into());
         let accounts = Accounts::new(|name: &str| match self.emulator {
             true => Ok(Account::new(name, "act.emulator.1")),
             false => globals.account_named(name),
@@ -217,7 +213,8 @@ impl Upload {
 
     /// Uploads at the same time share the rate. If one of them could then exceed its hour, fewer run at once.
     async fn share_rate(&self, videos: &Videos<'_>, screen: &Screen) -> u16 {
-        let (Some(rate), Videos::All(items)) = (self.bwlimit, videos) else {
+        let rate = self.bwlimit.as_ref().and_then(Bandwidth::now);
+        let (Some(rate), Videos::All(items)) = (rate, videos) else {
             return self.run.jobs;
         };
         if self.ignore_forecast || items.len() < 2 {

@@ -35,6 +35,16 @@ const LEAST_BANDWIDTH: u64 = 1_000;
 /// Most bytes of videos that are taken in.
 const SPOOL: u64 = 20_000_000_000;
 
+/// Whether a bandwidth can be used.
+pub(super) fn check_bandwidth(bytes_per_second: Option<u64>) -> Result<(), Error> {
+    match bytes_per_second {
+        Some(bandwidth @ ..LEAST_BANDWIDTH) => Err(Error::usage(format!(
+            "A bandwidth of {bandwidth} bytes a second is of no use, as an upload has one hour: it is {LEAST_BANDWIDTH} or more."
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// What a server has answered to [`Options::reach`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -126,7 +136,8 @@ impl Options {
         self
     }
 
-    /// Bytes per second for all uploads together; at least 1,000, or [`open`](Self::open) refuses it. A file that this can't
+    /// Bytes per second for all uploads together; at least 1,000, or [`open`](Self::open) refuses it. [`Engine::set_bandwidth`] changes it
+    /// later. A file that this can't
     /// carry within the hour of its upload URL ends in [`ErrorKind::Usage`](crate::ErrorKind::Usage); see
     /// [`Remedy::RaiseBandwidth`](crate::Remedy::RaiseBandwidth) and [`Job::ignore_forecast`](crate::Job::ignore_forecast).
     pub const fn bandwidth(mut self, bytes_per_second: u64) -> Self {
@@ -249,7 +260,7 @@ impl Options {
             client,
             journal,
             scheduler,
-            throttle: self.bandwidth.map(Throttle::new),
+            throttle: Throttle::new(self.bandwidth),
             creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
             only_submits: self.jobs == 0,
@@ -357,12 +368,7 @@ impl Options {
                 "{jobs} uploads cannot be in flight at once: it is {MOST_JOBS} at most."
             )));
         }
-        if let Some(bandwidth @ ..LEAST_BANDWIDTH) = self.bandwidth {
-            return Err(Error::usage(format!(
-                "A bandwidth of {bandwidth} bytes a second is of no use, as an upload has one hour: it is {LEAST_BANDWIDTH} or more."
-            )));
-        }
-        Ok(())
+        check_bandwidth(self.bandwidth)
     }
 
     fn client(&self) -> Result<Client, Error> {

@@ -24,7 +24,6 @@ use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::error::{Error, ErrorKind};
 use crate::tiktok::client::Subject;
-use crate::tiktok::throttle::Throttle;
 use crate::upload::event::{Event, Notice, Shortfall, Tally};
 use crate::upload::plan::{Limits, Plan};
 use crate::upload::{Origin, Reply, RunLimits, Upload};
@@ -78,13 +77,14 @@ pub(super) async fn run(
         }
         _ => None,
     };
-    let throttle = shared.throttle.as_ref().filter(|_| !job.ignore_forecast);
     let limits = RunLimits {
         patience: job.patience,
         processing: job.processing,
         hand_over: job.hand_over,
-        bandwidth: throttle.map(Throttle::rate),
+        forecast: !job.ignore_forecast,
+        bandwidth: None,
     };
+    let limits = limits.held_to(shared.throttle.rate());
     let (mut upload, lease, compared, mut running) = match placed {
         Placed::Ended(row) => {
             let mut draft = ended(shared, account, turn, &row).await?;

@@ -169,7 +169,7 @@ impl Transfer {
         let (gate, keeper) = withheld.map(Gate::new).unzip();
         let first = chunk.range().start;
         let body = Body::new(pieces, first, chunk.size(), Arc::clone(&self.tally))
-            .throttled(self.shared.throttle.clone())
+            .throttled(Some(self.shared.throttle.clone()))
             .counted(&self.shared.counters)
             .gated(gate);
         let meter = body.meter();

@@ -218,3 +218,32 @@ async fn a_job_that_is_stopped_leaves_its_video_and_its_row_to_the_next_process_
     let log = emulator.log();
     assert_eq!((log.drafts, log.sessions.len()), (1, 1));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_rate_counts_for_the_chunk_in_flight_which_is_not_cut() {
+    let (emulator, dir) = (emulator(), tempfile::tempdir().expect("a directory"));
+    let path = video(dir.path(), 3 * CHUNK);
+    let store = Arc::new(MemoryStore::new(LEASE));
+    // A chunk alone would take more than an hour.
+    let slow = options(&emulator).bandwidth(1_000);
+    let engine = slow.open_on(store).expect("opened");
+    let job = job(&path).ignore_forecast(true);
+    let upload = engine.upload(job);
+    while upload.progress().sent == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let error = engine.set_bandwidth(Some(999)).expect_err("of no use");
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+    engine.set_bandwidth(None).expect("set");
+    let (upload, watcher) = upload.split();
+    assert_eq!(upload.await.expect("a draft").outcome, Outcome::Delivered);
+    let progress = watcher.progress();
+    assert_eq!((progress.bytes_sent, progress.bytes_resent), (3 * CHUNK, 0));
+    assert_eq!(emulator.log().sessions[0].puts.len(), 3);
+    // The next one begins at the rate that holds by then.
+    engine.set_bandwidth(Some(1_000)).expect("set");
+    let path = video(dir.path(), 4 * CHUNK);
+    let refused = engine.upload(self::job(&path)).await;
+    let error = refused.expect_err("it takes too long");
+    assert_eq!(error.kind(), ErrorKind::Usage, "{error}");
+}

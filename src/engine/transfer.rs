@@ -81,6 +81,9 @@ impl Transfer {
         }
         loop {
             self.make_way();
+            // The rate may be another one by now.
+            let limits = &mut self.upload.run.limits;
+            *limits = limits.held_to(self.shared.throttle.rate());
             let step = self.upload.step(Now::read());
             // Only the next chunk may begin beside a save, and only beside the record of the chunk before it.
             let beside = matches!(step, Step::Put(_))

@@ -16,7 +16,7 @@ use crate::engine::metrics::Cells;
 use crate::failpoint::reach;
 use crate::source::Piece;
 use crate::tiktok::meter::Meter;
-use crate::tiktok::throttle::Throttle;
+use crate::tiktok::throttle::{Reserved, Throttle, Turn};
 use crate::upload::event::Tally;
 use crate::upload::ledger::Running;
 
@@ -62,11 +62,19 @@ pub(crate) struct Body<S> {
     /// Where the bytes of all uploads are counted.
     counters: Option<Arc<Cells>>,
     throttle: Option<Throttle>,
-    /// A piece that waits for the throttle.
-    paused: Option<(Pin<Box<Sleep>>, Piece)>,
+    /// A piece that waits for its time.
+    paused: Option<Paused>,
     gate: Option<Gate>,
     /// Pieces that were read and not yet sent.
     held: VecDeque<Piece>,
+}
+
+/// A piece that the throttle lets leave later.
+struct Paused {
+    piece: Piece,
+    reserved: Reserved,
+    /// Until it is due, or the rate may be another one.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
@@ -134,29 +142,51 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         }
         self.meter.begin();
         ready!(self.poll_gate(cx))?;
-        let (sleep, piece) = match self.paused.take() {
-            Some((sleep, piece)) => (Some(sleep), piece),
-            None => {
-                let piece = match self.held.pop_front() {
-                    Some(piece) => piece,
-                    None => ready!(self.poll_read(cx))?,
-                };
-                self.slow_down(piece)
+        loop {
+            let paused = match self.paused.take() {
+                Some(paused) => paused,
+                None => {
+                    let piece = match self.held.pop_front() {
+                        Some(piece) => piece,
+                        None => ready!(self.poll_read(cx))?,
+                    };
+                    match self.slow_down(piece) {
+                        Ok(piece) => return Poll::Ready(Ok(Some(self.give(piece)))),
+                        Err(paused) => paused,
+                    }
+                }
+            };
+            if let Some(piece) = ready!(self.poll_paused(cx, paused)) {
+                return Poll::Ready(Ok(Some(self.give(piece))));
             }
-        };
-        if let Some(mut sleep) = sleep
-            && self.meter.pause(sleep.as_mut().poll(cx)).is_pending()
-        {
-            self.paused = Some((sleep, piece));
-            return Poll::Pending;
         }
-        Poll::Ready(Ok(Some(self.give(piece))))
     }
 
-    /// The part of `piece` that may leave next, and the wait before it; the rest follows.
-    fn slow_down(&mut self, mut piece: Piece) -> (Option<Pin<Box<Sleep>>>, Piece) {
+    /// Waits until a piece may leave; `None` if its time is to be reserved anew, and it is held.
+    fn poll_paused(&mut self, cx: &mut Context<'_>, mut paused: Paused) -> Poll<Option<Piece>> {
+        loop {
+            if let Some(sleep) = &mut paused.sleep
+                && self.meter.pause(sleep.as_mut().poll(cx)).is_pending()
+            {
+                self.paused = Some(paused);
+                return Poll::Pending;
+            }
+            let turn = self.throttle.as_ref().map(|of| of.turn(paused.reserved));
+            match turn {
+                Some(Turn::In(wait)) => paused.sleep = Some(Box::pin(tokio::time::sleep(wait))),
+                Some(Turn::Over) => {
+                    self.held.push_front(paused.piece);
+                    return Poll::Ready(None);
+                }
+                Some(Turn::Now) | None => return Poll::Ready(Some(paused.piece)),
+            }
+        }
+    }
+
+    /// The part of `piece` that may leave next, at once or later; the rest follows.
+    fn slow_down(&mut self, mut piece: Piece) -> Result<Piece, Paused> {
         let Some(throttle) = &self.throttle else {
-            return (None, piece);
+            return Ok(piece);
         };
         let most = throttle.at_once();
         if piece.bytes.len() > most {
@@ -167,9 +197,14 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
                 hashed: None,
             };
         }
-        let wait = throttle.reserve(piece.bytes.len() as u64);
-        let sleep = (!wait.is_zero()).then(|| Box::pin(tokio::time::sleep(wait)));
-        (sleep, piece)
+        match throttle.reserve(piece.bytes.len() as u64) {
+            None => Ok(piece),
+            Some(reserved) => Err(Paused {
+                piece,
+                reserved,
+                sleep: None,
+            }),
+        }
     }
 
     /// Before the last bytes: reads them, reports to the keeper, and waits for the release.
@@ -308,7 +343,7 @@ mod tests {
     async fn the_rate_is_shared_and_held_and_its_waits_are_no_stall() {
         for rate in [1_000, 123_456, 30_000_000] {
             let len = rate as usize * 40;
-            let throttle = Throttle::new(rate);
+            let throttle = Throttle::new(Some(rate));
             let start = Instant::now();
             let (one, two) = (body(len), body(len));
             let meters = [one.meter(), two.meter()];
@@ -334,5 +369,48 @@ mod tests {
                 "{rate} B/s: {took} s instead of 80"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_rate_counts_within_a_second_for_bytes_that_wait_already() {
+        for (before, len, after, seconds) in [
+            (1_000_000, 40_000_000, Some(500_000), 10. + 60.),
+            (1_000_000, 40_000_000, Some(2_000_000), 10. + 15.),
+            (4_000_000, 50_000_000, Some(1_000_000), 10. + 10.),
+            (1_000_000, 40_000_000, None, 10.),
+            // At the lowest rate each piece waits for a second.
+            (1_000, 10_000_000, None, 10.),
+            (1_000, 10_000_000, Some(1_000_000), 10. + 10.),
+        ] {
+            let throttle = Throttle::new(Some(before));
+            let start = Instant::now();
+            let sent = body(len).throttled(Some(throttle.clone())).collect();
+            let change = async {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                throttle.set_rate(after);
+            };
+            let (sent, ()) = tokio::join!(sent, change);
+            assert_eq!(sent.expect("whole").to_bytes().len(), len);
+            let took = start.elapsed().as_secs_f64();
+            assert!(
+                (seconds - 1.0..seconds + 1.0).contains(&took),
+                "{before} {after:?}: {took} s instead of {seconds}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_bodies_that_wait_at_a_low_rate_all_leave_when_the_limit_is_gone() {
+        let throttle = Throttle::new(Some(1_000));
+        let start = Instant::now();
+        let bodies = (0..200).map(|_| body(100_000).throttled(Some(throttle.clone())).collect());
+        let change = async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            throttle.set_rate(None);
+        };
+        let (bodies, ()) = tokio::join!(futures::future::join_all(bodies), change);
+        assert!(bodies.iter().all(Result::is_ok));
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(11), "{took:?}");
     }
 }

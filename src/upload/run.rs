@@ -122,8 +122,20 @@ pub(crate) struct RunLimits {
     pub(crate) patience: Duration,
     /// Whether the run ends once everything is acknowledged.
     pub(crate) hand_over: bool,
-    /// Most bytes per second, if the forecast should consider them.
+    /// Whether the forecast considers the limit of the rate.
+    pub(crate) forecast: bool,
+    /// Most bytes per second, if the forecast considers them.
     pub(crate) bandwidth: Option<u64>,
+}
+
+impl RunLimits {
+    /// The same at this limit of the rate, in bytes per second.
+    pub(crate) fn held_to(self, bandwidth: Option<u64>) -> Self {
+        Self {
+            bandwidth: bandwidth.filter(|_| self.forecast),
+            ..self
+        }
+    }
 }
 
 impl Default for RunLimits {
@@ -132,6 +144,7 @@ impl Default for RunLimits {
             processing: Waits::DEFAULT.processing,
             patience: PATIENCE,
             hand_over: false,
+            forecast: true,
             bandwidth: None,
         }
     }

@@ -262,7 +262,7 @@ async fn waiting_for_a_very_low_rate_is_no_stall() {
     let stall = Duration::from_secs(1);
     let client = patient(&base, Waits { stall, ..waits() });
     // 1,024 bytes leave together, every second and a half.
-    let body = body(len).throttled(Some(Throttle::new(680)));
+    let body = body(len).throttled(Some(Throttle::new(Some(680))));
     let answer = send(&client, &base, len, body).await;
     assert_eq!(answer.expect("it is our own doing").said, Said::Accepted);
 }
