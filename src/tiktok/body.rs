@@ -150,9 +150,14 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
                         Some(piece) => piece,
                         None => ready!(self.poll_read(cx))?,
                     };
-                    match self.slow_down(piece) {
-                        Ok(piece) => return Poll::Ready(Ok(Some(self.give(piece)))),
-                        Err(paused) => paused,
+                    let (piece, reserved) = self.slow_down(piece);
+                    let Some(reserved) = reserved else {
+                        return Poll::Ready(Ok(Some(self.give(piece))));
+                    };
+                    Paused {
+                        piece,
+                        reserved,
+                        sleep: None,
                     }
                 }
             };
@@ -183,10 +188,10 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
         }
     }
 
-    /// The part of `piece` that may leave next, at once or later; the rest follows.
-    fn slow_down(&mut self, mut piece: Piece) -> Result<Piece, Paused> {
+    /// The part of `piece` that may leave next, and its time unless that is now; the rest follows.
+    fn slow_down(&mut self, mut piece: Piece) -> (Piece, Option<Reserved>) {
         let Some(throttle) = &self.throttle else {
-            return Ok(piece);
+            return (piece, None);
         };
         let most = throttle.at_once();
         if piece.bytes.len() > most {
@@ -197,14 +202,8 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
                 hashed: None,
             };
         }
-        match throttle.reserve(piece.bytes.len() as u64) {
-            None => Ok(piece),
-            Some(reserved) => Err(Paused {
-                piece,
-                reserved,
-                sleep: None,
-            }),
-        }
+        let reserved = throttle.reserve(piece.bytes.len() as u64);
+        (piece, reserved)
     }
 
     /// Before the last bytes: reads them, reports to the keeper, and waits for the release.

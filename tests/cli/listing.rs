@@ -122,7 +122,9 @@ fn listed(scene: &Scene, filter: &[&str]) -> Vec<String> {
     let (table, json) = (list(&[]), list(&["--json"]));
     for line in json.stdout.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let path = line["file"].as_str().or(line["job"]["source"].as_str());
+        let path = line["file"]
+            .as_str()
+            .or_else(|| line["job"]["source"].as_str());
         let name = path.unwrap().rsplit('/').next().unwrap();
         assert!(table.stdout.contains(name), "{filter:?} {name}: {table:?}");
         names.push(name.to_owned());

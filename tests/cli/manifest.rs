@@ -316,7 +316,8 @@ fn a_manifest_beside_a_service_is_carried_by_the_service_once_however_often_it_i
     let sent = (0..10).map(|number| video::sha256(&scene.path(&format!("{number}.mp4"))));
     let received = scene.log().sessions.into_iter().filter_map(|of| of.sha256);
     let (mut sent, mut received): (Vec<_>, Vec<_>) = (sent.collect(), received.collect());
-    (sent.sort(), received.sort());
+    sent.sort();
+    received.sort();
     assert_eq!(sent, received);
 }
 
