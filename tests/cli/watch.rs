@@ -219,7 +219,7 @@ const COPIERS: [(&str, Writer); 5] = [
 fn each_is_one_draft(writers: &[(&'static str, Writer)], more: &str) {
     let scene = Scene::new(&["init_per_minute=100", "pending_cap=100"], &[]);
     let (dir, table) = folder(&scene, more);
-    let _service = serve(&scene, &table);
+    let service = serve(&scene, &table);
     let files: Vec<(&str, PathBuf)> = thread::scope(|scope| {
         let begun = writers.iter().enumerate().map(|(at, (name, write))| {
             let whole = scene.video(&format!("{at}.whole"), 2_000_000 + at as u64);
@@ -241,6 +241,13 @@ fn each_is_one_draft(writers: &[(&'static str, Writer)], more: &str) {
     }
     assert_eq!(log.drafts, files.len() as u64);
     assert_eq!(log.requests.init, files.len() as u64);
+    // Nor was one taken too early, and refused.
+    let jobs = service.get("/v1/jobs");
+    assert_eq!(
+        jobs["jobs"].as_array().unwrap().len(),
+        files.len(),
+        "{jobs}"
+    );
 }
 
 #[test]
