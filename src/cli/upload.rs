@@ -53,7 +53,7 @@ pub(super) struct Upload {
     /// Size of a chunk, 5MiB to 32MB: auto follows the last known rate
     #[arg(long, value_name = "auto|SIZE", default_value = "auto", value_parser = chunk_size, hide_default_value = true)]
     chunk_size: ChunkSize,
-    /// Bytes a second for all files together, such as 30MB, or at times: "08:00,2MB 22:00,off"
+    /// Bytes a second for all files: 30MB, or "08:00,2MB 22:00,off"
     #[arg(long, value_name = "RATE", value_parser = bandwidth)]
     bwlimit: Option<Bandwidth>,
     /// Begin although --bwlimit is too low for the hour of an upload. The message that refuses such a file names this
