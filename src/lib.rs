@@ -99,10 +99,10 @@ pub use upload::plan::{Chunk, Limits, Plan, PlanError};
 #[doc(inline)]
 pub use chunkferry_emulator as emulator;
 
-/// The README's Rust example must compile.
+/// The page's Rust example must compile.
 #[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;
+#[doc = include_str!("../docs/library.md")]
+struct Library;
 
 /// The guide's Rust example must compile and hold.
 #[cfg(all(doctest, feature = "emulator"))]

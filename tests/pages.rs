@@ -94,8 +94,11 @@ fn plain(path: &Path) -> Option<PathBuf> {
 
 /// The pages by their paths in the repository.
 fn pages(root: &Path) -> BTreeMap<PathBuf, String> {
-    let docs = fs::read_dir(root.join("docs")).unwrap();
-    let docs = docs.map(|file| Path::new("docs").join(file.unwrap().file_name()));
+    let within = |folder: &'static str| {
+        let files = fs::read_dir(root.join(folder)).unwrap();
+        files.map(move |file| Path::new(folder).join(file.unwrap().file_name()))
+    };
+    let docs = within("docs").chain(within("docs/habits"));
     let docs = docs.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let paths = docs.chain([PathBuf::from("README.md")]);
     let read = |path: PathBuf| {

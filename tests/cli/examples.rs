@@ -6,7 +6,7 @@ use std::process::Command;
 use super::video;
 
 /// `cargo test` builds the examples beside the tests; `cargo test --test cli` does not.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let example = test.ancestors().nth(2).unwrap().join("examples").join(name);
     if !example.exists() {

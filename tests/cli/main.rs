@@ -12,11 +12,15 @@ mod contract;
 mod creator;
 mod damage;
 mod disk;
+#[cfg(feature = "service")]
+mod docs;
 mod doctor;
 #[cfg(debug_assertions)]
 mod echo;
 mod examples;
 mod gateways;
+#[cfg(feature = "service")]
+mod habits;
 #[cfg(feature = "service")]
 mod handover;
 #[cfg(feature = "service")]

@@ -247,37 +247,3 @@ fn a_relative_home_does_not_make_a_second_draft_from_another_folder() {
     }
     assert_eq!(scene.log().drafts, 1);
 }
-
-#[test]
-fn the_first_steps_in_the_readme_end_as_it_says() {
-    let scene = Scene::new(&[], &[]);
-    scene.video("clip.mp4", 1_000_000);
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, section) = readme.split_once("\n## Upload to the emulator\n").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let blocks = section.split("```").skip(1).step_by(2);
-    let lines = blocks.flat_map(|block| block.lines().skip(1));
-    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
-    let [emulator, steps @ .., end] = &lines[..] else {
-        panic!("{lines:?}");
-    };
-    assert!(emulator.starts_with("chunkferry emulator "), "{emulator}");
-    // The same on a port that is free.
-    let emulator = support::emulator::<&str>([]);
-    let script = steps
-        .join("\n")
-        .replace("http://127.0.0.1:8787", emulator.url());
-    assert!(script.contains(emulator.url()), "{script}");
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_chunkferry"));
-    let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
-    let mut shell = Command::new("bash");
-    shell.args(["-ec", &script]).env_clear().env("PATH", path);
-    shell
-        .env("HOME", scene.path("home"))
-        .current_dir(scene.path(""));
-    let ended = shell.end().expect(0);
-    let last = ended.stderr.lines().last().unwrap();
-    let (start, _) = end.split_once('\u{2026}').unwrap();
-    assert!(last.starts_with(start), "{last}");
-}
