@@ -150,6 +150,17 @@ impl JobRow {
         matches!(self.state, JobState::Ended { .. })
     }
 
+    /// Whether it has ended without a draft.
+    pub(crate) fn was_in_vain(&self) -> bool {
+        match &self.state {
+            JobState::Ended { end } => {
+                let good = ["delivered", "already_delivered", "sent"];
+                !good.contains(&end.outcome.as_str())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether nothing holds it back at this time.
     pub(crate) fn can_run(&self, now: Timestamp) -> bool {
         let is_queued = match self.state {

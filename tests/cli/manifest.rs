@@ -322,6 +322,21 @@ fn a_manifest_beside_a_service_is_carried_by_the_service_once_however_often_it_i
 }
 
 #[test]
+fn the_same_command_with_an_id_tries_again_what_ended_in_vain_beside_a_service() {
+    let scene = Scene::new(&[], &[]);
+    let service = Service::start(&scene, &[]);
+    let run = || upload(&scene, &["a.mp4", "--id", "a", "--json"]).end();
+    fs::write(scene.path("a.mp4"), "no video yet").unwrap();
+    assert_eq!(run().expect(3).outcome()["outcome"], "failed");
+    scene.video("a.mp4", 100_000);
+    assert_eq!(run().expect(0).outcome()["outcome"], "delivered");
+    assert_eq!(run().expect(0).outcome()["outcome"], "delivered");
+    let jobs = service.get("/v1/jobs")["jobs"].clone();
+    assert_eq!(jobs.as_array().unwrap().len(), 1, "{jobs}");
+    assert_eq!((scene.log().inits, scene.log().drafts), (1, 1));
+}
+
+#[test]
 fn the_story_of_a_job_has_what_a_person_asks_for() {
     let scene = Scene::new(&[], &[]);
     let file = scene.video("clip.mp4", 11_000_000);

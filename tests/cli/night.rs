@@ -156,8 +156,9 @@ fn a_night_of_sixty_files_needs_a_config_file_and_three_commands() {
         }
         assert!(
             began.elapsed() < Duration::from_secs(120),
-            "{}",
-            json.stderr
+            "{}\n{}",
+            json.stdout,
+            table.stdout
         );
         thread::sleep(Duration::from_secs(1));
     }

@@ -22,7 +22,7 @@ use crate::engine::metrics::{Cells, Store};
 use crate::error::{Error, ErrorKind};
 use crate::failpoint::reach;
 use crate::journal::StoreError;
-use crate::journal::queue::{Accepted, Change, JobRow, JobStore, Wish};
+use crate::journal::queue::{Accepted, Change, JobRow, JobState, JobStore, Wish};
 use crate::upload::event::Progress;
 
 /// Jobs under way, for each that may be in flight: others wait for windows and tokens meanwhile.
@@ -254,14 +254,42 @@ impl Dispatch {
     pub(super) async fn accept(self: &Arc<Self>, wish: Wish) -> Result<Accepted, StoreError> {
         let this = Arc::clone(self);
         whole(async move {
-            let accept = this.store.accept(wish);
+            let accept = this.store.accept(wish.clone());
             let accepted = this.counters.timed(Store::Accept, accept).await?;
-            if let Accepted::New(row) = &accepted {
-                this.placed(row, None);
+            match accepted {
+                Accepted::New(row) => {
+                    this.placed(&row, None);
+                    Ok(Accepted::New(row))
+                }
+                Accepted::Repeat(row) if wish.options.once && row.was_in_vain() => {
+                    this.again(row, wish).await
+                }
+                accepted => Ok(accepted),
             }
-            Ok(accepted)
         })
         .await
+    }
+
+    /// Runs a job once more that has ended with its first run, and in vain: whoever waits for a job tries again by the same call.
+    async fn again(self: &Arc<Self>, row: JobRow, wish: Wish) -> Result<Accepted, StoreError> {
+        if row.wish.spooled().is_some() {
+            // Its bytes went with its end.
+            return Ok(Accepted::Repeat(row));
+        }
+        let again = self.change(&row.id, None, move |row| {
+            if !row.was_in_vain() {
+                return Change::Nothing;
+            }
+            row.wish.renew(&wish);
+            row.paused = false;
+            row.failing_ms = 0;
+            row.state = JobState::Queued {
+                not_before: None,
+                why: None,
+            };
+            Change::Quiet
+        });
+        Ok(Accepted::Repeat(again.await?.unwrap_or(row)))
     }
 
     /// Changes a row, and puts the job where its row says. Changes of one job take turns, or the places would be taken in another order
