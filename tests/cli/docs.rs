@@ -71,9 +71,12 @@ pub(crate) fn configure(scene: &Scene) {
 
 /// Runs `serve` or `watch` by [`shell`] until it listens.
 pub(crate) fn serve(scene: &Scene, command: &str) -> Running {
-    let running = shell(scene, &format!("exec {command}")).start();
+    let mut running = shell(scene, &format!("exec {command}")).start();
     let socket = scene.path(".local/state/chunkferry/socket");
-    until("it listens", || socket.exists().then_some(()));
+    until("it listens", || {
+        assert!(running.is_running(), "{command}: {}", running.told());
+        socket.exists().then_some(())
+    });
     running
 }
 
