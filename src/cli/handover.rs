@@ -12,9 +12,9 @@ use super::item::Item;
 use super::manifest::Fault;
 use super::remote::{Remote, RemoteLines};
 use super::render::{Screen, View};
-use super::run::Videos;
 use super::signals::Signals;
 use super::stat::Stat;
+use super::videos::Videos;
 use super::{Failure, json};
 
 /// How long a drive may take to show a file.

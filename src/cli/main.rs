@@ -73,6 +73,7 @@ mod status;
 mod terminal;
 mod token;
 mod upload;
+mod videos;
 #[cfg(feature = "service")]
 mod watch;
 mod wish;

@@ -13,7 +13,8 @@ use super::handover::segment;
 use super::item::{Item, Source};
 use super::records::publish_id;
 use super::remote::Remote;
-use super::run::{Place, RunArgs, Videos};
+use super::run::{Place, RunArgs};
+use super::videos::Videos;
 use super::{Failure, Globals, json};
 
 /// Let TikTok fetch videos from https URLs, as drafts

@@ -121,6 +121,12 @@ impl Remote {
         Ok(self)
     }
 
+    /// Whether a service has the state directory, where this command names none: it may have begun after the command looked for it.
+    pub(super) fn has_begun(globals: &Globals) -> bool {
+        let place = globals.state_dir().and_then(|dir| Place::read(&dir));
+        globals.service.is_none() && place.is_ok_and(|place| place.is_some())
+    }
+
     fn on_socket(socket: &Path) -> Result<Self, Failure> {
         let client = Client::builder().unix_socket(socket);
         let name = socket.to_string_lossy().into_owned();

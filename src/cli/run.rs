@@ -1,28 +1,25 @@
 //! The common part of uploads and pulls: running jobs and following them to their end.
 
-use std::cell::RefCell;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chunkferry::{Counters, Draft, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
 use clap::Args;
-use futures::StreamExt;
-use futures::future::ready;
-use futures::stream::{self, LocalBoxStream};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::bwlimit::Bandwidth;
 use super::exit::Exit;
 use super::handover;
-use super::item::{Item, fairly};
+use super::item::Item;
 use super::message::message;
 use super::metrics::{self, textfile::Textfile};
 use super::remote::Remote;
 use super::render::{Screen, View};
 use super::signals::Signals;
 use super::size::duration;
+use super::videos::Videos;
 use super::{Failure, Globals};
 
 /// Longest wait at the end for the wire log's last lines, and for a call for a token or an init that was stopped; a
@@ -80,82 +77,6 @@ pub(super) struct Place<'a> {
     /// Whether messages may mention the journal: that of an internal emulator ends with the process.
     pub(super) lasting: bool,
 }
-
-/// Videos that are under way at once; each account's wait for their turns among them.
-const AT_ONCE: usize = 256;
-
-/// The videos of a run.
-pub(super) enum Videos<'a> {
-    All(Vec<Item>),
-    /// Those that come one after the other. One that is wrong ends the run.
-    Each(LocalBoxStream<'a, Result<Item, Failure>>),
-}
-
-impl Videos<'_> {
-    /// Carries all videos, each begun in its order; the exit code of all.
-    pub(super) async fn each(
-        self,
-        screen: &Screen,
-        signals: &Signals,
-        carry: impl AsyncFn(Item, Signals) -> Exit,
-    ) -> Result<Exit, Failure> {
-        let items = match self {
-            Self::All(items) => {
-                let items = fairly(items);
-                screen.expect(&items);
-                stream::iter(items).map(Ok).boxed_local()
-            }
-            Self::Each(items) => {
-                let mut signals = signals.clone();
-                let stopped = async move { signals.first().await };
-                items.take_until(Box::pin(stopped)).boxed_local()
-            }
-        };
-        let broken = RefCell::new(None);
-        let good = items.scan((), |(), item| {
-            ready(
-                item.map_err(|failure| *broken.borrow_mut() = Some(failure))
-                    .ok(),
-            )
-        });
-        let exits = good
-            .map(|item| carry(item, signals.clone()))
-            .buffer_unordered(AT_ONCE);
-        let exit = exits.fold(Exit::DELIVERED, |exit, one| ready(exit.over(one)));
-        let exit = exit.await;
-        match broken.into_inner() {
-            Some(failure) => Err(failure),
-            None => Ok(exit.over(signals.came().unwrap_or(exit))),
-        }
-    }
-
-    /// The next video.
-    pub(super) async fn next(&mut self) -> Option<Result<Item, Failure>> {
-        match self {
-            Self::All(items) if items.is_empty() => None,
-            Self::All(items) => Some(Ok(items.remove(0))),
-            Self::Each(items) => items.next().await,
-        }
-    }
-
-    /// What another process is shown that waits for this run.
-    fn shown(&self) -> String {
-        match self {
-            Self::All(items) => {
-                let names = items.iter().take(SHOWN).map(Item::name);
-                let names = names.collect::<Vec<_>>().join(" ");
-                match items.len().saturating_sub(SHOWN) {
-                    0 => names,
-                    more => format!("{names} and {more} more"),
-                }
-            }
-            Self::Each(_) => "lines of a manifest".to_owned(),
-        }
-    }
-}
-
-/// Videos that another process is shown by their names.
-const SHOWN: usize = 3;
 
 impl RunArgs {
     /// The options of a job in the words of a service. Followed to its end, it ends as it would in this process.
@@ -265,8 +186,17 @@ impl RunArgs {
             options = limit.set(options);
         }
         let mut signals = Signals::listen_for(self.max_duration)?;
-        let engine = match self.open(&options, screen, &mut signals).await {
-            Ok(engine) => engine,
+        let served = || lasting && Remote::has_begun(globals);
+        let engine = match self.open(&options, screen, &mut signals, served).await {
+            Ok(Some(engine)) => engine,
+            Ok(None) => {
+                let remote = self.service(globals).await?;
+                let gone =
+                    || Failure::temporary("The service is gone that has the state directory.");
+                return self
+                    .hand_over(&remote.ok_or_else(gone)?, screen, videos)
+                    .await;
+            }
             Err((exit, error)) => {
                 let result = &Err(error);
                 let Videos::All(_) = &videos else {
@@ -321,13 +251,15 @@ impl RunArgs {
         Ok(exit)
     }
 
-    /// Opens the engine; waits until another process releases the state directory, or a signal comes.
+    /// Opens the engine; waits until another process releases the state directory, or a signal comes. `None` if that process is a service,
+    /// which takes the videos.
     async fn open(
         &self,
         options: &Options,
         screen: &Screen,
         signals: &mut Signals,
-    ) -> Result<Engine, (Exit, Error)> {
+        is_served: impl Fn() -> bool,
+    ) -> Result<Option<Engine>, (Exit, Error)> {
         let mut told = false;
         let give_up = match (self.no_wait_lock, self.wait_lock) {
             (true, _) => Some(Instant::now()),
@@ -347,8 +279,14 @@ impl RunArgs {
                 {
                     error
                 }
-                opened => return opened.map_err(|error| (Exit::of(error.kind()), error)),
+                opened => {
+                    let opened = opened.map(Some);
+                    return opened.map_err(|error| (Exit::of(error.kind()), error));
+                }
             };
+            if is_served() {
+                return Ok(None);
+            }
             if !told {
                 screen.say(&format!(
                     "{error} Waiting for it to end (--no-wait-lock: do not wait)."

@@ -17,8 +17,9 @@ use super::manifest::known::Known;
 use super::records::is_url;
 use super::remote::Remote;
 use super::render::Screen;
-use super::run::{Place, RunArgs, Videos};
+use super::run::{Place, RunArgs};
 use super::size::bytes;
+use super::videos::Videos;
 use super::{Failure, Globals};
 
 mod dry_run;

@@ -437,3 +437,20 @@ fn the_query_of_a_url_that_is_handed_over_is_in_no_output_and_no_file() {
         assert!(private || !text.contains("s3cret-one"), "{path:?}");
     }
 }
+
+#[test]
+fn an_upload_that_was_quicker_than_the_service_hands_over_instead_of_waiting_for_its_end() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("clip.mp4", 100_000);
+    let service = Service::start(&scene, &[]);
+    // As it is before the service has written down where it listens.
+    let place = scene.state_dir().join("service.json");
+    let aside = scene.path("aside.json");
+    fs::rename(&place, &aside).unwrap();
+    let mut early = tokenless(&scene, &["upload", "clip.mp4", "--account", "lena"]).start();
+    early.until_told("Waiting");
+    fs::rename(&aside, &place).unwrap();
+    early.end().expect(0);
+    assert_eq!(service.get("/v1/jobs")["jobs"].as_array().unwrap().len(), 1);
+    scene.assert_one_draft_of(&file);
+}
