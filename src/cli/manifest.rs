@@ -12,7 +12,6 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::Failure;
-use super::folder::is_video;
 use super::item::{Item, Source};
 use super::wish::{self, Fields, Named};
 
@@ -171,12 +170,6 @@ impl Manifest {
         options.extend(fields);
         let whole = Fields::of_object(options.clone())?;
         let account = whole.account()?.to_owned();
-        if let Source::File(path) = &source {
-            is_video(path).map_err(|why| {
-                let shown = Escaped::new(&*path.to_string_lossy()).to_string();
-                wish::Fault::field("file", format!("{shown}: {why}."))
-            })?;
-        }
         Ok(Item {
             source,
             account,

@@ -193,6 +193,11 @@ impl Remote {
         spelled(api_base) == spelled(&self.api_base)
     }
 
+    /// The API that the service sends to.
+    pub(super) fn api_base(&self) -> &str {
+        &self.api_base
+    }
+
     /// Refuses settings of this command that the service would not follow.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use super::folder::Folders;
 use super::handover;
 use super::item::{Accounts, Item, Source};
 use super::manifest::Manifest;
-use super::manifest::known::Known;
+use super::manifest::known::{Known, Sender};
 use super::records::is_url;
 use super::remote::Remote;
 use super::render::Screen;
@@ -196,15 +196,20 @@ impl Upload {
             return Ok(Videos::All(items.collect()));
         };
         let manifest = Manifest::at(path, self.stream);
+        let sender = match service {
+            Some(_) => Sender::Service,
+            None if self.emulator => Sender::Emulator,
+            None => Sender::Us(globals),
+        };
         if self.stream {
-            let known = Known::new(globals, service.is_none() && !self.emulator);
+            let known = Known::new(sender);
             return Ok(Videos::Each(manifest.lines(path, base, known)));
         }
         let read = tokio::task::block_in_place(|| manifest.read(path, base));
         let (items, mut faults) = read?;
         faults.extend(match service {
             Some(remote) => handover::check(remote, &items).await?,
-            None => Known::new(globals, !self.emulator).check_all(&items).await,
+            None => Known::new(sender).check_all(&items).await,
         });
         if !faults.is_empty() {
             return Err(manifest.refused(faults));

@@ -310,6 +310,10 @@ fn a_manifest_beside_a_service_is_carried_by_the_service_once_however_often_it_i
         }
     }
     assert_eq!(scene.log().drafts, 10);
+    // What was delivered is known by the service's API, which the command need not know.
+    let mut run = upload(&scene, &["--from", "night.jsonl", "--dry-run"]);
+    let ended = run.env_remove("CHUNKFERRY_API_BASE").end().expect(0);
+    assert_eq!(last_line(&ended), "Nothing was sent: 10 already delivered.");
     let jobs = service.get("/v1/jobs")["jobs"].as_array().unwrap().clone();
     assert_eq!(jobs.len(), 10);
     assert!(jobs.iter().all(|job| job["labels"]["night"] == "7"));

@@ -1,4 +1,4 @@
-//! Whether jobs can run in this process, before the first one does.
+//! Whether jobs can run where they are sent, before the first one does.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -7,26 +7,36 @@ use chunkferry::{AccountProvider, Escaped};
 
 use crate::Failure;
 use crate::config::{TokenFrom, is_near};
+use crate::folder::is_video;
 use crate::globals::Globals;
-use crate::item::Item;
+use crate::item::{Item, Source};
 use crate::manifest::Fault;
 
-/// The accounts that were looked for.
+/// Where the jobs are sent.
+pub(crate) enum Sender<'a> {
+    /// By this process, with these settings' accounts.
+    Us(&'a Globals),
+    /// By this process, to an emulator that knows every account.
+    Emulator,
+    /// By a service, which looks at its jobs itself.
+    Service,
+}
+
+/// The sender of the jobs, and the accounts that were looked for.
 pub(crate) struct Known<'a> {
-    globals: Option<&'a Globals>,
+    sender: Sender<'a>,
     accounts: RefCell<HashMap<String, Result<(), String>>>,
 }
 
 impl<'a> Known<'a> {
-    /// `accounts`: whether it matters that accounts are known here.
-    pub(crate) fn new(globals: &'a Globals, accounts: bool) -> Self {
+    pub(crate) fn new(sender: Sender<'a>) -> Self {
         Self {
-            globals: accounts.then_some(globals),
+            sender,
             accounts: RefCell::default(),
         }
     }
 
-    /// What is wrong with the jobs that cannot run in this process.
+    /// What is wrong with the jobs that cannot be sent.
     pub(crate) async fn check_all(&self, items: &[Item]) -> Vec<Fault> {
         let mut faults = Vec::new();
         for item in items {
@@ -37,14 +47,23 @@ impl<'a> Known<'a> {
         faults
     }
 
-    /// Refuses a job that cannot run in this process.
+    /// Refuses a job that cannot be sent.
     pub(crate) async fn check(&self, item: &Item) -> Result<(), Failure> {
+        if matches!(self.sender, Sender::Service) {
+            return Ok(());
+        }
         item.job()?.check()?;
+        if let Source::File(path) = &item.source {
+            is_video(path).map_err(|why| {
+                let shown = Escaped::new(&*path.to_string_lossy()).to_string();
+                Failure::usage(format!("{shown}: {why}."))
+            })?;
+        }
         if item.options.get("again").is_some_and(|again| again == true) && item.id().is_some() {
             let text = "again with an id needs a service that remembers the id: chunkferry serve.";
             return Err(Failure::usage(text));
         }
-        let Some(globals) = self.globals else {
+        let Sender::Us(globals) = self.sender else {
             return Ok(());
         };
         let name = &item.account;

@@ -111,6 +111,7 @@ pub(super) async fn check(service: &Service, caller: &Caller, text: &[u8]) -> Re
     let wanted = wish::job(text, None, caller, |name| service.notify.has(name))?;
     let roots = service.sources.check(&wanted.named, caller.is_local())?;
     wanted.check_stat().await?;
+    wanted.check_file().await?;
     let mut looked = Ok(());
     for job in sources::within(wanted.job, &roots) {
         looked = service.engine.check(&job).await;

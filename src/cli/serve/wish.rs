@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::access::Caller;
 use super::problem::Problem;
+use crate::folder::is_video;
 use crate::stat::Stat;
 pub(super) use crate::wish::Named;
 use crate::wish::{Fault, Fields, OF_URLS};
@@ -64,6 +65,21 @@ pub(super) fn job_of_body(
 }
 
 impl Wanted {
+    /// Refuses a job whose file the service cannot send, as far as that can be seen without reading it.
+    pub(super) async fn check_file(&self) -> Result<(), Problem> {
+        let Named::File(path) = &self.named else {
+            return Ok(());
+        };
+        let of = path.clone();
+        let look = tokio::task::spawn_blocking(move || is_video(&of));
+        // A drive that does not answer is a matter of the job's run.
+        let Ok(Ok(Err(why))) = tokio::time::timeout(PATIENCE, look).await else {
+            return Ok(());
+        };
+        let shown = Escaped::new(&*path.to_string_lossy()).to_string();
+        Err(Problem::field("file", format!("{shown}: {why}.")))
+    }
+
     /// Refuses a job whose client sees another file at its path than the service.
     pub(super) async fn check_stat(&self) -> Result<(), Problem> {
         let (Named::File(path), Some(by_client)) = (&self.named, self.stat) else {

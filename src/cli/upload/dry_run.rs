@@ -1,6 +1,7 @@
 //! `upload --dry-run`: what would become of each video, from what the journal knows.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -72,24 +73,35 @@ pub(super) async fn show(
     screen: &Screen,
     items: &[Item],
 ) -> Result<Exit, Failure> {
-    let records = records::all(globals, remote).await?;
-    let base = globals.api_base.as_deref().unwrap_or(Options::API_BASE);
+    let mut records = records::all(globals, remote).await?;
+    let base = match remote {
+        Some(remote) => remote.api_base(),
+        None => globals.api_base.as_deref().unwrap_or(Options::API_BASE),
+    };
+    records.retain(|record| is_of(base, record));
     let mut waiting: HashMap<&str, usize> = HashMap::new();
+    let mut by_size: HashMap<(&str, u64), Vec<&Record>> = HashMap::new();
     let since = SystemTime::now() - COUNTS;
     for record in &records {
         if record.state == "delivered" && record.updated() >= since {
             *waiting.entry(&record.account).or_default() += 1;
         }
+        let of = by_size.entry((&record.account, record.size)).or_default();
+        of.push(record);
     }
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let mut exit = Exit::DELIVERED;
     for item in items {
-        let of = records
-            .iter()
-            .filter(|record| record.account == item.account && is_of(base, record));
         let mut fate = match &item.source {
-            Source::Url(_) => of_url(of, &item.name()),
-            Source::File(path) => of_file(of.cloned().collect(), path).await,
+            Source::Url(_) => of_url(&records, &item.account, &item.name()),
+            Source::File(path) => match size_of(path).await {
+                Ok(size) => {
+                    let alike = by_size.get(&(item.account.as_str(), size));
+                    let alike = alike.into_iter().flatten();
+                    of_file(alike.map(|record| (*record).clone()).collect(), path).await
+                }
+                Err(error) => Fate::Unreadable(error.to_string()),
+            },
         };
         if matches!(fate, Fate::Send | Fate::CarryOn { .. }) {
             let waiting = waiting.entry(&item.account).or_default();
@@ -135,12 +147,20 @@ fn is_of(base: &str, record: &Record) -> bool {
     record.api_base.trim_end_matches('/') == base.trim_end_matches('/')
 }
 
-fn of_url<'a>(records: impl Iterator<Item = &'a Record>, url: &str) -> Fate {
-    let mut records = records.filter(|record| record.url.as_deref() == Some(url));
+fn of_url(records: &[Record], account: &str, url: &str) -> Fate {
+    let is_it = |of: &&Record| of.account == account && of.url.as_deref() == Some(url);
+    let mut records = records.iter().filter(is_it);
     match records.find(|record| is_delivered(record)) {
         Some(record) => delivered(record),
         None => Fate::Send,
     }
+}
+
+/// The bytes of a file.
+async fn size_of(path: &Path) -> io::Result<u64> {
+    let path = path.to_owned();
+    let look = tokio::task::spawn_blocking(move || std::fs::metadata(path));
+    Ok(look.await.map_err(io::Error::other)??.len())
 }
 
 fn is_delivered(record: &Record) -> bool {
@@ -153,33 +173,27 @@ fn delivered(record: &Record) -> Fate {
     }
 }
 
-/// Reads the file where an upload of as many bytes was delivered.
-async fn of_file(records: Vec<Record>, path: &Path) -> Fate {
+/// What becomes of a file, from the uploads of as many bytes. Reads the file where one of them was delivered.
+async fn of_file(alike: Vec<Record>, path: &Path) -> Fate {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let look = tokio::task::spawn_blocking(move || {
-        let metadata = match std::fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(error) => return Fate::Unreadable(error.to_string()),
-        };
-        let alike = records.iter().filter(|of| of.size == metadata.len());
-        let alike: Vec<&Record> = alike.collect();
-        let mut with_digest = alike
-            .iter()
-            .filter(|of| is_delivered(of) && of.sha256.is_some());
-        if with_digest.clone().next().is_some() {
-            match sha256(&path) {
-                Ok(digest) => {
-                    let same = with_digest.find(|of| of.sha256.as_ref() == Some(&digest));
-                    if let Some(record) = same {
-                        return delivered(record);
-                    }
-                }
+        let with_digest = |of: &&Record| is_delivered(of) && of.sha256.is_some();
+        if alike.iter().any(|of| with_digest(&of)) {
+            let digest = match sha256(&path) {
+                Ok(digest) => digest,
                 Err(error) => return Fate::Unreadable(error.to_string()),
+            };
+            let mut sent = alike.iter().filter(with_digest);
+            if let Some(record) = sent.find(|of| of.sha256.as_ref() == Some(&digest)) {
+                return delivered(record);
             }
         }
-        let is_here = |of: &&&Record| of.file.as_deref() == Some(&path);
-        let mut here = alike.iter().filter(is_here).rev();
-        match here.find(|of| matches!(&*of.state, "uploading" | "sealed" | "processing")) {
+        let mut here = alike.iter().rev();
+        let here = here.find(|of| {
+            let is_open = matches!(&*of.state, "uploading" | "sealed" | "processing");
+            is_open && of.file.as_deref() == Some(&path)
+        });
+        match here {
             Some(record) => Fate::CarryOn {
                 confirmed: record.confirmed,
             },
