@@ -1,4 +1,4 @@
-//! The heap of the process.
+//! The memory of the process: its heap, and the pages of its code.
 
 #![allow(unsafe_code)]
 
@@ -10,5 +10,68 @@ pub(super) fn share() {
     // nothing changes.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Gives the pages of code back that only the start of a command has used, such as those of the grammar and of the config file: they would
+/// count as memory of the process for as long as it runs. Code that runs again is mapped again. Call it once the work begins.
+pub(super) fn give_back_code() {
+    #[cfg(target_os = "linux")]
+    for code in code() {
+        // SAFETY: the range is a mapping of this program's file that can be read and run and not written, so its pages are those of the
+        // file, and the next access maps them again as they were. If the advice is refused, nothing changes.
+        unsafe {
+            libc::madvise(
+                std::ptr::without_provenance_mut(code.start),
+                code.len(),
+                libc::MADV_DONTNEED,
+            );
+        }
+    }
+}
+
+/// Where the code of this program is mapped; nothing if the system does not show it.
+#[cfg(target_os = "linux")]
+fn code() -> Vec<std::ops::Range<usize>> {
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let found = maps.lines().filter_map(|line| {
+        // "55d0-55e0 r-xp 0000 fe:00 1234    /usr/bin/chunkferry"
+        let mut words = line.split_ascii_whitespace();
+        let (range, mode) = (words.next()?, words.next()?);
+        let is_code = mode == "r-xp" && line.ends_with(program.to_str()?);
+        let (start, end) = range.split_once('-').filter(|_| is_code)?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        Some(number(start)?..number(end)?)
+    });
+    found.collect()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").expect("a status");
+        let line = status.lines().find(|line| line.starts_with("RssFile:"));
+        let words = line.expect("a size").split_ascii_whitespace().nth(1);
+        words.and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
+    #[test]
+    fn code_that_was_given_back_is_no_memory_and_runs_again() {
+        let code = code();
+        assert!(!code.is_empty());
+        // Touches one page of code in each 64 KiB.
+        for range in code {
+            for at in range.step_by(1 << 16) {
+                let page: *const u8 = std::ptr::without_provenance(at);
+                // SAFETY: the page belongs to the code of this program, which can be read.
+                unsafe { page.read_volatile() };
+            }
+        }
+        let before = resident();
+        give_back_code();
+        assert!(resident() < before, "{before} KiB, then {} KiB", resident());
     }
 }

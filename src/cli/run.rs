@@ -20,7 +20,7 @@ use super::render::{Screen, View};
 use super::signals::Signals;
 use super::size::duration;
 use super::videos::Videos;
-use super::{Failure, Globals};
+use super::{Failure, Globals, heap};
 
 /// Longest wait at the end for the wire log's last lines, and for a call for a token or an init that was stopped; a
 /// second signal ends it.
@@ -224,6 +224,7 @@ impl RunArgs {
         {
             screen.say(&format!("The journal in {}: {why}.", state_dir.display()));
         }
+        heap::give_back_code();
         let carry = async |item: Item, signals| {
             let view = screen.view_of(&item);
             match job(&item) {
