@@ -10,7 +10,7 @@ use crate::stage::{Stage, TOKEN, cause, job};
 async fn settings_out_of_range_open_no_engine() {
     let stage = Stage::new(&[], &[]);
     for options in [
-        stage.options().jobs(0),
+        stage.options().jobs(10_001),
         stage.options().jobs(usize::MAX),
         stage.options().bandwidth(0),
         stage.options().bandwidth(999),
