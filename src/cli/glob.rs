@@ -57,7 +57,7 @@ impl Part {
     /// The places that can be reached by this part from those that were reached.
     fn step(self, text: &[char], reached: &[bool]) -> Vec<bool> {
         let mut next = vec![false; reached.len()];
-        // Whether a part that stands for many letters has begun and can go on.
+        // Whether this part stands for many letters, has matched some of them, and can match the next letter, too.
         let mut spreads = false;
         for at in 0..reached.len() {
             let before = at.checked_sub(1).map(|before| text[before]);

@@ -63,7 +63,7 @@ pub(super) async fn run(
     Ok(exit)
 }
 
-/// Lets the service look at all jobs, and accept none, before the first one is handed over: what is wrong with them.
+/// Asks the service which of these jobs it would refuse, before the first job is handed over: the numbers of their lines and the reasons.
 pub(super) async fn check(remote: &Remote, items: &[Item]) -> Result<Vec<Fault>, Failure> {
     let mut faults = Vec::new();
     for items in items.chunks(CHECKED) {

@@ -103,7 +103,7 @@ pub(super) fn fairly(items: Vec<Item>) -> Vec<Item> {
     ranked.into_iter().map(|(_, item)| item).collect()
 }
 
-/// The accounts of a run, each made once: what is known of an account's tokens is known for all of its videos.
+/// The accounts of a run. Each account is made once, so that all videos of an account share what is known of its tokens.
 pub(super) struct Accounts<M> {
     known: RefCell<HashMap<String, Account>>,
     make: M,

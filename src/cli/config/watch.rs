@@ -24,7 +24,7 @@ pub(super) const KEYS: [&str; 11] = [
     "inotify",
 ];
 
-/// The component of a path that stands for the name of an account.
+/// The part of a watched path in whose place the name of an account stands.
 pub(crate) const PLACE: &str = "{account}";
 
 /// The longest time that a file may have to be unchanged, in seconds.
