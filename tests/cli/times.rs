@@ -151,9 +151,20 @@ fn a_comparison_that_outlasts_the_patience_of_the_service_comes_before_the_last_
         });
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         let ended = run.end().expect(0);
-        assert_eq!(scene.log().inits, 1, "{}", disk.name);
+        let log = scene.log();
+        assert_eq!(log.inits, 1, "{}", disk.name);
         let resent = ended.outcome()["bytes_resent"].as_u64().unwrap();
-        assert!(resent > 0 && resent < 7_000_000, "{}: {resent}", disk.name);
+        assert!(resent > 0, "{}", disk.name);
+        // At this pace of time the service also loses patience with a busy disk, so the last chunk may be sent more than twice.
+        let puts = log.sessions.iter().flat_map(|session| &session.puts);
+        let before: Vec<_> = puts
+            .filter_map(|put| put.first.filter(|first| *first <= 94_000_000))
+            .collect();
+        assert!(
+            before.is_sorted_by(|one, next| one < next),
+            "{}: chunks before the last were sent again: {before:?}",
+            disk.name
+        );
         scene.assert_one_draft_of(&file);
     }
 }
