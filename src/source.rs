@@ -23,7 +23,7 @@ pub use completeness::{Completeness, completeness};
 pub(crate) use container::recognise_with;
 pub(crate) use container::{Container, Unfit, check_start};
 pub(crate) use file::{LocalFile, Opening};
-pub(crate) use object::Object;
+pub(crate) use object::{Access, Object};
 pub(crate) use open_video::{OpenVideo, Proof, Version, prove};
 pub(crate) use read::Pool;
 pub use read::ReadMode;

@@ -37,6 +37,7 @@ pub struct Job {
     pub(crate) content_type: Option<String>,
     pub(crate) again: bool,
     pub(crate) ledger: Ledger,
+    pub(crate) verify: bool,
     pub(crate) read: ReadMode,
     pub(crate) finished: Finished,
     pub(crate) processing: Duration,
@@ -164,6 +165,7 @@ impl Job {
             content_type: None,
             again: false,
             ledger: Ledger::On,
+            verify: false,
             read: ReadMode::Read,
             finished: Finished::default(),
             processing: Waits::DEFAULT.processing,
@@ -318,6 +320,14 @@ impl Job {
     /// With or without the ledger.
     pub const fn ledger(mut self, ledger: Ledger) -> Self {
         self.ledger = ledger;
+        self
+    }
+
+    /// Whether an upload of media that is carried on reads again what was sent, and compares it, although the storage says by its
+    /// validator that nothing has changed. A web server may lie there: the `ETag` of nginx is the time in whole seconds and the size.
+    /// Of a file, what was sent is always read again. Needs the ledger.
+    pub const fn verify_source(mut self, verify: bool) -> Self {
+        self.verify = verify;
         self
     }
 

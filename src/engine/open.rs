@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::journal::Recall;
 use crate::secret::escaped::Escaped;
 use crate::source::media::Media;
-use crate::source::{LocalFile, Object, OpenVideo, Opening};
+use crate::source::{Access, LocalFile, Object, OpenVideo, Opening};
 use crate::tiktok::preflight::Remote;
 use crate::upload::event::{Event, Notice};
 use crate::upload::plan::Limits;
@@ -59,7 +59,7 @@ impl Given {
             What::Body { name } => Err(Error::usage(format!(
                 "{name} has no bytes: a video that comes with its job is taken in by a queue."
             ))),
-            What::Media(media) => Self::object(Arc::clone(media), job).await,
+            What::Media(media) => Self::object(shared, Arc::clone(media), job).await,
             What::Recorded { id } => {
                 let row = shared.journal.recall(Recall::Id(id.clone())).await?;
                 let is_ours = |row: &Upload| scopes.iter().any(|scope| row.key.has_scope_of(scope));
@@ -130,11 +130,16 @@ impl Given {
     }
 
     /// Opens media that the caller has brought.
-    async fn object(media: Arc<dyn Media>, job: &Job) -> Result<Self, Error> {
+    async fn object(shared: &Shared, media: Arc<dyn Media>, job: &Job) -> Result<Self, Error> {
         let size = media.opened().size;
         let fits = Limits::DOCUMENTED.check_file(size);
         fits.map_err(|error| Error::plan(&job.name(), error))?;
-        let object = Object::open(media).await?;
+        let access = Access {
+            pool: shared.pool.clone(),
+            patience: job.patience,
+            verify: job.verify,
+        };
+        let object = Object::open(media, access).await?;
         let content_type = match &job.content_type {
             Some(content_type) => content_type.clone(),
             None => object.content_type().await?.to_owned(),

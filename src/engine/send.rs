@@ -300,10 +300,12 @@ impl Transfer {
             return Ok(Reply::Put(answer, None));
         };
         match answer {
-            Err(Failure::Source(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Ok(Reply::Changed("it became shorter".into()));
+            Err(Failure::Source(error)) => {
+                return match sending.media.change(&error) {
+                    Some(what) => Ok(Reply::Changed(what.into())),
+                    None => Err(sending.media.unreadable(error)),
+                };
             }
-            Err(Failure::Source(error)) => return Err(sending.media.unreadable(error)),
             _ if sending.media.is_torn() => {
                 return Ok(Reply::Changed("it became shorter".into()));
             }

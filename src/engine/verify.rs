@@ -55,9 +55,6 @@ impl Sending {
             }
             let now = self.media.version().await;
             let now = now.map_err(|error| self.media.unreadable(error))?;
-            if self.media.is_replaced(&now) {
-                return Ok(Compared::Changed("its version".into()));
-            }
             if self.baseline.is_still(&now) && !unproven {
                 return Ok(found);
             }
@@ -130,11 +127,8 @@ impl Sending {
     ) -> Result<Proof, Error> {
         let now = match self.media.still_the_same().await? {
             Version::Now(now) => now,
-            Version::Torn => return Ok(Proof::Shorter),
+            Version::Changed(what) => return Ok(Proof::Moved(what)),
         };
-        if self.media.is_replaced(&now) {
-            return Ok(Proof::Moved("its version"));
-        }
         let planned = upload.size().unwrap_or(now.size);
         if now.size != planned {
             return Ok(Proof::resized(planned, now.size));
@@ -193,7 +187,12 @@ impl Transfer {
             let same = first.is_some_and(|first| first.but_for_ctime(&sending.baseline));
             return Ok((!same).then(|| Reply::Changed("its time of change".into())));
         }
-        if !compared {
+        let proven = || {
+            upload
+                .identity()
+                .is_some_and(|then| then.proves_same(&sending.baseline))
+        };
+        if !compared && (sending.media.reads_again() || !proven()) {
             let entries = ledger(&*self.shared.journal, upload).await?;
             let media = Arc::clone(&sending.media);
             sending.rehash = Some(Rehash::start(media, sending.baseline, plan, entries));

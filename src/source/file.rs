@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 
 use super::completeness::{Held, held};
 use super::map::Mapped;
-use super::open_video::{OpenVideo, Version};
+use super::open_video::{OpenVideo, SHORTER, Version};
 use super::ranges::{self, Digests, Ranges};
 use super::read::{Pool, ReadMode, Reading};
 use super::writer::Finished;
@@ -166,6 +166,10 @@ impl OpenVideo for LocalFile {
         Error::unreadable(self.address.as_path(), error)
     }
 
+    fn change(&self, error: &io::Error) -> Option<&'static str> {
+        (error.kind() == io::ErrorKind::UnexpectedEof).then_some(SHORTER)
+    }
+
     fn read(
         &self,
         plan: Plan,
@@ -187,8 +191,8 @@ impl OpenVideo for LocalFile {
         self.blocking(|file| identity::settled(&file.file))
     }
 
-    fn is_replaced(&self, _now: &Identity) -> bool {
-        false
+    fn reads_again(&self) -> bool {
+        true
     }
 
     fn drained(&self) -> BoxFuture<'_, ()> {
@@ -207,7 +211,7 @@ impl OpenVideo for LocalFile {
     fn still_the_same(&self) -> BoxFuture<'_, Result<Version, Error>> {
         Box::pin(async {
             if self.is_torn() {
-                return Ok(Version::Torn);
+                return Ok(Version::Changed(SHORTER));
             }
             let look =
                 self.blocking(|file| Ok((file.check_writers(), identity::synced(&file.file)?)));

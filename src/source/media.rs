@@ -5,7 +5,6 @@ use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 
 /// A video that can be read by ranges: an object in a bucket, a file behind a server, a block device. For
@@ -18,10 +17,17 @@ use futures::stream::BoxStream;
 /// - [`read`](Self::read) gives bytes of the version that was opened, or an error, and never bytes of another version. A request
 ///   with a condition is not enough, because servers were seen to ignore conditions: compare the version that each answer states.
 ///
-/// Errors become those of the upload: the kinds of [`io::Error`] that may pass (`TimedOut`, `WouldBlock`, `Interrupted`,
-/// `HostUnreachable`, `NetworkUnreachable`, `NetworkDown`) end it in [`ErrorKind::Temporary`](crate::ErrorKind::Temporary), and
-/// the same job carries on later; all others end it in [`ErrorKind::Source`](crate::ErrorKind::Source). Their texts are shown, so
-/// they hold no secret.
+/// Errors become those of the upload, by the kind of the [`io::Error`]:
+///
+/// - `StaleNetworkFileHandle` and `UnexpectedEof`: the video is another version now. The upload ends in
+///   [`ErrorKind::SourceChanged`](crate::ErrorKind::SourceChanged), and nothing is posted;
+/// - `TimedOut`, `WouldBlock`, `Interrupted`, `HostUnreachable`, `NetworkUnreachable`, `NetworkDown`, `ConnectionReset`,
+///   `ConnectionAborted`, `ConnectionRefused`, `BrokenPipe`: the rest of the range is read again after a wait, for as long as
+///   [`Job::patience`](crate::Job::patience) without a byte. Then the upload ends in
+///   [`ErrorKind::Temporary`](crate::ErrorKind::Temporary), and the same job carries on later;
+/// - any other ends it in [`ErrorKind::Source`](crate::ErrorKind::Source).
+///
+/// Their texts are shown, so they hold no secret.
 ///
 /// Methods may be called while others run. Dropping a future or a stream ends its reading.
 ///
@@ -31,7 +37,7 @@ use futures::stream::BoxStream;
 ///
 /// use bytes::Bytes;
 /// use chunkferry::{Job, Media, MediaVersion};
-/// use futures::future::{self, BoxFuture};
+/// use futures::future;
 /// use futures::stream::{self, BoxStream};
 ///
 /// /// A video in memory. Nobody can change it, so its name is validator enough.
@@ -45,10 +51,6 @@ use futures::stream::BoxStream;
 ///
 ///     fn opened(&self) -> MediaVersion {
 ///         MediaVersion::new(self.0.len() as u64, "1")
-///     }
-///
-///     fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>> {
-///         Box::pin(future::ready(Ok(self.opened())))
 ///     }
 ///
 ///     fn read(&self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>> {
@@ -68,21 +70,15 @@ pub trait Media: fmt::Debug + Send + Sync + 'static {
     /// The version that was opened. Always the same.
     fn opened(&self) -> MediaVersion;
 
-    /// The version at this moment. Asked at each chunk border, and before the last bytes leave. After 60 seconds without an answer
-    /// the upload ends as temporary.
+    /// The bytes of `range` (at least one byte, within the video), in order and in pieces of any size. Small pieces are gathered, and
+    /// large ones are cut without copying. After 30 seconds without a piece the stream is dropped, and the rest of the range is read
+    /// again.
+    ///
+    /// The first and the last 64 KiB are read when the job begins, and the last 64 KiB once more right before they leave.
     ///
     /// # Errors
     ///
-    /// If the version cannot be read.
-    fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>>;
-
-    /// The bytes of `range` (at least one byte, within the video), in order and in pieces of any size. Large pieces are cut here,
-    /// without copying. After 60 seconds without a piece the reading is dropped and the upload ends as temporary.
-    ///
-    /// # Errors
-    ///
-    /// The stream gives an error if the bytes cannot be read or belong to another version; `UnexpectedEof` if the video is shorter
-    /// now.
+    /// The stream gives an error if the bytes cannot be read or belong to another version.
     fn read(&self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>>;
 }
 

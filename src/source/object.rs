@@ -7,60 +7,112 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::future::{self, BoxFuture};
-use futures::stream::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 
 use super::ahead::Ahead;
 use super::container::{self, Recognised};
 use super::media::{Media, MediaVersion};
-use super::open_video::{OpenVideo, Version};
+use super::open_video::{OpenVideo, SHORTER, Version};
 use super::ranges::{self, Digests, Ranges};
-use super::read::PIECE;
-use super::{Share, unfit};
-use crate::clock;
+use super::read::{PIECE, Pool};
+use super::{Share, WITHHELD, unfit};
 use crate::error::Error;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
 use crate::upload::{Address, Identity};
 
-/// How long a media may take for its version, and for each piece of its bytes.
-const PATIENCE: Duration = Duration::from_secs(60);
+mod fetch;
+
+use fetch::Fetch;
+
+/// How a [`Media`] is opened and read.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    /// The pool of read buffers.
+    pub(crate) pool: Pool,
+    /// For how long the storage may give no byte.
+    pub(crate) patience: Duration,
+    /// Whether an upload that is carried on reads again what was sent.
+    pub(crate) verify: bool,
+}
 
 /// The bytes of a [`Media`]. Opened and recognised on a thread that may block; its reading is done by tasks of the runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
-    media: Arc<dyn Media>,
+    fetch: Fetch,
     address: Arc<Address>,
     identity: Identity,
     fingerprint: Arc<str>,
+    /// The first and the last bytes as they were at opening, as many as the last ones that are withheld.
+    ends: [Bytes; 2],
+    verify: bool,
     runtime: Handle,
 }
 
 impl Object {
     /// Reads both ends of the video.
-    pub(crate) async fn open(media: Arc<dyn Media>) -> Result<Self, Error> {
+    pub(crate) async fn open(media: Arc<dyn Media>, access: Access) -> Result<Self, Error> {
         let address = Address::Object(media.address().to_owned());
         let identity = identity(media.address(), &media.opened());
-        let object = Self {
+        let fetch = Fetch {
             media,
+            pool: access.pool,
+            patience: access.patience,
+        };
+        let mut object = Self {
+            fetch,
             address: Arc::new(address),
             identity,
             fingerprint: "".into(),
+            ends: [Bytes::new(), Bytes::new()],
+            verify: access.verify,
             runtime: Handle::current(),
         };
+        let ends =
+            [0..identity.size.min(WITHHELD), object.tail()].map(|range| object.all_of(range));
+        let ends = future::try_join_all(ends).await;
+        let ends = ends.map_err(|error| object.unreadable(error))?;
+        object.ends = ends.try_into().unwrap_or_default();
         let fingerprint =
             object.blocking(|object| ranges::fingerprint(object, object.identity.size));
-        let fingerprint = fingerprint
-            .await
-            .map_err(|error| object.unreadable(error))?;
-        Ok(Self {
-            fingerprint: fingerprint.into(),
-            ..object
-        })
+        let fingerprint = fingerprint.await;
+        object.fingerprint = fingerprint
+            .map_err(|error| object.unreadable(error))?
+            .into();
+        Ok(object)
+    }
+
+    /// The bytes that are withheld until the video is known to be the version that was sent.
+    const fn tail(&self) -> Range<u64> {
+        self.identity.size.saturating_sub(WITHHELD)..self.identity.size
+    }
+
+    /// Reads a range as it is now.
+    async fn all_of(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let mut all = BytesMut::with_capacity((range.end - range.start) as usize);
+        let mut pieces = self.fetch.start(&self.runtime, range);
+        while let Some(piece) = pieces.recv().await {
+            all.extend_from_slice(&piece?);
+        }
+        match all.len() == all.capacity() {
+            true => Ok(all.freeze()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// The bytes of a range that were read at opening.
+    fn kept(&self, range: &Range<u64>) -> Option<Bytes> {
+        let [start, tail] = &self.ends;
+        [(0, start), (self.tail().start, tail)]
+            .into_iter()
+            .find_map(|(first, bytes)| {
+                let from = usize::try_from(range.start.checked_sub(first)?).ok()?;
+                let until = usize::try_from(range.end.checked_sub(first)?).ok()?;
+                (until <= bytes.len()).then(|| bytes.slice(from..until))
+            })
     }
 
     /// Runs a blocking function on a thread where it may block.
@@ -73,10 +125,20 @@ impl Object {
         running.await.map_err(io::Error::other)?
     }
 
-    async fn now(&self) -> io::Result<Identity> {
-        let version = tokio::time::timeout(clock::real(PATIENCE), self.media.current()).await;
-        let version = version.map_err(|_| late("its version"))??;
-        Ok(identity(self.media.address(), &version))
+    /// Fills a buffer with the bytes from `at` on. Blocks.
+    fn fill(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let range = at..at + buffer.len() as u64;
+        if let Some(bytes) = self.kept(&range) {
+            buffer.copy_from_slice(&bytes);
+            return Ok(());
+        }
+        let mut filled = 0;
+        for piece in self.pieces(range, at) {
+            let piece = piece?;
+            buffer[filled..filled + piece.len()].copy_from_slice(&piece);
+            filled += piece.len();
+        }
+        Ok(())
     }
 }
 
@@ -86,21 +148,16 @@ impl Ranges for Object {
         range: Range<u64>,
         cut: u64,
     ) -> impl Iterator<Item = io::Result<Bytes>> + use<> {
-        let (piece, mut pieces) = mpsc::channel(1);
-        if !range.is_empty() {
-            self.runtime
-                .spawn(read(Arc::clone(&self.media), range.clone(), piece));
-        }
+        let mut pieces = match self.kept(&range) {
+            Some(bytes) => fetch::read_before(bytes),
+            None => self.fetch.start(&self.runtime, range.clone()),
+        };
         let Range { mut start, end } = range;
         let mut rest = Bytes::new();
         iter::from_fn(move || {
             while rest.is_empty() && start < end {
                 match pieces.blocking_recv() {
-                    Some(Ok(bytes)) if bytes.len() as u64 <= end - start => rest = bytes,
-                    Some(Ok(_)) => {
-                        start = end;
-                        return Some(Err(io::Error::other("more bytes came than were asked for")));
-                    }
+                    Some(Ok(bytes)) => rest = bytes,
                     ended => {
                         start = end;
                         let error = ended.and_then(Result::err);
@@ -116,31 +173,6 @@ impl Ranges for Object {
             (length > 0).then(|| Ok(rest.split_to(length)))
         })
     }
-}
-
-/// Sends the bytes of a range to a thread that waits for them, until nobody does any more.
-async fn read(media: Arc<dyn Media>, range: Range<u64>, piece: mpsc::Sender<io::Result<Bytes>>) {
-    let mut bytes = media.read(range);
-    loop {
-        let next = tokio::select! {
-            () = piece.closed() => return,
-            next = tokio::time::timeout(clock::real(PATIENCE), bytes.next()) => next,
-        };
-        let (next, is_last) = match next {
-            Ok(Some(Ok(next))) => (Ok(next), false),
-            Ok(Some(Err(error))) => (Err(error), true),
-            Ok(None) => return,
-            Err(_) => (Err(late("its bytes")), true),
-        };
-        if piece.send(next).await.is_err() || is_last {
-            return;
-        }
-    }
-}
-
-fn late(what: &str) -> io::Error {
-    let text = format!("{what} did not come within {} s", PATIENCE.as_secs());
-    io::Error::new(io::ErrorKind::TimedOut, text)
 }
 
 /// The identity of a version: the SHA-256 of address and validator, in the place of what a file system states. Validators are
@@ -182,16 +214,7 @@ impl OpenVideo for Object {
     fn content_type(&self) -> BoxFuture<'_, Result<&'static str, Error>> {
         Box::pin(async {
             let recognised = self.blocking(|object| {
-                let read = |buffer: &mut [u8], at: u64| {
-                    let range = at..at + buffer.len() as u64;
-                    let mut filled = 0;
-                    for piece in object.pieces(range, at) {
-                        let piece = piece?;
-                        buffer[filled..filled + piece.len()].copy_from_slice(&piece);
-                        filled += piece.len();
-                    }
-                    Ok(())
-                };
+                let read = |buffer: &mut [u8], at: u64| object.fill(buffer, at);
                 Ok(container::recognise(&read, object.identity.size))
             });
             let recognised = recognised.await.map_err(|error| self.unreadable(error))?;
@@ -202,7 +225,22 @@ impl OpenVideo for Object {
     }
 
     fn unreadable(&self, error: io::Error) -> Error {
-        Error::unreadable(self.address.as_path(), error)
+        if let Some(what) = self.change(&error) {
+            return Error::changed(&self.name(), what);
+        }
+        match error.downcast::<Error>() {
+            Ok(error) => error,
+            Err(error) => Error::unreadable(self.address.as_path(), error),
+        }
+    }
+
+    /// An object has versions, and each read states that it is of another one.
+    fn change(&self, error: &io::Error) -> Option<&'static str> {
+        match error.kind() {
+            io::ErrorKind::StaleNetworkFileHandle => Some("its version"),
+            io::ErrorKind::UnexpectedEof => Some(SHORTER),
+            _ => None,
+        }
     }
 
     fn read(
@@ -218,17 +256,17 @@ impl OpenVideo for Object {
         ranges::digests(self, running, from, at)
     }
 
+    /// The opened version, as no byte of another one is ever read.
     fn version(&self) -> BoxFuture<'_, io::Result<Identity>> {
-        Box::pin(self.now())
+        Box::pin(future::ready(Ok(self.identity)))
     }
 
     fn settled(&self) -> BoxFuture<'_, io::Result<Identity>> {
-        Box::pin(self.now())
+        self.version()
     }
 
-    /// The bytes are those of the opened version, so they say nothing about another one.
-    fn is_replaced(&self, now: &Identity) -> bool {
-        !self.identity.is_still(now)
+    fn reads_again(&self) -> bool {
+        self.verify
     }
 
     fn drained(&self) -> BoxFuture<'_, ()> {
@@ -239,69 +277,25 @@ impl OpenVideo for Object {
         false
     }
 
+    /// Reads the last bytes again: the storage says whether they belong to the opened version.
     fn still_the_same(&self) -> BoxFuture<'_, Result<Version, Error>> {
         Box::pin(async {
-            let now = self.now().await;
-            now.map(Version::Now)
-                .map_err(|error| self.unreadable(error))
+            let [_, tail] = &self.ends;
+            match self.all_of(self.tail()).await {
+                Ok(now) if now == *tail => Ok(Version::Now(self.identity)),
+                Ok(_) => Ok(Version::Changed("its bytes")),
+                Err(error) => match self.change(&error) {
+                    Some(what) => Ok(Version::Changed(what)),
+                    None => Err(self.unreadable(error)),
+                },
+            }
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::stream::{self, BoxStream};
-
     use super::*;
-
-    /// A media that never answers.
-    #[derive(Debug)]
-    struct Silent;
-
-    impl Media for Silent {
-        fn address(&self) -> &str {
-            "silent"
-        }
-
-        fn opened(&self) -> MediaVersion {
-            MediaVersion::new(10, "1")
-        }
-
-        fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>> {
-            Box::pin(future::pending())
-        }
-
-        fn read(&self, _: Range<u64>) -> BoxStream<'static, io::Result<Bytes>> {
-            Box::pin(stream::pending())
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_media_that_never_answers_is_not_waited_for_for_ever() {
-        let (piece, mut pieces) = mpsc::channel(1);
-        tokio::spawn(read(Arc::new(Silent), 0..10, piece));
-        let error = pieces.recv().await.expect("an end").expect_err("no piece");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert!(pieces.recv().await.is_none());
-        let object = Object {
-            media: Arc::new(Silent),
-            address: Arc::new(Address::Object("silent".into())),
-            identity: identity("silent", &Silent.opened()),
-            fingerprint: "".into(),
-            runtime: Handle::current(),
-        };
-        let error = object.now().await.expect_err("no version");
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn nobody_reads_on_for_a_reader_that_is_gone() {
-        let (piece, pieces) = mpsc::channel(1);
-        let reading = tokio::spawn(read(Arc::new(Silent), 0..10, piece));
-        drop(pieces);
-        let ended = tokio::time::timeout(Duration::from_secs(1), reading).await;
-        ended.expect("at once").expect("no panic");
-    }
 
     #[test]
     fn a_validator_says_nothing_about_another_address_or_size() {

@@ -51,6 +51,9 @@ pub(crate) trait OpenVideo: fmt::Debug + Send + Sync + 'static {
         }
     }
 
+    /// What has changed, in words, if this error of a read means that the video is not the one any more that was opened.
+    fn change(&self, error: &io::Error) -> Option<&'static str>;
+
     /// The error that ends the upload after a read failed.
     fn unreadable(&self, error: io::Error) -> Error;
 
@@ -68,7 +71,7 @@ pub(crate) trait OpenVideo: fmt::Debug + Send + Sync + 'static {
     ) -> io::Result<(Ahead, Share)>;
 
     /// Continues `running`, the hash of all bytes before `from`, and gives the hash at each of the ascending offsets in
-    /// `at`. A video that became shorter ends the stream with [`io::ErrorKind::UnexpectedEof`].
+    /// `at`. A video that changed ends the stream with an error that [`change`](Self::change) knows.
     fn digests(&self, running: Running, from: u64, at: Vec<u64>) -> Digests;
 
     /// The identity now.
@@ -77,9 +80,9 @@ pub(crate) trait OpenVideo: fmt::Debug + Send + Sync + 'static {
     /// The identity now, if possible one that proves the bytes read from now on. May take some seconds.
     fn settled(&self) -> BoxFuture<'_, io::Result<Identity>>;
 
-    /// Whether another version has replaced the one that is read here. Of a file, whose bytes are read as they are now, never: a
-    /// moved identity is a question that bytes answer.
-    fn is_replaced(&self, now: &Identity) -> bool;
+    /// Whether an upload that is carried on reads again what was sent, and compares it: always, but where an identity that is the same
+    /// proves as much.
+    fn reads_again(&self) -> bool;
 
     /// Returns once none of the bytes handed to a body waits in this process any more.
     fn drained(&self) -> BoxFuture<'_, ()>;
@@ -100,8 +103,8 @@ pub(crate) trait OpenVideo: fmt::Debug + Send + Sync + 'static {
 pub(crate) enum Version {
     /// The identity now; the caller compares it with the one that was sent.
     Now(Identity),
-    /// Bytes of another version than the opened one may have been sent.
-    Torn,
+    /// Bytes of another version than the opened one may have been sent: what has changed, in words.
+    Changed(&'static str),
 }
 
 /// Compares the media with the digests of the bytes sent, entry by entry of `ledger`. `as_of` is their identity before
@@ -118,14 +121,18 @@ pub(crate) async fn prove(
         match digests.try_next().await {
             Ok(Some((_, running))) if running.entry() == *entry => {}
             Ok(Some(_)) => return Ok(Proof::Differs(index)),
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-                return Err(media.unreadable(error));
-            }
-            Ok(None) | Err(_) => return Ok(Proof::Shorter),
+            Err(error) => match media.change(&error) {
+                Some(what) => return Ok(Proof::Moved(what)),
+                None => return Err(media.unreadable(error)),
+            },
+            Ok(None) => return Ok(Proof::Moved(SHORTER)),
         }
     }
     Ok(Proof::Same(as_of))
 }
+
+/// What has changed of a video that has not got all the bytes that were sent.
+pub(super) const SHORTER: &str = "it became shorter";
 
 /// The result of [`prove`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +141,6 @@ pub(crate) enum Proof {
     Same(Identity),
     /// The bytes of this chunk differ.
     Differs(u32),
-    /// The media are shorter than the bytes sent.
-    Shorter,
     /// This property changed, so no bytes can be compared.
     Moved(&'static str),
 }
@@ -144,7 +149,7 @@ impl Proof {
     /// The media's size differs from the plan's, so no byte needs to be compared.
     pub(crate) const fn resized(planned: u64, now: u64) -> Self {
         if now < planned {
-            Self::Shorter
+            Self::Moved(SHORTER)
         } else {
             Self::Moved("its size")
         }
@@ -155,7 +160,6 @@ impl Proof {
         match self {
             Self::Same(as_of) => Ok(as_of),
             Self::Differs(index) => Err(format!("chunk {} differs", index + 1)),
-            Self::Shorter => Err("it became shorter".into()),
             Self::Moved(what) => Err(what.into()),
         }
     }

@@ -124,7 +124,7 @@ struct Buffers {
 }
 
 impl Pool {
-    fn take(&self) -> io::Result<Buffer> {
+    pub(super) fn take(&self) -> io::Result<Buffer> {
         let mut buffers = self.lock();
         let bytes = match buffers.spare.pop() {
             Some(bytes) => bytes,
@@ -149,12 +149,28 @@ impl Pool {
     }
 }
 
+/// A buffer of a pool, which goes back to the pool when it is dropped.
 #[derive(Debug)]
-struct Buffer {
+pub(super) struct Buffer {
     /// `None` only while dropping.
     bytes: Option<MmapMut>,
     len: usize,
     pool: Pool,
+}
+
+impl Buffer {
+    /// Adds as many bytes as there is room for; their number.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> usize {
+        let room = &mut self.bytes.as_deref_mut().unwrap_or_default()[self.len..];
+        let taken = bytes.len().min(room.len());
+        room[..taken].copy_from_slice(&bytes[..taken]);
+        self.len += taken;
+        taken
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.len == PIECE
+    }
 }
 
 impl AsRef<[u8]> for Buffer {

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chunkferry::{Account, Engine, ErrorKind, Job, Ledger, Media, MediaVersion, Outcome};
 use futures::StreamExt;
-use futures::future::{self, BoxFuture};
 use futures::stream::{self, BoxStream};
 
 use crate::stage::{CHUNK, MIB, Stage, TOKEN, until_confirmed};
@@ -39,8 +39,10 @@ enum Lie {
     Short,
     /// One byte more.
     Long,
-    /// An error that may pass, a megabyte after the start.
+    /// An error that may pass, a megabyte after the start of each read.
     Breaks,
+    /// Nothing but an error that may pass.
+    Silent,
 }
 
 impl Store {
@@ -78,10 +80,6 @@ impl Media for Object {
         self.opened.clone()
     }
 
-    fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>> {
-        Box::pin(future::ready(Ok(self.store.version())))
-    }
-
     fn read(&self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>> {
         let is_told = range.start >= CHUNK && range.end - range.start > MIB;
         let lie = if is_told {
@@ -97,10 +95,13 @@ impl Media for Object {
         let bytes = self.bytes.slice(range.start as usize..end as usize);
         let pieces: Vec<Bytes> = bytes.chunks(PIECE).map(|of| bytes.slice_ref(of)).collect();
         let mut at = 0;
+        let (store, opened) = (Arc::clone(&self.store), self.opened.clone());
         let pieces = stream::iter(pieces).map(move |piece| {
             at += piece.len() as u64;
             match lie {
+                _ if store.version() != opened => Err(io::ErrorKind::StaleNetworkFileHandle.into()),
                 Lie::Breaks if at > MIB => Err(io::ErrorKind::NetworkDown.into()),
+                Lie::Silent => Err(io::ErrorKind::NetworkDown.into()),
                 _ => Ok(piece),
             }
         });
@@ -115,7 +116,8 @@ fn content(stage: &Stage, seed: &str, size: u64) -> Vec<u8> {
 }
 
 fn job(object: Object) -> Job {
-    Job::media(object).account("lena", TOKEN).chunk_size(CHUNK)
+    let job = Job::media(object).account("lena", TOKEN);
+    job.chunk_size(CHUNK).patience(Duration::from_secs(2))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -228,7 +230,7 @@ async fn an_object_that_gives_too_few_or_too_many_bytes_is_not_completed() {
     for (lie, kind) in [
         (Lie::Short, ErrorKind::SourceChanged),
         (Lie::Long, ErrorKind::Source),
-        (Lie::Breaks, ErrorKind::Temporary),
+        (Lie::Silent, ErrorKind::Temporary),
     ] {
         let stage = Stage::new(&[], &[]);
         let store = Store::of(content(&stage, "clip.mp4", 4 * CHUNK));
@@ -241,6 +243,18 @@ async fn an_object_that_gives_too_few_or_too_many_bytes_is_not_completed() {
         engine.upload(job(store.open())).await.expect("a draft");
         stage.assert_one_draft_of(&stage.path("clip.mp4"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_breaks_is_begun_again_and_no_byte_is_sent_twice() {
+    let stage = Stage::new(&[], &[]);
+    let store = Store::of(content(&stage, "clip.mp4", 4 * CHUNK));
+    *store.lie.lock().unwrap() = Lie::Breaks;
+    let draft = stage.engine().upload(job(store.open())).await;
+    assert_eq!(draft.expect("a draft").outcome, Outcome::Delivered);
+    let session = stage.assert_one_draft_of(&stage.path("clip.mp4"));
+    let sent: u64 = session.puts.iter().map(|put| put.bytes).sum();
+    assert_eq!(sent, 4 * CHUNK);
 }
 
 #[tokio::test]
