@@ -37,6 +37,7 @@ mod rehash;
 mod run;
 pub(crate) mod scheduler;
 mod send;
+mod sources;
 mod stop;
 mod tokens;
 mod transfer;
@@ -51,6 +52,7 @@ pub use queue::{
     Handle, Intake, JobEnd, JobEvent, JobEvents, JobFilter, JobNotice, JobRecord, JobsChanged,
     QueueState,
 };
+use sources::Sources;
 
 /// What the service says of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +96,7 @@ struct Shared {
     /// `None` where whose a token is does not matter.
     creators: Option<Creators>,
     pool: Pool,
+    sources: Sources,
     /// Whether no upload runs here: the engine only submits jobs.
     only_submits: bool,
     /// Set once uploads are to stop at their next chunk border.

@@ -6,6 +6,7 @@ mod completeness;
 mod container;
 mod file;
 mod file_system;
+pub(crate) mod https;
 mod identity;
 #[cfg(target_os = "linux")]
 mod lease;

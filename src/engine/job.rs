@@ -9,6 +9,7 @@ use crate::account::{Account, TokenSource};
 use crate::error::Error;
 use crate::journal::queue::{Change, JobStore};
 use crate::secret::{Secret, without_query};
+use crate::source::https::{Remote, UrlSource};
 use crate::source::media::Media;
 use crate::source::{Finished, ReadMode};
 use crate::upload::retry::{PATIENCE, Waits};
@@ -84,6 +85,8 @@ pub(crate) enum What {
     },
     /// Wherever it is, opened by the caller.
     Media(Arc<dyn Media>),
+    /// Under a URL, read by ranges.
+    Remote(Remote),
     Url {
         url: Secret,
         key: Option<String>,
@@ -118,6 +121,41 @@ impl Job {
     /// carry on after a crash, open it again and make the same job.
     pub fn media(media: impl Media) -> Self {
         Self::of(What::Media(Arc::new(media)))
+    }
+
+    /// A video that lies on a web server, read by ranges and sent from here: MP4, MOV or WebM, 1 byte to 4 GiB. It has all promises of
+    /// a file. The service needs no access to the server, and the server no verified domain, unlike [`url`](Self::url).
+    ///
+    /// https only, on a host of the internet unless [`Options::private_sources`](crate::Options::private_sources) allows others; up to
+    /// five redirects are followed. The server must answer with ranges, and state the version by a strong `ETag`, or by a
+    /// `Last-Modified` that is a minute older than the answer: each answer is compared. A video that changes ends in
+    /// [`ErrorKind::SourceChanged`](crate::ErrorKind::SourceChanged). The URL's query, which may hold a signature, is no part of what
+    /// the video is known by, and is shown nowhere; for signatures that end before the upload does, see
+    /// [`url_source`](Self::url_source).
+    pub fn remote(url: &str) -> Self {
+        Self::of(What::Remote(Remote {
+            url: Secret::new(url),
+            headers: Vec::new(),
+            renewal: None,
+        }))
+    }
+
+    /// Where a remote video's URL is renewed when its host refuses it. Without this such a job ends in
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson) and keeps its place. Means nothing to another job.
+    pub fn url_source(mut self, source: impl UrlSource) -> Self {
+        if let What::Remote(remote) = &mut self.what {
+            remote.renewal = Some(Arc::new(source));
+        }
+        self
+    }
+
+    /// A header of each request to the host of a remote video's URL, such as `Authorization`; where a redirect leads elsewhere, it is
+    /// left out. The value is a secret. Means nothing to another job.
+    pub fn header(mut self, name: &str, value: impl Into<Secret>) -> Self {
+        if let What::Remote(remote) = &mut self.what {
+            remote.headers.push((name.to_owned(), value.into()));
+        }
+        self
     }
 
     /// A video whose bytes come with the job, for [`Engine::take_in`](crate::Engine::take_in): MP4, MOV or WebM, 1 byte to 4 GiB. `name` is
@@ -181,6 +219,7 @@ impl Job {
             What::File { path } => path.to_string_lossy().into_owned(),
             What::Body { name } => name.clone(),
             What::Media(media) => media.address().to_owned(),
+            What::Remote(remote) => remote.address(),
             What::Url { url, .. } => without_query(url.expose()),
             What::Recorded { id } => id.clone(),
         }
@@ -191,6 +230,7 @@ impl Job {
         match &self.what {
             What::File { path } => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
             What::Media(media) => Some(media.address().into()),
+            What::Remote(remote) => Some(remote.address().into()),
             What::Body { .. } | What::Url { .. } | What::Recorded { .. } => None,
         }
     }

@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::error::Error;
 use crate::journal::Recall;
 use crate::secret::escaped::Escaped;
+use crate::source::https::{HttpsVideo, Opened};
 use crate::source::media::Media;
 use crate::source::{Access, LocalFile, Object, OpenVideo, Opening};
 use crate::tiktok::preflight::Remote;
@@ -60,6 +61,13 @@ impl Given {
                 "{name} has no bytes: a video that comes with its job is taken in by a queue."
             ))),
             What::Media(media) => Self::object(shared, Arc::clone(media), job).await,
+            What::Remote(remote) => {
+                let web = shared.sources.web(&shared.client)?;
+                match HttpsVideo::open(web, remote.clone()).await? {
+                    Opened::Ranges(video) => Self::object(shared, Arc::new(video), job).await,
+                    Opened::Whole(why) => Err(Error::not_fetched(&remote.address(), why)),
+                }
+            }
             What::Recorded { id } => {
                 let row = shared.journal.recall(Recall::Id(id.clone())).await?;
                 let is_ours = |row: &Upload| scopes.iter().any(|scope| row.key.has_scope_of(scope));

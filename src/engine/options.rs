@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::creator::Creators;
 use super::metrics::Counters;
 use super::queue::{Queue, Spool};
+use super::sources::Sources;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::account::provider::{AccountProvider, Providing};
@@ -74,6 +75,7 @@ pub struct Options {
     seal_keys: Option<SealKeys>,
     counters: Option<Counters>,
     spool_limit: u64,
+    private_sources: bool,
 }
 
 impl Options {
@@ -98,6 +100,7 @@ impl Options {
             seal_keys: None,
             counters: None,
             spool_limit: SPOOL,
+            private_sources: false,
         }
     }
 
@@ -184,6 +187,14 @@ impl Options {
         self
     }
 
+    /// Whether [`Job::remote`](crate::Job::remote) may fetch videos from hosts of this network and of this machine, there also over
+    /// http. By default it may not: who may submit jobs would else reach into the network. With an API base on this machine, URLs of
+    /// this machine are always allowed.
+    pub const fn private_sources(mut self, allow: bool) -> Self {
+        self.private_sources = allow;
+        self
+    }
+
     /// Where [`account`](Self::account) gets tokens by the names of accounts: a table of the caller's own.
     pub fn accounts(mut self, provider: impl AccountProvider) -> Self {
         self.providing = Some(Arc::new(Providing::new(provider)));
@@ -263,6 +274,7 @@ impl Options {
             throttle: Throttle::new(self.bandwidth),
             creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
+            sources: Sources::new(self.private_sources),
             only_submits: self.jobs == 0,
             draining: AtomicBool::new(false),
             locks: Mutex::default(),

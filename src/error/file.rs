@@ -28,6 +28,49 @@ impl Error {
         ))
     }
 
+    /// The URL of a video is none that is fetched.
+    pub(crate) fn no_source(name: &str, rule: impl fmt::Display) -> Self {
+        Self::usage(format!("{name} is not fetched: {rule}."))
+    }
+
+    /// The host of a video does not give it in a way that it can be sent from.
+    pub(crate) fn not_fetched(name: &str, what: impl fmt::Display) -> Self {
+        let text = format!("{name} cannot be fetched: {what}");
+        Self::new(ErrorKind::Source, Who::You, text)
+    }
+
+    /// The host of a video gives nothing of it now.
+    pub(crate) fn not_fetched_now(name: &str, source: io::Error) -> Self {
+        let text = format!("{name} cannot be fetched now");
+        Self::new(ErrorKind::Temporary, Who::You, text)
+            .with_source(source)
+            .helped_by([Remedy::CarryOn])
+    }
+
+    /// The host of a video refuses its URL, and there is no other one.
+    pub(crate) fn url_refused(name: &str, http_status: u16) -> Self {
+        let text = format!(
+            "The host of {name} refuses its URL ({http_status}): a signature may be over, or headers are missing."
+        );
+        Self::new(ErrorKind::NeedsPerson, Who::You, text).helped_by([Remedy::GiveWholeUrl])
+    }
+
+    /// There is no new URL for a video whose host refuses the one at hand.
+    pub(crate) fn url_not_renewed(name: &str, source: io::Error) -> Self {
+        let text = format!("The host of {name} refuses its URL, and there is no new one");
+        Self::new(ErrorKind::NeedsPerson, Who::You, text)
+            .with_source(source)
+            .helped_by([Remedy::RepeatAfterFix])
+    }
+
+    /// The certificate of a video's host is not trusted.
+    pub(crate) fn untrusted_source(name: &str, reason: &str) -> Self {
+        let text = format!(
+            "{name} is not fetched: the certificate of its host is not trusted ({reason})."
+        );
+        Self::new(ErrorKind::NeedsPerson, Who::You, text).helped_by([Remedy::NameCaFile])
+    }
+
     pub(crate) fn unfit(file: &Path, reason: impl fmt::Display) -> Self {
         Self::new(
             ErrorKind::Source,

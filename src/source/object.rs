@@ -27,6 +27,7 @@ use crate::upload::{Address, Identity};
 mod fetch;
 
 use fetch::Fetch;
+pub(super) use fetch::is_outage;
 
 /// How a [`Media`] is opened and read.
 #[derive(Debug, Clone)]

@@ -12,28 +12,28 @@ use url::Url;
 
 use crate::answer::{Call, Failure, Opened, Report};
 use crate::engine::metrics::Cells;
-use crate::error::{Error, Remedy};
+use crate::error::Error;
 use crate::secret::{Redactor, Secret};
+use crate::source::https::network::Resolver;
 use crate::tiktok::ca_file::CaFile;
-use crate::tiktok::hosts::{HostPolicy, is_loopback};
+use crate::tiktok::hosts::HostPolicy;
 use crate::tiktok::json::{self, Body, InitRequest, PublishId, SourceInfo};
 use crate::tiktok::wire_log::WireLog;
 use crate::upload::plan::Plan;
 use crate::upload::retry::Waits;
 
 mod answer;
+mod http;
 mod log;
 pub(crate) mod oauth;
 mod preflight;
 mod proxy;
 mod put;
 
-use answer::{Arrived, drain, unanswered};
+pub(crate) use answer::unanswered;
+use answer::{Arrived, drain};
 pub(crate) use log::Subject;
 use log::{Seen, shown_request};
-
-/// Most header lines of an answer; gateways add some of their own.
-const MOST_HEADERS: usize = 200;
 
 const INBOX_INIT: &str = "/v2/post/publish/inbox/video/init/";
 const CANCEL: &str = "/v2/post/publish/cancel/";
@@ -45,6 +45,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     hosts: HostPolicy,
     waits: Waits,
+    ca_file: Option<CaFile>,
     wire_log: Option<Arc<WireLog>>,
     counters: Arc<Cells>,
     /// The upload that the calls belong to, for the wire log.
@@ -55,57 +56,36 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Requests use HTTP/1.1 with an exact length, follow no redirect, and are never repeated by the transport.
+    /// A client of the service.
     pub(crate) fn new(
         hosts: HostPolicy,
         waits: Waits,
         ca_file: Option<&CaFile>,
         wire_log: Option<Arc<WireLog>>,
     ) -> Result<Self, Error> {
-        let named = ca_file.map_or_else(|| Ok(Vec::new()), certificates)?;
         let proxy = proxy::named(hosts.base())?;
-        let build = |roots: Roots| {
-            let mut builder = reqwest::Client::builder()
-                .user_agent(concat!("chunkferry/", env!("CARGO_PKG_VERSION")))
-                .http1_only()
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .http1_max_headers(MOST_HEADERS)
-                .connect_timeout(waits.connect)
-                .tcp_nodelay(true);
-            #[cfg(any(target_os = "linux", target_os = "android"))]
-            {
-                builder = builder.tcp_user_timeout(waits.stall);
-            }
-            // A proxy would resolve loopback to itself, and would see the token unencrypted.
-            if is_loopback(hosts.base()) {
-                builder = builder.no_proxy();
-            }
-            match roots {
-                Roots::System => builder.tls_certs_merge(named.clone()),
-                Roots::Named => builder.tls_certs_only(named.clone()),
-            }
-            .build()
-        };
-        let http = match build(Roots::System) {
-            // A system without certificates: an emulator over http needs none, and a CA file suffices.
-            Err(_) if ca_file.is_some() || hosts.base().scheme() == "http" => build(Roots::Named),
-            built => built,
-        };
-        let http = http.map_err(|error| {
-            Error::usage(format!("TLS cannot be set up: {}.", innermost(&error)))
-                .helped_by([Remedy::TrustCertificates])
-        })?;
+        let http = http::client(&hosts, waits, ca_file, None)?;
         Ok(Self {
             http,
             hosts,
             waits,
+            ca_file: ca_file.cloned(),
             wire_log,
             counters: Arc::default(),
             subject: Arc::default(),
             redactor: Arc::default(),
             proxy,
         })
+    }
+
+    /// A client for the hosts of videos, which has no credential and finds their addresses by this resolver.
+    pub(crate) fn of_sources(&self, resolver: Resolver) -> Result<reqwest::Client, Error> {
+        http::client(
+            &self.hosts,
+            self.waits,
+            self.ca_file.as_ref(),
+            Some(resolver),
+        )
     }
 
     /// Counts its requests, and what comes of them, in these counters.
@@ -120,7 +100,7 @@ impl Client {
 
     /// The secrets that no answer may repeat. The client adds the secrets of its own calls; the caller adds those of
     /// earlier processes.
-    pub(crate) fn redactor(&self) -> &Redactor {
+    pub(crate) const fn redactor(&self) -> &Arc<Redactor> {
         &self.redactor
     }
 
@@ -282,32 +262,6 @@ impl Client {
             }
             (error, _) => error,
         }
-    }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// The trusted certificates.
-#[derive(Clone, Copy)]
-enum Roots {
-    /// The system's, and those of the CA file.
-    System,
-    /// Only those of the CA file.
-    Named,
-}
-
-fn certificates(file: &CaFile) -> Result<Vec<reqwest::Certificate>, Error> {
-    let found = reqwest::Certificate::from_pem_bundle(&file.pem()?);
-    let found = found.map_err(|error| file.unusable(&error.to_string()))?;
-    match found.is_empty() {
-        true => Err(file.unusable("it has no certificate")),
-        false => Ok(found),
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
             sha256: String::new(),
             file: String::new(),
         },
-        What::Media(_) | What::Recorded { .. } => {
+        What::Media(_) | What::Remote(_) | What::Recorded { .. } => {
             return Err(Error::usage(format!(
                 "{} cannot be queued: only a file or a URL can be opened again by another process.",
                 job.name()

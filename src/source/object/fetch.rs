@@ -212,7 +212,7 @@ impl Reading {
 }
 
 /// Whether the rest of a range may be readable after a wait.
-fn is_outage(error: &io::Error) -> bool {
+pub(in crate::source) fn is_outage(error: &io::Error) -> bool {
     use io::ErrorKind::{
         BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable,
         Interrupted, NetworkDown, NetworkUnreachable, TimedOut, WouldBlock,

@@ -5,7 +5,8 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-use super::{innermost, text};
+use super::http::innermost;
+use super::text;
 use crate::answer::Failure;
 use crate::tiktok::answers;
 
@@ -61,7 +62,7 @@ const PROXY_ASKS: &str = "proxy authorization required";
 
 /// The failure for a request without an answer: whether it can have arrived. The text is the innermost cause, which has
 /// no URL.
-pub(super) fn unanswered(error: reqwest::Error) -> Failure {
+pub(crate) fn unanswered(error: reqwest::Error) -> Failure {
     let connect = error.is_connect() || error.is_builder();
     let text = innermost(&error.without_url());
     if connect && text.starts_with(UNTRUSTED) {

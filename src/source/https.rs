@@ -1,0 +1,283 @@
+//! A video under an https URL, read by ranges of one version of it.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use url::Url;
+
+use super::media::{Media, MediaVersion};
+use crate::error::Error;
+use crate::secret::{Secret, without_query};
+
+mod answer;
+pub(crate) mod network;
+mod request;
+
+use answer::{Held, Validator};
+pub(crate) use request::Web;
+use request::{Answer, refused};
+
+/// A source of URLs of one video, for URLs that carry a signature which is valid for a while only.
+///
+/// For [`Job::url_source`](crate::Job::url_source): asked when the host refuses the URL at hand, at most once for each read of a range.
+/// All its URLs lead to the same video: size and validator are compared.
+pub trait UrlSource: Send + Sync + 'static {
+    /// A URL of the video that is valid now.
+    ///
+    /// # Errors
+    ///
+    /// The kinds of [`io::Error`] that may pass ([`Media`](crate::Media) lists them) are waited out; any other ends the upload in
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson), and the same job carries on later. The text is shown, so it must hold no
+    /// secret.
+    fn url(&self) -> BoxFuture<'_, io::Result<Secret>>;
+}
+
+/// What a job says of its video under a URL.
+#[derive(Clone)]
+pub(crate) struct Remote {
+    /// The query may be a secret.
+    pub(crate) url: Secret,
+    /// Headers of each request to the host of that URL. Their values may be secrets.
+    pub(crate) headers: Vec<(String, Secret)>,
+    pub(crate) renewal: Option<Arc<dyn UrlSource>>,
+}
+
+impl Remote {
+    /// The URL without its query, fit to be shown and stored.
+    pub(crate) fn address(&self) -> String {
+        without_query(self.url.expose())
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Remote").field(&self.address()).finish()
+    }
+}
+
+/// A video under a URL whose host says which version each range is of.
+#[derive(Clone)]
+pub(crate) struct HttpsVideo(Arc<Inner>);
+
+struct Inner {
+    web: Web,
+    remote: Remote,
+    address: String,
+    validator: Validator,
+    size: u64,
+    urls: Mutex<Urls>,
+}
+
+/// Where the video is asked for.
+struct Urls {
+    /// The newest one that was given.
+    given: Url,
+    /// Where its redirects have led. Ranges are asked for there, until the host refuses them.
+    landed: Option<Url>,
+}
+
+/// What the first answer of a host says of the video.
+pub(crate) enum Opened {
+    /// It can be read by ranges of this version.
+    Ranges(HttpsVideo),
+    /// It can only be read as a whole; why, in words.
+    Whole(&'static str),
+}
+
+impl HttpsVideo {
+    /// Asks for one byte of the video.
+    pub(crate) async fn open(web: Web, remote: Remote) -> Result<Opened, Error> {
+        let address = remote.address();
+        let given = web
+            .parse(&remote.url)
+            .map_err(|why| Error::no_source(&address, why))?;
+        let inner = Inner {
+            web,
+            remote,
+            address,
+            // Until the first answer.
+            validator: Validator::Modified(String::new()),
+            size: 0,
+            urls: Mutex::new(Urls {
+                given,
+                landed: None,
+            }),
+        };
+        // A host that answers with the first byte would be wrong, and one that ignores ranges shows that.
+        let answer = inner.ask(1..2, None).await;
+        let answer = answer.map_err(|error| inner.failed(error))?;
+        let size = match &answer.held {
+            Held::Part(range, total) if *range == (1..2) => *total,
+            Held::Part(..) => {
+                return Err(inner.failed(wrong("its host answers with another range")));
+            }
+            Held::Whole(_) => return Ok(Opened::Whole("its host does not answer with ranges")),
+            // It has no second byte.
+            Held::Moved => return Err(Error::not_fetched(&inner.address, "it has no bytes")),
+            _ => return Err(inner.failed(inner.no_bytes(answer.held))),
+        };
+        let Some(validator) = Validator::of(answer.response.headers()) else {
+            return Ok(Opened::Whole(
+                "its host does not say by a strong ETag which version of it that is",
+            ));
+        };
+        Ok(Opened::Ranges(Self(Arc::new(Inner {
+            validator,
+            size,
+            ..inner
+        }))))
+    }
+}
+
+impl Inner {
+    fn urls(&self) -> MutexGuard<'_, Urls> {
+        self.urls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a range where the video was last found; if it is refused there, where the URL leads now, and then under a new URL.
+    async fn ask(&self, range: Range<u64>, version: Option<&Validator>) -> io::Result<Answer> {
+        let landed = self.urls().landed.clone();
+        let mut last = None;
+        if let Some(landed) = landed {
+            let answer = self.web.get(&self.remote, landed, &range, version).await?;
+            if !refused(&answer.held) {
+                return Ok(answer);
+            }
+            last = Some(answer);
+        }
+        let given = self.urls().given.clone();
+        let known = last
+            .as_ref()
+            .is_some_and(|answer: &Answer| answer.url == given);
+        if !known {
+            last = Some(self.follow(given, &range, version).await?);
+        }
+        match (last, &self.remote.renewal) {
+            (Some(answer), Some(renewal)) if refused(&answer.held) => {
+                let fresh = renewal
+                    .url()
+                    .await
+                    .map_err(|error| self.not_renewed(error))?;
+                let fresh = self.web.parse(&fresh);
+                let fresh =
+                    fresh.map_err(|why| io::Error::other(Error::no_source(&self.address, why)))?;
+                self.urls().given = fresh.clone();
+                self.follow(fresh, &range, version).await
+            }
+            (Some(answer), _) => Ok(answer),
+            (None, _) => Err(wrong("it was not asked for")),
+        }
+    }
+
+    async fn follow(
+        &self,
+        url: Url,
+        range: &Range<u64>,
+        version: Option<&Validator>,
+    ) -> io::Result<Answer> {
+        let answer = self.web.get(&self.remote, url, range, version).await?;
+        self.urls().landed = Some(answer.url.clone());
+        Ok(answer)
+    }
+
+    /// The bytes of a range of the opened version.
+    async fn range(&self, range: Range<u64>) -> io::Result<reqwest::Response> {
+        let answer = self.ask(range.clone(), Some(&self.validator)).await?;
+        let headers = answer.response.headers();
+        let is_ours = Validator::of(headers).is_some_and(|now| now == self.validator)
+            || self.states_time(headers);
+        match answer.held {
+            Held::Part(_, total) if !is_ours || total != self.size => Err(stale()),
+            Held::Part(held, _) if held == range => Ok(answer.response),
+            Held::Part(..) => Err(wrong("its host answers with another range")),
+            Held::Whole(_) if !is_ours => Err(stale()),
+            held => Err(self.no_bytes(held)),
+        }
+    }
+
+    /// Whether the answer states the time of modification that the video is known by. How old it is was judged at opening.
+    fn states_time(&self, headers: &http::HeaderMap) -> bool {
+        match &self.validator {
+            Validator::Modified(time) => {
+                !headers.contains_key(http::header::ETAG)
+                    && answer::text(headers, &http::header::LAST_MODIFIED) == Some(time)
+            }
+            Validator::Tag(_) => false,
+        }
+    }
+
+    /// The error for an answer without the bytes that were asked for.
+    fn no_bytes(&self, held: Held) -> io::Error {
+        match held {
+            Held::Moved => stale(),
+            Held::Refused(status) => io::Error::other(Error::url_refused(&self.address, status)),
+            Held::Missing(status) => wrong(&format!("its host has no such video ({status})")),
+            Held::NotNow(status) => io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("its host answers {status}"),
+            ),
+            Held::Whole(_) => wrong("its host answers with all of it instead of a range"),
+            Held::Wrong(what) => wrong(&what),
+            Held::Part(..) => wrong("its host answers with another range"),
+        }
+    }
+
+    fn not_renewed(&self, error: io::Error) -> io::Error {
+        match super::object::is_outage(&error) {
+            true => error,
+            false => io::Error::other(Error::url_not_renewed(&self.address, error)),
+        }
+    }
+
+    /// The error of a video that could not be opened.
+    fn failed(&self, error: io::Error) -> Error {
+        match error.downcast::<Error>() {
+            Ok(error) => error,
+            Err(error) if super::object::is_outage(&error) => {
+                Error::not_fetched_now(&self.address, error)
+            }
+            Err(error) => Error::not_fetched(&self.address, error),
+        }
+    }
+}
+
+fn wrong(what: &str) -> io::Error {
+    io::Error::other(what.to_owned())
+}
+
+fn stale() -> io::Error {
+    io::ErrorKind::StaleNetworkFileHandle.into()
+}
+
+impl Media for HttpsVideo {
+    fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    fn opened(&self) -> MediaVersion {
+        MediaVersion::new(self.0.size, self.0.validator.word())
+    }
+
+    fn read(&self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>> {
+        let inner = Arc::clone(&self.0);
+        let answered = async move { inner.range(range).await };
+        let bytes = stream::once(answered).map_ok(|answer| {
+            stream::try_unfold(answer, |mut answer| async {
+                let piece = answer.chunk().await.map_err(request::broke_off)?;
+                Ok(piece.map(|piece| (piece, answer)))
+            })
+        });
+        bytes.try_flatten().boxed()
+    }
+}
+
+impl fmt::Debug for HttpsVideo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpsVideo").field(&self.0.address).finish()
+    }
+}
