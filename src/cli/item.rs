@@ -13,6 +13,8 @@ use super::wish::Fields;
 /// Where a video is. Not shown in messages: a URL's query may be a secret.
 pub(super) enum Source {
     File(PathBuf),
+    /// Under a URL, read by ranges and sent from here.
+    Remote(String),
     /// Fetched by the service.
     Url(String),
 }
@@ -35,7 +37,7 @@ impl Item {
     pub(super) fn name(&self) -> String {
         match &self.source {
             Source::File(path) => path.to_string_lossy().into_owned(),
-            Source::Url(url) => Job::url(url).name(),
+            Source::Remote(url) | Source::Url(url) => Job::url(url).name(),
         }
     }
 
@@ -53,6 +55,7 @@ impl Item {
         let mut job = self.options.clone();
         match &self.source {
             Source::Url(url) => job.insert("url".to_owned(), url.as_str().into()),
+            Source::Remote(url) => job.insert("file".to_owned(), url.as_str().into()),
             Source::File(path) => {
                 let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 let Some(text) = absolute.to_str() else {
@@ -81,6 +84,7 @@ impl Item {
         }
         let video = match &self.source {
             Source::File(path) => Job::file(path),
+            Source::Remote(url) => Job::remote(url),
             Source::Url(url) => Job::url(url),
         };
         fields

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::Failure;
 use super::item::{Item, Source};
+use super::records::is_remote;
 use super::wish::{self, Fields, Named};
 
 pub(super) mod known;
@@ -146,7 +147,9 @@ impl Manifest {
         (number, mut fields): Line,
         base: &impl Fn(bool) -> Map<String, Value>,
     ) -> Result<Item, wish::Fault> {
-        if let Some(Value::String(file)) = fields.get_mut("file") {
+        if let Some(Value::String(file)) = fields.get_mut("file")
+            && !is_remote(file)
+        {
             let path = self.folder.join(&*file);
             let path = std::path::absolute(&path).unwrap_or(path);
             *file = path.to_string_lossy().into_owned();
@@ -155,6 +158,9 @@ impl Manifest {
         let given = Fields::of_object(fields.clone())?;
         let source = match (given.named()?, given.text("url")?) {
             (Named::File(path), _) => Source::File(path),
+            (Named::Remote(_), _) => {
+                Source::Remote(given.text("file")?.unwrap_or_default().to_owned())
+            }
             (Named::Url(_), url) => Source::Url(url.unwrap_or_default().to_owned()),
         };
         if given.switch("again")? == Some(true) && given.text("id")?.is_none() {
@@ -187,6 +193,7 @@ fn repeated(items: &[Item]) -> Vec<Fault> {
         let number = item.line.unwrap_or_default();
         let source = match &item.source {
             Source::File(path) => format!("file {}", path.to_string_lossy()),
+            Source::Remote(url) => format!("file {url}"),
             Source::Url(url) => format!("url {url}"),
         };
         let id = item.id().map(|id| format!("id {id}"));

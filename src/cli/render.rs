@@ -71,7 +71,7 @@ impl Screen {
     pub(super) fn expect(&self, items: &[Item]) {
         let files = items.iter().map(|item| match &item.source {
             Source::File(path) => Some(path.clone()),
-            Source::Url(_) => None,
+            Source::Remote(_) | Source::Url(_) => None,
         });
         self.board.expect(files.collect());
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunkferry::{Account, Options, ReadMode};
+use chunkferry::{Account, Job, Options, ReadMode};
 use clap::Args;
 use serde_json::{Map, Value};
 
@@ -14,7 +14,7 @@ use super::handover;
 use super::item::{Accounts, Item, Source};
 use super::manifest::Manifest;
 use super::manifest::known::{Known, Sender};
-use super::records::is_url;
+use super::records::{is_remote, is_url};
 use super::remote::Remote;
 use super::render::Screen;
 use super::run::{Place, RunArgs};
@@ -109,7 +109,7 @@ impl Upload {
     }
 
     async fn send(self, mut globals: Globals) -> Result<Exit, Failure> {
-        self.files.iter().try_for_each(|file| is_file(file))?;
+        self.files.iter().try_for_each(|file| can_be_sent(file))?;
         if let Some(job) = self.follow.as_ref().filter(|_| !self.emulator) {
             return follow(&globals, job).await;
         }
@@ -188,7 +188,7 @@ impl Upload {
                 let options = base(false);
                 Item {
                     account: text(&options, "account"),
-                    source: Source::File(path),
+                    source: source(path),
                     options,
                     line: None,
                 }
@@ -228,7 +228,7 @@ impl Upload {
         }
         let files = items.iter().filter_map(|item| match &item.source {
             Source::File(path) => Some(path.clone()),
-            Source::Url(_) => None,
+            Source::Remote(_) | Source::Url(_) => None,
         });
         let files: Vec<PathBuf> = files.collect();
         let sizes = tokio::task::spawn_blocking(move || {
@@ -302,16 +302,22 @@ fn at_once(mut sizes: Vec<u64>, rate: u64, jobs: u16) -> u16 {
     (1..=jobs).rev().find(fits).unwrap_or(1)
 }
 
-/// Refuses a path that cannot be a file.
-fn is_file(file: &Path) -> Result<(), Failure> {
-    let text = file.to_string_lossy().to_lowercase();
-    let is_web = ["http:/", "https:/"]
-        .iter()
-        .any(|scheme| text.starts_with(scheme));
-    if (is_url(&text) || is_web) && !file.exists() {
-        return Err(Failure::usage(
-            "A URL is fetched by TikTok, not sent from here: chunkferry pull URL.",
-        ));
+/// Where the video is that the command line names.
+fn source(path: PathBuf) -> Source {
+    match path.to_str() {
+        Some(text) if is_remote(text) => Source::Remote(text.to_owned()),
+        _ => Source::File(path),
+    }
+}
+
+/// Refuses what names no video.
+fn can_be_sent(file: &Path) -> Result<(), Failure> {
+    let text = file.to_string_lossy();
+    if is_url(&text) && !is_remote(&text) && !file.exists() {
+        return Err(Failure::usage(format!(
+            "{} is no URL that videos are fetched from: https://HOST/PATH.",
+            Job::url(&text).name()
+        )));
     }
     if file == Path::new("-") {
         return Err(Failure::usage(

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::config::nearest_of;
+use super::records::is_remote;
 
 /// The fields of every job.
 const COMMON: [&str; 15] = [
@@ -100,6 +101,9 @@ impl Fault {
 )]
 pub(super) enum Named {
     File(PathBuf),
+    /// Fetched by ranges, and sent from here.
+    Remote(Url),
+    /// Fetched by TikTok.
     Url(Url),
 }
 
@@ -206,6 +210,12 @@ impl Fields {
             (Some(file), None) => {
                 self.lacks(&OF_URLS, "file")?;
                 self.lacks(&["name"], "file")?;
+                if is_remote(file) {
+                    let url = Url::parse(file);
+                    let wrong =
+                        |_| Fault::field("file", "file has to be an absolute path or a whole URL.");
+                    return url.map(Named::Remote).map_err(wrong);
+                }
                 let file = PathBuf::from(file);
                 // A relative path would count from wherever the service was started.
                 match file.is_absolute() {
@@ -231,6 +241,7 @@ impl Fields {
             // As its client wrote it: the same text once more is the same job.
             (Named::Url(_), url) => Job::url(url.unwrap_or_default()),
             (Named::File(path), _) => Job::file(path),
+            (Named::Remote(_), _) => Job::remote(self.text("file")?.unwrap_or_default()),
         })
     }
 

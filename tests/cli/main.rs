@@ -23,6 +23,7 @@ mod gateways;
 mod habits;
 #[cfg(feature = "service")]
 mod handover;
+mod host;
 #[cfg(feature = "service")]
 mod image;
 mod input;
@@ -51,6 +52,7 @@ mod proxy;
 mod pull;
 mod queue;
 mod rate;
+mod remote;
 mod rogue;
 mod same;
 mod scarce;

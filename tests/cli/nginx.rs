@@ -89,6 +89,34 @@ impl Nginx {
         })
     }
 
+    /// Listens on a port of its own with TLS, as localhost; with the file of its certificate.
+    pub(crate) fn with_tls(dir: &Path, server: &str) -> Option<(Self, PathBuf)> {
+        let program = nginx()?;
+        let (ca_file, tls) = certificate(dir);
+        let started = (0..10).find_map(|_| {
+            let port = port();
+            let server =
+                format!("listen 127.0.0.1:{port} ssl; server_name localhost; {tls} {server}");
+            Self::start(program, dir, port, &server)
+        });
+        Some((started.expect("a port stays free"), ca_file))
+    }
+
+    /// Kills it, and runs it anew on the same port after this pause.
+    pub(crate) fn restart(&mut self, pause: Duration) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        std::thread::sleep(pause);
+        let program = nginx().unwrap();
+        self.process = Command::new(program)
+            .arg("-e")
+            .arg(self.dir.join("error"))
+            .arg("-c")
+            .arg(self.dir.join("nginx.conf"))
+            .spawn()
+            .unwrap();
+    }
+
     /// The status of every request of this method that it answered.
     pub(crate) fn answered(&self, method: &str) -> Vec<u16> {
         let log = fs::read_to_string(self.dir.join("access")).unwrap();
@@ -109,6 +137,18 @@ impl Drop for Nginx {
     }
 }
 
+/// A certificate of localhost in this directory, and what nginx is told of it.
+fn certificate(dir: &Path) -> (PathBuf, String) {
+    fs::create_dir_all(dir).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let ca_file = dir.join("cert.pem");
+    fs::write(&ca_file, made.cert.pem()).unwrap();
+    fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let at = dir.display();
+    let tls = format!("ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem;");
+    (ca_file, tls)
+}
+
 /// nginx that ends TLS in front of an emulator.
 struct Gateway {
     nginx: Nginx,
@@ -119,14 +159,9 @@ impl Gateway {
     /// Ends TLS on this port and passes everything on; `None` if somebody else took the port meanwhile.
     fn start(program: &str, dir: &Path, port: u16, to: &str, location: &str) -> Option<Self> {
         fs::create_dir_all(dir).unwrap();
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let ca_file = dir.join("cert.pem");
-        fs::write(&ca_file, made.cert.pem()).unwrap();
-        fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
-        let at = dir.display();
+        let (ca_file, tls) = certificate(dir);
         let server = format!(
-            "listen 127.0.0.1:{port} ssl; server_name localhost;\n\
-             ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem;\n\
+            "listen 127.0.0.1:{port} ssl; server_name localhost; {tls}\n\
              client_max_body_size 0; location / {{ proxy_pass {to}; {location} }}"
         );
         let nginx = Nginx::start(program, dir, port, &server)?;

@@ -39,7 +39,7 @@ impl Sources {
                 roots.sort_by_key(|root| root.components().count());
                 !roots.is_empty()
             }
-            Named::Url(url) => allowed.iter().any(|allowed| match allowed {
+            Named::Remote(url) | Named::Url(url) => allowed.iter().any(|allowed| match allowed {
                 Allowed::Under(prefix) => lies_under(url, prefix),
                 Allowed::Root(_) => false,
             }),
@@ -80,6 +80,10 @@ fn forbidden(named: &Named) -> Problem {
         Named::File(_) => (
             "file",
             "The file lies in no folder that [sources] of the service's config allows. Nothing was accepted.",
+        ),
+        Named::Remote(_) => (
+            "file",
+            "The URL is none that [sources] of the service's config allows. Nothing was accepted.",
         ),
         Named::Url(_) => (
             "url",

@@ -1,0 +1,345 @@
+//! Videos that lie on a web server: read by ranges of one version, whatever the server, the network or this process does meanwhile.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::host::{Host, Manner};
+use crate::nginx::Nginx;
+use crate::scene::{CHUNK, Ended, Scene, Start, full};
+use crate::video;
+
+/// The query of a signed URL.
+const SECRET: &str = "X-Signature=0f8d6c1a7b5e4932";
+
+/// 300 MB where all is run in full.
+fn size() -> u64 {
+    if full() { 300_000_000 } else { 60_000_000 }
+}
+
+/// Real nginx with TLS that serves a directory, and an emulator.
+struct Stage {
+    scene: Scene,
+    nginx: Nginx,
+    ca_file: PathBuf,
+    www: PathBuf,
+}
+
+impl Stage {
+    /// `None` where nginx is not installed.
+    fn new() -> Option<Self> {
+        let scene = Scene::new(&[], &[]);
+        let www = scene.path("www");
+        fs::create_dir_all(&www).unwrap();
+        let server = format!("root {};", www.display());
+        let (nginx, ca_file) = Nginx::with_tls(&scene.path("nginx"), &server)?;
+        Some(Self {
+            scene,
+            nginx,
+            ca_file,
+            www,
+        })
+    }
+
+    fn video(&self, size: u64) -> PathBuf {
+        self.scene.video_in(&self.www, "clip.mp4", size)
+    }
+
+    fn upload(&self, more: &[&str]) -> Command {
+        let url = format!("https://localhost:{}/clip.mp4?{SECRET}", self.nginx.port);
+        let mut command = self.scene.upload(Path::new(&url), more);
+        command.env("CHUNKFERRY_CA_FILE", &self.ca_file);
+        command
+    }
+}
+
+/// Nothing of the query is in any output or readable file of the state directory.
+fn assert_secret(scene: &Scene, ended: &Ended) {
+    for text in [&ended.stdout, &ended.stderr] {
+        assert!(!text.contains("0f8d6c1a"), "{text}");
+    }
+    let mut dirs = vec![scene.state_dir()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap().flatten() {
+            match entry.file_type().unwrap().is_dir() {
+                true => dirs.push(entry.path()),
+                false => {
+                    let bytes = fs::read(entry.path()).unwrap();
+                    let found = bytes.windows(8).any(|part| part == b"0f8d6c1a");
+                    assert!(!found, "{}", entry.path().display());
+                }
+            }
+        }
+    }
+}
+
+fn sent(log: &chunkferry::emulator::SessionLog) -> u64 {
+    log.puts.iter().map(|put| put.bytes).sum()
+}
+
+#[test]
+fn a_video_on_a_web_server_is_one_draft_and_is_known_again_at_once() {
+    let Some(stage) = Stage::new() else { return };
+    let file = stage.video(size());
+    let ended = stage.upload(&[]).end().expect(0);
+    assert_eq!(ended.outcome()["outcome"], "delivered");
+    let session = stage.scene.assert_one_draft_of(&file);
+    assert_eq!(sent(&session), size());
+    assert_secret(&stage.scene, &ended);
+    let read = stage.nginx.answered("GET").len();
+    let again = stage.upload(&[]).end().expect(0);
+    assert_eq!(again.outcome()["outcome"], "already_delivered");
+    let read = stage.nginx.answered("GET").len() - read;
+    assert!(read <= 4, "its bytes were read again by {read} requests");
+    assert_eq!(stage.scene.log().inits, 1);
+}
+
+#[test]
+fn a_kill_half_way_costs_a_chunk_at_most() {
+    let Some(stage) = Stage::new() else { return };
+    let file = stage.video(size());
+    let mut run = stage.upload(&["--bwlimit", "50MB"]).start();
+    run.until_confirmed(size() / 2);
+    assert!(run.kill());
+    let read = stage.nginx.answered("GET").len();
+    let ended = stage.upload(&[]).end().expect(0);
+    let session = stage.scene.assert_one_draft_of(&file);
+    assert!(sent(&session) <= size() + 2 * CHUNK, "{}", sent(&session));
+    assert_eq!(stage.scene.log().inits, 1);
+    let reads = stage.nginx.answered("GET").len() - read;
+    let chunks = (size() / 2).div_ceil(CHUNK) as usize;
+    assert!(reads <= chunks + 6, "what was sent was read again: {reads}");
+    assert_secret(&stage.scene, &ended);
+}
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_is_waited_for() {
+    let Some(mut stage) = Stage::new() else {
+        return;
+    };
+    let file = stage.video(size());
+    let mut run = stage.upload(&["--bwlimit", "30MB"]).start();
+    run.until_confirmed(size() / 3);
+    stage.nginx.restart(Duration::from_secs(1));
+    run.end().expect(0);
+    stage.scene.assert_one_draft_of(&file);
+    assert_eq!(stage.scene.log().inits, 1);
+}
+
+#[test]
+fn a_video_that_is_replaced_half_way_is_not_posted() {
+    let Some(stage) = Stage::new() else { return };
+    let file = stage.video(size());
+    let mut run = stage.upload(&["--bwlimit", "30MB"]).start();
+    run.until_confirmed(size() / 3);
+    // The tag of nginx is the time in seconds and the size.
+    std::thread::sleep(Duration::from_millis(1100));
+    let other = stage.scene.video("other.mp4", size());
+    fs::rename(&other, &file).unwrap();
+    let ended = run.end().expect(3);
+    assert_eq!(ended.outcome()["outcome"], "source_changed");
+    assert_eq!(stage.scene.log().drafts, 0);
+    stage.upload(&[]).end().expect(0);
+    stage.scene.assert_one_draft_of(&file);
+}
+
+fn content(scene: &Scene, name: &str, size: u64) -> (PathBuf, Vec<u8>) {
+    let file = scene.video(name, size);
+    let bytes = fs::read(&file).unwrap();
+    (file, bytes)
+}
+
+const SIZE: u64 = 30_000_000;
+
+/// A host of a video, whose URL is on this machine.
+fn hosted() -> (Scene, Host, PathBuf) {
+    let scene = Scene::new(&[], &[]);
+    let (file, bytes) = content(&scene, "clip.mp4", SIZE);
+    let host = Host::of(bytes);
+    (scene, host, file)
+}
+
+fn upload(scene: &Scene, url: &str, more: &[&str]) -> Command {
+    scene.upload(Path::new(url), more)
+}
+
+#[test]
+fn a_server_that_cannot_be_read_by_ranges_is_refused_before_any_request() {
+    for (manner, why) in [
+        (Manner::IgnoresRange, "does not answer with ranges"),
+        (Manner::OtherRange, "another range"),
+        (Manner::Gzip, "compresses"),
+        (Manner::Refuses(404), "no such video"),
+    ] {
+        let (scene, host, _) = hosted();
+        host.behaves(manner);
+        let ended = upload(&scene, &host.url(), &[]).end().expect(3);
+        assert!(ended.message().contains(why), "{}", ended.message());
+        assert_eq!(scene.log().requests.init, 0);
+    }
+}
+
+#[test]
+fn a_server_that_becomes_a_liar_half_way_posts_nothing() {
+    for (manner, code, why) in [
+        (Manner::IgnoresRange, 3, "all of it"),
+        (Manner::OtherRange, 3, "another range"),
+        (Manner::ShortRange, 3, "another range"),
+        (Manner::Gzip, 3, "compresses"),
+        (Manner::WeakTag, 3, "its version"),
+        (Manner::NoValidator, 3, "its version"),
+        (Manner::Refuses(404), 3, "no such video"),
+        (Manner::Refuses(403), 4, "signature"),
+    ] {
+        let (scene, host, file) = hosted();
+        let mut run = upload(&scene, &host.url(), &["--bwlimit", "20MB"]).start();
+        run.until_confirmed(SIZE / 3);
+        host.behaves(manner);
+        let ended = run.end().expect(code);
+        assert!(
+            ended.message().contains(why),
+            "{manner:?}: {}",
+            ended.message()
+        );
+        assert_eq!(scene.log().drafts, 0, "{manner:?}");
+        host.behaves(Manner::Good);
+        upload(&scene, &host.url(), &[]).end().expect(0);
+        scene.assert_one_draft_of(&file);
+    }
+}
+
+#[test]
+fn a_server_that_ignores_conditions_is_found_out() {
+    let (scene, host, _) = hosted();
+    host.behaves(Manner::IgnoresCondition);
+    let mut run = upload(&scene, &host.url(), &["--bwlimit", "20MB"]).start();
+    run.until_confirmed(SIZE / 3);
+    let (_, other) = content(&scene, "other.mp4", SIZE);
+    host.replace(other);
+    let ended = run.end().expect(3);
+    assert_eq!(ended.outcome()["outcome"], "source_changed");
+    assert_eq!(scene.log().drafts, 0);
+}
+
+#[test]
+fn a_new_end_under_an_old_tag_is_found_before_the_last_bytes_leave() {
+    let (scene, host, _) = hosted();
+    let mut run = upload(&scene, &host.url(), &["--bwlimit", "20MB"]).start();
+    run.until_confirmed(SIZE / 3);
+    let (_, other) = content(&scene, "other.mp4", SIZE);
+    host.replace_unnoticed(other);
+    let ended = run.end().expect(3);
+    assert_eq!(ended.outcome()["outcome"], "source_changed");
+    assert_eq!(scene.log().drafts, 0);
+}
+
+#[test]
+fn connections_that_break_are_resumed_within_a_chunk_and_no_byte_is_sent_twice() {
+    let (scene, host, file) = hosted();
+    host.behaves(Manner::Breaks(700));
+    let ended = upload(&scene, &host.url(), &[]).end().expect(0);
+    assert_eq!(ended.outcome()["bytes_resent"], 0);
+    let session = scene.assert_one_draft_of(&file);
+    assert_eq!(sent(&session), SIZE);
+}
+
+#[test]
+fn a_server_that_trickles_is_waited_for_as_long_as_it_moves() {
+    let scene = Scene::new(&[], &[]);
+    let (file, bytes) = content(&scene, "clip.mp4", 1_000_000);
+    let host = Host::of(bytes);
+    host.behaves(Manner::Trickles(3_000));
+    let ended = upload(&scene, &host.url(), &[]).end().expect(0);
+    assert_eq!(ended.outcome()["bytes_resent"], 0);
+    scene.assert_one_draft_of(&file);
+}
+
+#[test]
+fn a_time_of_modification_is_as_good_as_a_tag_if_it_is_old() {
+    let (scene, host, file) = hosted();
+    host.behaves(Manner::OnlyTime);
+    upload(&scene, &host.url(), &[]).end().expect(0);
+    scene.assert_one_draft_of(&file);
+    let requests = host.state().requests.clone();
+    let conditional = requests
+        .iter()
+        .filter(|head| head.contains("if-unmodified-since"));
+    assert!(conditional.count() > 3);
+}
+
+#[test]
+fn a_redirect_to_a_signed_url_that_expires_is_followed_anew() {
+    let (scene, host, file) = hosted();
+    host.state().signature = Some(SECRET.to_owned());
+    host.state().moved_to = format!("/clip.mp4?{SECRET}");
+    let moved = format!("{}/moved", host.origin);
+    let mut run = upload(&scene, &moved, &["--bwlimit", "20MB"]).start();
+    run.until_confirmed(SIZE / 3);
+    {
+        let mut state = host.state();
+        state.signature = Some(format!("{SECRET}2"));
+        state.moved_to = format!("/clip.mp4?{SECRET}2");
+    }
+    let ended = run.end().expect(0);
+    let session = scene.assert_one_draft_of(&file);
+    assert_eq!(sent(&session), SIZE);
+    assert_secret(&scene, &ended);
+}
+
+#[test]
+fn a_signature_that_dies_keeps_its_place_until_the_whole_url_is_given_again() {
+    let (scene, host, file) = hosted();
+    host.state().signature = Some(SECRET.to_owned());
+    let url = format!("{}?{SECRET}", host.url());
+    let mut run = upload(&scene, &url, &["--bwlimit", "20MB"]).start();
+    run.until_confirmed(SIZE / 3);
+    host.state().signature = Some(format!("{SECRET}2"));
+    let ended = run.end().expect(4);
+    assert!(ended.message().contains("signature"), "{}", ended.message());
+    assert_secret(&scene, &ended);
+    let url = format!("{}?{SECRET}2", host.url());
+    upload(&scene, &url, &[]).end().expect(0);
+    let session = scene.assert_one_draft_of(&file);
+    assert!(sent(&session) < SIZE + 2 * CHUNK);
+}
+
+#[test]
+fn redirects_end_and_lead_to_no_other_network() {
+    for (to, why) in [
+        ("/moved", "more than 5 times"),
+        ("http://10.0.0.1/clip.mp4", "https only"),
+        ("https://10.0.0.1/clip.mp4", "not allowed"),
+        ("ftp://media.example/clip.mp4", "https only"),
+        ("https://lena:secret@media.example/", "user name"),
+    ] {
+        let (scene, host, _) = hosted();
+        host.state().moved_to = to.to_owned();
+        let moved = format!("{}/moved", host.origin);
+        let ended = upload(&scene, &moved, &[]).end().expect(3);
+        assert!(ended.message().contains(why), "{to}: {}", ended.message());
+        assert!(!ended.message().contains("lena:secret"));
+        assert_eq!(scene.log().requests.init, 0);
+    }
+}
+
+#[test]
+fn the_same_bytes_from_a_server_and_from_a_disk_are_one_draft() {
+    let (scene, host, file) = hosted();
+    scene.upload(&file, &[]).end().expect(0);
+    let ended = upload(&scene, &host.url(), &[]).end().expect(0);
+    assert_eq!(ended.outcome()["outcome"], "already_delivered");
+    let file_again = scene.upload(&file, &[]).end().expect(0);
+    assert_eq!(file_again.outcome()["outcome"], "already_delivered");
+    assert_eq!(scene.log().drafts, 1);
+    let listed = scene.command(["list", "--json"]).end().expect(0);
+    let listed: Vec<Value> = listed
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    let _ = video::sha256(&file);
+}
