@@ -135,7 +135,7 @@ impl<T: TokenSource> TokenSource for Arc<T> {
     }
 }
 
-/// Why a [`TokenSource`] has no token.
+/// Why a [`TokenSource`] has no token, or a [`UrlSource`](crate::UrlSource) no URL.
 ///
 /// Any error, and any text, converts into an error that a person must handle; [`temporary`](Self::temporary) marks
 /// errors that pass by themselves. The text is shown, so it must hold no secret.

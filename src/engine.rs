@@ -23,6 +23,7 @@ mod begin;
 mod creator;
 mod dedup;
 pub(crate) mod draft;
+mod fetch;
 mod handle;
 mod init;
 pub(crate) mod job;

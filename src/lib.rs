@@ -86,7 +86,7 @@ pub use error::{Error, ErrorKind, NotAccepted, Remedy, Who};
 pub use journal::{FileIdentity, Record, StateDir, Story};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;
-pub use source::https::UrlSource;
+pub use source::https::{UrlSource, UrlSources};
 pub use source::media::{self, Media, MediaVersion};
 pub use source::{Completeness, ReadMode, completeness};
 pub use tiktok::ca_file::CaFile;

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Failure;
 use super::globals::account_name;
+use super::url_source::UrlCommands;
 
 mod app;
 mod file;
@@ -47,6 +48,10 @@ pub(super) struct Config {
     pub(super) seal_key: Option<SealKey>,
     /// What jobs of the service may name.
     pub(super) sources: Option<Vec<Allowed>>,
+    /// Whether videos are fetched from hosts of this network, too.
+    pub(super) private_sources: bool,
+    /// The commands that print new URLs.
+    pub(super) url_commands: UrlCommands,
     pub(super) notify: Vec<NotifyEntry>,
     /// The folders whose files the service sends.
     pub(super) watch: Vec<WatchEntry>,

@@ -209,7 +209,9 @@ impl Globals {
     pub(super) fn options(&self, state_dir: PathBuf) -> Options {
         let mut options = Options::new(state_dir)
             .allow_http(self.allow_http)
-            .counters(self.counters.clone());
+            .counters(self.counters.clone())
+            .private_sources(self.file.private_sources)
+            .url_sources(self.file.url_commands.clone());
         if let Some(api_base) = &self.api_base {
             options = options.api_base(api_base);
         }

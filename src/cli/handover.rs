@@ -122,8 +122,8 @@ pub(super) async fn follow(remote: &Remote, screen: &Screen, id: &str) -> Result
     let first = lines.next().await?.unwrap_or_default();
     let text = |field: &str| first["job"][field].as_str().unwrap_or_default();
     let source = text("source").to_owned();
-    let is_url = source.contains("://");
-    let view = screen.view(source, is_url, text("account"));
+    let is_pull = first["job"]["is_pull"] == true;
+    let view = screen.view(source, is_pull, text("account"));
     view.show(&first);
     let followed = Followed {
         remote,

@@ -73,6 +73,7 @@ mod status;
 mod terminal;
 mod token;
 mod upload;
+mod url_source;
 mod videos;
 #[cfg(feature = "service")]
 mod watch;

@@ -119,6 +119,8 @@ fn sentence(error: &Error, remedy: &Remedy) -> String {
         Remedy::IgnoreForecast => "--ignore-forecast begins all the same.",
         Remedy::SkipPreflight => "(--no-preflight leaves this check to TikTok.)",
         Remedy::GiveWholeUrl => "Give the whole URL again.",
+        Remedy::AllowPrivate => "private = true under [sources] in the configuration allows it.",
+        Remedy::Spool => "--spool copies it to a file first.",
         Remedy::ChangeStateDir => "Name another directory with --state-dir.",
         other => return format!("What helps: {}.", other.as_str()),
     };

@@ -183,7 +183,7 @@ pub(super) async fn run_for_lines(name: &str, command: &str) -> Token {
     succeeded(name, (printed, status, said))
 }
 
-fn succeeded(name: &str, ended: (Secret, ExitStatus, Option<String>)) -> Token {
+pub(super) fn succeeded(name: &str, ended: (Secret, ExitStatus, Option<String>)) -> Token {
     match ended {
         (printed, status, _) if status.success() => Ok(printed),
         (_, status, said) => {

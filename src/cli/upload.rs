@@ -19,6 +19,7 @@ use super::remote::Remote;
 use super::render::Screen;
 use super::run::{Place, RunArgs};
 use super::size::bytes;
+use super::url_source::{self, UrlCommand};
 use super::videos::Videos;
 use super::{Failure, Globals};
 
@@ -76,6 +77,18 @@ pub(super) struct Upload {
     /// video/mp4, video/quicktime or video/webm, without a check
     #[arg(long, value_name = "TYPE", value_parser = ["video/mp4", "video/quicktime", "video/webm"], hide_possible_values = true, hide = true)]
     content_type: Option<String>,
+    /// Of a URL: file of headers for its host, a NAME: VALUE on each line
+    #[arg(long, value_name = "FILE", hide = true)]
+    header_file: Option<PathBuf>,
+    /// Of a URL: prints a new one when the host refuses it. Its input is the URL without the query
+    #[arg(long, value_name = "CMD", hide = true)]
+    url_command: Option<String>,
+    /// Of a URL: copy the video to a file first. The message that refuses such a host names this option
+    #[arg(long, hide = true)]
+    spool: bool,
+    /// Of a URL: after a crash read again what was sent, and compare it
+    #[arg(long, hide = true)]
+    verify_source: bool,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -137,7 +150,16 @@ impl Upload {
                 return Ok(Exit::DELIVERED);
             }
         }
+        let headers = match &self.header_file {
+            Some(file) => tokio::task::block_in_place(|| url_source::headers(file))?,
+            None => Vec::new(),
+        };
         if let Some(remote) = &service {
+            if self.header_file.is_some() || self.url_command.is_some() {
+                return Err(Failure::usage(
+                    "A service runs no command and keeps no header of another program: --header-file and --url-command work without it (--service none). A command of its config: [sources.url_commands].",
+                ));
+            }
             return self.run.hand_over(remote, &screen, videos).await;
         }
         let jobs = self.share_rate(&videos, &screen).await;
@@ -157,7 +179,19 @@ impl Upload {
             false => globals.account_named(name),
         });
         let job = |item: &Item| {
-            let job = item.job()?.read(self.read);
+            let mut job = item.job()?.read(self.read);
+            if let Source::Remote(_) = &item.source {
+                for (name, value) in &headers {
+                    job = job.header(name, value.clone());
+                }
+                if let Some(command) = &self.url_command {
+                    job = job.url_source(UrlCommand {
+                        name: "--url-command".to_owned(),
+                        command: command.clone(),
+                        address: item.name(),
+                    });
+                }
+            }
             Ok(job.for_account(accounts.named(&item.account)?))
         };
         let ended = self
@@ -185,10 +219,14 @@ impl Upload {
         let Some(path) = &self.from else {
             let files = tokio::task::block_in_place(|| self.folders.files(&self.files))?;
             let items = files.into_iter().map(|path| {
-                let options = base(false);
+                let source = source(path);
+                let mut options = base(false);
+                if let Source::Remote(_) = source {
+                    self.remote(&mut options);
+                }
                 Item {
                     account: text(&options, "account"),
-                    source: source(path),
+                    source,
                     options,
                     line: None,
                 }
@@ -246,6 +284,12 @@ impl Upload {
             ));
         }
         jobs
+    }
+
+    /// Adds the options that mean something to a video on a web server.
+    fn remote(&self, options: &mut Map<String, Value>) {
+        options.insert("spool".to_owned(), self.spool.into());
+        options.insert("verify_source".to_owned(), self.verify_source.into());
     }
 
     /// The options of a job in the words of a service.

@@ -42,10 +42,13 @@ const OF_FILES: [&str; 7] = [
     "stat",
 ];
 pub(super) const OF_URLS: [&str; 2] = ["key", "preflight"];
+/// Of files, those on a web server or in a bucket.
+const OF_REMOTES: [&str; 3] = ["spool", "url_command", "verify_source"];
 
 /// All fields.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
-    COMMON.into_iter().chain(OF_FILES).chain(OF_URLS)
+    let of_files = OF_FILES.into_iter().chain(OF_REMOTES);
+    COMMON.into_iter().chain(of_files).chain(OF_URLS)
 }
 
 /// Why a text is no job.
@@ -178,6 +181,15 @@ impl Fields {
         if let Some(settle) = self.seconds("settle")? {
             job = job.settle(settle);
         }
+        if let Some(verify) = self.switch("verify_source")? {
+            job = job.verify_source(verify);
+        }
+        if let Some(spool) = self.switch("spool")? {
+            job = job.spool(spool);
+        }
+        if let Some(name) = self.text("url_command")? {
+            job = job.url_source_named(name);
+        }
         if let Some(key) = self.text("key")? {
             job = job.key(key);
         }
@@ -216,6 +228,7 @@ impl Fields {
                         |_| Fault::field("file", "file has to be an absolute path or a whole URL.");
                     return url.map(Named::Remote).map_err(wrong);
                 }
+                self.lacks(&OF_REMOTES, "a local file")?;
                 let file = PathBuf::from(file);
                 // A relative path would count from wherever the service was started.
                 match file.is_absolute() {
@@ -225,6 +238,7 @@ impl Fields {
             }
             (None, Some(url)) => {
                 self.lacks(&OF_FILES, "url")?;
+                self.lacks(&OF_REMOTES, "url")?;
                 self.lacks(&["name"], "url")?;
                 let url = Url::parse(url);
                 url.map(Named::Url)

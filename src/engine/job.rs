@@ -137,6 +137,8 @@ impl Job {
             url: Secret::new(url),
             headers: Vec::new(),
             renewal: None,
+            renewal_name: None,
+            spool: false,
         }))
     }
 
@@ -149,11 +151,30 @@ impl Job {
         self
     }
 
+    /// The same, by the name of a source that [`Options::url_sources`](crate::Options::url_sources) has: for jobs that are submitted to a
+    /// queue, as another process can find the source again.
+    pub fn url_source_named(mut self, name: &str) -> Self {
+        if let What::Remote(remote) = &mut self.what {
+            remote.renewal_name = Some(name.to_owned());
+        }
+        self
+    }
+
     /// A header of each request to the host of a remote video's URL, such as `Authorization`; where a redirect leads elsewhere, it is
-    /// left out. The value is a secret. Means nothing to another job.
+    /// left out. The value is a secret, so a queue does not accept such a job. Means nothing to another job.
     pub fn header(mut self, name: &str, value: impl Into<Secret>) -> Self {
         if let What::Remote(remote) = &mut self.what {
             remote.headers.push((name.to_owned(), value.into()));
+        }
+        self
+    }
+
+    /// Whether a remote video is copied to a file of the state directory first, and sent from there: for servers that do not answer
+    /// with ranges. A server that does not state a version is copied from anyway. The copy is deleted when the job ends; after a crash
+    /// the video is copied anew, and carried on if its bytes are the same. Means nothing to another job.
+    pub fn spool(mut self, spool: bool) -> Self {
+        if let What::Remote(remote) = &mut self.what {
+            remote.spool = spool;
         }
         self
     }

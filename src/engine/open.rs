@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use super::Shared;
 use super::job::{Job, What};
+use super::queue::Spooled;
 use super::send::{Sending, needed_again};
 use crate::account::Account;
 use crate::error::Error;
 use crate::journal::Recall;
 use crate::secret::escaped::Escaped;
-use crate::source::https::{HttpsVideo, Opened};
 use crate::source::media::Media;
 use crate::source::{Access, LocalFile, Object, OpenVideo, Opening};
 use crate::tiktok::preflight::Remote;
@@ -61,13 +61,7 @@ impl Given {
                 "{name} has no bytes: a video that comes with its job is taken in by a queue."
             ))),
             What::Media(media) => Self::object(shared, Arc::clone(media), job).await,
-            What::Remote(remote) => {
-                let web = shared.sources.web(&shared.client)?;
-                match HttpsVideo::open(web, remote.clone()).await? {
-                    Opened::Ranges(video) => Self::object(shared, Arc::new(video), job).await,
-                    Opened::Whole(why) => Err(Error::not_fetched(&remote.address(), why)),
-                }
-            }
+            What::Remote(remote) => Self::remote(shared, remote, job, tell).await,
             What::Recorded { id } => {
                 let row = shared.journal.recall(Recall::Id(id.clone())).await?;
                 let is_ours = |row: &Upload| scopes.iter().any(|scope| row.key.has_scope_of(scope));
@@ -134,11 +128,15 @@ impl Given {
                 opening.await?
             }
         };
-        Ok(Self::to_send(file, content_type))
+        Ok(Self::to_send(file, content_type, None))
     }
 
     /// Opens media that the caller has brought.
-    async fn object(shared: &Shared, media: Arc<dyn Media>, job: &Job) -> Result<Self, Error> {
+    pub(super) async fn object(
+        shared: &Shared,
+        media: Arc<dyn Media>,
+        job: &Job,
+    ) -> Result<Self, Error> {
         let size = media.opened().size;
         let fits = Limits::DOCUMENTED.check_file(size);
         fits.map_err(|error| Error::plan(&job.name(), error))?;
@@ -152,10 +150,14 @@ impl Given {
             Some(content_type) => content_type.clone(),
             None => object.content_type().await?.to_owned(),
         };
-        Ok(Self::to_send(object, content_type))
+        Ok(Self::to_send(object, content_type, None))
     }
 
-    fn to_send(media: impl OpenVideo, content_type: String) -> Self {
+    pub(super) fn to_send(
+        media: impl OpenVideo,
+        content_type: String,
+        spooled: Option<Spooled>,
+    ) -> Self {
         Self::Media(Box::new(Sending {
             baseline: media.identity(),
             media: Arc::new(media),
@@ -164,6 +166,7 @@ impl Given {
             compare_first: false,
             unanswered: None,
             ahead: None,
+            _spooled: spooled,
         }))
     }
 

@@ -1,5 +1,6 @@
 //! Settings of an engine, and how it is opened with them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,7 @@ use crate::journal::queue::JobStore;
 use crate::journal::{ProgressStore, SledStore};
 use crate::secret::without_query;
 use crate::source::Pool;
+use crate::source::https::UrlSources;
 use crate::tiktok::ca_file::CaFile;
 use crate::tiktok::client::Client;
 use crate::tiktok::hosts::{self, API_BASE, HostPolicy};
@@ -57,7 +59,7 @@ pub struct Reached {
 }
 
 /// Settings of an [`Engine`]; the defaults are right for the live service.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use = "settings do nothing until an engine is opened with them"]
 pub struct Options {
     state_dir: PathBuf,
@@ -76,6 +78,16 @@ pub struct Options {
     counters: Option<Counters>,
     spool_limit: u64,
     private_sources: bool,
+    url_sources: Option<Arc<dyn UrlSources>>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("state_dir", &self.state_dir)
+            .field("api_base", &without_query(&self.api_base))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Options {
@@ -101,6 +113,7 @@ impl Options {
             counters: None,
             spool_limit: SPOOL,
             private_sources: false,
+            url_sources: None,
         }
     }
 
@@ -195,6 +208,12 @@ impl Options {
         self
     }
 
+    /// The sources of new URLs that jobs may name; see [`Job::url_source_named`](crate::Job::url_source_named).
+    pub fn url_sources(mut self, sources: impl UrlSources) -> Self {
+        self.url_sources = Some(Arc::new(sources));
+        self
+    }
+
     /// Where [`account`](Self::account) gets tokens by the names of accounts: a table of the caller's own.
     pub fn accounts(mut self, provider: impl AccountProvider) -> Self {
         self.providing = Some(Arc::new(Providing::new(provider)));
@@ -264,6 +283,8 @@ impl Options {
         journal: Arc<dyn ProgressStore>,
         jobs: Option<Arc<dyn JobStore>>,
     ) -> Engine {
+        let spool = Spool::new(&self.state_dir.join("spool"), self.spool_limit);
+        let spool = Arc::new(spool);
         let scheduler = Scheduler::new(self.jobs).keeping(Arc::clone(&journal), &self.api_base);
         let shared = Arc::new(Shared {
             api_base: self.api_base.clone(),
@@ -274,7 +295,11 @@ impl Options {
             throttle: Throttle::new(self.bandwidth),
             creators: self.check_creator.then(Creators::default),
             pool: Pool::default(),
-            sources: Sources::new(self.private_sources),
+            sources: Sources::new(
+                self.private_sources,
+                Arc::clone(&spool),
+                self.url_sources.clone(),
+            ),
             only_submits: self.jobs == 0,
             draining: AtomicBool::new(false),
             locks: Mutex::default(),
@@ -282,7 +307,6 @@ impl Options {
         });
         let queue = jobs.map(|store| {
             let (jobs, paused) = (self.jobs, self.paused || self.jobs == 0);
-            let spool = Spool::new(&self.state_dir.join("spool"), self.spool_limit);
             Arc::new(Queue::start(
                 &shared,
                 store,

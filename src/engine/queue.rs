@@ -42,7 +42,7 @@ pub use filter::JobFilter;
 pub use halt::QueueState;
 pub use intake::Intake;
 pub use record::{JobEnd, JobNotice, JobRecord};
-pub(super) use spool::Spool;
+pub(super) use spool::{Spool, Spooled};
 
 /// Events of jobs that wait for a slow reader.
 const BACKLOG: usize = 1024;
@@ -72,12 +72,11 @@ impl Queue {
         shared: &Arc<Shared>,
         store: Arc<dyn JobStore>,
         providing: Option<Arc<Providing>>,
-        spool: Spool,
+        spool: Arc<Spool>,
         jobs: usize,
         paused: bool,
     ) -> Self {
         let (events, _) = broadcast::channel(BACKLOG);
-        let spool = Arc::new(spool);
         let dispatch = Dispatch::new(store, providing, spool, jobs, shared, events);
         let dispatch = Arc::new(dispatch);
         let runtime = tokio::runtime::Handle::try_current().ok();
@@ -219,6 +218,9 @@ impl Engine {
     /// What is kept of a job, if its values are all in their ranges and there is such an account.
     async fn wish_of(&self, job: &Job) -> Result<Wish, Error> {
         job.check()?;
+        if let What::Remote(remote) = &job.what {
+            self.0.sources.complete(remote)?;
+        }
         let queue = self.queue()?;
         let wish = wish::of(job, &self.0.api_base)?;
         let account = queue.dispatch.account(&wish.account)?;

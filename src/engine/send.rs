@@ -9,6 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tracing::Instrument;
 
+use super::queue::Spooled;
 use super::record::Ledger;
 use super::rehash::Rehash;
 use super::transfer::Transfer;
@@ -44,6 +45,8 @@ pub(super) struct Sending {
     pub(super) unanswered: Option<(Chunk, Running)>,
     /// What is read and hashed before it is its turn to be sent.
     pub(super) ahead: Option<Ahead>,
+    /// The copy of a video that lies elsewhere, which goes with this.
+    pub(super) _spooled: Option<Spooled>,
 }
 
 /// A chunk on its way. Dropping it cuts the request.

@@ -5,7 +5,9 @@ use std::io;
 use std::path::Path;
 
 use super::{Error, ErrorKind, Remedy, Who, name};
+use crate::account::TokenError;
 use crate::answer::Refusal;
+use crate::secret::escaped::Escaped;
 use crate::upload::plan::PlanError;
 
 impl Error {
@@ -33,10 +35,24 @@ impl Error {
         Self::usage(format!("{name} is not fetched: {rule}."))
     }
 
+    /// A job names a source of URLs that nobody has.
+    pub(crate) fn no_url_source(name: &str) -> Self {
+        Self::usage(format!(
+            "There is no source of URLs \"{}\".",
+            Escaped::new(name)
+        ))
+    }
+
     /// The host of a video does not give it in a way that it can be sent from.
     pub(crate) fn not_fetched(name: &str, what: impl fmt::Display) -> Self {
         let text = format!("{name} cannot be fetched: {what}");
         Self::new(ErrorKind::Source, Who::You, text)
+    }
+
+    /// The host of a video gives it as a whole only, and a copy was not asked for.
+    pub(crate) fn needs_spool(name: &str, why: impl fmt::Display) -> Self {
+        let text = format!("{name} cannot be read by ranges: {why}. A copy of it could be sent");
+        Self::new(ErrorKind::Source, Who::You, text).helped_by([Remedy::Spool])
     }
 
     /// The host of a video gives nothing of it now.
@@ -56,10 +72,10 @@ impl Error {
     }
 
     /// There is no new URL for a video whose host refuses the one at hand.
-    pub(crate) fn url_not_renewed(name: &str, source: io::Error) -> Self {
+    pub(crate) fn url_not_renewed(name: &str, source: TokenError) -> Self {
         let text = format!("The host of {name} refuses its URL, and there is no new one");
         Self::new(ErrorKind::NeedsPerson, Who::You, text)
-            .with_source(source)
+            .with_source(source.into_cause())
             .helped_by([Remedy::RepeatAfterFix])
     }
 

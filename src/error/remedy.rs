@@ -88,8 +88,12 @@ pub enum Remedy {
     IgnoreForecast,
     /// [`Job::preflight`](crate::Job::preflight) with `false`: leave the check of the URL to the service.
     SkipPreflight,
-    /// [`Job::url`](crate::Job::url) with the whole URL: the journal keeps no query.
+    /// [`Job::url`](crate::Job::url) or [`Job::remote`](crate::Job::remote) with the whole URL: the journal keeps no query.
     GiveWholeUrl,
+    /// [`Job::spool`](crate::Job::spool): copy the video to a file of the state directory, and send that.
+    Spool,
+    /// [`Options::private_sources`](crate::Options::private_sources), if the host is to be reached.
+    AllowPrivate,
     /// Another state directory; see [`Options::new`](crate::Options::new).
     ChangeStateDir,
 }
@@ -129,6 +133,8 @@ impl Remedy {
             Self::IgnoreForecast => "ignore_forecast",
             Self::SkipPreflight => "skip_preflight",
             Self::GiveWholeUrl => "whole_url",
+            Self::Spool => "spool",
+            Self::AllowPrivate => "allow_private",
             Self::ChangeStateDir => "change_state_dir",
         }
     }

@@ -75,16 +75,21 @@ impl LocalFile {
             }
             None => File::open(&path).map_err(unreadable)?,
         };
-        let identity = identity::settled(&file).map_err(unreadable)?;
+        Self::of(file, Address::File(path.clone()), opening).map_err(unreadable)
+    }
+
+    /// A file that is open already, with the bytes of what is at `address`.
+    pub(crate) fn of(file: File, address: Address, opening: Opening) -> io::Result<Self> {
+        let identity = identity::settled(&file)?;
         let opened = Self {
             file: Arc::new(file),
-            address: Arc::new(Address::File(path.clone())),
+            address: Arc::new(address),
             identity,
             fingerprint: "".into(),
             opening,
             mapped: Arc::default(),
         };
-        let fingerprint = ranges::fingerprint(&opened, identity.size).map_err(unreadable)?;
+        let fingerprint = ranges::fingerprint(&opened, identity.size)?;
         Ok(Self {
             fingerprint: fingerprint.into(),
             ..opened

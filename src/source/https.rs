@@ -11,7 +11,8 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use url::Url;
 
 use super::media::{Media, MediaVersion};
-use crate::error::Error;
+use crate::account::TokenError;
+use crate::error::{Error, Remedy};
 use crate::secret::{Secret, without_query};
 
 mod answer;
@@ -31,10 +32,15 @@ pub trait UrlSource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The kinds of [`io::Error`] that may pass ([`Media`](crate::Media) lists them) are waited out; any other ends the upload in
-    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson), and the same job carries on later. The text is shown, so it must hold no
-    /// secret.
-    fn url(&self) -> BoxFuture<'_, io::Result<Secret>>;
+    /// A [`TokenError::temporary`] is waited out; any other ends the upload in
+    /// [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson), and the same job carries on later.
+    fn url(&self) -> BoxFuture<'_, Result<Secret, TokenError>>;
+}
+
+/// The sources of URLs that jobs may name: for [`Options::url_sources`](crate::Options::url_sources).
+pub trait UrlSources: Send + Sync + 'static {
+    /// The source of this name for the video at `address`, a URL without its query; `None` if there is none.
+    fn named(&self, name: &str, address: &str) -> Option<Arc<dyn UrlSource>>;
 }
 
 /// What a job says of its video under a URL.
@@ -45,6 +51,10 @@ pub(crate) struct Remote {
     /// Headers of each request to the host of that URL. Their values may be secrets.
     pub(crate) headers: Vec<(String, Secret)>,
     pub(crate) renewal: Option<Arc<dyn UrlSource>>,
+    /// The name of `renewal`, for a process that makes the job again.
+    pub(crate) renewal_name: Option<String>,
+    /// Whether it is copied to a file first.
+    pub(crate) spool: bool,
 }
 
 impl Remote {
@@ -85,8 +95,28 @@ struct Urls {
 pub(crate) enum Opened {
     /// It can be read by ranges of this version.
     Ranges(HttpsVideo),
-    /// It can only be read as a whole; why, in words.
-    Whole(&'static str),
+    /// It can only be read as a whole.
+    Whole(Why),
+}
+
+/// Why a video cannot be read by ranges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// The host answers with all of it.
+    NoRanges,
+    /// The host does not state the version by a strong validator.
+    NoVersion,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRanges => "its host does not answer with ranges",
+            Self::NoVersion => {
+                "its host does not state by a strong ETag which version of it that is"
+            }
+        })
+    }
 }
 
 impl HttpsVideo {
@@ -95,7 +125,7 @@ impl HttpsVideo {
         let address = remote.address();
         let given = web
             .parse(&remote.url)
-            .map_err(|why| Error::no_source(&address, why))?;
+            .map_err(|why| not_asked(&address, why))?;
         let inner = Inner {
             web,
             remote,
@@ -110,27 +140,64 @@ impl HttpsVideo {
         };
         // A host that answers with the first byte would be wrong, and one that ignores ranges shows that.
         let answer = inner.ask(1..2, None).await;
-        let answer = answer.map_err(|error| inner.failed(error))?;
+        let answer = answer.map_err(|error| failed(&inner.address, error))?;
         let size = match &answer.held {
             Held::Part(range, total) if *range == (1..2) => *total,
             Held::Part(..) => {
-                return Err(inner.failed(wrong("its host answers with another range")));
+                return Err(failed(
+                    &inner.address,
+                    wrong("its host answers with another range"),
+                ));
             }
-            Held::Whole(_) => return Ok(Opened::Whole("its host does not answer with ranges")),
+            Held::Whole(_) => return Ok(Opened::Whole(Why::NoRanges)),
             // It has no second byte.
             Held::Moved => return Err(Error::not_fetched(&inner.address, "it has no bytes")),
-            _ => return Err(inner.failed(inner.no_bytes(answer.held))),
+            _ => {
+                return Err(failed(
+                    &inner.address,
+                    no_bytes(&inner.address, answer.held),
+                ));
+            }
         };
         let Some(validator) = Validator::of(answer.response.headers()) else {
-            return Ok(Opened::Whole(
-                "its host does not say by a strong ETag which version of it that is",
-            ));
+            return Ok(Opened::Whole(Why::NoVersion));
         };
         Ok(Opened::Ranges(Self(Arc::new(Inner {
             validator,
             size,
             ..inner
         }))))
+    }
+}
+
+/// The bytes of a whole video, as they come.
+pub(crate) struct Whole(reqwest::Response);
+
+impl Whole {
+    /// Asks for all of the video.
+    pub(crate) async fn open(web: &Web, remote: &Remote) -> Result<Self, Error> {
+        let address = remote.address();
+        let url = web.parse(&remote.url);
+        let url = url.map_err(|why| not_asked(&address, why))?;
+        let answer = web.get(remote, url, None, None).await;
+        let answer = answer.map_err(|error| failed(&address, error))?;
+        match answer.held {
+            Held::Whole(_) => Ok(Self(answer.response)),
+            held => Err(failed(&address, no_bytes(&address, held))),
+        }
+    }
+
+    /// In bytes, if the host states it.
+    pub(crate) fn size(&self) -> Option<u64> {
+        let length = answer::text(self.0.headers(), &http::header::CONTENT_LENGTH)?;
+        length.parse().ok()
+    }
+
+    /// The next bytes; `None` at the end.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let next = tokio::time::timeout(request::PATIENCE, self.0.chunk()).await;
+        let next = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+        next.map_err(request::broke_off)
     }
 }
 
@@ -144,7 +211,10 @@ impl Inner {
         let landed = self.urls().landed.clone();
         let mut last = None;
         if let Some(landed) = landed {
-            let answer = self.web.get(&self.remote, landed, &range, version).await?;
+            let answer = self
+                .web
+                .get(&self.remote, landed, Some(&range), version)
+                .await?;
             if !refused(&answer.held) {
                 return Ok(answer);
             }
@@ -164,8 +234,7 @@ impl Inner {
                     .await
                     .map_err(|error| self.not_renewed(error))?;
                 let fresh = self.web.parse(&fresh);
-                let fresh =
-                    fresh.map_err(|why| io::Error::other(Error::no_source(&self.address, why)))?;
+                let fresh = fresh.map_err(|why| io::Error::other(not_asked(&self.address, why)))?;
                 self.urls().given = fresh.clone();
                 self.follow(fresh, &range, version).await
             }
@@ -180,7 +249,10 @@ impl Inner {
         range: &Range<u64>,
         version: Option<&Validator>,
     ) -> io::Result<Answer> {
-        let answer = self.web.get(&self.remote, url, range, version).await?;
+        let answer = self
+            .web
+            .get(&self.remote, url, Some(range), version)
+            .await?;
         self.urls().landed = Some(answer.url.clone());
         Ok(answer)
     }
@@ -196,7 +268,7 @@ impl Inner {
             Held::Part(held, _) if held == range => Ok(answer.response),
             Held::Part(..) => Err(wrong("its host answers with another range")),
             Held::Whole(_) if !is_ours => Err(stale()),
-            held => Err(self.no_bytes(held)),
+            held => Err(no_bytes(&self.address, held)),
         }
     }
 
@@ -211,38 +283,45 @@ impl Inner {
         }
     }
 
-    /// The error for an answer without the bytes that were asked for.
-    fn no_bytes(&self, held: Held) -> io::Error {
-        match held {
-            Held::Moved => stale(),
-            Held::Refused(status) => io::Error::other(Error::url_refused(&self.address, status)),
-            Held::Missing(status) => wrong(&format!("its host has no such video ({status})")),
-            Held::NotNow(status) => io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("its host answers {status}"),
-            ),
-            Held::Whole(_) => wrong("its host answers with all of it instead of a range"),
-            Held::Wrong(what) => wrong(&what),
-            Held::Part(..) => wrong("its host answers with another range"),
-        }
-    }
-
-    fn not_renewed(&self, error: io::Error) -> io::Error {
-        match super::object::is_outage(&error) {
-            true => error,
+    fn not_renewed(&self, error: TokenError) -> io::Error {
+        match error.is_temporary() {
+            true => io::Error::new(io::ErrorKind::TimedOut, error.to_string()),
             false => io::Error::other(Error::url_not_renewed(&self.address, error)),
         }
     }
+}
 
-    /// The error of a video that could not be opened.
-    fn failed(&self, error: io::Error) -> Error {
-        match error.downcast::<Error>() {
-            Ok(error) => error,
-            Err(error) if super::object::is_outage(&error) => {
-                Error::not_fetched_now(&self.address, error)
-            }
-            Err(error) => Error::not_fetched(&self.address, error),
-        }
+/// The error for an answer without the bytes that were asked for.
+fn no_bytes(address: &str, held: Held) -> io::Error {
+    match held {
+        Held::Moved => stale(),
+        Held::Refused(status) => io::Error::other(Error::url_refused(address, status)),
+        Held::Missing(status) => wrong(&format!("its host has no such video ({status})")),
+        Held::NotNow(status) => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("its host answers {status}"),
+        ),
+        Held::Whole(_) => wrong("its host answers with all of it instead of a range"),
+        Held::Wrong(what) => wrong(&what),
+        Held::Part(..) => wrong("its host answers with another range"),
+    }
+}
+
+/// The error for a URL that is not asked for.
+fn not_asked(address: &str, why: &str) -> Error {
+    let error = Error::no_source(address, why);
+    match why == network::PRIVATE {
+        true => error.helped_by([Remedy::AllowPrivate]),
+        false => error,
+    }
+}
+
+/// The error of a video that could not be opened.
+fn failed(address: &str, error: io::Error) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error,
+        Err(error) if super::object::is_outage(&error) => Error::not_fetched_now(address, error),
+        Err(error) => Error::not_fetched(address, error),
     }
 }
 

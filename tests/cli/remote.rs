@@ -10,7 +10,6 @@ use serde_json::Value;
 use crate::host::{Host, Manner};
 use crate::nginx::Nginx;
 use crate::scene::{CHUNK, Ended, Scene, Start, full};
-use crate::video;
 
 /// The query of a signed URL.
 const SECRET: &str = "X-Signature=0f8d6c1a7b5e4932";
@@ -133,11 +132,13 @@ fn a_server_that_is_killed_and_comes_back_is_waited_for() {
 fn a_video_that_is_replaced_half_way_is_not_posted() {
     let Some(stage) = Stage::new() else { return };
     let file = stage.video(size());
+    let other = stage.scene.video("other.mp4", size());
+    // The tag of nginx is the time in seconds and the size.
+    let later = fs::metadata(&file).unwrap().modified().unwrap() + Duration::from_secs(2);
+    let opened = fs::File::options().write(true).open(&other).unwrap();
+    opened.set_modified(later).unwrap();
     let mut run = stage.upload(&["--bwlimit", "30MB"]).start();
     run.until_confirmed(size() / 3);
-    // The tag of nginx is the time in seconds and the size.
-    std::thread::sleep(Duration::from_millis(1100));
-    let other = stage.scene.video("other.mp4", size());
     fs::rename(&other, &file).unwrap();
     let ended = run.end().expect(3);
     assert_eq!(ended.outcome()["outcome"], "source_changed");
@@ -341,5 +342,166 @@ fn the_same_bytes_from_a_server_and_from_a_disk_are_one_draft() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(listed.len(), 1, "{listed:?}");
-    let _ = video::sha256(&file);
+}
+
+#[test]
+fn a_host_without_a_strong_version_is_copied_from_and_carried_on_by_bytes() {
+    for manner in [Manner::WeakTag, Manner::NoValidator] {
+        let (scene, host, file) = hosted();
+        host.behaves(manner);
+        let mut run = upload(&scene, &host.url(), &["--bwlimit", "20MB"]).start();
+        run.until("the notice", |line| line["cause"] == "spooled");
+        run.until_confirmed(SIZE / 3);
+        assert!(run.kill());
+        let ended = upload(&scene, &host.url(), &[]).end().expect(0);
+        let session = scene.assert_one_draft_of(&file);
+        assert!(sent(&session) < SIZE + 2 * CHUNK);
+        let left = fs::read_dir(scene.state_dir().join("spool")).unwrap();
+        assert_eq!(left.count(), 0, "{manner:?}: {}", ended.stdout);
+        let again = upload(&scene, &host.url(), &[]).end().expect(0);
+        assert_eq!(again.outcome()["outcome"], "already_delivered");
+    }
+}
+
+#[test]
+fn a_host_that_ignores_ranges_is_copied_from_where_that_is_asked_for() {
+    let (scene, host, file) = hosted();
+    host.behaves(Manner::IgnoresRange);
+    let refused = upload(&scene, &host.url(), &[]).end().expect(3);
+    assert!(
+        refused.message().contains("--spool") || refused.stderr.contains("--spool"),
+        "{refused:?}"
+    );
+    upload(&scene, &host.url(), &["--spool"]).end().expect(0);
+    scene.assert_one_draft_of(&file);
+}
+
+#[test]
+fn a_copy_that_breaks_off_is_no_video() {
+    let (scene, host, _) = hosted();
+    host.behaves(Manner::Breaks(3_000));
+    let ended = upload(&scene, &host.url(), &["--spool"]).end().expect(75);
+    assert_eq!(scene.log().requests.init, 0, "{}", ended.message());
+    assert_eq!(
+        fs::read_dir(scene.state_dir().join("spool"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn headers_go_to_their_host_alone_and_are_shown_nowhere() {
+    let (scene, host, file) = hosted();
+    let (_, other, _) = hosted();
+    let secrets = scene.path("headers");
+    fs::write(
+        &secrets,
+        "Authorization: Bearer 0f8d6c1a7b5e4932\n\nX-Key: 0f8d6c1a\n",
+    )
+    .unwrap();
+    other.replace(fs::read(&file).unwrap());
+    host.state().moved_to = other.url();
+    let moved = format!("{}/moved", host.origin);
+    let mut command = upload(&scene, &moved, &["--header-file"]);
+    let ended = command.arg(&secrets).end().expect(0);
+    scene.assert_one_draft_of(&file);
+    assert_secret(&scene, &ended);
+    let asked = host.state().requests.clone();
+    assert!(
+        asked.iter().all(|head| head.contains("bearer 0f8d6c1a")),
+        "{asked:?}"
+    );
+    let elsewhere = other.state().requests.clone();
+    assert!(!elsewhere.is_empty() && !elsewhere.concat().contains("0f8d6c1a"));
+    fs::write(&secrets, "Authorization Bearer 0f8d6c1a7b5e4932\n").unwrap();
+    let mut command = upload(&scene, &moved, &["--header-file"]);
+    let refused = command.arg(&secrets).end().expect(2);
+    assert!(refused.stderr.contains("line 1"), "{}", refused.stderr);
+    assert_secret(&scene, &refused);
+}
+
+#[test]
+fn a_command_renews_a_url_whose_signature_is_over() {
+    let (scene, host, file) = hosted();
+    host.state().signature = Some(SECRET.to_owned());
+    let url = format!("{}?{SECRET}", host.url());
+    let command = format!(
+        "read old; echo \"$old?{SECRET}$(ls {} | grep -c asked)\"; touch {}",
+        scene.path("").display(),
+        scene.path("asked").display()
+    );
+    let mut run = upload(
+        &scene,
+        &url,
+        &["--bwlimit", "20MB", "--url-command", &command],
+    )
+    .start();
+    run.until_confirmed(SIZE / 3);
+    host.state().signature = Some(format!("{SECRET}0"));
+    run.until_confirmed(SIZE * 2 / 3);
+    host.state().signature = Some(format!("{SECRET}1"));
+    let ended = run.end().expect(0);
+    let session = scene.assert_one_draft_of(&file);
+    assert_eq!(sent(&session), SIZE);
+    assert_secret(&scene, &ended);
+}
+
+#[test]
+fn a_command_that_has_no_url_leaves_the_upload_to_a_person() {
+    let (scene, host, file) = hosted();
+    host.state().signature = Some(SECRET.to_owned());
+    let url = format!("{}?{SECRET}", host.url());
+    let more = [
+        "--bwlimit",
+        "20MB",
+        "--url-command",
+        "echo no key >&2; exit 1",
+    ];
+    let mut run = upload(&scene, &url, &more).start();
+    run.until_confirmed(SIZE / 3);
+    host.state().signature = Some(format!("{SECRET}2"));
+    let ended = run.end().expect(4);
+    assert!(
+        ended.message().contains("there is no new one"),
+        "{}",
+        ended.message()
+    );
+    host.state().signature = Some(SECRET.to_owned());
+    upload(&scene, &url, &[]).end().expect(0);
+    scene.assert_one_draft_of(&file);
+}
+
+#[test]
+fn a_lie_about_the_version_over_a_crash_is_found_where_the_source_is_verified() {
+    for (more, code) in [(&["--verify-source"][..], 3), (&[], 0)] {
+        let (scene, host, file) = hosted();
+        let mut run = upload(&scene, &host.url(), &["--bwlimit", "20MB"]).start();
+        run.until_confirmed(SIZE / 3);
+        assert!(run.kill());
+        // One byte of the first chunk, which is at the service already.
+        let mut other = fs::read(&file).unwrap();
+        other[1_000_000] ^= 1;
+        host.replace_unnoticed(other);
+        upload(&scene, &host.url(), more).end().expect(code);
+        assert_eq!(scene.log().drafts, u64::from(code == 0));
+    }
+}
+
+#[test]
+fn hosts_of_this_network_are_asked_for_nothing() {
+    let (scene, _, _) = hosted();
+    // An API base that is not overridden by this machine's would be the live one, so the address alone decides here.
+    for url in [
+        "https://10.1.2.3/clip.mp4",
+        "https://169.254.169.254/latest/clip.mp4",
+        "https://192.168.1.1/clip.mp4",
+    ] {
+        let ended = upload(&scene, url, &[]).end().expect(2);
+        assert!(
+            ended.stderr.contains("private = true") || ended.message().contains("not allowed"),
+            "{ended:?}"
+        );
+        assert_eq!(scene.log().requests.init, 0);
+    }
 }

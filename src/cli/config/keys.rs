@@ -228,8 +228,8 @@ mod tests {
             "seal_key_command",
             "url",
             "command",
-            "allow",
         ]);
+        known.extend(crate::config::sources::KEYS);
         known.extend(crate::config::notify::KEYS);
         known.extend(crate::config::watch::KEYS);
         for list in [&mut written, &mut known] {

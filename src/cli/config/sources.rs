@@ -8,6 +8,10 @@ use url::Url;
 use super::keys::nearest_of;
 use super::{Config, Entry};
 use crate::Failure;
+use crate::url_source::UrlCommands;
+
+/// The keys of the table.
+pub(crate) const KEYS: [&str; 3] = ["allow", "private", "url_commands"];
 
 /// Something that jobs may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,15 +34,22 @@ impl Allowed {
 
 impl Config {
     pub(super) fn read_sources(&mut self, table: &Entry<'_>) -> Result<(), Failure> {
-        let mut found = None;
         for (key, value) in table.table()? {
             let entry = table.below(key, value);
-            if *key.get_ref() != "allow" {
-                let help = format!(
-                    "the nearest key is \"{}\"",
-                    nearest_of(["allow"], key.get_ref())
-                );
-                return Err(entry.unknown(key, &help));
+            match &**key.get_ref() {
+                "allow" => {}
+                "private" => {
+                    self.private_sources = entry.switch()?;
+                    continue;
+                }
+                "url_commands" => {
+                    self.url_commands = UrlCommands(entry.url_commands()?);
+                    continue;
+                }
+                other => {
+                    let help = format!("the nearest key is \"{}\"", nearest_of(KEYS, other));
+                    return Err(entry.unknown(key, &help));
+                }
             }
             let DeValue::Array(list) = entry.value.get_ref() else {
                 return Err(entry.is_not("a list of texts in quotes"));
@@ -47,15 +58,22 @@ impl Config {
                 let (file, name) = (entry.file, entry.name.clone());
                 Entry { file, name, value }.allowed()
             });
-            found = Some(allowed.collect::<Result<Vec<_>, _>>()?);
+            self.sources = Some(allowed.collect::<Result<Vec<_>, _>>()?);
         }
-        let allowed = found.ok_or_else(|| table.wrong("needs the key allow, a list"))?;
-        self.sources = Some(allowed);
         Ok(())
     }
 }
 
 impl Entry<'_> {
+    /// A table of commands, by names.
+    fn url_commands(&self) -> Result<Vec<(String, String)>, Failure> {
+        let commands = self.table()?.iter().map(|(name, value)| {
+            let entry = self.below(name, value);
+            Ok((name.get_ref().to_string(), entry.text()?.to_owned()))
+        });
+        commands.collect()
+    }
+
     fn allowed(&self) -> Result<Allowed, Failure> {
         if self.text()?.contains("://") {
             return self.allowed_url().map(Allowed::Under);
@@ -73,7 +91,7 @@ impl Entry<'_> {
         let url = url.map_err(|_| self.wrong("has a text that is no URL"))?;
         let wrong = match () {
             () if url.scheme() != "https" => {
-                "has a URL that is not https, which is all that TikTok fetches"
+                "has a URL that is not https, which is all that is fetched"
             }
             () if url.domain().is_none() => {
                 "has a URL without the name of a host, which is all that TikTok fetches from"

@@ -222,7 +222,7 @@ impl Entry<'_> {
         Ok(std::path::absolute(&path).unwrap_or(path))
     }
 
-    fn switch(&self) -> Result<bool, Failure> {
+    pub(super) fn switch(&self) -> Result<bool, Failure> {
         let on = self.value.get_ref().as_bool();
         on.ok_or_else(|| self.is_not("true or false"))
     }

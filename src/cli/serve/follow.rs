@@ -85,11 +85,10 @@ struct Follower {
 
 impl Follower {
     fn new(record: &JobRecord, sender: mpsc::Sender<Bytes>) -> Self {
-        let is_url = record.source.contains("://");
         Self {
             job: record.id.clone(),
             account: record.account.clone(),
-            lines: Lines::new(record.source.clone(), is_url, &record.account),
+            lines: Lines::new(record.source.clone(), record.is_pull, &record.account),
             sender,
             shown: None,
             ran: None,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
+
 use super::{Job, What};
 use crate::account::Account;
 use crate::error::Error;
@@ -48,6 +50,18 @@ impl Job {
                     "\"{}\" is no id, label or name: it has 1 to 255 characters, and no control characters.",
                     Escaped::new(text)
                 )));
+            }
+        }
+        if let What::Remote(remote) = &self.what {
+            for (name, value) in &remote.headers {
+                let is_header = HeaderName::from_bytes(name.as_bytes()).is_ok()
+                    && HeaderValue::from_str(value.expose()).is_ok();
+                if !is_header {
+                    let name = Escaped::new(name);
+                    return Err(Error::usage(format!(
+                        "\"{name}\" is no header, or has no value that a header can have."
+                    )));
+                }
             }
         }
         if self.give_up.is_some_and(|give_up| give_up > LONGEST_WAIT) {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use crate::clock::rfc3339;
-use crate::journal::queue::{JobEnd as End, JobNews, JobRow, JobState};
+use crate::journal::queue::{JobEnd as End, JobNews, JobRow, JobState, WishKind};
 use crate::upload::Destination;
 
 /// A job of the queue as it is now. Serialised, times are texts by RFC 3339.
@@ -19,6 +19,8 @@ pub struct JobRecord {
     pub account: String,
     /// The path of the file, or the URL without its query.
     pub source: String,
+    /// Whether the service fetches the URL itself.
+    pub is_pull: bool,
     /// Where the video goes: `inbox`, as a draft.
     pub destination: String,
     /// The caller's own id.
@@ -139,6 +141,7 @@ pub(super) const fn word_of(row: &JobRow, running: bool) -> &'static str {
 impl JobRecord {
     pub(super) fn of(row: JobRow, running: bool) -> Self {
         let (source, state) = (row.wish.name(), word_of(&row, running));
+        let is_pull = matches!(row.wish.what, WishKind::Pull { .. });
         let (end, why, next) = match row.state {
             JobState::Queued { not_before, why } => (None, why, not_before),
             JobState::Parked { end, until } => (Some(end), None, Some(until)),
@@ -148,6 +151,7 @@ impl JobRecord {
             id: row.id,
             account: row.wish.account,
             source,
+            is_pull,
             destination: Destination::Inbox.as_str().to_owned(),
             caller_id: row.wish.caller_id,
             labels: row.wish.labels,

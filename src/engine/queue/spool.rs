@@ -62,7 +62,7 @@ impl Spool {
     }
 
     /// Makes a file. Blocks.
-    pub(super) fn make(self: &Arc<Self>) -> io::Result<(Spooled, File)> {
+    pub(in crate::engine) fn make(self: &Arc<Self>) -> io::Result<(Spooled, File)> {
         if !self.dir.exists() {
             own::dir(&self.dir)?;
             self.dir.parent().map_or(Ok(()), sync_names)?;
@@ -133,7 +133,7 @@ impl Spool {
 
 /// A file of a spool, which is removed with this unless a job has it.
 #[derive(Debug)]
-pub(super) struct Spooled {
+pub(in crate::engine) struct Spooled {
     spool: Arc<Spool>,
     name: String,
     is_kept: bool,
@@ -144,8 +144,12 @@ impl Spooled {
         &self.name
     }
 
+    pub(in crate::engine) fn path(&self) -> PathBuf {
+        self.spool.path(&self.name)
+    }
+
     /// Sets aside so many bytes for it in all.
-    pub(super) fn reserve(&self, bytes: u64) -> Result<(), Error> {
+    pub(in crate::engine) fn reserve(&self, bytes: u64) -> Result<(), Error> {
         let mut files = self.spool.files();
         let all = files.sizes.values().sum::<u64>();
         let own = files.sizes.get(&self.name).copied().unwrap_or(0);

@@ -36,12 +36,25 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
             key: key.clone(),
             preflight: *preflight,
         },
+        What::Remote(remote) if remote.headers.is_empty() && remote.renewal.is_none() => {
+            WishKind::Remote {
+                url: remote.url.clone(),
+                url_source: remote.renewal_name.clone(),
+                spool: remote.spool,
+            }
+        }
+        What::Remote(_) => {
+            return Err(Error::usage(format!(
+                "{} cannot be queued with headers, or with a source of URLs that has no name: they are not kept.",
+                job.name()
+            )));
+        }
         What::Body { name } => WishKind::Body {
             name: name.clone(),
             sha256: String::new(),
             file: String::new(),
         },
-        What::Media(_) | What::Remote(_) | What::Recorded { .. } => {
+        What::Media(_) | What::Recorded { .. } => {
             return Err(Error::usage(format!(
                 "{} cannot be queued: only a file or a URL can be opened again by another process.",
                 job.name()
@@ -74,6 +87,7 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
             wait_ms: Some(ms(job.processing)),
             patience_ms: Some(ms(job.patience)),
             hand_over: job.hand_over,
+            verify: job.verify,
             ignore_forecast: job.ignore_forecast,
             once: job.once,
         },
@@ -110,6 +124,17 @@ pub(super) fn job(row: &JobRow, account: Account, of: &Dispatch) -> Job {
             }
         }
         WishKind::Body { file, .. } => Job::file(of.spool.path(file)).beneath(of.spool.dir()),
+        WishKind::Remote {
+            url,
+            url_source,
+            spool,
+        } => {
+            let job = Job::remote(url.expose()).spool(*spool);
+            match url_source {
+                Some(name) => job.url_source_named(name),
+                None => job,
+            }
+        }
         WishKind::Pull {
             url,
             key,
@@ -150,6 +175,7 @@ pub(super) fn job(row: &JobRow, account: Account, of: &Dispatch) -> Job {
         once: options.once,
     });
     job.hand_over = options.hand_over;
+    job.verify = options.verify;
     job.ignore_forecast = options.ignore_forecast;
     job.for_account(account)
 }

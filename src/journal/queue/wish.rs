@@ -53,6 +53,16 @@ pub(crate) enum WishKind {
         sha256: String,
         file: String,
     },
+    /// A URL that is read by ranges, and sent from here. Its query may be a secret: a row is in a file that only its owner can read.
+    Remote {
+        #[serde(with = "crate::secret::stored")]
+        url: Secret,
+        /// The name of the source of new URLs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        url_source: Option<String>,
+        #[serde(default)]
+        spool: bool,
+    },
     /// A URL that the service fetches. Its query may be a secret: a row is in a file that only its owner can read.
     Pull {
         #[serde(with = "crate::secret::stored")]
@@ -76,6 +86,7 @@ pub(crate) struct WishOptions {
     pub(crate) wait_ms: Option<u64>,
     pub(crate) patience_ms: Option<u64>,
     pub(crate) hand_over: bool,
+    pub(crate) verify: bool,
     pub(crate) ignore_forecast: bool,
     /// The job ends with its first run.
     pub(crate) once: bool,
@@ -88,6 +99,12 @@ impl Wish {
         let (part, source) = match &self.what {
             WishKind::Body { sha256, .. } => ("body", json!(sha256)),
             WishKind::File { path, .. } => ("source", json!({ "file": path })),
+            WishKind::Remote {
+                url, url_source, ..
+            } => {
+                let url = without_query(url.expose());
+                ("source", json!({ "remote": url, "url_source": url_source }))
+            }
             WishKind::Pull { url, key, .. } => {
                 let url = without_query(url.expose());
                 ("source", json!({ "pull": url, "key": key }))
@@ -118,7 +135,8 @@ impl Wish {
     /// in another directory now.
     pub(crate) fn renew(&mut self, newer: &Self) {
         match (&mut self.what, &newer.what) {
-            (WishKind::Pull { url, .. }, WishKind::Pull { url: newer, .. }) => {
+            (WishKind::Pull { url, .. }, WishKind::Pull { url: newer, .. })
+            | (WishKind::Remote { url, .. }, WishKind::Remote { url: newer, .. }) => {
                 *url = newer.clone();
             }
             (WishKind::File { root, .. }, WishKind::File { root: newer, .. }) => {
@@ -130,7 +148,7 @@ impl Wish {
 
     /// Leaves out what only a job needs that has not ended: the query of a URL, which may be a secret.
     pub(crate) fn drop_query(&mut self) {
-        if let WishKind::Pull { url, .. } = &mut self.what {
+        if let WishKind::Pull { url, .. } | WishKind::Remote { url, .. } = &mut self.what {
             *url = Secret::new(&without_query(url.expose()));
         }
     }
@@ -139,7 +157,7 @@ impl Wish {
     pub(crate) fn spooled(&self) -> Option<&str> {
         match &self.what {
             WishKind::Body { file, .. } => Some(file),
-            WishKind::File { .. } | WishKind::Pull { .. } => None,
+            WishKind::File { .. } | WishKind::Remote { .. } | WishKind::Pull { .. } => None,
         }
     }
 
@@ -148,7 +166,9 @@ impl Wish {
         match &self.what {
             WishKind::Body { name, .. } => name.clone(),
             WishKind::File { path, .. } => path.as_path().to_string_lossy().into_owned(),
-            WishKind::Pull { url, .. } => without_query(url.expose()),
+            WishKind::Pull { url, .. } | WishKind::Remote { url, .. } => {
+                without_query(url.expose())
+            }
         }
     }
 }

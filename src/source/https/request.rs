@@ -12,7 +12,7 @@ use url::Url;
 
 use super::Remote;
 use super::answer::{self, Held, Validator};
-use super::network::{Reach, Unreached};
+use super::network::{PRIVATE, Reach, Unreached};
 use crate::answer::Failure;
 use crate::error::Error;
 use crate::secret::{Redactor, Secret};
@@ -22,7 +22,7 @@ use crate::tiktok::client::unanswered;
 const REDIRECTS: usize = 5;
 
 /// How long a host may take for the headers of its answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What fetches videos: a client of other hosts than the service's.
 #[derive(Clone)]
@@ -65,12 +65,12 @@ impl Web {
         Ok(url)
     }
 
-    /// Asks for a range of a version; follows redirects.
+    /// Asks for a range of a version, or for everything; follows redirects.
     pub(super) async fn get(
         &self,
         remote: &Remote,
         mut url: Url,
-        range: &Range<u64>,
+        range: Option<&Range<u64>>,
         version: Option<&Validator>,
     ) -> io::Result<Answer> {
         let home = Url::parse(remote.url.expose()).map(|url| url.origin());
@@ -82,12 +82,11 @@ impl Web {
                     request = request.header(name, value.expose());
                 }
             }
-            request = request
-                .header(
-                    header::RANGE,
-                    format!("bytes={}-{}", range.start, range.end - 1),
-                )
-                .header(header::ACCEPT_ENCODING, "identity");
+            request = request.header(header::ACCEPT_ENCODING, "identity");
+            if let Some(range) = range {
+                let range = format!("bytes={}-{}", range.start, range.end - 1);
+                request = request.header(header::RANGE, range);
+            }
             if let Some(version) = version {
                 let (name, value) = version.condition();
                 request = request.header(name, value);
@@ -144,7 +143,7 @@ impl Web {
         let mut cause = error.source();
         while let Some(inner) = cause {
             if inner.is::<Unreached>() {
-                return io::Error::other(Unreached.to_string());
+                return io::Error::other(super::not_asked(&remote.address(), PRIVATE));
             }
             cause = inner.source();
         }

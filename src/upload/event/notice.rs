@@ -21,6 +21,13 @@ pub enum Notice {
         /// The file's name, [`Escaped`](crate::Escaped).
         name: String,
     },
+    /// A remote video is copied to a file first, as its host cannot be held to one version of it.
+    Spooled {
+        /// The video's name, [`Escaped`](crate::Escaped).
+        name: String,
+        /// Why; empty if that was asked for.
+        why: String,
+    },
     /// The video is larger than the service's documents allow for sure; the service decides.
     Large {
         /// Size of the video in bytes.
@@ -64,6 +71,7 @@ impl Notice {
         match self {
             Self::Alias { .. } => "alias",
             Self::SlowFileSystem { .. } => "slow_file_system",
+            Self::Spooled { .. } => "spooled",
             Self::Large { .. } => "large",
             Self::SizeUnknown => "size_unknown",
             Self::ChunkSizeKept { .. } => "chunk_size_kept",
@@ -87,6 +95,10 @@ impl fmt::Display for Notice {
                 f,
                 "waiting for the file system of {name}: it stores the file's last writes, the file has very many parts, or it does not answer"
             ),
+            Self::Spooled { name, why } if why.is_empty() => {
+                write!(f, "{name} is copied to a file first")
+            }
+            Self::Spooled { name, why } => write!(f, "{name} is copied to a file first: {why}"),
             Self::Large { size, limit } => write!(
                 f,
                 "{size} bytes are more than {}: the service may refuse them",
