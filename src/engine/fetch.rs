@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::job::Job;
 use super::open::Given;
-use super::queue::Spooled;
+use super::queue::{Of, Spooled};
 use super::sources::Sources;
 use crate::error::Error;
 use crate::secret::escaped::Escaped;
@@ -98,7 +98,7 @@ async fn copy_once(
     let fits = limits.check_file(stated.unwrap_or(1));
     fits.map_err(|error| Error::plan(&address, error))?;
     let spool = Arc::clone(&sources.spool);
-    let (spooled, mut file) = blocking(move || spool.make()).await?;
+    let (spooled, mut file) = blocking(move || spool.make(Of::Copy)).await?;
     spooled.reserve(stated.unwrap_or(0))?;
     let (mut size, mut buffer) = (0_u64, Vec::with_capacity(2 * PIECE));
     loop {

@@ -42,7 +42,7 @@ pub use filter::JobFilter;
 pub use halt::QueueState;
 pub use intake::Intake;
 pub use record::{JobEnd, JobNotice, JobRecord};
-pub(super) use spool::{Spool, Spooled};
+pub(super) use spool::{Of, Spool, Spooled};
 
 /// Events of jobs that wait for a slow reader.
 const BACKLOG: usize = 1024;

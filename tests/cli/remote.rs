@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::host::{Host, Manner};
 use crate::nginx::Nginx;
 use crate::scene::{CHUNK, Ended, Scene, Start, full};
+use crate::serve::{Service, command};
 
 /// The query of a signed URL.
 const SECRET: &str = "X-Signature=0f8d6c1a7b5e4932";
@@ -504,4 +505,99 @@ fn hosts_of_this_network_are_asked_for_nothing() {
         );
         assert_eq!(scene.log().requests.init, 0);
     }
+}
+
+/// A service with more lines in its config.
+fn serving(scene: &Scene, more: &[&str], lines: &str) -> Service {
+    let mut run = command(scene, more);
+    let config = scene.path("config.toml");
+    let accounts = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{accounts}{lines}")).unwrap();
+    Service::of(&mut run, scene.state_dir().join("socket"))
+}
+
+#[test]
+fn a_job_of_the_service_outlives_a_kill_and_its_signature_and_leaves_no_secret() {
+    let (scene, host, file) = hosted();
+    host.state().signature = Some(SECRET.to_owned());
+    let sign = format!("[sources.url_commands]\nsign = 'read old; echo \"$old?{SECRET}2\"'\n");
+    let serve = |more: &[&str]| serving(&scene, more, &sign);
+    let service = serve(&["--bwlimit", "20MB"]);
+    let job = |name: &str| {
+        let url = format!("{}?{SECRET}", host.url());
+        json!({ "account": "lena", "file": url, "url_command": name, "chunk_size": CHUNK })
+            .to_string()
+    };
+    service
+        .post(Some("one"), job("other").as_bytes())
+        .expect(400);
+    let accepted = service
+        .post(Some("one"), job("sign").as_bytes())
+        .expect(202)
+        .json();
+    let id = accepted["id"].clone();
+    scene.sees("some chunks", |log| log.requests.put > 3);
+    drop(service);
+    host.state().signature = Some(format!("{SECRET}2"));
+    let service = serve(&[]);
+    let ended = service.ended(&id);
+    assert_eq!(ended["end"]["outcome"], "delivered", "{ended}");
+    assert_eq!(
+        (&ended["source"], &ended["is_pull"]),
+        (&json!(host.url()), &json!(false))
+    );
+    let session = scene.assert_one_draft_of(&file);
+    assert!(sent(&session) < SIZE + 2 * CHUNK);
+    let again = service
+        .post(Some("one"), job("sign").as_bytes())
+        .expect(200)
+        .json();
+    assert_eq!(again["id"], id);
+    drop(service);
+    let shown = format!("{ended}{again}");
+    assert!(!shown.contains("0f8d6c1a"), "{shown}");
+}
+
+#[test]
+fn a_job_names_no_url_that_the_service_does_not_allow() {
+    let (scene, host, _) = hosted();
+    let allow = "[sources]\nallow = [\"https://media.example/team/\"]\n";
+    let service = serving(&scene, &[], allow);
+    for url in [
+        host.url(),
+        "https://media.example/other/clip.mp4".to_owned(),
+        "https://10.0.0.1/team/clip.mp4".to_owned(),
+    ] {
+        let job = json!({ "account": "lena", "file": url }).to_string();
+        let refused = service.post(None, job.as_bytes()).expect(403).json();
+        assert_eq!(refused["code"], "forbidden", "{refused}");
+    }
+    assert!(host.state().requests.is_empty());
+}
+
+#[test]
+fn a_command_beside_a_service_hands_its_url_over() {
+    let (scene, host, file) = hosted();
+    let service = Service::start(&scene, &[]);
+    let url = format!("{}?{SECRET}", host.url());
+    let ended = upload(&scene, &url, &[])
+        .env_remove("TIKTOK_ACCESS_TOKEN")
+        .end()
+        .expect(0);
+    assert_eq!(ended.outcome()["file"], host.url());
+    scene.assert_one_draft_of(&file);
+    let secrets = scene.path("headers");
+    fs::write(&secrets, "X-Key: 0f8d6c1a\n").unwrap();
+    let refused = upload(&scene, &url, &["--header-file"])
+        .env_remove("TIKTOK_ACCESS_TOKEN")
+        .arg(&secrets)
+        .end()
+        .expect(2);
+    assert!(
+        refused.stderr.contains("--service none"),
+        "{}",
+        refused.stderr
+    );
+    drop(service);
+    assert_secret(&scene, &ended);
 }

@@ -94,7 +94,12 @@ fn the_document_names_each_field_of_a_job_and_no_other() {
     let documented: BTreeSet<String> = fields.as_object().unwrap().keys().cloned().collect();
     let text = source("src/cli/wish.rs");
     let mut known = BTreeSet::new();
-    for list in ["const COMMON", "const OF_FILES", "const OF_URLS"] {
+    for list in [
+        "const COMMON",
+        "const OF_FILES",
+        "const OF_REMOTES",
+        "const OF_URLS",
+    ] {
         let (_, list) = text.split_once(list).unwrap();
         let list = list
             .split_once("= [")

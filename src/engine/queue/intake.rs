@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::dispatch::{Dispatch, whole};
-use super::spool::Spooled;
+use super::spool::{Of, Spooled};
 use super::{Handle, Queue};
 use crate::engine::Engine;
 use crate::engine::job::{Job, What};
@@ -181,7 +181,7 @@ impl Engine {
         let wish = self.wish_of(&job).await?;
         let queue = Arc::clone(self.queue()?);
         let spool = Arc::clone(&queue.dispatch.spool);
-        let (spooled, file) = blocking(move || spool.make()).await?;
+        let (spooled, file) = blocking(move || spool.make(Of::Job)).await?;
         let reserved = length.unwrap_or(0);
         spooled.reserve(reserved)?;
         Ok(Intake {

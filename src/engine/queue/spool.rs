@@ -10,8 +10,23 @@ use crate::error::Error;
 use crate::journal::durable::sync_names;
 use crate::journal::own;
 
-/// What the names of the files begin with; random digits follow.
-const PREFIX: &str = "body-";
+/// What a file is for, and what its name begins with; random digits follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Of {
+    /// The video of a job, which finds it again after a restart.
+    Job,
+    /// A copy of a video that lies elsewhere, which nobody finds again.
+    Copy,
+}
+
+impl Of {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Job => "body-",
+            Self::Copy => "copy-",
+        }
+    }
+}
 
 /// The directory, and what is in it.
 #[derive(Debug)]
@@ -31,13 +46,18 @@ struct Files {
 }
 
 impl Spool {
-    /// Looks what is there. The directory is made when it is needed.
+    /// Looks what is there, and removes the copies of earlier processes. The directory is made when it is needed.
     pub(in crate::engine) fn new(dir: &Path, limit: u64) -> Self {
         let mut files = Files::default();
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if let (true, Ok(metadata)) = (name.starts_with(PREFIX), entry.metadata()) {
+            if name.starts_with(Of::Copy.prefix()) {
+                // What stays is removed by the next process.
+                let _ = std::fs::remove_file(entry.path());
+            }
+            let is_of_a_job = name.starts_with(Of::Job.prefix());
+            if let (true, Ok(metadata)) = (is_of_a_job, entry.metadata()) {
                 files.left.insert(name.clone());
                 files.sizes.insert(name, metadata.len());
             }
@@ -62,14 +82,15 @@ impl Spool {
     }
 
     /// Makes a file. Blocks.
-    pub(in crate::engine) fn make(self: &Arc<Self>) -> io::Result<(Spooled, File)> {
+    pub(in crate::engine) fn make(self: &Arc<Self>, of: Of) -> io::Result<(Spooled, File)> {
         if !self.dir.exists() {
             own::dir(&self.dir)?;
             self.dir.parent().map_or(Ok(()), sync_names)?;
         }
         own::dir(&self.dir)?;
         let name = format!(
-            "{PREFIX}{:016x}{:016x}",
+            "{}{:016x}{:016x}",
+            of.prefix(),
             fastrand::u64(..),
             fastrand::u64(..)
         );
