@@ -9,6 +9,8 @@ use crate::secret::escaped::Escaped;
 use crate::tiktok::codes::{Code, FailReason};
 use crate::tiktok::hosts::BadHost;
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod file;
 pub(crate) mod job;
 pub(crate) mod kind;

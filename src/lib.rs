@@ -50,8 +50,8 @@
 //! Uploads are futures: dropping one stops it at once and loses at most the chunk in flight. They need a tokio runtime
 //! with I/O and time enabled.
 //!
-//! Features: `cli` (the command), `service` (its subcommand `serve`) and `emulator` (a local server that stands in for the API, for
-//! tests) are on by default; a library that only uploads wants `default-features = false`.
+//! Features: `cli` (the command), `service` (its subcommand `serve`), `object-store` (videos in buckets) and `emulator` (a local
+//! server that stands in for the API, for tests) are on by default; a library that only uploads wants `default-features = false`.
 
 mod account;
 mod answer;
@@ -86,6 +86,8 @@ pub use error::{Error, ErrorKind, NotAccepted, Remedy, Who};
 pub use journal::{FileIdentity, Record, StateDir, Story};
 pub use secret::Secret;
 pub use secret::escaped::Escaped;
+#[cfg(feature = "object-store")]
+pub use source::bucket::{Bucket, BucketSettings};
 pub use source::https::{UrlSource, UrlSources};
 pub use source::media::{self, Media, MediaVersion};
 pub use source::{Completeness, ReadMode, completeness};

@@ -2,6 +2,8 @@
 
 mod ahead;
 pub(crate) mod beneath;
+#[cfg(feature = "object-store")]
+pub(crate) mod bucket;
 mod completeness;
 mod container;
 mod file;
