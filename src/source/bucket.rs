@@ -252,7 +252,13 @@ impl Media for Bucket {
 
     fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>> {
         Box::pin(async {
-            let meta = self.0.asked(None, true).await?.meta;
+            let mut outage = reading::Outage::new();
+            let meta = loop {
+                match self.0.asked(None, true).await {
+                    Ok(answer) => break answer.meta,
+                    Err(trouble) => outage.wait(trouble).await?,
+                }
+            };
             let version = meta.version.filter(|version| version != "null");
             let tag = meta.e_tag.unwrap_or_default();
             Ok(self.0.version(meta.size, &tag, version.as_deref()))

@@ -47,3 +47,7 @@ pub(crate) fn sha256(path: &Path) -> String {
         }
     }
 }
+
+pub(crate) fn sha256_of(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}

@@ -2,6 +2,8 @@
 
 #![cfg(feature = "emulator")]
 
+#[cfg(feature = "object-store")]
+mod buckets;
 mod creator;
 #[cfg(all(target_os = "linux", feature = "cli", debug_assertions))]
 mod drops;

@@ -82,13 +82,13 @@ impl Reading {
 }
 
 /// How long nothing has come.
-struct Outage {
+pub(super) struct Outage {
     since: Instant,
     waits: u32,
 }
 
 impl Outage {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             since: Instant::now(),
             waits: 0,
@@ -96,7 +96,7 @@ impl Outage {
     }
 
     /// Waits until the next request makes sense. Fails if none does.
-    async fn wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
+    pub(super) async fn wait(&mut self, trouble: Trouble) -> Result<(), Trouble> {
         let Trouble::Passing(why) = trouble else {
             return Err(trouble);
         };
