@@ -154,17 +154,21 @@ async fn head(opened: &Opened, key: &Path) -> Result<ObjectMeta, Trouble> {
         };
         wire::seeing(opened.store.get_opts(key, options))
     };
-    let error = match asked(true, None).await {
+    let trouble = |error: &object_store::Error, seen: wire::Seen| {
+        let seen = seen.elsewhere(opened.region.as_deref());
+        Trouble::of(error, &seen, opened.source)
+    };
+    let refused = match asked(true, None).await {
         (Ok(answer), _) => return Ok(answer.meta),
-        (Err(error), seen) => Trouble::of(&error, &seen, opened.source),
+        (Err(error), seen) => trouble(&error, seen),
     };
     // The answer to a HEAD has no body, so it does not say why.
-    if !matches!(error, Trouble::Refused(..)) {
-        return Err(error);
+    if !matches!(refused, Trouble::Refused(..)) {
+        return Err(refused);
     }
     match asked(false, Some(GetRange::Bounded(0..1))).await {
-        (Err(error), seen) => Err(Trouble::of(&error, &seen, opened.source)),
-        (Ok(_), _) => Err(error),
+        (Err(error), seen) => Err(trouble(&error, seen)),
+        (Ok(_), _) => Err(refused),
     }
 }
 

@@ -75,6 +75,8 @@ pub(super) struct Opened {
     /// See the field of the object.
     pub(super) place: String,
     pub(super) source: Source,
+    /// The region that requests to AWS are signed for.
+    pub(super) region: Option<String>,
 }
 
 /// Makes the client; for S3 in this region, where one is named.
@@ -107,7 +109,7 @@ fn s3(
     let named = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
     let of_profile = || section?.get("endpoint_url");
     let endpoint = settings.get(&named).or_else(of_profile);
-    let endpoint = endpoint.map(|url| endpoint_of(url)).transpose()?;
+    let endpoint = endpoint.map(endpoint_of).transpose()?;
 
     let mut builder = AmazonS3Builder::new().with_bucket_name(&location.bucket);
     if let Some(region) = section.and_then(|section| section.get("region")) {
@@ -193,11 +195,13 @@ fn s3(
     let builder = builder
         .with_retry(no_retries())
         .with_http_connector(connector(settings, plain));
+    let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
     let store = builder.build().map_err(|_| unusable("AWS_"))?;
     Ok(Opened {
         store: Arc::new(store),
         place,
         source,
+        region: Some(region.unwrap_or_else(|| "us-east-1".into())),
     })
 }
 
@@ -223,6 +227,7 @@ fn google(location: &Location, settings: &BucketSettings) -> Result<Opened, Erro
         store: Arc::new(store),
         place: base.as_ref().map(host).unwrap_or_default(),
         source: named.map_or(Source::Machine, |_| Source::Given),
+        region: None,
     })
 }
 
@@ -288,6 +293,7 @@ fn azure(location: &Location, settings: &BucketSettings) -> Result<Opened, Error
             true => Source::Given,
             false => Source::Machine,
         },
+        region: None,
     })
 }
 

@@ -77,18 +77,18 @@ impl Trouble {
         let refused = |kind, text: String| Self::Refused(kind, text);
         match number {
             412 | 416 => Self::Changed,
+            _ if code.is_some_and(|code| code.is_about_credentials) => Self::denied(format!("the server refused ({told})")),
             200..=299 if number != 206 => refused(
                 io::ErrorKind::InvalidData,
                 "the server answers a request for a range with the whole object, so an upload cannot be continued from it. Copy the object to a file, or serve it by another server".into(),
             ),
             200..=299 => Self::another_range(),
-            300..=399 | 400 if region.is_some() => Self::Region(region.unwrap_or_default().to_owned()),
+            300..=400 if region.is_some() => Self::Region(region.unwrap_or_default().to_owned()),
             300..=399 => refused(
                 io::ErrorKind::InvalidInput,
                 format!("the server sends the request elsewhere ({number}): the bucket is in another region, or behind another endpoint"),
             ),
             404 => refused(io::ErrorKind::NotFound, format!("there is no such object ({told})")),
-            _ if code.is_some_and(|code| code.is_about_credentials) => Self::denied(format!("the server refused ({told})")),
             401 | 403 if code.is_none() => Self::denied(format!(
                 "the server refused ({told}): the credentials may not read the object, or there is no such object and they may not list the bucket"
             )),
@@ -151,7 +151,7 @@ impl Trouble {
             Self::Region(_) => ErrorKind::Usage,
             Self::Changed | Self::Refused(..) => ErrorKind::Source,
         };
-        Error::bucket(kind, address, &self.text())
+        Error::bucket(kind, address, self.text())
     }
 }
 

@@ -55,6 +55,18 @@ pub(super) enum Seen {
     },
 }
 
+impl Seen {
+    /// Leaves out a region that is no other one than this.
+    pub(super) fn elsewhere(mut self, than: Option<&str>) -> Self {
+        if let Self::Answer { region, .. } = &mut self
+            && region.as_deref() == than
+        {
+            *region = None;
+        }
+        self
+    }
+}
+
 /// Runs an operation of a store, and says what its last request has come to.
 pub(super) async fn seeing<T>(operation: impl Future<Output = T>) -> (T, Seen) {
     let seen = Arc::default();
