@@ -23,6 +23,12 @@ impl Error {
         Self::new(kind, Who::You, message).helped_by(remedies)
     }
 
+    /// An object whose store refuses in mid-upload. The upload keeps its place.
+    pub(crate) fn bucket_refuses(address: &str, why: impl fmt::Display) -> Self {
+        let message = format!("{} cannot be read: {why}", Escaped::new(address));
+        Self::new(ErrorKind::NeedsPerson, Who::You, message).helped_by([Remedy::RepeatAfterFix])
+    }
+
     /// The object can be read, but not as one version of it: [`lacks_validator`](Self::lacks_validator).
     pub(crate) fn no_strong_validator(address: &str, why: &str) -> Self {
         let why = format!(

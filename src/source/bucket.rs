@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{Attribute, GetOptions, GetRange, GetResult, ObjectMeta, ObjectStore};
@@ -43,9 +42,10 @@ const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)
 /// version and range of each answer are compared with what was asked for, since servers were seen that ignore the condition: an
 /// object that was replaced ends the reading with [`io::ErrorKind::StaleNetworkFileHandle`].
 ///
-/// A connection that breaks is replaced by a request for the bytes that are missing. When nothing has come for 10 minutes the
-/// reading ends with [`io::ErrorKind::TimedOut`]; when the store refuses, at once, with [`io::ErrorKind::PermissionDenied`],
-/// [`io::ErrorKind::NotFound`] or another kind that says that another try does not help.
+/// A reading is one request. A connection that breaks, and a store that is busy, end it with a kind of error after which the engine
+/// reads the rest of the range again ([`Media`] lists them). A store that refuses ends it with
+/// [`io::ErrorKind::PermissionDenied`], and the upload in [`ErrorKind::NeedsPerson`](crate::ErrorKind::NeedsPerson): it keeps its
+/// place. Any other kind says that another try does not help.
 ///
 /// Cheap to clone. Dropping a stream ends its request.
 ///
@@ -174,26 +174,25 @@ async fn head(opened: &Opened, key: &Path) -> Result<ObjectMeta, Trouble> {
 
 impl Object {
     fn opened(&self) -> MediaVersion {
-        self.version(self.size, &self.e_tag, self.version.as_deref())
-    }
-
-    fn version(&self, size: u64, e_tag: &str, version: Option<&str>) -> MediaVersion {
-        let (place, tag) = (&self.place, unquoted(e_tag));
-        MediaVersion::new(
-            size,
-            format!("{place} {tag} {}", version.unwrap_or_default()),
-        )
+        let (place, tag) = (&self.place, unquoted(&self.e_tag));
+        let version = self.version.as_deref().unwrap_or_default();
+        MediaVersion::new(self.size, format!("{place} {tag} {version}"))
     }
 
     /// Asks for a range of the opened version, and checks that the answer is that.
     async fn get(&self, range: Range<u64>) -> Result<GetResult, Trouble> {
-        let mut asked = self.asked(Some(range.clone()), false).await;
-        let is_by_id = self.version.is_some() && !self.is_version_refused.load(Ordering::Relaxed);
-        if is_by_id
-            && matches!(&asked, Err(Trouble::Refused(kind, _)) if *kind == io::ErrorKind::PermissionDenied)
-        {
-            self.is_version_refused.store(true, Ordering::Relaxed);
-            asked = self.asked(Some(range.clone()), false).await;
+        let is_refused = self.is_version_refused.load(Ordering::Relaxed);
+        let version = self.version.as_ref().filter(|_| !is_refused);
+        let mut asked = self.asked(range.clone(), version).await;
+        let is_denied = matches!(
+            &asked,
+            Err(Trouble::Refused(io::ErrorKind::PermissionDenied, _))
+        );
+        if is_denied && version.is_some() {
+            asked = self.asked(range.clone(), None).await;
+            if asked.is_ok() {
+                self.is_version_refused.store(true, Ordering::Relaxed);
+            }
         }
         let answer = asked?;
         self.check(&answer.meta)?;
@@ -212,13 +211,15 @@ impl Object {
         }
     }
 
-    async fn asked(&self, range: Option<Range<u64>>, head: bool) -> Result<GetResult, Trouble> {
-        let is_refused = self.is_version_refused.load(Ordering::Relaxed);
+    async fn asked(
+        &self,
+        range: Range<u64>,
+        version: Option<&String>,
+    ) -> Result<GetResult, Trouble> {
         let options = GetOptions {
-            range: range.map(GetRange::Bounded),
-            if_match: (!head).then(|| self.e_tag.clone()),
-            version: self.version.clone().filter(|_| !is_refused),
-            head,
+            range: Some(GetRange::Bounded(range)),
+            if_match: Some(self.e_tag.clone()),
+            version: version.cloned(),
             ..GetOptions::default()
         };
         let (answer, seen) = wire::seeing(self.store.get_opts(&self.key, options)).await;
@@ -252,21 +253,6 @@ impl Media for Bucket {
 
     fn opened(&self) -> MediaVersion {
         self.0.opened()
-    }
-
-    fn current(&self) -> BoxFuture<'_, io::Result<MediaVersion>> {
-        Box::pin(async {
-            let mut outage = reading::Outage::new();
-            let meta = loop {
-                match self.0.asked(None, true).await {
-                    Ok(answer) => break answer.meta,
-                    Err(trouble) => outage.wait(trouble).await?,
-                }
-            };
-            let version = meta.version.filter(|version| version != "null");
-            let tag = meta.e_tag.unwrap_or_default();
-            Ok(self.0.version(meta.size, &tag, version.as_deref()))
-        })
     }
 
     fn read(&self, range: Range<u64>) -> BoxStream<'static, io::Result<Bytes>> {

@@ -153,17 +153,21 @@ impl Trouble {
         };
         Error::bucket(kind, address, self.text())
     }
-}
 
-impl From<Trouble> for io::Error {
-    fn from(trouble: Trouble) -> Self {
-        let kind = match &trouble {
-            Trouble::Passing(_) => io::ErrorKind::TimedOut,
-            Trouble::Changed => io::ErrorKind::StaleNetworkFileHandle,
-            Trouble::Region(_) => io::ErrorKind::InvalidInput,
-            Trouble::Refused(kind, _) => *kind,
+    /// The error of a range that was not read to its end.
+    pub(super) fn while_reading(self, address: &str) -> io::Error {
+        let kind = match &self {
+            Self::Passing(_) => io::ErrorKind::TimedOut,
+            Self::Changed => io::ErrorKind::StaleNetworkFileHandle,
+            Self::Region(_) => io::ErrorKind::InvalidInput,
+            Self::Refused(kind, _) => *kind,
         };
-        Self::new(kind, trouble.text())
+        match kind {
+            io::ErrorKind::PermissionDenied => {
+                io::Error::new(kind, Error::bucket_refuses(address, self.text()))
+            }
+            _ => io::Error::new(kind, self.text()),
+        }
     }
 }
 
@@ -331,7 +335,7 @@ mod tests {
             (412, None, io::ErrorKind::StaleNetworkFileHandle),
             (416, None, io::ErrorKind::StaleNetworkFileHandle),
         ] {
-            let error = io::Error::from(answered(status, code));
+            let error = answered(status, code).while_reading("s3://b/clip.mp4");
             assert_eq!(error.kind(), kind, "{status} {code:?}: {error}");
         }
     }

@@ -22,7 +22,7 @@ use crate::tiktok::hosts::is_loopback;
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// How long nothing may come of an answer. There is no limit for the whole of it: a chunk that is sent slowly is read slowly.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The hosts that give out credentials answer at once, or are not there.
 const SILENCE_OF_METADATA: Duration = Duration::from_secs(2);
