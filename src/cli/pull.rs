@@ -37,6 +37,9 @@ pub(super) struct Pull {
     /// Skip the check of the URL from this machine
     #[arg(long)]
     no_preflight: bool,
+    /// upload: send it from here where TikTok does not fetch it
+    #[arg(long, value_name = "upload", value_parser = ["upload"], hide_possible_values = true)]
+    fallback: Option<String>,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -61,6 +64,7 @@ impl Pull {
         let items = urls.into_iter().map(|url| {
             let mut options = self.run.wish(account);
             options.insert("key".to_owned(), self.key.clone().into());
+            options.insert("fallback".to_owned(), self.fallback.clone().into());
             options.insert("preflight".to_owned(), (!self.no_preflight).into());
             Item {
                 source: Source::Url(url),

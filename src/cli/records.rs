@@ -72,10 +72,12 @@ pub(super) fn shown(text: &str) -> Cow<'_, str> {
 
 /// Whether a text names a video that is fetched by ranges and sent from here.
 pub(super) fn is_remote(text: &str) -> bool {
-    ["https://", "http://"].iter().any(|scheme| {
-        text.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    })
+    ["https://", "http://", "s3://", "gs://", "az://"]
+        .iter()
+        .any(|scheme| {
+            text.get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        })
 }
 
 pub(super) fn is_url(text: &str) -> bool {

@@ -359,7 +359,7 @@ fn can_be_sent(file: &Path) -> Result<(), Failure> {
     let text = file.to_string_lossy();
     if is_url(&text) && !is_remote(&text) && !file.exists() {
         return Err(Failure::usage(format!(
-            "{} is no URL that videos are fetched from: https://HOST/PATH.",
+            "{} is no URL that videos are fetched from: https://HOST/PATH, s3://BUCKET/KEY, gs://BUCKET/OBJECT or az://CONTAINER/BLOB.",
             Job::url(&text).name()
         )));
     }

@@ -41,7 +41,7 @@ const OF_FILES: [&str; 7] = [
     "settle",
     "stat",
 ];
-pub(super) const OF_URLS: [&str; 2] = ["key", "preflight"];
+pub(super) const OF_URLS: [&str; 3] = ["fallback", "key", "preflight"];
 /// Of files, those on a web server or in a bucket.
 const OF_REMOTES: [&str; 3] = ["spool", "url_command", "verify_source"];
 
@@ -195,6 +195,11 @@ impl Fields {
         }
         if let Some(look) = self.switch("preflight")? {
             job = job.preflight(look);
+        }
+        match self.text("fallback")? {
+            None => {}
+            Some("upload") => job = job.send_instead(true),
+            Some(_) => return Err(Fault::field("fallback", "fallback has to be upload.")),
         }
         if let Some(again) = self.switch("again")? {
             job = job.again(again);

@@ -13,7 +13,7 @@ use crate::journal::{Found, Recall, Trait};
 use crate::source::{OpenVideo, prove};
 use crate::upload::event::Event;
 use crate::upload::ledger::{Entry, Running};
-use crate::upload::{Identity, Key, Origin, Reply, State, Upload};
+use crate::upload::{Identity, Key, Origin, Reply, State, Upload, Video};
 
 /// What the journal knows of a file.
 #[derive(Debug)]
@@ -143,7 +143,14 @@ async fn place_url(shared: &Shared, name: &str, keys: &[Key], job: &Job) -> Resu
     }
     let Found { mut rows, lost, .. } = found;
     choose(&mut rows, job);
-    Ok(match rows.into_iter().next() {
+    let first = rows.into_iter().next();
+    let is_under_way = first
+        .as_ref()
+        .is_some_and(|row| row.state.publish_id().is_some());
+    if !is_under_way && let Some(sent) = sent_from(shared, name, keys, job).await? {
+        return Ok(Placed::Ended(Box::new(sent)));
+    }
+    Ok(match first {
         None => {
             decide(name, &lost, job.again)?;
             Placed::Nothing
@@ -154,6 +161,32 @@ async fn place_url(shared: &Shared, name: &str, keys: &[Key], job: &Job) -> Resu
             compared: false,
         },
     })
+}
+
+/// The draft of the video under a URL that was read by ranges and sent from here.
+async fn sent_from(
+    shared: &Shared,
+    url: &str,
+    keys: &[Key],
+    job: &Job,
+) -> Result<Option<Upload>, Error> {
+    if job.again
+        || keys
+            .iter()
+            .any(|key| key.video != Video::Key(url.to_owned()))
+    {
+        return Ok(None);
+    }
+    for key in keys {
+        let recall = Recall::Path(key.clone(), url.into());
+        let row = shared.journal.recall(recall).await?;
+        let is_draft =
+            |row: &Upload| matches!(row.state, State::Delivered { .. } | State::Published { .. });
+        if let Some(row) = row.filter(is_draft) {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads the row of an upload again: the row may have changed while this job waited for its turn.

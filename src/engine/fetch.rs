@@ -11,6 +11,8 @@ use super::queue::{Of, Spooled};
 use super::sources::Sources;
 use crate::error::Error;
 use crate::secret::escaped::Escaped;
+#[cfg(feature = "object-store")]
+use crate::source::bucket::{Bucket, BucketSettings};
 use crate::source::https::{HttpsVideo, Opened, Remote, Whole, Why};
 use crate::source::{Finished, LocalFile, OpenVideo, Opening};
 use crate::upload::Address;
@@ -31,6 +33,10 @@ impl Given {
         job: &Job,
         tell: impl Fn(Event),
     ) -> Result<Self, Error> {
+        let address = remote.address();
+        if !address.starts_with("http") {
+            return Self::bucket(shared, &address, job).await;
+        }
         let web = shared.sources.web(&shared.client)?;
         let remote = &shared.sources.complete(remote)?;
         let why = match HttpsVideo::open(web, remote.clone()).await? {
@@ -67,6 +73,26 @@ impl Given {
             None => file.content_type().await?.to_owned(),
         };
         Ok(Self::to_send(file, content_type, Some(spooled)))
+    }
+
+    /// Opens a video in a bucket, with the credentials of the environment.
+    #[cfg(feature = "object-store")]
+    async fn bucket(shared: &Shared, address: &str, job: &Job) -> Result<Self, Error> {
+        let mut settings = BucketSettings::from_env();
+        if let Some(file) = shared.client.ca_file() {
+            settings = settings.certificates(file.pem()?);
+        }
+        let video = Bucket::open(address, &settings).await?;
+        Self::object(shared, Arc::new(video), job).await
+    }
+
+    #[cfg(not(feature = "object-store"))]
+    #[expect(clippy::unused_async, reason = "with buckets it asks for the object")]
+    async fn bucket(_: &Shared, address: &str, _: &Job) -> Result<Self, Error> {
+        Err(Error::no_source(
+            address,
+            "this program was built without videos in buckets (feature object-store)",
+        ))
     }
 }
 

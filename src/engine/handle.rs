@@ -53,7 +53,7 @@ impl Uploading {
         let counters = Arc::clone(&shared.counters);
         let (shared, closing) = (Arc::clone(shared), door.clone());
         let run = async move {
-            let ended = run::run(&shared, &job, place, watched, sender, closing).await;
+            let ended = run::carry(&shared, &job, place, watched, sender, closing).await;
             log::end(&job.name(), &ended);
             ended
         };

@@ -91,6 +91,8 @@ pub(crate) enum What {
         url: Secret,
         key: Option<String>,
         preflight: bool,
+        /// Whether it is sent from here if the service cannot fetch it.
+        send_instead: bool,
     },
     /// Wherever it is, by the id of its upload in the journal.
     Recorded {
@@ -199,6 +201,7 @@ impl Job {
             url: Secret::new(url),
             key: None,
             preflight: true,
+            send_instead: false,
         })
     }
 
@@ -362,6 +365,33 @@ impl Job {
             *preflight = look;
         }
         self
+    }
+
+    /// Whether the video under a URL is read from here by ranges and sent, as [`remote`](Self::remote), if the service does not fetch it
+    /// for a reason that sending cures: the app has not verified the host (`url_ownership_unverified`), or the pull failed
+    /// (`video_pull_failed`, also after the hour that a pull may take). A pull of which nobody knows the end is not sent.
+    pub const fn send_instead(mut self, send: bool) -> Self {
+        if let What::Url { send_instead, .. } = &mut self.what {
+            *send_instead = send;
+        }
+        self
+    }
+
+    /// The job that sends the video which the service was to fetch.
+    pub(crate) fn instead(&self) -> Option<Self> {
+        let What::Url {
+            url,
+            send_instead: true,
+            ..
+        } = &self.what
+        else {
+            return None;
+        };
+        let Self { what, .. } = Self::remote(url.expose());
+        Some(Self {
+            what,
+            ..self.clone()
+        })
     }
 
     /// Sends the video although the journal holds a finished upload of it. An unfinished one is carried on.

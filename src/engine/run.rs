@@ -28,11 +28,39 @@ use crate::upload::event::{Event, Notice, Shortfall, Tally};
 use crate::upload::plan::{Limits, Plan};
 use crate::upload::{Origin, Reply, RunLimits, Upload};
 
+/// Reasons for which the service does not fetch a URL, and which say nothing against the video. Source: Content Posting API.
+const CURED_BY_SENDING: [&str; 2] = ["url_ownership_unverified", "video_pull_failed"];
+
 /// How long the check of an already delivered draft may take.
 const GLANCE: Duration = Duration::from_secs(10);
 
+/// Carries one job to its end; a pull that fails for a reason that sending cures is sent from here, if the job says so.
+pub(super) async fn carry(
+    shared: &Arc<Shared>,
+    job: &Job,
+    place: Option<Place>,
+    tally: Arc<Tally>,
+    events: mpsc::UnboundedSender<Event>,
+    door: Door,
+) -> Result<Draft, Error> {
+    let (same_tally, same_events, same_door) = (Arc::clone(&tally), events.clone(), door.clone());
+    let ended = run(shared, job, place, same_tally, same_events, same_door).await;
+    let code = ended.as_ref().err().and_then(Error::code);
+    let code = code.filter(|code| CURED_BY_SENDING.contains(code));
+    let (Some(code), Some(instead)) = (code, job.instead()) else {
+        return ended;
+    };
+    let code = code.to_owned();
+    let notice = Event::Notice(Notice::SentInstead { code });
+    log::event(&notice);
+    // Nobody needs to listen.
+    let _ = events.send(notice);
+    let place = super::place(shared, &instead);
+    run(shared, &instead, place, tally, events, door).await
+}
+
 /// Carries one job to its end. While `door` is closed the job must not be stopped.
-pub(super) async fn run(
+async fn run(
     shared: &Arc<Shared>,
     job: &Job,
     place: Option<Place>,

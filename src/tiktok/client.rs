@@ -78,6 +78,12 @@ impl Client {
         })
     }
 
+    /// The certificates that are trusted besides the system's.
+    #[cfg(feature = "object-store")]
+    pub(crate) const fn ca_file(&self) -> Option<&CaFile> {
+        self.ca_file.as_ref()
+    }
+
     /// A client for the hosts of videos, which has no credential and finds their addresses by this resolver.
     pub(crate) fn of_sources(&self, resolver: Resolver) -> Result<reqwest::Client, Error> {
         http::client(

@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) manner: Manner,
     /// The query that the video is given for; any, if there is none.
     pub(crate) signature: Option<String>,
+    /// Whether requests for the whole video are refused.
+    pub(crate) only_ranges: bool,
     /// Where `/moved` leads.
     pub(crate) moved_to: String,
     /// The head of each request, in small letters.
@@ -64,6 +66,7 @@ impl Host {
             version: 1,
             manner: Manner::Good,
             signature: None,
+            only_ranges: false,
             moved_to: String::new(),
             requests: Vec::new(),
         }));
@@ -123,7 +126,7 @@ fn answer(stream: &mut TcpStream, head: &str, state: &Mutex<State>) -> std::io::
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
         .collect();
-    let (content, tag, manner, signature, moved_to) = {
+    let (content, tag, manner, signature, moved_to, only_ranges) = {
         let mut state = state.lock().unwrap();
         state.requests.push(head.to_lowercase());
         let tag = format!("\"v{}\"", state.version);
@@ -132,7 +135,14 @@ fn answer(stream: &mut TcpStream, head: &str, state: &Mutex<State>) -> std::io::
             state.signature.clone(),
             state.moved_to.clone(),
         );
-        (Arc::clone(&state.content), tag, parts.0, parts.1, parts.2)
+        (
+            Arc::clone(&state.content),
+            tag,
+            parts.0,
+            parts.1,
+            parts.2,
+            state.only_ranges,
+        )
     };
     let plain =
         |status: &str, more: &str| format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{more}\r\n");
@@ -142,6 +152,9 @@ fn answer(stream: &mut TcpStream, head: &str, state: &Mutex<State>) -> std::io::
     }
     let query = target.split_once('?').map_or("", |(_, query)| query);
     if signature.is_some_and(|signature| signature != query) {
+        return stream.write_all(plain("403 Forbidden", "").as_bytes());
+    }
+    if only_ranges && !headers.contains_key("range") {
         return stream.write_all(plain("403 Forbidden", "").as_bytes());
     }
     if let Manner::Refuses(status) = manner {

@@ -599,5 +599,66 @@ fn a_command_beside_a_service_hands_its_url_over() {
         refused.stderr
     );
     drop(service);
-    assert_secret(&scene, &ended);
+    for text in [
+        &ended.stdout,
+        &ended.stderr,
+        &refused.stdout,
+        &refused.stderr,
+    ] {
+        assert!(!text.contains("0f8d6c1a"), "{text}");
+    }
+}
+
+fn pull(scene: &Scene, url: &str, more: &[&str]) -> Command {
+    let mut command = scene.command(["pull", "--json", url]);
+    command.args(more);
+    command
+}
+
+#[test]
+fn a_url_that_the_service_does_not_fetch_is_sent_from_here_and_is_one_draft() {
+    for (set, code) in [
+        (
+            &[
+                "pull_allow_http=true",
+                "verified_prefix=https://media.example/",
+            ][..],
+            "url_ownership_unverified",
+        ),
+        (&["pull_allow_http=true"], "video_pull_failed"),
+    ] {
+        let scene = Scene::new(set, &[]);
+        let (file, bytes) = content(&scene, "clip.mp4", SIZE);
+        let host = Host::of(bytes);
+        let url = format!("{}?{SECRET}", host.url());
+        // The service asks for no range.
+        host.state().only_ranges = code == "video_pull_failed";
+        let alone = pull(&scene, &url, &["--no-preflight"]).end().expect(4);
+        assert!(alone.message().contains(code), "{}", alone.message());
+        let more = ["--no-preflight", "--fallback", "upload"];
+        let ended = pull(&scene, &url, &more).end().expect(0);
+        assert_eq!(ended.outcome()["outcome"], "delivered", "{code}");
+        scene.assert_one_draft_of(&file);
+        assert_secret(&scene, &ended);
+        let inits = scene.log().requests.init;
+        for again in [&more[..], &["--no-preflight"]] {
+            let again = pull(&scene, &url, again).end().expect(0);
+            assert_eq!(again.outcome()["outcome"], "already_delivered", "{code}");
+        }
+        assert_eq!(scene.log().requests.init, inits, "{code}");
+    }
+}
+
+#[test]
+fn a_pull_that_succeeded_is_not_sent() {
+    let scene = Scene::new(&["pull_allow_http=true"], &[]);
+    let (_, bytes) = content(&scene, "clip.mp4", SIZE);
+    let host = Host::of(bytes);
+    for outcome in ["delivered", "already_delivered"] {
+        let ended = pull(&scene, &host.url(), &["--fallback", "upload"])
+            .end()
+            .expect(0);
+        assert_eq!(ended.outcome()["outcome"], outcome);
+    }
+    assert_eq!((scene.log().drafts, scene.log().requests.put), (1, 0));
 }

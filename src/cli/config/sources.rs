@@ -90,8 +90,8 @@ impl Entry<'_> {
         let url = Url::parse(self.text()?);
         let url = url.map_err(|_| self.wrong("has a text that is no URL"))?;
         let wrong = match () {
-            () if url.scheme() != "https" => {
-                "has a URL that is not https, which is all that is fetched"
+            () if !["https", "s3", "gs", "az"].contains(&url.scheme()) => {
+                "has a URL that is none of https, s3, gs and az, which is all that is fetched"
             }
             () if url.domain().is_none() => {
                 "has a URL without the name of a host, which is all that TikTok fetches from"

@@ -7,13 +7,15 @@ use crate::wish::{Fault, known};
 
 /// Fields that are whole numbers, and fields that are switches.
 const NUMBERS: [&str; 5] = ["chunk_size", "give_up_after", "patience", "settle", "wait"];
-const SWITCHES: [&str; 6] = [
+const SWITCHES: [&str; 8] = [
     "again",
     "allow_writer",
     "ignore_forecast",
     "no_ledger",
     "no_wait",
     "preflight",
+    "spool",
+    "verify_source",
 ];
 
 type Line = (usize, Result<Map<String, Value>, Fault>);

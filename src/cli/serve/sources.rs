@@ -62,7 +62,8 @@ fn lies_under(url: &Url, prefix: &Url) -> bool {
         .any(|escape| escaped.contains(escape));
     // Other parsers may take a part after an encoded or plain back slash, or a second slash, for something else.
     plain
-        && url.origin() == prefix.origin()
+        && (url.scheme(), url.host_str()) == (prefix.scheme(), prefix.host_str())
+        && url.port_or_known_default() == prefix.port_or_known_default()
         && path.starts_with(prefix.path())
         && (prefix.path() == "/" || is_read_alike && !path.contains("//") && !path.contains('\\'))
 }

@@ -31,7 +31,9 @@ pub(super) fn of(job: &Job, api_base: &str) -> Result<Wish, Error> {
             url,
             key,
             preflight,
+            send_instead,
         } => WishKind::Pull {
+            send_instead: *send_instead,
             url: url.clone(),
             key: key.clone(),
             preflight: *preflight,
@@ -139,8 +141,11 @@ pub(super) fn job(row: &JobRow, account: Account, of: &Dispatch) -> Job {
             url,
             key,
             preflight,
+            send_instead,
         } => {
-            let job = Job::url(url.expose()).preflight(*preflight);
+            let job = Job::url(url.expose())
+                .preflight(*preflight)
+                .send_instead(*send_instead);
             match key {
                 Some(key) => job.key(key),
                 None => job,

@@ -69,6 +69,9 @@ pub(crate) enum WishKind {
         url: Secret,
         key: Option<String>,
         preflight: bool,
+        /// Whether it is sent from here if the service cannot fetch it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        send_instead: bool,
     },
 }
 

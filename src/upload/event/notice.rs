@@ -28,6 +28,11 @@ pub enum Notice {
         /// Why; empty if that was asked for.
         why: String,
     },
+    /// The service does not fetch a URL, so its video is sent from here.
+    SentInstead {
+        /// Why: the service's code.
+        code: String,
+    },
     /// The video is larger than the service's documents allow for sure; the service decides.
     Large {
         /// Size of the video in bytes.
@@ -72,6 +77,7 @@ impl Notice {
             Self::Alias { .. } => "alias",
             Self::SlowFileSystem { .. } => "slow_file_system",
             Self::Spooled { .. } => "spooled",
+            Self::SentInstead { .. } => "sent_instead",
             Self::Large { .. } => "large",
             Self::SizeUnknown => "size_unknown",
             Self::ChunkSizeKept { .. } => "chunk_size_kept",
@@ -99,6 +105,10 @@ impl fmt::Display for Notice {
                 write!(f, "{name} is copied to a file first")
             }
             Self::Spooled { name, why } => write!(f, "{name} is copied to a file first: {why}"),
+            Self::SentInstead { code } => write!(
+                f,
+                "the service does not fetch it ({code}), so it is sent from here"
+            ),
             Self::Large { size, limit } => write!(
                 f,
                 "{size} bytes are more than {}: the service may refuse them",

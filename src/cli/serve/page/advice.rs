@@ -94,6 +94,10 @@ fn sentence(word: &str) -> (&str, Option<(&'static str, Of)>) {
         "allow_http" => "Start the service with --allow-http to permit it.",
         "raise_bandwidth" => "Start the service with a higher --bwlimit.",
         "ignore_forecast" => "To begin all the same, submit it with the field ignore_forecast.",
+        "spool" => "Submit it with the field spool set to true: it is copied to a file first.",
+        "allow_private" => {
+            "If the host is to be reached, set private under [sources] of the config."
+        }
         "skip_preflight" => {
             "To leave the check of the URL to TikTok, submit it with the field preflight set to false."
         }
