@@ -23,7 +23,6 @@ mod gateways;
 mod habits;
 #[cfg(feature = "service")]
 mod handover;
-mod host;
 #[cfg(feature = "service")]
 mod image;
 mod input;
@@ -90,4 +89,4 @@ mod watch;
 mod wire;
 mod writers;
 
-use support::{browser, video};
+use support::{browser, host, video};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::act::{Act, Subject};
+use crate::host::Host;
 use crate::scene::{End, Kill, Scene};
 use crate::switches::Row;
 use crate::verdict::{Fate, Recorded, Verdict, is_draft, session};
@@ -26,12 +27,21 @@ pub(crate) struct Case {
     pub(crate) kills: Vec<Kill>,
     /// What happens to the file after the first kill, or while the first run is frozen.
     pub(crate) act: Act,
-    /// The file lies in memory, where times prove little.
-    pub(crate) in_memory: bool,
+    pub(crate) place: Place,
     /// The exit codes that may end it; 75 means that it stays where it is, however often it is run.
     pub(crate) ends: Vec<i32>,
     /// Nobody kills it where it waits.
     pub(crate) patient: bool,
+}
+
+/// Where the video of a case lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Disk,
+    /// A file in memory, where times prove little.
+    Memory,
+    /// On a web server.
+    Server,
 }
 
 /// The videos that cases share, and their hashes.
@@ -69,11 +79,12 @@ impl Videos {
 
 impl Case {
     pub(crate) fn told(&self) -> String {
-        let (act, disk) = (self.act, if self.in_memory { "memory" } else { "disk" });
         format!(
-            "{}; kills {:?}; {act:?} on {disk}",
+            "{}; kills {:?}; {:?} on {:?}",
             self.row.told(),
-            self.kills
+            self.kills,
+            self.act,
+            self.place
         )
     }
 
@@ -81,8 +92,12 @@ impl Case {
         let (file, sha256) = videos.of(&self.row);
         let mut versions = vec![sha256];
         let mut scene = Scene::new(&self.row, &file);
-        let mut subject = (self.act != Act::None).then(|| {
-            let subject = Subject::of(&file, self.act, self.in_memory);
+        let host = (self.place == Place::Server).then(|| Host::of(std::fs::read(&file).unwrap()));
+        if let Some(host) = &host {
+            scene.file = host.url().into();
+        }
+        let mut subject = (self.act != Act::None && host.is_none()).then(|| {
+            let subject = Subject::of(&file, self.act, self.place == Place::Memory);
             subject.path.clone_into(&mut scene.file);
             if self.act == Act::Mapped {
                 scene.allow_writer();
@@ -95,6 +110,13 @@ impl Case {
             if let (1, Some(subject)) = (versions.len(), &mut subject) {
                 subject.act();
                 versions.push(subject.sha256());
+            }
+            if let (1, Some(host), true) = (versions.len(), &host, self.act.changes_bytes()) {
+                let mut other = std::fs::read(&file).unwrap();
+                let last = other.len() - 1000;
+                (other[1000], other[last]) = (other[1000] ^ 1, other[last] ^ 1);
+                versions.push(video::sha256_of(&other));
+                host.replace(other);
             }
         };
         let mut verdict = Verdict {

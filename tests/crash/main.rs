@@ -29,4 +29,4 @@ mod points {
     include!("../../src/failpoint/points.rs");
 }
 
-use support::video;
+use support::{host, video};

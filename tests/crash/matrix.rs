@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::act::Act;
-use crate::case::{Case, Videos};
+use crate::case::{Case, Place, Videos};
 use crate::page;
 use crate::points::POINTS;
 use crate::scene::{Kill, Point, at};
@@ -53,7 +53,7 @@ fn case(row: &Row, kills: Vec<Kill>) -> Case {
         row: row.clone(),
         kills,
         act: Act::None,
-        in_memory: false,
+        place: Place::Disk,
         ends: ends(row),
         patient: false,
     }
@@ -75,7 +75,10 @@ fn at_point(row: &Row, (step, what, times): (&str, &str, u32), random: &mut Rng)
 /// Something happens to the file while the first run is frozen at this point, or, one time in three, after it was killed
 /// there. Once the last bytes may have left, it is unknown whether the earlier video is complete.
 fn acted_on(row: &Row, (step, what, times): (&str, &str, u32), act: Act, random: &mut Rng) -> Case {
-    let in_memory = random.bool();
+    let place = match random.bool() {
+        true => Place::Memory,
+        false => Place::Disk,
+    };
     let Kill::At(point, nth) = at(step, what, random.u32(1..=times)) else {
         unreachable!("a kill at a point")
     };
@@ -91,10 +94,22 @@ fn acted_on(row: &Row, (step, what, times): (&str, &str, u32), act: Act, random:
     }
     Case {
         act,
-        in_memory,
+        place,
         ends,
         patient: true,
         ..case(row, vec![kill])
+    }
+}
+
+/// A video on a web server: killed at this point, or another version in its place while it is frozen there.
+fn remote(row: &Row, point: (&str, &str, u32), act: Act, random: &mut Rng) -> Case {
+    let case = match act {
+        Act::None => at_point(row, point, random),
+        act => acted_on(row, point, act, random),
+    };
+    Case {
+        place: Place::Server,
+        ..case
     }
 }
 
@@ -112,6 +127,15 @@ fn all(rows: &[Row], random: &mut Rng) -> Vec<Case> {
             cases.extend((0..4).map(|_| acted_on(&plain, *point, act, random)));
             let row = hashed[random.usize(..hashed.len())];
             cases.push(acted_on(row, *point, act, random));
+        }
+    }
+    for point in FIRST_RUN {
+        for act in [Act::None, Act::Replaced] {
+            cases.extend((0..3).map(|_| remote(&plain, *point, act, random)));
+            for _ in 0..3 {
+                let row = hashed[random.usize(..hashed.len())];
+                cases.push(remote(row, *point, act, random));
+            }
         }
     }
     for row in rows {
@@ -147,6 +171,12 @@ fn some(rows: &[Row], random: &mut Rng) -> Vec<Case> {
         for _ in 0..6 {
             let point = FIRST_RUN[random.usize(..FIRST_RUN.len())];
             cases.push(acted_on(&Row::with(&[]), point, act, random));
+        }
+    }
+    for act in [Act::None, Act::Replaced] {
+        for _ in 0..12 {
+            let point = FIRST_RUN[random.usize(..FIRST_RUN.len())];
+            cases.push(remote(&Row::with(&[]), point, act, random));
         }
     }
     for _ in 0..6 {

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::act::Act;
-use crate::case::Case;
+use crate::case::{Case, Place};
 use crate::scene::{Kill, at};
 use crate::switches::Row;
 
@@ -250,7 +250,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 row: Row::with(stage.row),
                 kills,
                 act: if stage.edited { Act::Edited } else { Act::None },
-                in_memory: false,
+                place: Place::Disk,
                 ends: stage.ends.to_vec(),
                 patient: true,
             }

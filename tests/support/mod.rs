@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test crate uses a part")]
 
 pub(crate) mod browser;
+pub(crate) mod host;
 pub(crate) mod video;
 
 /// An emulator in a process of its own, with these arguments: its memory and CPU time do not count among those of the test.
