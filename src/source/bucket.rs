@@ -23,6 +23,11 @@ mod reading;
 mod settings;
 mod store;
 mod trouble;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for jobs that copy an object first")
+)]
+pub(crate) mod whole;
 mod wire;
 
 use location::Location;
