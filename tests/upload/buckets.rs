@@ -218,6 +218,9 @@ async fn a_range_of_another_object_is_no_bytes() {
             "{error}"
         );
         assert!(read.next().await.is_none());
+        let heads = liar.heads();
+        let is_conditional = |head: &String| head.to_lowercase().contains("if-match: \"");
+        assert!(heads[1..].iter().all(is_conditional), "{heads:#?}");
     }
 }
 
