@@ -443,8 +443,8 @@ async fn credentials_are_in_no_error_no_log_and_no_debug_even_if_the_server_repe
     liar.lie(Lie::Denied);
     let error = Bucket::open(S3, &settings).await.expect_err("refused");
     assert_eq!(error.kind(), ErrorKind::NeedsPerson);
-    assert!(error.to_string().contains("403, AccessDenied"), "{error}");
     assert_no_secret(&shown(&error));
+    assert!(error.to_string().contains("403, AccessDenied"), "{error}");
     let error = stage
         .engine()
         .upload(job(bucket.clone()))
