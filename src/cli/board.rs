@@ -60,6 +60,8 @@ struct Video {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stage {
     Waiting,
+    /// So many bytes came from standard input.
+    Spooling(u64),
     Sending,
     Processing(Instant),
 }
@@ -116,6 +118,19 @@ impl Board {
     /// The upload has begun.
     pub(super) fn begin(&self, number: usize) {
         self.state().is(number, Stage::Sending);
+    }
+
+    /// So many bytes came from standard input; returns that as text for a log line.
+    pub(super) fn spool(&self, number: usize, bytes: u64) -> String {
+        let mut state = self.state();
+        let Some(video) = state.videos.get_mut(&number) else {
+            return String::new();
+        };
+        video.stage = Stage::Spooling(bytes);
+        video.pace.note(Instant::now(), bytes);
+        let words = video.words();
+        state.draw_due();
+        words.into_iter().next().unwrap_or_default()
     }
 
     /// TikTok has all bytes.
@@ -254,7 +269,7 @@ fn fewer<const N: usize>(words: [Option<String>; N]) -> Vec<String> {
 
 impl Video {
     fn is_shown(&self) -> bool {
-        matches!(self.stage, Stage::Sending | Stage::Processing(_))
+        !matches!(self.stage, Stage::Waiting)
     }
 
     fn see(&mut self, progress: Progress) {
@@ -299,6 +314,11 @@ impl Video {
         match self.stage {
             Stage::Processing(since) => {
                 vec![format!("processing {}", clock(since.elapsed().as_secs()))]
+            }
+            Stage::Spooling(bytes) => {
+                let rate = self.pace.rate();
+                let rate = rate.map(|rate| format!("{}/s", humane(rate as u64)));
+                fewer([Some(format!("{} read", humane(bytes))), rate])
             }
             _ if self.is_url => fetched(&self.progress, &self.pace),
             _ => numbers(&self.progress, &self.pace),

@@ -17,6 +17,10 @@ use super::stat::Stat;
 use super::videos::Videos;
 use super::{Failure, json};
 
+mod pipe;
+
+use pipe::Given;
+
 /// How long a drive may take to show a file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -53,7 +57,10 @@ pub(super) async fn run(
             remote,
             view: &view,
         };
-        followed.to_its_end(&item, &turns, signals).await
+        match item.is_piped() {
+            true => followed.pipe(&item, signals).await,
+            false => followed.to_its_end(&item, &turns, signals).await,
+        }
     });
     let exit = run.await?;
     if [Exit::INTERRUPTED, Exit::TERMINATED].contains(&exit) {
@@ -100,9 +107,19 @@ pub(super) async fn detach(
     mut videos: Videos<'_>,
 ) -> Result<Exit, Failure> {
     announce(remote, screen);
+    let mut signals = Signals::listen()?;
     while let Some(item) = videos.next().await {
-        let job = seen(&item?).await?;
-        let job = remote.call(Method::POST, "/v1/jobs", Some(&job)).await?;
+        let item = item?;
+        let job = match item.is_piped() {
+            true => match pipe::give(remote, &item, &screen.view_of(&item), &mut signals).await? {
+                Given::Job(job) | Given::Before(job) => job,
+                Given::Stopped(exit) => return Ok(exit),
+            },
+            false => {
+                let job = seen(&item).await?;
+                remote.call(Method::POST, "/v1/jobs", Some(&job)).await?
+            }
+        };
         match screen.is_json() {
             true => {
                 let account = job["account"].as_str();

@@ -17,6 +17,8 @@ pub(super) enum Source {
     Remote(String),
     /// Fetched by the service.
     Url(String),
+    /// Standard input, under this name.
+    Piped(String),
 }
 
 /// A video that a command sends.
@@ -38,11 +40,16 @@ impl Item {
         match &self.source {
             Source::File(path) => path.to_string_lossy().into_owned(),
             Source::Remote(url) | Source::Url(url) => Job::url(url).name(),
+            Source::Piped(name) => name.clone(),
         }
     }
 
     pub(super) const fn is_url(&self) -> bool {
         matches!(self.source, Source::Url(_))
+    }
+
+    pub(super) const fn is_piped(&self) -> bool {
+        matches!(self.source, Source::Piped(_))
     }
 
     /// The caller's id of the job.
@@ -56,6 +63,11 @@ impl Item {
         match &self.source {
             Source::Url(url) => job.insert("url".to_owned(), url.as_str().into()),
             Source::Remote(url) => job.insert("file".to_owned(), url.as_str().into()),
+            Source::Piped(name) => {
+                // These mean nothing to it.
+                job.retain(|field, _| !["allow_writer", "settle"].contains(&field.as_str()));
+                job.insert("name".to_owned(), name.as_str().into())
+            }
             Source::File(path) => {
                 let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 let Some(text) = absolute.to_str() else {
@@ -86,10 +98,14 @@ impl Item {
             Source::File(path) => Job::file(path),
             Source::Remote(url) => Job::remote(url),
             Source::Url(url) => Job::url(url),
+            Source::Piped(name) => Job::body(name),
         };
-        fields
-            .job(video)
-            .map_err(|fault| Failure::usage(fault.text))
+        let job = fields.job(video);
+        let job = job.map_err(|fault| Failure::usage(fault.text))?;
+        Ok(match self.id() {
+            Some(id) => job.id(id),
+            None => job,
+        })
     }
 }
 

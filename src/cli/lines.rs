@@ -139,6 +139,28 @@ impl Lines {
         self.line("outcome", fields)
     }
 
+    /// The last line of a video that a job has delivered before, by the record of that job.
+    pub(super) fn before(&mut self, record: &Value) -> Value {
+        self.id = record["upload"].as_str().map(str::to_owned);
+        let end = &record["end"];
+        let fields = json!({
+            "outcome": "already_delivered",
+            "exit": Exit::DELIVERED.0,
+            "publish_id": end["publish_id"],
+            "sha256": end["sha256"],
+            "creator_known": end["creator_known"],
+            "delivered_at": end["delivered_at"],
+            "first_job": end["first_job"].as_str().or_else(|| record["id"].as_str()),
+            "bytes": 0,
+            "bytes_sent": 0,
+            "bytes_resent": 0,
+            "inits": 0,
+            "retry_at": null,
+            "error": null,
+        });
+        self.line("outcome", fields)
+    }
+
     /// The last line of a video that a service does not carry.
     pub(super) fn fail(&self, failure: &Failure) -> Value {
         let outcome = match failure.exit.0 {

@@ -57,6 +57,7 @@ mod metrics;
 mod pace;
 #[cfg(feature = "service")]
 mod page;
+mod pipe;
 mod plan;
 mod provider;
 mod pull;

@@ -195,6 +195,7 @@ fn repeated(items: &[Item]) -> Vec<Fault> {
             Source::File(path) => format!("file {}", path.to_string_lossy()),
             Source::Remote(url) => format!("file {url}"),
             Source::Url(url) => format!("url {url}"),
+            Source::Piped(name) => format!("pipe {name}"),
         };
         let id = item.id().map(|id| format!("id {id}"));
         for (what, key) in [("video", Some(source)), ("id", id)] {

@@ -120,8 +120,10 @@ fn sentence(error: &Error, remedy: &Remedy) -> String {
         Remedy::SkipPreflight => "(--no-preflight leaves this check to TikTok.)",
         Remedy::GiveWholeUrl => "Give the whole URL again.",
         Remedy::AllowPrivate => "private = true under [sources] in the configuration allows it.",
-        Remedy::Spool => "--spool copies it to a file first.",
+        Remedy::Spool => "--spool DIR copies it to a file there first.",
         Remedy::ChangeStateDir => "Name another directory with --state-dir.",
+        Remedy::MakeRoom => "Make room there, and run the same command again.",
+        Remedy::ChangeSpoolDir => "--spool DIR keeps it in a directory of yours on another disk.",
         other => return format!("What helps: {}.", other.as_str()),
     };
     text.to_owned()

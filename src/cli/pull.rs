@@ -74,7 +74,7 @@ impl Pull {
             }
         });
         let (videos, screen) = (Videos::All(items.collect()), self.run.screen(globals));
-        if let Some(remote) = self.run.service(globals).await? {
+        if let Some(remote) = self.run.service(globals, false).await? {
             return self.run.hand_over(&remote, &screen, videos).await;
         }
         let account = globals.account()?;
@@ -85,7 +85,7 @@ impl Pull {
             bandwidth: None,
             lasting: true,
         };
-        let job = |item: &Item| Ok(item.job()?.for_account(account.clone()));
+        let job = |item: &Item| Ok((item.job()?, account.clone()));
         self.run
             .run(&place, globals, |options| options, "pull", videos, job)
             .await

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chunkferry::Escaped;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Client, Method};
+use reqwest::{Client, ClientBuilder, Method};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
@@ -68,10 +68,21 @@ impl Place {
     }
 }
 
+/// Makes clients that reach a service.
+struct Make(Box<dyn Fn() -> ClientBuilder + Send + Sync>);
+
+impl std::fmt::Debug for Make {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Make").finish_non_exhaustive()
+    }
+}
+
 /// A service, reached over its socket or by its URL.
 #[derive(Debug)]
 pub(super) struct Remote {
     client: Client,
+    /// Makes a client like that one, which waits for an answer for as long as a video is sent.
+    make: Make,
     base: String,
     /// The socket or the URL, for messages.
     pub(super) name: String,
@@ -128,8 +139,9 @@ impl Remote {
     }
 
     fn on_socket(socket: &Path) -> Result<Self, Failure> {
-        let client = Client::builder().unix_socket(socket);
         let name = socket.to_string_lossy().into_owned();
+        let socket = socket.to_owned();
+        let client = move || Client::builder().unix_socket(socket.as_path());
         Self::new(client, "http://localhost".to_owned(), name)
     }
 
@@ -146,7 +158,7 @@ impl Remote {
                 "is http to another machine, where key and jobs would cross the network in the clear: use https",
             ));
         }
-        let mut client = Client::builder();
+        let (mut headers, mut trusted) = (HeaderMap::new(), None);
         if let Some(path) = &globals.service_key_file {
             let cannot = |what: &dyn std::fmt::Display| {
                 let path = path.display();
@@ -157,30 +169,40 @@ impl Remote {
             let value = HeaderValue::try_from(format!("Bearer {}", key.expose().trim()));
             let mut value = value.map_err(|_| cannot(&"it is no line of text"))?;
             value.set_sensitive(true);
-            client = client.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
+            headers.insert(AUTHORIZATION, value);
         }
         if let Some(file) = globals.certificates() {
             let read = tokio::task::spawn_blocking(move || file.pem()).await;
             let pem = read.map_err(|_| wrong("needs certificates that cannot be read"))??;
-            let trusted = reqwest::Certificate::from_pem_bundle(&pem);
-            let trusted = trusted.map_err(|error| Failure::usage(error.to_string()))?;
-            client = client.tls_certs_merge(trusted);
+            let read = reqwest::Certificate::from_pem_bundle(&pem);
+            trusted = Some(read.map_err(|error| Failure::usage(error.to_string()))?);
         }
         let base = url.as_str().trim_end_matches('/').to_owned();
+        let client = move || {
+            let client = Client::builder().default_headers(headers.clone());
+            match &trusted {
+                Some(trusted) => client.tls_certs_merge(trusted.clone()),
+                None => client,
+            }
+        };
         Self::new(client, base.clone(), base)
     }
 
-    fn new(client: reqwest::ClientBuilder, base: String, name: String) -> Result<Self, Failure> {
-        let client = client
-            .no_proxy()
-            .connect_timeout(CONNECT)
-            .read_timeout(READ)
-            .redirect(reqwest::redirect::Policy::none())
-            .build();
+    fn new(
+        make: impl Fn() -> ClientBuilder + Send + Sync + 'static,
+        base: String,
+        name: String,
+    ) -> Result<Self, Failure> {
+        let make = move || {
+            let client = make().no_proxy().connect_timeout(CONNECT);
+            client.redirect(reqwest::redirect::Policy::none())
+        };
+        let client = make().read_timeout(READ).build();
         let client = client
             .map_err(|error| Failure::usage(format!("No call to {name} can be made: {error}.")))?;
         Ok(Self {
             client,
+            make: Make(Box::new(make)),
             base,
             name: Escaped::new(&name).to_string(),
             process: 0,
@@ -205,7 +227,7 @@ impl Remote {
     /// Usage, with what to do.
     pub(super) fn check(&self, globals: &Globals) -> Result<(), Failure> {
         /// Options of the process that sends.
-        const ENGINE: [&str; 12] = [
+        const ENGINE: [&str; 13] = [
             "accounts_dir",
             "allow_http",
             "api_base",
@@ -213,6 +235,7 @@ impl Remote {
             "jobs",
             "metrics_textfile",
             "read",
+            "spool",
             "token_command",
             "token_file",
             "upload_host",

@@ -15,6 +15,8 @@ use super::size::humane;
 use super::terminal;
 use super::words::{good_news, moment, sum, when};
 
+mod pipe;
+
 /// The display of a run.
 #[derive(Debug)]
 pub(super) struct Screen {
@@ -71,7 +73,7 @@ impl Screen {
     pub(super) fn expect(&self, items: &[Item]) {
         let files = items.iter().map(|item| match &item.source {
             Source::File(path) => Some(path.clone()),
-            Source::Remote(_) | Source::Url(_) => None,
+            Source::Remote(_) | Source::Url(_) | Source::Piped(_) => None,
         });
         self.board.expect(files.collect());
     }

@@ -4,7 +4,9 @@ use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chunkferry::{Counters, Draft, Engine, Error, ErrorKind, Job, Options, Progress, StateDir};
+use chunkferry::{
+    Account, Counters, Draft, Engine, Error, ErrorKind, Job, Options, Progress, StateDir,
+};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -15,6 +17,7 @@ use super::handover;
 use super::item::Item;
 use super::message::message;
 use super::metrics::{self, textfile::Textfile};
+use super::pipe;
 use super::remote::Remote;
 use super::render::{Screen, View};
 use super::signals::Signals;
@@ -55,7 +58,7 @@ pub(super) struct RunArgs {
     /// Show only what fails; at exit 0 nothing
     #[arg(long, hide = true)]
     quiet: bool,
-    /// Your id of this video: the same id again is the same job. Needs a service
+    /// Your id of this video: the same id again is the same job. For a service, or a video from standard input
     #[arg(long, value_name = "ID", hide = true)]
     id: Option<String>,
     /// Hand the videos to the service, print the ids of their jobs, and exit
@@ -102,9 +105,13 @@ impl RunArgs {
     }
 
     /// The service that carries the videos of this command, if there is one.
-    pub(super) async fn service(&self, globals: &Globals) -> Result<Option<Remote>, Failure> {
+    pub(super) async fn service(
+        &self,
+        globals: &Globals,
+        is_piped: bool,
+    ) -> Result<Option<Remote>, Failure> {
         let Some(remote) = Remote::find(globals).await? else {
-            if self.detach || self.id.is_some() {
+            if self.detach || self.id.is_some() && !is_piped {
                 let option = if self.detach { "--detach" } else { "--id" };
                 return Err(Failure::usage(format!(
                     "{option} needs a service that keeps the job: chunkferry serve. Nothing was recorded."
@@ -157,7 +164,7 @@ impl RunArgs {
         adjust: impl FnOnce(Options) -> Options,
         doing: &str,
         videos: Videos<'_>,
-        job: impl Fn(&Item) -> Result<Job, Failure>,
+        job: impl Fn(&Item) -> Result<(Job, Account), Failure>,
     ) -> Result<Exit, Failure> {
         let Place {
             screen,
@@ -190,7 +197,7 @@ impl RunArgs {
         let engine = match self.open(&options, screen, &mut signals, served).await {
             Ok(Some(engine)) => engine,
             Ok(None) => {
-                let remote = self.service(globals).await?;
+                let remote = self.service(globals, videos.is_piped()).await?;
                 let gone =
                     || Failure::temporary("The service is gone that has the state directory.");
                 return self
@@ -228,7 +235,12 @@ impl RunArgs {
         let carry = async |item: Item, signals| {
             let view = screen.view_of(&item);
             match job(&item) {
-                Ok(job) => follow(&engine, job, &view, signals).await,
+                Ok(job) if item.is_piped() => {
+                    pipe::carry(&engine, &item, job, &view, signals).await
+                }
+                Ok((job, account)) => {
+                    follow(&engine, job.for_account(account), &view, signals).await
+                }
                 Err(failure) => view.fail(&failure),
             }
         };

@@ -25,6 +25,7 @@ use super::{Failure, Globals};
 
 mod dry_run;
 mod emulator;
+mod piped;
 
 use emulator::{Local, leave_aside};
 
@@ -37,6 +38,13 @@ pub(super) struct Upload {
     files: Vec<PathBuf>,
     #[command(flatten)]
     folders: Folders,
+    /// What a video from standard input (upload -) is called: in messages, and with its id
+    #[arg(long, value_name = "NAME", hide = true)]
+    name: Option<String>,
+    /// Where a video from standard input is kept until it is sent, instead of the state directory. A video under a URL is copied there
+    /// first
+    #[arg(long, value_name = "DIR", hide = true)]
+    spool: Option<PathBuf>,
     /// A video on each line, as JSON or CSV; - is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "files")]
     from: Option<PathBuf>,
@@ -83,9 +91,6 @@ pub(super) struct Upload {
     /// Of a URL: prints a new one when the host refuses it. Its input is the URL without the query
     #[arg(long, value_name = "CMD", hide = true)]
     url_command: Option<String>,
-    /// Of a URL: copy the video to a file first. The message that refuses such a host names this option
-    #[arg(long, hide = true)]
-    spool: bool,
     /// Of a URL: after a crash read again what was sent, and compare it
     #[arg(long, hide = true)]
     verify_source: bool,
@@ -123,6 +128,7 @@ impl Upload {
 
     async fn send(self, mut globals: Globals) -> Result<Exit, Failure> {
         self.files.iter().try_for_each(|file| can_be_sent(file))?;
+        let is_piped = self.is_piped(&globals)?;
         if let Some(job) = self.follow.as_ref().filter(|_| !self.emulator) {
             return follow(&globals, job).await;
         }
@@ -137,7 +143,7 @@ impl Upload {
         };
         let service = match &local {
             Some(_) => None,
-            None => self.run.service(&globals).await?,
+            None => self.run.service(&globals, is_piped).await?,
         };
         let screen = self.run.screen(&globals);
         let videos = self.videos(&globals, service.as_ref()).await?;
@@ -155,9 +161,12 @@ impl Upload {
             None => Vec::new(),
         };
         if let Some(remote) = &service {
-            if self.header_file.is_some() || self.url_command.is_some() {
+            if self.header_file.is_some()
+                || self.url_command.is_some()
+                || self.spool.is_some() && !is_piped
+            {
                 return Err(Failure::usage(
-                    "A service runs no command and keeps no header of another program: --header-file and --url-command work without it (--service none). A command of its config: [sources.url_commands].",
+                    "A service runs no command and keeps no header of another program: --header-file, --url-command and --spool work without it (--service none). A command of its config: [sources.url_commands].",
                 ));
             }
             return self.run.hand_over(remote, &screen, videos).await;
@@ -173,7 +182,13 @@ impl Upload {
             bandwidth: self.bwlimit.as_ref(),
             lasting: local.is_none(),
         };
-        let limit = |options: Options| options.jobs(jobs.into());
+        let limit = |options: Options| {
+            let options = options.jobs(jobs.into());
+            match &self.spool {
+                Some(dir) => options.spool_dir(dir),
+                None => options,
+            }
+        };
         let accounts = Accounts::new(|name: &str| match self.emulator {
             true => Ok(Account::new(name, "act.emulator.1")),
             false => globals.account_named(name),
@@ -192,7 +207,7 @@ impl Upload {
                     });
                 }
             }
-            Ok(job.for_account(accounts.named(&item.account)?))
+            Ok((job, accounts.named(&item.account)?))
         };
         let ended = self
             .run
@@ -217,6 +232,9 @@ impl Upload {
         let account = account.to_owned();
         let base = move |is_url| self.options(&account, is_url);
         let Some(path) = &self.from else {
+            if let Some(name) = &self.name {
+                return Ok(self.piped(name, base(false)));
+            }
             let files = tokio::task::block_in_place(|| self.folders.files(&self.files))?;
             let items = files.into_iter().map(|path| {
                 let source = source(path);
@@ -266,7 +284,7 @@ impl Upload {
         }
         let files = items.iter().filter_map(|item| match &item.source {
             Source::File(path) => Some(path.clone()),
-            Source::Remote(_) | Source::Url(_) => None,
+            Source::Remote(_) | Source::Url(_) | Source::Piped(_) => None,
         });
         let files: Vec<PathBuf> = files.collect();
         let sizes = tokio::task::spawn_blocking(move || {
@@ -288,7 +306,7 @@ impl Upload {
 
     /// Adds the options that mean something to a video on a web server.
     fn remote(&self, options: &mut Map<String, Value>) {
-        options.insert("spool".to_owned(), self.spool.into());
+        options.insert("spool".to_owned(), self.spool.is_some().into());
         options.insert("verify_source".to_owned(), self.verify_source.into());
     }
 
@@ -362,11 +380,6 @@ fn can_be_sent(file: &Path) -> Result<(), Failure> {
             "{} is no URL that videos are fetched from: https://HOST/PATH, s3://BUCKET/KEY, gs://BUCKET/OBJECT or az://CONTAINER/BLOB.",
             Job::url(&text).name()
         )));
-    }
-    if file == Path::new("-") {
-        return Err(Failure::usage(
-            "A video cannot come from standard input: it is read again whenever something goes wrong. Write it to a file first, and upload that. (A file of this name is ./-)",
-        ));
     }
     Ok(())
 }

@@ -60,6 +60,11 @@ impl Videos<'_> {
         }
     }
 
+    /// Whether the video comes from standard input.
+    pub(super) fn is_piped(&self) -> bool {
+        matches!(self, Self::All(items) if items.iter().any(Item::is_piped))
+    }
+
     /// The next video.
     pub(super) async fn next(&mut self) -> Option<Result<Item, Failure>> {
         match self {

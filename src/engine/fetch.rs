@@ -62,9 +62,11 @@ impl Given {
             root: None,
         };
         let address = Address::Object(remote.address());
-        let opened = tokio::task::spawn_blocking(move || LocalFile::of(file, address, opening));
-        let opened = opened.await.map_err(io::Error::other).flatten();
-        let file = opened.map_err(Error::not_spooled)?;
+        let spool = Arc::clone(&shared.sources.spool);
+        let file = blocking(move || {
+            LocalFile::of(file, address, opening).map_err(|error| spool.cannot(error))
+        })
+        .await?;
         let size = file.identity().size;
         let fits = Limits::DOCUMENTED.check_file(size);
         fits.map_err(|error| Error::plan(&job.name(), error))?;
@@ -124,8 +126,14 @@ async fn copy_once(
     let fits = limits.check_file(stated.unwrap_or(1));
     fits.map_err(|error| Error::plan(&address, error))?;
     let spool = Arc::clone(&sources.spool);
-    let (spooled, mut file) = blocking(move || spool.make(Of::Copy)).await?;
-    spooled.reserve(stated.unwrap_or(0))?;
+    let begun = Arc::clone(&spool);
+    let (spooled, mut file) = blocking(move || {
+        let (spooled, file) = begun.make(Of::Copy)?;
+        spooled.reserve(stated.unwrap_or(0))?;
+        begun.has_room(stated.unwrap_or(0))?;
+        Ok((spooled, file))
+    })
+    .await?;
     let (mut size, mut buffer) = (0_u64, Vec::with_capacity(2 * PIECE));
     loop {
         let next = whole.next().await;
@@ -140,8 +148,10 @@ async fn copy_once(
                 .check_file(size)
                 .map_err(|error| Error::plan(&address, error))?;
             spooled.reserve(size.max(stated.unwrap_or(0)))?;
+            let spool = Arc::clone(&spool);
             (file, buffer) = blocking(move || {
-                file.write_all(&buffer)?;
+                file.write_all(&buffer)
+                    .map_err(|error| spool.cannot(error))?;
                 buffer.clear();
                 Ok((file, buffer))
             })
@@ -157,17 +167,16 @@ async fn copy_once(
     }
     let path = spooled.path();
     // The file is read by another description: this one was opened for writing.
-    let file = blocking(move || File::open(path)).await?;
+    let file = blocking(move || File::open(path).map_err(|error| spool.cannot(error))).await?;
     Ok((file, spooled))
 }
 
 /// Works on the disk, where that may take its time.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let worked = tokio::task::spawn_blocking(work).await;
     worked
-        .map_err(io::Error::other)
+        .map_err(|error| Error::not_now("the copy", io::Error::other(error)))
         .flatten()
-        .map_err(Error::not_spooled)
 }

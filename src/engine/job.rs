@@ -318,6 +318,10 @@ impl Job {
 
     /// Whether a queued job ends with its first run, however that ends: it is neither tried again nor kept for a person. For a caller
     /// who waits for the end, and who decides what follows. With [`again`](Self::again) such a job needs no [`id`](Self::id).
+    ///
+    /// A video that was taken in ([`Engine::take_in`](crate::Engine::take_in)) goes with the end of its job. So with an id such a job
+    /// waits for its caller for 7 days, as for a person, where another run may end otherwise; without one, which nobody could name, it
+    /// is ended where a process that has died had left it.
     pub const fn once(mut self, once: bool) -> Self {
         self.once = once;
         self

@@ -29,14 +29,13 @@ use crate::tiktok::throttle::Throttle;
 use crate::tiktok::wire_log::WireLog;
 use crate::upload::retry::Waits;
 
+mod spool;
+
 /// Most uploads that may be in flight at once.
 const MOST_JOBS: usize = 10_000;
 
 /// Bytes per second that an engine may be held to at the least.
 const LEAST_BANDWIDTH: u64 = 1_000;
-
-/// Most bytes of videos that are taken in.
-const SPOOL: u64 = 20_000_000_000;
 
 /// Whether a bandwidth can be used.
 pub(super) fn check_bandwidth(bytes_per_second: Option<u64>) -> Result<(), Error> {
@@ -79,6 +78,7 @@ pub struct Options {
     spool_limit: u64,
     private_sources: bool,
     url_sources: Option<Arc<dyn UrlSources>>,
+    spool_dir: Option<PathBuf>,
 }
 
 impl fmt::Debug for Options {
@@ -111,7 +111,8 @@ impl Options {
             providing: None,
             seal_keys: None,
             counters: None,
-            spool_limit: SPOOL,
+            spool_limit: spool::LIMIT,
+            spool_dir: None,
             private_sources: false,
             url_sources: None,
         }
@@ -194,12 +195,6 @@ impl Options {
         self
     }
 
-    /// Most bytes of the videos that [`Engine::take_in`] keeps in the state directory until their jobs have ended: 20 GB by default.
-    pub const fn spool_limit(mut self, bytes: u64) -> Self {
-        self.spool_limit = bytes;
-        self
-    }
-
     /// Whether [`Job::remote`](crate::Job::remote) may fetch videos from hosts of this network and of this machine, there also over
     /// http. By default it may not: who may submit jobs would else reach into the network. With an API base on this machine, URLs of
     /// this machine are always allowed.
@@ -255,14 +250,14 @@ impl Options {
         let client = self.client()?;
         let store = Arc::new(SledStore::open(&self.state_dir, &self.doing)?);
         let jobs = Arc::clone(&store) as Arc<dyn JobStore>;
-        Ok(self.engine(client, store, Some(jobs)))
+        Ok(self.engine(client, store, Some(jobs), self.spool()?))
     }
 
     /// Opens the engine with its journal in a store that is open already.
     #[cfg(all(test, feature = "emulator"))]
     pub(crate) fn open_on(&self, journal: Arc<dyn ProgressStore>) -> Result<Engine, Error> {
         self.check()?;
-        Ok(self.engine(self.client()?, journal, None))
+        Ok(self.engine(self.client()?, journal, None, self.spool()?))
     }
 
     /// Opens the engine with its queue in a store of its own.
@@ -273,7 +268,7 @@ impl Options {
         jobs: Arc<dyn JobStore>,
     ) -> Result<Engine, Error> {
         self.check()?;
-        Ok(self.engine(self.client()?, journal, Some(jobs)))
+        Ok(self.engine(self.client()?, journal, Some(jobs), self.spool()?))
     }
 
     /// An engine with its journal in this store, and its queue in that one.
@@ -282,8 +277,8 @@ impl Options {
         client: Client,
         journal: Arc<dyn ProgressStore>,
         jobs: Option<Arc<dyn JobStore>>,
+        spool: Spool,
     ) -> Engine {
-        let spool = Spool::new(&self.state_dir.join("spool"), self.spool_limit);
         let spool = Arc::new(spool);
         let scheduler = Scheduler::new(self.jobs).keeping(Arc::clone(&journal), &self.api_base);
         let shared = Arc::new(Shared {

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::journal::queue::{Accepted, JobRow, JobStore, Wish};
 use crate::upload::event::Progress;
 
+mod alone;
 mod census;
 mod changes;
 mod dispatch;
@@ -223,6 +224,9 @@ impl Engine {
         }
         let queue = self.queue()?;
         let wish = wish::of(job, &self.0.api_base)?;
+        if job.account.is_some() {
+            return Ok(wish);
+        }
         let account = queue.dispatch.account(&wish.account)?;
         if let Err(error) = account.tokens().token(None).await
             && error.is_unknown()

@@ -1,6 +1,7 @@
 //! Errors about jobs of the queue.
 
 use std::io;
+use std::path::Path;
 
 use super::{Error, Remedy};
 use crate::secret::escaped::Escaped;
@@ -49,18 +50,47 @@ impl Error {
     }
 
     /// A video that is taken in cannot be written.
-    pub(crate) fn not_spooled(source: io::Error) -> Self {
+    pub(crate) fn not_spooled(dir: &Path, free: Option<u64>, source: io::Error) -> Self {
         let is_full = matches!(
             source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         );
-        let error = Self::temporary("The video cannot be kept in the state directory")
+        match (is_full, free) {
+            (true, Some(free)) => Self::no_room(dir, free).with_source(source),
+            (true, None) => Self::no_room(dir, 0).with_source(source),
+            (false, _) => Self::temporary(format!(
+                "The video cannot be kept in {}, so nothing was accepted",
+                Escaped::new(&*dir.to_string_lossy())
+            ))
             .with_source(source)
-            .helped_by([Remedy::RepeatLater]);
-        match is_full {
-            true => error.because(NotAccepted::SpoolFull),
-            false => error,
+            .helped_by([Remedy::RepeatLater]),
         }
+    }
+
+    /// The disk has no room for a video that is taken in.
+    pub(crate) fn no_room(dir: &Path, free: u64) -> Self {
+        Self::temporary(format!(
+            "The disk is full where the video is kept until it is sent: {free} bytes are free in {}. Nothing was accepted, and the bytes that came are removed",
+            Escaped::new(&*dir.to_string_lossy())
+        ))
+        .helped_by([Remedy::MakeRoom, Remedy::ChangeSpoolDir])
+        .because(NotAccepted::SpoolFull)
+    }
+
+    /// The directory for videos that are taken in cannot be used.
+    pub(crate) fn no_spool_dir(dir: &Path, source: io::Error) -> Self {
+        Self::usage(format!(
+            "Videos cannot be kept in {} until they are sent",
+            Escaped::new(&*dir.to_string_lossy())
+        ))
+        .with_source(source)
+        .helped_by([Remedy::ChangeSpoolDir])
+    }
+
+    /// The same error with another name for what it is about.
+    pub(crate) fn renamed(mut self, from: &str, to: &str) -> Self {
+        self.0.message = self.0.message.replace(from, to);
+        self
     }
 
     pub(crate) fn no_job(id: &str) -> Self {

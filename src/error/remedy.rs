@@ -96,6 +96,10 @@ pub enum Remedy {
     AllowPrivate,
     /// Another state directory; see [`Options::new`](crate::Options::new).
     ChangeStateDir,
+    /// Room on the disk that the message names; then the same call again.
+    MakeRoom,
+    /// Another [`Options::spool_dir`](crate::Options::spool_dir): a directory of this user's, on a disk with room.
+    ChangeSpoolDir,
 }
 
 impl Remedy {
@@ -136,6 +140,8 @@ impl Remedy {
             Self::Spool => "spool",
             Self::AllowPrivate => "allow_private",
             Self::ChangeStateDir => "change_state_dir",
+            Self::MakeRoom => "make_room",
+            Self::ChangeSpoolDir => "change_spool_dir",
         }
     }
 }
@@ -185,6 +191,8 @@ impl Remedy {
             Self::SkipPreflight,
             Self::GiveWholeUrl,
             Self::ChangeStateDir,
+            Self::MakeRoom,
+            Self::ChangeSpoolDir,
         ]
     }
 }

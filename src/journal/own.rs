@@ -82,6 +82,26 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Refuses a directory in which others could exchange what this user makes there.
+pub(crate) fn check_shared(dir: &Path) -> io::Result<()> {
+    let metadata = dir.metadata()?;
+    if !metadata.is_dir() {
+        return Err(io::Error::from(io::ErrorKind::NotADirectory));
+    }
+    if let Some(owner) = stranger(&metadata) {
+        return Err(io::Error::other(format!(
+            "it belongs to another user ({owner})"
+        )));
+    }
+    // With the sticky bit, only the owner of a file can rename or remove it.
+    match metadata.mode() {
+        mode if mode & 0o022 != 0 && mode & 0o1000 == 0 => Err(io::Error::other(
+            "others can write to it, and so exchange what is in it",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Makes a directory within the state directory if need be, and keeps it to its owner.
 pub(crate) fn dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {

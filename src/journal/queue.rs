@@ -341,6 +341,9 @@ pub(crate) trait JobStore: fmt::Debug + Send + Sync + 'static {
 
     fn job(&self, id: String) -> Answer<'_, Option<JobRow>>;
 
+    /// The id of the job that has this id of its caller, also if the job is forgotten.
+    fn job_under(&self, account: String, caller_id: String) -> Answer<'_, Option<String>>;
+
     /// The id of the first job that had this upload.
     fn job_of(&self, upload: String) -> Answer<'_, Option<String>>;
 

@@ -124,7 +124,7 @@ fn what_ffmpeg_writes_is_in_the_inbox_once_it_is_whole() {
     }
     let page = page("docs/habits/ffmpeg.md");
     let commands: Vec<&str> = blocks(&page).into_iter().map(|block| block.1).collect();
-    let [write, watch, upload] = commands[..] else {
+    let [write, watch, upload, piped] = commands[..] else {
         panic!("{commands:?}");
     };
     let scene = Scene::new(&[], &[]);
@@ -138,9 +138,15 @@ fn what_ffmpeg_writes_is_in_the_inbox_once_it_is_whole() {
     scene.assert_one_draft_of(&scene.path("render/clip.mp4"));
     // The service has it.
     shell(&scene, upload).end().expect(0);
+    // Through a pipe, beside the service and without it; the same id once more is the same video.
+    shell(&scene, piped).end().expect(0);
+    let again = shell(&scene, piped).end().expect(0);
+    assert!(again.stdout.contains("already_delivered"), "{again:?}");
     running.signal("-TERM");
     running.end().expect(0);
-    assert_eq!(scene.log().drafts, 1);
+    let alone = piped.replace("--id night-7", "--id night-8 --service none");
+    shell(&scene, &alone).end().expect(0);
+    assert!([2, 3].contains(&scene.log().drafts), "{:?}", scene.log());
 }
 
 #[test]

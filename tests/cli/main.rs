@@ -74,6 +74,7 @@ mod serve_notify;
 mod serve_sources;
 mod several;
 mod standstill;
+mod stdin;
 #[cfg(feature = "service")]
 mod stored;
 #[path = "../support/mod.rs"]

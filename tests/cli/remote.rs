@@ -368,27 +368,38 @@ fn a_host_without_a_strong_version_is_copied_from_and_carried_on_by_bytes() {
 fn a_host_that_ignores_ranges_is_copied_from_where_that_is_asked_for() {
     let (scene, host, file) = hosted();
     host.behaves(Manner::IgnoresRange);
+    fs::create_dir(scene.path("copies")).unwrap();
     let refused = upload(&scene, &host.url(), &[]).end().expect(3);
     assert!(
         refused.message().contains("--spool") || refused.stderr.contains("--spool"),
         "{refused:?}"
     );
-    upload(&scene, &host.url(), &["--spool"]).end().expect(0);
+    upload(&scene, &host.url(), &["--spool", "copies"])
+        .end()
+        .expect(0);
     scene.assert_one_draft_of(&file);
+}
+
+/// The files below a directory.
+fn files_in(dir: &Path) -> usize {
+    let entries = fs::read_dir(dir).unwrap().flatten();
+    let counts = entries.map(|entry| match entry.file_type().unwrap().is_dir() {
+        true => files_in(&entry.path()),
+        false => 1,
+    });
+    counts.sum()
 }
 
 #[test]
 fn a_copy_that_breaks_off_is_no_video() {
     let (scene, host, _) = hosted();
     host.behaves(Manner::Breaks(3_000));
-    let ended = upload(&scene, &host.url(), &["--spool"]).end().expect(75);
+    fs::create_dir(scene.path("copies")).unwrap();
+    let ended = upload(&scene, &host.url(), &["--spool", "copies"])
+        .end()
+        .expect(75);
     assert_eq!(scene.log().requests.init, 0, "{}", ended.message());
-    assert_eq!(
-        fs::read_dir(scene.state_dir().join("spool"))
-            .unwrap()
-            .count(),
-        0
-    );
+    assert_eq!(files_in(&scene.path("copies")), 0);
 }
 
 #[test]

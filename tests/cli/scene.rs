@@ -140,7 +140,12 @@ pub(crate) fn accepted(puts: &[PutLog]) -> Vec<u64> {
 }
 
 pub(crate) trait Start {
-    fn start(&mut self) -> Running;
+    /// Starts it with this as its standard input.
+    fn start_with(&mut self, stdin: Stdio) -> Running;
+
+    fn start(&mut self) -> Running {
+        self.start_with(Stdio::null())
+    }
 
     fn end(&mut self) -> Ended {
         self.start().end()
@@ -148,9 +153,9 @@ pub(crate) trait Start {
 }
 
 impl Start for Command {
-    fn start(&mut self) -> Running {
+    fn start_with(&mut self, stdin: Stdio) -> Running {
         let spawned = self
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn();

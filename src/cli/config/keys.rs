@@ -9,7 +9,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Command};
 
 /// Options that no file sets, and why.
-pub(super) const NEVER: [(&str, &str); 12] = [
+pub(super) const NEVER: [(&str, &str); 13] = [
     (
         "again",
         "each run would send every video once more. Give --again in the run that is meant to",
@@ -33,6 +33,10 @@ pub(super) const NEVER: [(&str, &str); 12] = [
     (
         "id",
         "each video has an id of its own. Give --id for the video that is meant",
+    ),
+    (
+        "name",
+        "each video from standard input has a name of its own. Give --name for the video that is meant",
     ),
     (
         "detach",

@@ -1,15 +1,24 @@
 //! Calls to a service.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use chunkferry::{ErrorKind, Escaped, Record};
+use http_body::Frame;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
+use tokio::sync::mpsc;
 
-use super::Remote;
+use super::{READ, Remote};
 use crate::Failure;
 use crate::exit::Exit;
+
+/// The header that has the fields of a job whose video is the body.
+const JOB: &str = "chunkferry-job";
 
 /// Most bytes of a line.
 const LINE: usize = 1 << 20;
@@ -41,6 +50,55 @@ impl Remote {
         let text = self.accepted(answer).await?.bytes().await;
         let text = text.map_err(|error| self.gone(&error))?;
         Ok(serde_json::from_slice(&text).ok())
+    }
+
+    /// The job of an account that has this id of its caller.
+    pub(crate) async fn job_under(
+        &self,
+        account: &str,
+        caller_id: &str,
+    ) -> Result<Option<Value>, Failure> {
+        let mut query = url::form_urlencoded::Serializer::new("/v1/jobs?".to_owned());
+        let query = query
+            .append_pair("account", account)
+            .append_pair("id", caller_id);
+        let page = self.call(Method::GET, &query.finish(), None).await?;
+        Ok(page["jobs"]
+            .as_array()
+            .and_then(|jobs| jobs.first().cloned()))
+    }
+
+    /// Submits a job with its video, whose pieces `reading` puts into the channel, and `None` after the last one. Returns the job. If
+    /// `reading` fails, or this is dropped, the body breaks off, and the service accepts nothing.
+    pub(crate) async fn take_in(
+        &self,
+        fields: &Value,
+        pieces: mpsc::Receiver<Option<Bytes>>,
+        reading: impl Future<Output = Result<(), Failure>>,
+    ) -> Result<Value, Failure> {
+        let client = (self.make.0)().build().map_err(|error| self.gone(&error))?;
+        let kind = fields["content_type"].as_str().unwrap_or("video/mp4");
+        let request = client.post(format!("{}/v1/jobs", self.base));
+        let request = request
+            .header(CONTENT_TYPE, kind)
+            .header(JOB, ascii(fields));
+        let mut answer = pin!(request.body(reqwest::Body::wrap(Pieces(pieces))).send());
+        let answer = tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            read = reading => {
+                read?;
+                let answer = tokio::time::timeout(READ, answer).await;
+                answer.map_err(|_| {
+                    let name = &self.name;
+                    Failure::temporary(format!("The service at {name} does not answer."))
+                })?
+            }
+        };
+        let answer = answer.map_err(|error| self.gone(&error))?;
+        let text = self.accepted(answer).await?.bytes().await;
+        let text = text.map_err(|error| self.gone(&error))?;
+        Ok(serde_json::from_slice(&text).unwrap_or_default())
     }
 
     /// The uploads in the service's journal.
@@ -153,7 +211,9 @@ impl Remote {
             (_, "refused") => ErrorKind::Refused,
             (_, "source" | "source_changed" | "other_file") => ErrorKind::Source,
             (_, "unknown") => ErrorKind::Unknown,
-            (StatusCode::TOO_MANY_REQUESTS, _) => ErrorKind::Temporary,
+            (StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT, _) => {
+                ErrorKind::Temporary
+            }
             (status, _) if status.is_server_error() => ErrorKind::Temporary,
             _ => ErrorKind::Usage,
         };
@@ -193,5 +253,54 @@ impl RemoteLines<'_> {
                 Err(error) => return Err(self.remote.gone(&error)),
             }
         }
+    }
+}
+
+/// A body whose pieces come one after the other, and `None` after the last one.
+struct Pieces(mpsc::Receiver<Option<Bytes>>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        self.0.poll_recv(cx).map(|piece| match piece {
+            Some(Some(piece)) => Some(Ok(Frame::data(piece))),
+            Some(None) => None,
+            None => Some(Err(io::Error::other("the video broke off"))),
+        })
+    }
+}
+
+/// JSON that a header can have.
+fn ascii(value: &Value) -> String {
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        match c.is_ascii() {
+            true => text.push(c),
+            false => {
+                let mut units = [0; 2];
+                for unit in c.encode_utf16(&mut units) {
+                    text.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_header_cannot_have_is_escaped_and_means_the_same() {
+        let job = serde_json::json!({ "name": "\u{e9}t\u{e9} \u{1f3ac}.mp4" });
+        let text = ascii(&job);
+        assert!(text.is_ascii(), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), job);
     }
 }

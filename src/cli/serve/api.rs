@@ -218,8 +218,11 @@ async fn list(
 ) -> Answer {
     let query = Query::of(
         &uri,
-        &["account", "after", "label", "limit", "since", "state"],
+        &["account", "after", "id", "label", "limit", "since", "state"],
     )?;
+    if let Some(id) = query.text("id") {
+        return under(&service, &caller, &query, id).await;
+    }
     let (filter, limit) = (bulk::filter(&query)?, query.limit()?);
     let mut after = query.text("after").map(str::to_owned);
     let wanted = match caller.sees_all() {
@@ -244,6 +247,25 @@ async fn list(
             return Ok(page_of(&jobs, after.as_deref()));
         }
     }
+}
+
+/// The job of an account that has this id of its caller, or no job.
+async fn under(service: &Service, caller: &Caller, query: &Query, id: &str) -> Answer {
+    let account = query.text("account");
+    let account = account.ok_or_else(|| Problem::field("account", "id goes with account."))?;
+    let others = ["after", "label", "limit", "since", "state"];
+    if let Some(other) = others.iter().find(|name| query.text(name).is_some()) {
+        let text = format!("id goes with account alone, and not with {other}.");
+        return Err(Problem::field(other, text));
+    }
+    let found = match caller.sees(account) {
+        true => service.engine.job_under(account, id).await?,
+        false => None,
+    };
+    Ok(page_of(
+        &found.iter().map(as_value).collect::<Vec<_>>(),
+        None,
+    ))
 }
 
 /// `next` is what `after` has to be for the page that follows; null at the end.

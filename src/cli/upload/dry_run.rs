@@ -93,7 +93,9 @@ pub(super) async fn show(
     let mut exit = Exit::DELIVERED;
     for item in items {
         let mut fate = match &item.source {
-            Source::Remote(_) | Source::Url(_) => of_url(&records, &item.account, &item.name()),
+            Source::Remote(_) | Source::Url(_) | Source::Piped(_) => {
+                of_url(&records, &item.account, &item.name())
+            }
             Source::File(path) => match size_of(path).await {
                 Ok(size) => {
                     let alike = by_size.get(&(item.account.as_str(), size));

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use tokio::sync::{Mutex as FairMutex, Notify, broadcast, watch};
+use tokio::sync::{Mutex as FairMutex, Notify, OnceCell, broadcast, watch};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::lines::Lines;
 use super::outcome::{self, Ran};
 use super::{JobEvent, JobRecord, Spool, wish};
+use crate::account::Account;
 use crate::account::provider::Providing;
 use crate::clock::{self, Now, Timestamp};
 use crate::engine::Shared;
@@ -53,6 +54,8 @@ pub(super) struct Dispatch {
     /// Whether all jobs are held back. Changed together with what the store has of it, by one caller at a time.
     pub(super) halted: AtomicBool,
     pub(super) halting: FairMutex<()>,
+    /// Set once the jobs are read in a queue that runs none by itself.
+    pub(super) tidied: OnceCell<()>,
 }
 
 impl std::fmt::Debug for Dispatch {
@@ -84,6 +87,7 @@ impl Dispatch {
             draining: watch::Sender::new(false),
             halted: AtomicBool::new(false),
             halting: FairMutex::default(),
+            tidied: OnceCell::new(),
         }
     }
 
@@ -151,7 +155,7 @@ impl Dispatch {
                 let Some((id, run)) = self.next() else { break };
                 probed = out.then_some(now.boot);
                 let span = tracing::info_span!("job", job = id);
-                let carried = Arc::clone(&self).carry(Arc::clone(&shared), id, run);
+                let carried = Arc::clone(&self).carry(Arc::clone(&shared), id, run, None);
                 tasks.spawn(carried.instrument(span));
             }
             let soonest = self.lines().soonest();
@@ -186,10 +190,16 @@ impl Dispatch {
 
     /// Carries one job: to its end, or to the time at which it is tried again. It counts as running until that is recorded, so that
     /// nobody ends or begins it in between.
-    async fn carry(self: Arc<Self>, shared: Arc<Shared>, id: String, run: u64) {
+    pub(super) async fn carry(
+        self: Arc<Self>,
+        shared: Arc<Shared>,
+        id: String,
+        run: u64,
+        account: Option<Account>,
+    ) {
         // Also if this task is cut.
         let _running = Done(&self, &id, run);
-        let ran = self.run_once(&shared, &id, run).await;
+        let ran = self.run_once(&shared, (&id, run), account).await;
         let record = move |row: &mut JobRow| match &ran {
             Some(ran) if !row.has_ended() && !is_stopped(&ran.ended) => outcome::take_in(row, ran),
             _ => Change::Nothing,
@@ -198,12 +208,20 @@ impl Dispatch {
     }
 
     /// Runs a job's upload, if the job's row still lets it run: how it ended, how long that took, and whether nothing works for any job.
-    async fn run_once(self: &Arc<Self>, shared: &Arc<Shared>, id: &str, run: u64) -> Option<Ran> {
+    async fn run_once(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        (id, run): (&str, u64),
+        account: Option<Account>,
+    ) -> Option<Ran> {
         let row = self.insist(id, None, |_| Change::Nothing).await?;
         if !row.can_run(Now::read().wall) || self.begins_none() {
             return None;
         }
-        let account = self.account(&row.wish.account).ok()?;
+        let account = match account {
+            Some(account) => account,
+            None => self.account(&row.wish.account).ok()?,
+        };
         reach("job", "claimed");
         let mut uploading = Uploading::start_job(shared, wish::job(&row, account, self));
         if let Some(running) = self.lines().running.get_mut(id) {
@@ -224,7 +242,7 @@ impl Dispatch {
                 "The upload broke off by a fault of chunkferry.",
             ))
         });
-        let ended = Arc::new(ended);
+        let ended = Arc::new(ended.map_err(|error| self.named(error, &row.wish)));
         self.tell(JobEvent::Ran {
             job: id.to_owned(),
             ended: Arc::clone(&ended),

@@ -1,7 +1,7 @@
 //! A job whose video comes with it, in pieces: the bytes are kept in the state directory until the job has ended.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -45,7 +45,7 @@ impl Intake {
     /// # Errors
     ///
     /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if the limit of [`Options::spool_limit`](crate::Options::spool_limit) is
-    /// reached ([`NotAccepted::SpoolFull`](crate::NotAccepted::SpoolFull)), or the bytes cannot be written.
+    /// reached or the disk is full ([`NotAccepted::SpoolFull`](crate::NotAccepted::SpoolFull)), or the bytes cannot be written.
     ///
     /// # Cancellation
     ///
@@ -66,9 +66,12 @@ impl Intake {
             self.spooled.reserve(self.size)?;
             self.reserved = self.size;
         }
+        let spool = Arc::clone(self.spooled.spool());
         let written = blocking(move || {
+            spool.has_room(writing.buffer.len() as u64)?;
             writing.hash.update(&writing.buffer);
-            writing.file.write_all(&writing.buffer)?;
+            let written = writing.file.write_all(&writing.buffer);
+            written.map_err(|error| spool.cannot(error))?;
             writing.buffer.clear();
             Ok(writing)
         });
@@ -76,8 +79,24 @@ impl Intake {
         Ok(())
     }
 
+    /// Removes what was taken in, and returns once it is gone. Without this the same happens a little later.
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, the video is removed all the same.
+    pub async fn discard(self) {
+        let spooled = self.spooled;
+        let removed = blocking(move || {
+            spooled.remove();
+            Ok(())
+        });
+        // An error means that this runtime ends; the next start removes the file.
+        let _ = removed.await;
+    }
+
     /// Makes the video durable, and accepts the job: as [`Engine::submit`]. Under one id of its caller, the same bytes are the same
-    /// job, whatever the name is.
+    /// job, whatever the name is. Where the caller waits for the end ([`Job::once`]) and the job of that id has ended in vain, this
+    /// video takes the place of its bytes, which went with that end.
     ///
     /// # Errors
     ///
@@ -98,9 +117,11 @@ impl Intake {
         let sha256 = hex::encode(writing.hash.finalize());
         let (file, spooled) = (writing.file, self.spooled);
         let synced = blocking(move || {
-            file.sync_all()?;
-            spooled.sync()?;
-            Ok(spooled)
+            let synced = file.sync_all().and_then(|()| spooled.sync());
+            match synced {
+                Ok(()) => Ok(spooled),
+                Err(error) => Err(spooled.spool().cannot(error)),
+            }
         });
         let spooled = synced.await?;
         reach("spool", "synced");
@@ -110,7 +131,7 @@ impl Intake {
         } = &mut wish.what
         {
             *of = sha256;
-            spooled.name().clone_into(file);
+            *file = spooled.kept_as();
         }
         let accepted = accept(&self.queue.dispatch, wish, spooled).await?;
         self.queue.handle_of(accepted)
@@ -141,11 +162,12 @@ fn broken_off() -> Error {
 
 /// Works on the disk, where that may take its time.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let worked = tokio::task::spawn_blocking(work).await;
-    let worked = worked.map_err(io::Error::other).flatten();
-    worked.map_err(Error::not_spooled)
+    match tokio::task::spawn_blocking(work).await {
+        Ok(worked) => worked,
+        Err(_) => Err(broken_off()),
+    }
 }
 
 impl Engine {
@@ -170,7 +192,8 @@ impl Engine {
     ///
     /// As [`submit`](Self::submit), but for what the bytes decide; and
     /// [`ErrorKind::Temporary`](crate::ErrorKind::Temporary) if there is no room
-    /// ([`NotAccepted::SpoolFull`](crate::NotAccepted::SpoolFull)), or the directory cannot be written to.
+    /// ([`NotAccepted::SpoolFull`](crate::NotAccepted::SpoolFull)) below the limit or on the disk, of which 16 MiB are left free, or the
+    /// directory cannot be written to.
     pub async fn take_in(&self, job: Job, length: Option<u64>) -> Result<Intake, Error> {
         if !matches!(job.what, What::Body { .. }) {
             return Err(Error::usage(format!(
@@ -181,9 +204,15 @@ impl Engine {
         let wish = self.wish_of(&job).await?;
         let queue = Arc::clone(self.queue()?);
         let spool = Arc::clone(&queue.dispatch.spool);
-        let (spooled, file) = blocking(move || spool.make(Of::Job)).await?;
+        queue.tidy().await;
         let reserved = length.unwrap_or(0);
-        spooled.reserve(reserved)?;
+        let begun = move || {
+            let (spooled, file) = spool.make(Of::Job)?;
+            spooled.reserve(reserved)?;
+            spool.has_room(reserved)?;
+            Ok((spooled, file))
+        };
+        let (spooled, file) = blocking(begun).await?;
         Ok(Intake {
             queue,
             wish,

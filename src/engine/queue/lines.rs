@@ -122,17 +122,28 @@ impl Lines {
             return None;
         }
         let id = self.waiting.get(&account)?.keys().next()?.clone();
-        self.remove(&account, &id);
-        *self.busy.entry(account.clone()).or_default() += 1;
         self.last.clone_from(&account);
+        let run = self.begin(&account, &id);
+        Some((id, run))
+    }
+
+    /// Takes a job out of its place to run it, whoever else waits. Returns the number of its run; `None` if it runs already.
+    pub(super) fn take(&mut self, account: &str, id: &str) -> Option<u64> {
+        let is_free = !self.running.contains_key(id);
+        is_free.then(|| self.begin(account, id))
+    }
+
+    fn begin(&mut self, account: &str, id: &str) -> u64 {
+        self.remove(account, id);
+        *self.busy.entry(account.to_owned()).or_default() += 1;
         self.runs += 1;
         let running = Running {
-            account,
+            account: account.to_owned(),
             run: self.runs,
             stopper: None,
         };
-        self.running.insert(id.clone(), running);
-        Some((id, self.runs))
+        self.running.insert(id.to_owned(), running);
+        self.runs
     }
 
     /// A run of a job has ended.

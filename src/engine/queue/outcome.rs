@@ -46,6 +46,15 @@ pub(super) fn take_in(row: &mut JobRow, ran: &Ran) -> Change {
     };
     let end = end_of(error);
     if row.wish.options.once {
+        // The bytes go with the end of their job, and whoever comes back with its id does not bring them again.
+        let comes_back = row.wish.spooled().is_some() && row.wish.caller_id.is_some();
+        if comes_back && may_pass(error) {
+            row.state = JobState::Parked {
+                end,
+                until: after(PARKED),
+            };
+            return Change::News("parked");
+        }
         row.state = JobState::Ended { end };
         return Change::News("ended");
     }
@@ -92,6 +101,12 @@ pub(super) fn take_in(row: &mut JobRow, ran: &Ran) -> Change {
         None => row.state = JobState::Ended { end },
     }
     Change::News("ended")
+}
+
+/// Whether another run of the same job may end otherwise.
+fn may_pass(error: &Error) -> bool {
+    use ErrorKind::{Locked, NeedsPerson, Temporary, Unknown};
+    matches!(error.kind(), Temporary | Locked | NeedsPerson | Unknown) || error.retry_at().is_some()
 }
 
 /// Half of the wait at the least, so that jobs which failed together do not come back together.

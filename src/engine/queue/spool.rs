@@ -1,10 +1,14 @@
-//! Videos that a queue keeps itself until their jobs have ended: files of a directory in the state directory.
+//! Videos that a queue keeps itself until their jobs have ended: files of a directory in the state directory, or elsewhere.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::statvfs;
+use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::journal::durable::sync_names;
@@ -28,9 +32,15 @@ impl Of {
     }
 }
 
+/// Bytes that are left free on the disk: the journal needs room to say that a job has ended.
+const LEFT_FREE: u64 = 16 << 20;
+
 /// The directory, and what is in it.
 #[derive(Debug)]
 pub(in crate::engine) struct Spool {
+    /// The directory in the state directory.
+    home: PathBuf,
+    /// Where files are made: that one, or one elsewhere.
     dir: PathBuf,
     /// Most bytes of all files.
     limit: u64,
@@ -43,13 +53,34 @@ struct Files {
     sizes: HashMap<String, u64>,
     /// Files of earlier processes for which no job was found yet.
     left: HashSet<String>,
+    /// Files that this process has made.
+    made: HashSet<String>,
 }
 
 impl Spool {
     /// Looks what is there, and removes the copies of earlier processes. The directory is made when it is needed.
-    pub(in crate::engine) fn new(dir: &Path, limit: u64) -> Self {
+    pub(in crate::engine) fn new(home: &Path, limit: u64) -> Self {
+        Self::at(absolute(home), absolute(home), limit)
+    }
+
+    /// The same with its files in a directory elsewhere, which several state directories may share: each has a directory of its own there.
+    ///
+    /// # Errors
+    ///
+    /// Usage, if others could exchange what is in the directory, or nothing can be made there.
+    pub(in crate::engine) fn elsewhere(home: &Path, dir: &Path, limit: u64) -> Result<Self, Error> {
+        own::check_shared(dir).map_err(|error| Error::no_spool_dir(dir, error))?;
+        let state_dir = home.parent().unwrap_or(home);
+        let state_dir = state_dir.canonicalize().unwrap_or_else(|_| absolute(home));
+        let digest = Sha256::digest(state_dir.as_os_str().as_encoded_bytes());
+        let dir = absolute(dir).join(format!("chunkferry-{}", hex::encode(&digest[..8])));
+        own::dir(&dir).map_err(|error| Error::no_spool_dir(&dir, error))?;
+        Ok(Self::at(absolute(home), dir, limit))
+    }
+
+    fn at(home: PathBuf, dir: PathBuf, limit: u64) -> Self {
         let mut files = Files::default();
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
         for entry in entries {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with(Of::Copy.prefix()) {
@@ -63,7 +94,8 @@ impl Spool {
             }
         }
         Self {
-            dir: std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
+            home,
+            dir,
             limit,
             files: Mutex::new(files),
         }
@@ -73,30 +105,42 @@ impl Spool {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
+    /// The path of a file by what its job has of it: its name in the state directory's spool, or its whole path.
+    pub(super) fn path(&self, kept: &str) -> PathBuf {
+        self.home.join(kept)
     }
 
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.join(name)
+    /// The name of a file, if it is in the directory where files are made now.
+    fn name_of(&self, kept: &str) -> Option<String> {
+        let path = self.path(kept);
+        let name = path.file_name()?.to_str()?;
+        (path.parent()? == self.dir).then(|| name.to_owned())
     }
 
     /// Makes a file. Blocks.
-    pub(in crate::engine) fn make(self: &Arc<Self>, of: Of) -> io::Result<(Spooled, File)> {
-        if !self.dir.exists() {
+    pub(in crate::engine) fn make(self: &Arc<Self>, of: Of) -> Result<(Spooled, File), Error> {
+        let made = || {
+            if !self.dir.exists() {
+                own::dir(&self.dir)?;
+                self.dir.parent().map_or(Ok(()), sync_names)?;
+            }
             own::dir(&self.dir)?;
-            self.dir.parent().map_or(Ok(()), sync_names)?;
-        }
-        own::dir(&self.dir)?;
-        let name = format!(
-            "{}{:016x}{:016x}",
-            of.prefix(),
-            fastrand::u64(..),
-            fastrand::u64(..)
-        );
-        let mut options = OpenOptions::new();
-        let file = own::open(&self.path(&name), options.write(true).create_new(true))?;
-        self.files().sizes.insert(name.clone(), 0);
+            let name = format!(
+                "{}{:016x}{:016x}",
+                of.prefix(),
+                fastrand::u64(..),
+                fastrand::u64(..)
+            );
+            let mut options = OpenOptions::new();
+            let path = self.dir.join(&name);
+            let file = own::open(&path, options.write(true).create_new(true))?;
+            Ok((name, file))
+        };
+        let (name, file) = made().map_err(|error| self.cannot(error))?;
+        let mut files = self.files();
+        files.sizes.insert(name.clone(), 0);
+        files.made.insert(name.clone());
+        drop(files);
         let spooled = Spooled {
             spool: Arc::clone(self),
             name,
@@ -105,11 +149,39 @@ impl Spool {
         Ok((spooled, file))
     }
 
+    /// A file cannot be written.
+    pub(in crate::engine) fn cannot(&self, error: io::Error) -> Error {
+        Error::not_spooled(&self.dir, self.free(), error)
+    }
+
+    /// Bytes that are free where files are made, if the system says so. Blocks.
+    fn free(&self) -> Option<u64> {
+        let mut places = self.dir.ancestors().take(2);
+        let found = places.find_map(|place| statvfs(place).ok())?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Refuses so many more bytes if the disk would have too little room. Blocks.
+    pub(in crate::engine) fn has_room(&self, bytes: u64) -> Result<(), Error> {
+        match self.free() {
+            Some(free) if free < bytes.saturating_add(LEFT_FREE) => {
+                Err(Error::no_room(&self.dir, free))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this process has made a file.
+    pub(super) fn has_made(&self, kept: &str) -> bool {
+        let name = self.name_of(kept);
+        name.is_some_and(|name| self.files().made.contains(&name))
+    }
+
     /// Files that jobs have which have not ended.
-    pub(super) fn keep<'a>(&self, names: impl Iterator<Item = &'a str>) {
+    pub(super) fn keep<'a>(&self, kept: impl Iterator<Item = &'a str>) {
         let mut files = self.files();
-        for name in names {
-            files.left.remove(name);
+        for name in kept.filter_map(|kept| self.name_of(kept)) {
+            files.left.remove(&name);
         }
     }
 
@@ -122,34 +194,50 @@ impl Spool {
     }
 
     /// Removes the file of a job that has ended, and returns once there is room for another one.
-    pub(super) async fn remove(self: &Arc<Self>, name: &str) {
-        if self.files().sizes.contains_key(name) {
-            let (this, name) = (Arc::clone(self), name.to_owned());
+    pub(super) async fn remove(self: &Arc<Self>, kept: &str) {
+        let path = self.path(kept);
+        let is_ours = |name: &str| name.starts_with(Of::Job.prefix());
+        let name = path.file_name().and_then(OsStr::to_str);
+        if !name.is_some_and(is_ours) {
+            return;
+        }
+        let known = self.name_of(kept);
+        if known.is_none() || known.is_some_and(|name| self.files().sizes.contains_key(&name)) {
+            let this = Arc::clone(self);
             // An error means that this runtime ends; the next start removes the file.
-            let _ = tokio::task::spawn_blocking(move || this.unlink(&name)).await;
+            let _ = tokio::task::spawn_blocking(move || this.unlink(&path)).await;
         }
     }
 
     fn remove_later(self: &Arc<Self>, name: String) {
+        let path = self.dir.join(name);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
                 let this = Arc::clone(self);
-                runtime.spawn_blocking(move || this.unlink(&name));
+                runtime.spawn_blocking(move || this.unlink(&path));
             }
-            Err(_) => self.unlink(&name),
+            Err(_) => self.unlink(&path),
         }
     }
 
-    fn unlink(&self, name: &str) {
-        match std::fs::remove_file(self.path(name)) {
+    fn unlink(&self, path: &Path) {
+        match std::fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, file = name, "a video of the spool was not removed");
+                tracing::warn!(%error, path = %path.display(), "a video of the spool was not removed");
             }
             _ => {
-                self.files().sizes.remove(name);
+                if let (Some(name), true) = (path.file_name(), path.parent() == Some(&self.dir)) {
+                    let (name, mut files) = (name.to_string_lossy(), self.files());
+                    files.sizes.remove(&*name);
+                    files.made.remove(&*name);
+                }
             }
         }
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// A file of a spool, which is removed with this unless a job has it.
@@ -161,8 +249,17 @@ pub(in crate::engine) struct Spooled {
 }
 
 impl Spooled {
-    pub(super) fn name(&self) -> &str {
-        &self.name
+    pub(super) fn spool(&self) -> &Arc<Spool> {
+        &self.spool
+    }
+
+    /// What a job keeps of it: its name, or its whole path if it is not in the state directory.
+    pub(super) fn kept_as(&self) -> String {
+        let Spool { home, dir, .. } = &*self.spool;
+        match home == dir {
+            true => self.name.clone(),
+            false => dir.join(&self.name).to_string_lossy().into_owned(),
+        }
     }
 
     pub(in crate::engine) fn path(&self) -> PathBuf {
@@ -189,6 +286,12 @@ impl Spooled {
     /// Leaves the file to its job.
     pub(super) fn keep(mut self) {
         self.is_kept = true;
+    }
+
+    /// Removes the file. Blocks.
+    pub(super) fn remove(mut self) {
+        self.is_kept = true;
+        self.spool.unlink(&self.spool.dir.join(&self.name));
     }
 }
 

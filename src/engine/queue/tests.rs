@@ -69,6 +69,10 @@ impl JobStore for Slow {
         self.store.has_left_out_jobs()
     }
 
+    fn job_under(&self, account: String, caller_id: String) -> Answer<'_, Option<String>> {
+        JobStore::job_under(&self.store, account, caller_id)
+    }
+
     fn job_of(&self, upload: String) -> Answer<'_, Option<String>> {
         JobStore::job_of(&self.store, upload)
     }

@@ -125,7 +125,11 @@ pub(super) fn job(row: &JobRow, account: Account, of: &Dispatch) -> Job {
                 None => job,
             }
         }
-        WishKind::Body { file, .. } => Job::file(of.spool.path(file)).beneath(of.spool.dir()),
+        WishKind::Body { file, .. } => {
+            let path = of.spool.path(file);
+            let dir = path.parent().unwrap_or(&path).to_owned();
+            Job::file(path).beneath(dir)
+        }
         WishKind::Remote {
             url,
             url_source,

@@ -53,6 +53,10 @@ impl JobStore for SledStore {
         self.run(move |store| store.job(&id))
     }
 
+    fn job_under(&self, account: String, caller_id: String) -> Answer<'_, Option<String>> {
+        self.run(move |store| Ok(store.taken(&account, &caller_id)?.map(|taken| taken.job)))
+    }
+
     fn job_of(&self, upload: String) -> Answer<'_, Option<String>> {
         self.run(move |store| store.job_of(&upload))
     }
@@ -98,19 +102,16 @@ impl Inner {
     fn accept(&self, wish: Wish) -> Result<Accepted, StoreError> {
         let writing = lock(&self.writing);
         let mut batch = Batch::default();
-        let taken = wish.caller_id.as_ref().map(|id| {
-            let digest = Sha256::digest(id);
-            keys::caller_id(&wish.account, &digest)
-        });
-        if let Some(key) = &taken
-            && let Some(text) = self.db.get(key).map_err(cannot)?
+        let caller_id = wish.caller_id.as_ref();
+        let key = caller_id.map(|id| key_of(&wish.account, id));
+        if let Some(id) = caller_id
+            && let Some(taken) = self.taken(&wish.account, id)?
         {
-            let taken: Taken = read(&text)?;
-            return self.accept_again(writing, taken, &wish);
+            return self.accept_again(writing, taken, wish);
         }
         let id = self.next_job(&mut batch)?;
         let row = JobRow::new(id, wish);
-        if let Some(key) = taken {
+        if let Some(key) = key {
             let taken = Taken {
                 job: row.id.clone(),
                 parts: row.wish.parts(),
@@ -127,30 +128,64 @@ impl Inner {
         Ok(Accepted::New(row))
     }
 
+    /// What is kept of a caller's id.
+    fn taken(&self, account: &str, caller_id: &str) -> Result<Option<Taken>, StoreError> {
+        let key = key_of(account, caller_id);
+        let text = self.db.get(key).map_err(cannot)?;
+        text.map(|text| read(&text)).transpose()
+    }
+
     /// The same id again: the same job if the wish is the same, with the newest form of its URL.
     fn accept_again(
         &self,
         writing: std::sync::MutexGuard<'_, ()>,
         taken: Taken,
-        wish: &Wish,
+        wish: Wish,
     ) -> Result<Accepted, StoreError> {
+        let row = self.job(&taken.job)?;
+        // The bytes of a video that was taken in went with its end; those that come now may be others.
+        let was_in_vain = row.as_ref().is_some_and(JobRow::was_in_vain);
+        let comes_anew = was_in_vain && wish.options.once && wish.spooled().is_some();
         let parts = wish.parts();
+        let differs = |part: &&String| {
+            let may_differ = comes_anew && *part == "body";
+            !may_differ && parts.get(*part) != taken.parts.get(*part)
+        };
         let mut all = parts.keys().chain(taken.parts.keys());
-        if let Some(field) = all.find(|part| parts.get(*part) != taken.parts.get(*part)) {
+        if let Some(field) = all.find(differs) {
             return Ok(Accepted::Conflict {
                 job: taken.job,
                 field: field.clone(),
             });
         }
-        let Some(mut row) = self.job(&taken.job)? else {
+        let Some(mut row) = row else {
             return Ok(Accepted::Forgotten { job: taken.job });
         };
-        let wish = &Wish {
+        let wish = Wish {
             by: row.wish.by.clone(),
-            ..wish.clone()
+            ..wish
         };
-        if !row.has_ended() && row.wish != *wish {
-            row.wish.renew(wish);
+        if comes_anew {
+            row = JobRow {
+                created: row.created,
+                revision: row.revision + 1,
+                ..JobRow::new(row.id, wish)
+            };
+            let mut batch = Batch::default();
+            if let Some(id) = &row.wish.caller_id {
+                let job = row.id.clone();
+                let taken = write(&Taken { job, parts })?;
+                batch.insert(key_of(&row.wish.account, id), taken);
+            }
+            batch.insert(keys::job(&row.id), write(&row)?);
+            batch.insert(keys::open_job(&row.id), &[]);
+            self.apply(batch)?;
+            drop(writing);
+            self.sync()?;
+            return Ok(Accepted::New(row));
+        }
+        if !row.has_ended() && row.wish != wish {
+            row.wish.renew(&wish);
             row.revision += 1;
             let mut batch = Batch::default();
             batch.insert(keys::job(&row.id), write(&row)?);
@@ -284,6 +319,10 @@ impl Inner {
         drop(writing);
         self.sync()
     }
+}
+
+fn key_of(account: &str, caller_id: &str) -> Vec<u8> {
+    keys::caller_id(account, &Sha256::digest(caller_id))
 }
 
 pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {

@@ -103,6 +103,8 @@ fn sentence(word: &str) -> (&str, Option<(&'static str, Of)>) {
         }
         "whole_url" => "Submit the whole URL again.",
         "change_state_dir" => "Start the service with another --state-dir.",
+        "make_room" => "Make room on the disk of the service.",
+        "change_spool_dir" => "Start the service with another --state-dir, on a disk with room.",
         other => other,
     };
     (text, None)
