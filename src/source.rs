@@ -32,9 +32,20 @@ pub(crate) use read::Pool;
 pub use read::ReadMode;
 pub(crate) use writer::Finished;
 
+use std::io;
 use std::path::Path;
 
+use file_system::FileSystem;
+
 use crate::error::Error;
+
+/// The error for a file that cannot be read. A disk says EIO for good; another machine that does not answer is said to be one, too.
+fn unreadable(path: &Path, on: FileSystem, error: io::Error) -> Error {
+    match on == FileSystem::Remote && error.raw_os_error() == Some(libc::EIO) {
+        true => Error::not_now(&crate::error::name(path), error),
+        false => Error::unreadable(path, error),
+    }
+}
 
 /// The error for a video that is not sent, with what helps.
 fn unfit(path: &Path, why: Unfit) -> Error {

@@ -1,5 +1,6 @@
 //! How a job begins: its turn, what it names, and the upload of the journal that this is.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::journal::{Creator, Reserved};
 use crate::secret::escaped::Escaped;
 use crate::upload::event::{Behind, Event, Notice};
 use crate::upload::{Destination, Key, Video};
+
+/// How long a file may take to open before its job leaves the queue meanwhile.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// How long a job waits before it asks again whether another process is done with its video.
 const POLL: Duration = Duration::from_secs(2);
@@ -95,6 +99,7 @@ async fn begin(
     let path = path.map(|path| Exclusive::Path(creator.name.clone(), path));
     let mut path = path.map(|path| (shared.lock(path), None));
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
+    let mut has_stalled = false;
     loop {
         let mut turn = match entered.take() {
             Some(turn) => turn,
@@ -109,10 +114,20 @@ async fn begin(
                 continue;
             }
         }
-        // A file system that does not answer takes no room from others.
-        let given = turn
-            .aside(Given::open(shared, job, &scopes(creator, &scope), tell))
-            .await?;
+        // A file system that does not answer takes no room from others, and does not hold up its account's other jobs.
+        let scopes = scopes(creator, &scope);
+        let mut opening = pin!(Given::open(shared, job, &scopes, tell));
+        let given = tokio::select! {
+            given = turn.aside(&mut opening) => Some(given?),
+            () = tokio::time::sleep(STALLED), if !has_stalled => None,
+        };
+        let Some(given) = given else {
+            drop(turn);
+            // Once, as a file system may be as slow each time. The file may be another one by then, so it is opened again.
+            has_stalled = true;
+            drop(opening.await?);
+            continue;
+        };
         let key = Key {
             video: given.video(job),
             ..scope.clone()

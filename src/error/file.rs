@@ -189,17 +189,19 @@ impl Error {
 /// Whether the file may be readable later without any change to it.
 fn may_pass(error: &io::Error) -> bool {
     use io::ErrorKind::{
-        HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, OutOfMemory,
+        HostUnreachable, Interrupted, NetworkDown, NetworkUnreachable, NotConnected, OutOfMemory,
         StaleNetworkFileHandle, TimedOut, WouldBlock,
     };
-    let no_descriptor = [libc::EMFILE, libc::ENFILE].map(Some);
-    no_descriptor.contains(&error.raw_os_error())
+    // No descriptor is left, or another machine is away that the file is on.
+    let passing = [libc::EMFILE, libc::ENFILE, libc::EHOSTDOWN].map(Some);
+    passing.contains(&error.raw_os_error())
         || matches!(
             error.kind(),
             HostUnreachable
                 | Interrupted
                 | NetworkDown
                 | NetworkUnreachable
+                | NotConnected
                 | OutOfMemory
                 | StaleNetworkFileHandle
                 | TimedOut

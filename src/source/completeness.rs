@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::container::{self, Recognised, Unfit};
+use super::file_system::FileSystem;
 use super::writer::Finished;
-use super::{beneath, identity};
+use super::{beneath, identity, unreadable};
 use crate::error::Error;
 use crate::upload::Identity;
 
@@ -68,7 +69,7 @@ pub fn completeness(
     came_whole: bool,
 ) -> Result<Completeness, Error> {
     let path = path.as_ref();
-    let unreadable = |error| Error::unreadable(path, error);
+    let unreadable = |error| unreadable(path, FileSystem::at(path), error);
     let file = match root {
         Some(root) => beneath::open(root, path)
             .map_err(unreadable)?

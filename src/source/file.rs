@@ -12,12 +12,14 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use super::completeness::{Held, held};
+use super::container::Unfit;
+use super::file_system::FileSystem;
 use super::map::Mapped;
 use super::open_video::{OpenVideo, SHORTER, Version};
 use super::ranges::{self, Digests, Ranges};
 use super::read::{Pool, ReadMode, Reading};
 use super::writer::Finished;
-use super::{Ahead, Share, beneath, identity, unfit};
+use super::{Ahead, Share, beneath, identity, unfit, unreadable};
 use crate::error::Error;
 use crate::upload::ledger::Running;
 use crate::upload::plan::{Chunk, Plan};
@@ -39,6 +41,7 @@ pub(crate) struct Opening {
 #[derive(Debug, Clone)]
 pub(crate) struct LocalFile {
     file: Arc<File>,
+    on: FileSystem,
     address: Arc<Address>,
     /// The identity at opening.
     identity: Identity,
@@ -50,8 +53,8 @@ pub(crate) struct LocalFile {
 impl LocalFile {
     /// Opens a regular file for reading. A directory, pipe or device is refused before it could block.
     pub(crate) fn open(path: &Path, opening: Opening) -> Result<Self, Error> {
-        let unreadable = |error| Error::unreadable(path, error);
-        let path = std::path::absolute(path).map_err(unreadable)?;
+        let path = std::path::absolute(path).map_err(|error| Error::unreadable(path, error))?;
+        let unreadable = |error| unreadable(&path, FileSystem::at(&path), error);
         let outside = || Error::outside(&path);
         let metadata = match &opening.root {
             Some(root) => beneath::look(root, &path)
@@ -82,6 +85,7 @@ impl LocalFile {
     pub(crate) fn of(file: File, address: Address, opening: Opening) -> io::Result<Self> {
         let identity = identity::settled(&file)?;
         let opened = Self {
+            on: FileSystem::of(&file),
             file: Arc::new(file),
             address: Arc::new(address),
             identity,
@@ -109,6 +113,7 @@ impl LocalFile {
         match held(&self.file, &self.identity, self.opening.finished) {
             Held::Video(recognised) => Ok(recognised.container.content_type()),
             Held::Young(why) => Err(Error::unsettled(&self.name(), why)),
+            Held::Unfit(Unfit::Io(error)) => Err(self.unreadable(error)),
             Held::Unfit(why) => Err(unfit(self.address.as_path(), why)),
         }
     }
@@ -125,6 +130,10 @@ impl LocalFile {
 }
 
 impl Ranges for LocalFile {
+    fn refresh(&self) {
+        self.forget_cached();
+    }
+
     /// Bytes behind `cut` are never mapped.
     fn pieces(
         &self,
@@ -139,6 +148,20 @@ impl Ranges for LocalFile {
             pool: self.opening.pool.clone(),
             mapped: (self.opening.read == ReadMode::Map).then(|| Arc::clone(&self.mapped)),
             window: Bytes::new(),
+        }
+    }
+}
+
+impl LocalFile {
+    /// Has the kernel forget the bytes that it keeps of a file on another machine. It keeps them for as long as it sees the same size and
+    /// times, so they would be found to be equal to what was read before, whatever the other machine has now.
+    fn forget_cached(&self) {
+        #[cfg(target_os = "linux")]
+        if self.on == FileSystem::Remote
+            && let Err(error) =
+                rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed)
+        {
+            tracing::debug!(%error, "the kernel keeps what it has read of a file");
         }
     }
 }
@@ -168,7 +191,7 @@ impl OpenVideo for LocalFile {
     }
 
     fn unreadable(&self, error: io::Error) -> Error {
-        Error::unreadable(self.address.as_path(), error)
+        unreadable(self.address.as_path(), self.on, error)
     }
 
     fn change(&self, error: &io::Error) -> Option<&'static str> {

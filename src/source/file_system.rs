@@ -1,6 +1,9 @@
 //! The kind of file system that holds a file, and whether its change times prove anything.
 
 use std::fs::File;
+use std::path::Path;
+
+use rustix::io::Errno;
 
 /// A kind of file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,17 @@ const REMOTE: [u32; 10] = [
 
 impl FileSystem {
     pub(super) fn of(file: &File) -> Self {
-        match kind(rustix::fs::fstatfs(file)) {
+        Self::by(rustix::fs::fstatfs(file))
+    }
+
+    /// The file system of a path, or of the directory that it is in.
+    pub(super) fn at(path: &Path) -> Self {
+        let found = path.ancestors().take(2).map(rustix::fs::statfs);
+        Self::by(found.reduce(Result::or).unwrap_or(Err(Errno::NOENT)))
+    }
+
+    fn by(stat: rustix::io::Result<rustix::fs::StatFs>) -> Self {
+        match kind(stat) {
             Some(OVERLAY) if overlays_are_timed() => Self::Timed,
             Some(kind) if TIMED.contains(&kind) => Self::Timed,
             Some(kind) if REMOTE.contains(&kind) => Self::Remote,

@@ -18,6 +18,9 @@ pub(crate) type Digests = BoxStream<'static, io::Result<(u64, Running)>>;
 
 /// Bytes that are read by ranges, on a thread that may block.
 pub(super) trait Ranges: Clone + Send + 'static {
+    /// Makes sure that the bytes that are read from now on are those of the source, and not of a cache on this machine. Blocks.
+    fn refresh(&self) {}
+
     /// The bytes of `range` in order, in pieces of at most [`PIECE`](super::read::PIECE) bytes, one of which ends at the offset
     /// `cut`. Each piece is read when it is taken; after an error there are no more.
     fn pieces(
@@ -68,6 +71,7 @@ fn hash(
     at: Vec<u64>,
     found: &mpsc::Sender<io::Result<(u64, Running)>>,
 ) -> io::Result<()> {
+    video.refresh();
     let mut position = from;
     for border in at {
         for piece in video.pieces(position..border, position) {

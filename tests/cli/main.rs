@@ -18,6 +18,8 @@ mod doctor;
 #[cfg(debug_assertions)]
 mod echo;
 mod examples;
+#[cfg(target_os = "linux")]
+mod fuse;
 mod gateways;
 #[cfg(feature = "service")]
 mod habits;
@@ -39,6 +41,8 @@ mod map;
 mod messages;
 mod mount;
 mod network;
+#[cfg(target_os = "linux")]
+mod network_fs;
 mod nginx;
 mod night;
 mod outside;
