@@ -1,7 +1,7 @@
 //! Files of another machine (NFS, SMB, FUSE): handles go stale, inode numbers change, times are coarse, and bytes decide.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::fuse::{Fuse, Manner, with_file};
@@ -48,7 +48,7 @@ impl Share {
     }
 
     #[track_caller]
-    fn assert_each_chunk_counted_once(&self, file: &PathBuf) {
+    fn assert_each_chunk_counted_once(&self, file: &Path) {
         let session = self.scene.assert_one_draft_of(file);
         let mut firsts = accepted(&session.puts);
         let all = firsts.len();

@@ -28,17 +28,21 @@ fn size() -> u64 {
 
 /// A pipe that a program writes a file into.
 fn cat(file: &Path) -> Stdio {
-    let mut cat = Command::new("cat");
-    let cat = cat.arg(file).stdout(Stdio::piped()).spawn().unwrap();
-    Stdio::from(cat.stdout.unwrap())
+    written_by(Command::new("cat").arg(file))
+}
+
+/// A pipe that this program writes into.
+fn written_by(program: &mut Command) -> Stdio {
+    let mut child = program.stdout(Stdio::piped()).spawn().unwrap();
+    let pipe = Stdio::from(child.stdout.take().unwrap());
+    std::thread::spawn(move || child.wait());
+    pipe
 }
 
 /// A pipe that ends after so many bytes of a file.
 fn cut(file: &Path, bytes: u64) -> Stdio {
     let mut head = Command::new("head");
-    let head = head.args(["-c", &bytes.to_string()]).arg(file);
-    let head = head.stdout(Stdio::piped()).spawn().unwrap();
-    Stdio::from(head.stdout.unwrap())
+    written_by(head.args(["-c", &bytes.to_string()]).arg(file))
 }
 
 /// A pipe that nobody may read from: it has some bytes, and must have them afterwards.
@@ -93,6 +97,12 @@ fn kept(dir: &Path) -> Vec<PathBuf> {
         true => files(dir),
         false => Vec::new(),
     }
+}
+
+#[track_caller]
+fn assert_nothing_kept(dir: &Path) {
+    let kept = kept(dir);
+    assert!(kept.is_empty(), "{kept:?}");
 }
 
 fn spool(scene: &Scene) -> PathBuf {
@@ -155,7 +165,7 @@ fn a_pipe_is_one_draft_though_the_command_is_killed_while_it_reads_while_it_send
     assert_eq!(ended.outcome()["caller_id"], "night 7");
     assert!(ended.stdout.contains("standard input is not read"));
     assert_each_chunk_counted_once(&scene, &file);
-    assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+    assert_nothing_kept(&spool(&scene));
 
     let requests = scene.log().requests.put;
     let ended = without_reading(&mut upload(&scene, id)).expect(0);
@@ -191,8 +201,7 @@ fn what_ffmpeg_writes_into_a_pipe_is_one_draft() {
     let copy = ffmpeg.output().unwrap().stdout;
     let file = scene.path("copy.mp4");
     fs::write(&file, &copy).unwrap();
-    let spawned = ffmpeg.stdout(Stdio::piped()).spawn().unwrap();
-    let stdin = Stdio::from(spawned.stdout.unwrap());
+    let stdin = written_by(&mut ffmpeg);
     let ended = upload(&scene, &["--id", "a"]).start_with(stdin).end();
     ended.expect(0);
     scene.assert_one_draft_of(&file);
@@ -217,7 +226,7 @@ fn without_an_id_that_is_said_and_what_a_crash_left_goes_with_the_next_start() {
     assert!(now.len() == 1 && now != left, "{now:?}");
     run.end().expect(0);
     assert_each_chunk_counted_once(&scene, &file);
-    assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+    assert_nothing_kept(&spool(&scene));
 
     // A signal leaves nothing that nobody could name.
     let other = scene.video("other.mp4", 30_000_001);
@@ -225,7 +234,7 @@ fn without_an_id_that_is_said_and_what_a_crash_left_goes_with_the_next_start() {
     run.until_confirmed(CHUNK);
     run.signal("-INT");
     run.end().expect(130);
-    assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+    assert_nothing_kept(&spool(&scene));
 }
 
 #[test]
@@ -240,7 +249,7 @@ fn a_signal_while_it_reads_leaves_nothing_and_one_while_it_sends_leaves_what_the
         run.signal(signal);
         let ended = run.end().expect(code);
         assert_eq!(ended.outcome()["outcome"], "retry");
-        assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+        assert_nothing_kept(&spool(&scene));
 
         let mut run = upload(&scene, id).start_with(cat(&file));
         run.until_confirmed(CHUNK);
@@ -267,7 +276,7 @@ fn a_service_that_is_away_costs_no_second_run_of_the_program_that_writes() {
     assert_eq!(kept(&spool(&scene)).len(), 1);
     assert_eq!(until_delivered(|| upload(&scene, &PATIENCE)), "delivered");
     scene.assert_one_draft_of(&file);
-    assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+    assert_nothing_kept(&spool(&scene));
 }
 
 #[test]
@@ -286,9 +295,11 @@ fn a_pipe_that_ends_early_is_no_video_and_the_same_id_takes_the_whole_one() {
         .end();
     assert!(empty.expect(2).message().contains("no bytes"));
     assert_eq!(scene.log().requests.init, 0);
-    assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+    assert_nothing_kept(&spool(&scene));
 
-    let ended = upload(&scene, &["--id", "a"]).start_with(cat(&file)).end();
+    // With other options, too: what refused it may have said which.
+    let mut whole = upload(&scene, &["--id", "a", "--wait", "99"]);
+    let ended = whole.start_with(cat(&file)).end();
     assert_eq!(ended.expect(0).outcome()["outcome"], "delivered");
     scene.assert_one_draft_of(&file);
     // Another video does not go by this id.
@@ -316,7 +327,7 @@ fn a_full_disk_ends_it_before_the_disk_is_full_and_leaves_no_file() {
     ] {
         assert!(told.contains(word), "{word}: {told}");
     }
-    assert_eq!(kept(mount.path()), [PathBuf::new(); 0]);
+    assert_nothing_kept(mount.path());
     assert_eq!(scene.log().requests.init, 0);
     let error = &ended.outcome()["error"];
     assert_eq!(error["remedies"][0], "make_room", "{error}");
@@ -324,7 +335,7 @@ fn a_full_disk_ends_it_before_the_disk_is_full_and_leaves_no_file() {
     mount.remount("size=64m");
     upload(&scene, &id).start_with(cat(&file)).end().expect(0);
     scene.assert_one_draft_of(&file);
-    assert_eq!(kept(mount.path()), [PathBuf::new(); 0]);
+    assert_nothing_kept(mount.path());
 }
 
 #[test]
@@ -347,7 +358,7 @@ fn a_directory_that_is_named_has_the_video_until_it_is_sent_and_a_strangers_is_r
     assert_eq!(kept(&dir).len(), 1);
     // The job knows where its video is.
     without_reading(&mut upload(&scene, &["--id", "a"])).expect(0);
-    assert_eq!(kept(&dir), [PathBuf::new(); 0]);
+    assert_nothing_kept(&dir);
     assert_eq!(scene.log().drafts, 2);
 
     let open = scene.path("open");
@@ -373,7 +384,7 @@ fn a_video_that_no_plan_allows_is_refused_while_it_comes() {
     let ended = upload(&scene, &["--id", "a"]).start_with(zeros).end();
     let told = ended.expect(3).message();
     assert!(told.contains("4294967296"), "{told}");
-    assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+    assert_nothing_kept(&spool(&scene));
     assert_eq!(scene.log().requests.init, 0);
 }
 
@@ -509,7 +520,7 @@ mod served {
         assert_eq!(outcome(&ended), "already_delivered");
         assert!(ended.outcome()["first_job"].is_string());
         assert_each_chunk_counted_once(&scene, &file);
-        assert_eq!(kept(&spool(&scene)), [PathBuf::new(); 0]);
+        assert_nothing_kept(&spool(&scene));
         drop(service);
     }
 
@@ -548,6 +559,13 @@ mod served {
         let scene = Scene::new(&["receive_rate=10MB"], &[]);
         let service = Service::start(&scene, &[]);
         let file = scene.video("source.mp4", 30_000_000);
+        let (run, _writer) = half_way(&mut upload(&scene, &["--id", "a"]), &file);
+        until_kept(&scene, 1);
+        run.signal("-INT");
+        run.end().expect(130);
+        until_kept(&scene, 0);
+        assert_eq!(service.get("/v1/jobs")["jobs"], serde_json::json!([]));
+
         let mut run = upload(&scene, &["--id", "a"]).start_with(cat(&file));
         run.until_confirmed(CHUNK);
         run.signal("-INT");

@@ -96,7 +96,7 @@ impl Intake {
 
     /// Makes the video durable, and accepts the job: as [`Engine::submit`]. Under one id of its caller, the same bytes are the same
     /// job, whatever the name is. Where the caller waits for the end ([`Job::once`]) and the job of that id has ended in vain, this
-    /// video takes the place of its bytes, which went with that end.
+    /// video takes the place of its bytes, which went with that end, and these options that of its options.
     ///
     /// # Errors
     ///

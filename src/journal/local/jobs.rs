@@ -143,12 +143,12 @@ impl Inner {
         wish: Wish,
     ) -> Result<Accepted, StoreError> {
         let row = self.job(&taken.job)?;
-        // The bytes of a video that was taken in went with its end; those that come now may be others.
+        // The bytes of a video that was taken in went with its end; those that come now may be others, and sent in another way.
         let was_in_vain = row.as_ref().is_some_and(JobRow::was_in_vain);
         let comes_anew = was_in_vain && wish.options.once && wish.spooled().is_some();
         let parts = wish.parts();
         let differs = |part: &&String| {
-            let may_differ = comes_anew && *part == "body";
+            let may_differ = comes_anew && !["api_base", "source"].contains(&part.as_str());
             !may_differ && parts.get(*part) != taken.parts.get(*part)
         };
         let mut all = parts.keys().chain(taken.parts.keys());
