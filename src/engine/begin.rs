@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::barred::barred;
 use super::dedup::{self, Placed};
-use super::job::Job;
+use super::job::{Job, What};
 use super::open::Given;
 use super::scheduler::{Place, Ticket, Turn};
 use super::transfer::Alone;
@@ -99,6 +99,8 @@ async fn begin(
     let path = path.map(|path| Exclusive::Path(creator.name.clone(), path));
     let mut path = path.map(|path| (shared.lock(path), None));
     let mut waited: Option<(Exclusive, OwnedMutexGuard<()>)> = None;
+    // What lies elsewhere may be copied first, which takes its time.
+    let may_stall = matches!(job.what, What::File { .. });
     let mut has_stalled = false;
     loop {
         let mut turn = match entered.take() {
@@ -119,7 +121,7 @@ async fn begin(
         let mut opening = pin!(Given::open(shared, job, &scopes, tell));
         let given = tokio::select! {
             given = turn.aside(&mut opening) => Some(given?),
-            () = tokio::time::sleep(STALLED), if !has_stalled => None,
+            () = tokio::time::sleep(STALLED), if may_stall && !has_stalled => None,
         };
         let Some(given) = given else {
             drop(turn);
