@@ -76,29 +76,30 @@ pub(crate) mod stored {
     }
 }
 
-/// A URL without its query and password, fit to be shown.
+/// A URL without its query and password, fit to be shown. One of an object in a bucket is left as it is otherwise: its key is no path,
+/// so nothing in it is encoded or resolved, and a `#` is a part of it.
 pub(crate) fn without_query(url: &str) -> String {
-    let shown = match Url::parse(url) {
-        Ok(mut url) => {
+    let starts = ["s3://", "gs://", "az://"];
+    let is_object = starts.iter().any(|start| {
+        url.get(..start.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(start))
+    });
+    let shown = match (Url::parse(url), url.split_once("://")) {
+        (Ok(mut url), _) if !is_object => {
             // Fails only for URLs that cannot have a user.
             let _ = url.set_username("").and_then(|()| url.set_password(None));
             url.to_string()
         }
-        Err(_) => match url.split_once("://") {
-            // The part before an `@` may be a password.
-            Some((scheme, rest)) => {
-                let host = rest.find('/').unwrap_or(rest.len());
-                let from = rest[..host].rfind('@').map_or(0, |at| at + 1);
-                format!("{scheme}://{}", &rest[from..])
-            }
-            None => url.to_owned(),
-        },
+        // The part before an `@` may be a password.
+        (_, Some((scheme, rest))) => {
+            let host = rest.find('/').unwrap_or(rest.len());
+            let from = rest[..host].rfind('@').map_or(0, |at| at + 1);
+            format!("{scheme}://{}", &rest[from..])
+        }
+        (_, None) => url.to_owned(),
     };
-    shown
-        .split(['?', '#'])
-        .next()
-        .unwrap_or_default()
-        .to_owned()
+    let ends: &[char] = if is_object { &['?'] } else { &['?', '#'] };
+    shown.split(ends).next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -117,5 +118,22 @@ mod tests {
         let shown = format!("{holder:?}");
         assert!(!shown.contains("lena"), "{shown}");
         assert_eq!(holder.token.expose(), "act.lena.1");
+    }
+
+    #[test]
+    fn a_key_in_a_bucket_is_shown_as_it_is_and_a_url_as_others_spell_it() {
+        for (url, shown) in [
+            ("https://u:p@HOST/a b#c?d", "https://host/a%20b"),
+            ("https://host/a/../b?sig=1", "https://host/b"),
+            (
+                "s3://renders/a b/#1 %20ä.mp4",
+                "s3://renders/a b/#1 %20ä.mp4",
+            ),
+            ("s3://renders/a/../b.mp4", "s3://renders/a/../b.mp4"),
+            ("az://key:secret@b/clip.mp4?sig=1", "az://b/clip.mp4"),
+            ("a title of it", "a title of it"),
+        ] {
+            assert_eq!(without_query(url), shown);
+        }
     }
 }

@@ -35,7 +35,8 @@ impl Given {
     ) -> Result<Self, Error> {
         let address = remote.address();
         if !address.starts_with("http") {
-            return Self::bucket(shared, &address, job).await;
+            // With what looks like a query, which is refused: a key could be another one without it.
+            return Self::bucket(shared, remote.url.expose(), job).await;
         }
         let web = shared.sources.web(&shared.client)?;
         let remote = &shared.sources.complete(remote)?;
@@ -79,20 +80,20 @@ impl Given {
 
     /// Opens a video in a bucket, with the credentials of the environment.
     #[cfg(feature = "object-store")]
-    async fn bucket(shared: &Shared, address: &str, job: &Job) -> Result<Self, Error> {
+    async fn bucket(shared: &Shared, url: &str, job: &Job) -> Result<Self, Error> {
         let mut settings = BucketSettings::from_env();
         if let Some(file) = shared.client.ca_file() {
             settings = settings.certificates(file.pem()?);
         }
-        let video = Bucket::open(address, &settings).await?;
+        let video = Bucket::open(url, &settings).await?;
         Self::object(shared, Arc::new(video), job).await
     }
 
     #[cfg(not(feature = "object-store"))]
     #[expect(clippy::unused_async, reason = "with buckets it asks for the object")]
-    async fn bucket(_: &Shared, address: &str, _: &Job) -> Result<Self, Error> {
+    async fn bucket(_: &Shared, url: &str, _: &Job) -> Result<Self, Error> {
         Err(Error::no_source(
-            address,
+            &crate::secret::without_query(url),
             "this program was built without videos in buckets (feature object-store)",
         ))
     }

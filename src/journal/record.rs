@@ -176,6 +176,7 @@ impl Record {
                 .as_deref()
                 .is_some_and(|publish_id| publish_id.starts_with(text))
             || self.file.as_ref() == Some(&path)
+            || self.file.as_deref() == Some(Path::new(&crate::secret::without_query(text)))
             || self.url.is_some() && self.url == without_query(text)
     }
 }
@@ -259,5 +260,8 @@ mod tests {
         assert!(!record.answers_to("https://media.example/other.mp4"));
         record.url = Some("my name of it".into());
         assert!(record.answers_to("my name of it"));
+        record.file = Some("s3://renders/a b#1.mp4".into());
+        assert!(record.answers_to("s3://renders/a b#1.mp4"));
+        assert!(!record.answers_to("s3://renders/a b"));
     }
 }

@@ -4,6 +4,8 @@
 
 mod alter;
 mod bench;
+#[cfg(feature = "object-store")]
+mod buckets;
 mod changes;
 mod clean;
 mod config;

@@ -4,6 +4,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod host;
+pub(crate) mod liar;
 pub(crate) mod video;
 
 /// An emulator in a process of its own, with these arguments: its memory and CPU time do not count among those of the test.

@@ -9,11 +9,10 @@ use chunkferry::{Bucket, BucketSettings, Error, ErrorKind, Job, Media, Outcome};
 use futures::StreamExt;
 
 use crate::stage::{CHUNK, Stage, TOKEN, eventually, text_of, until_confirmed};
+use crate::support::liar::{Liar, Lie};
 
-mod liar;
 mod servers;
 
-use liar::{Liar, Lie};
 use servers::{ACCOUNT_KEY, Azurite, KEY_ID, Moto, Rclone, SECRET, SESSION, s3_at};
 
 const SIZE: u64 = 30_000_000;

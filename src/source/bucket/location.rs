@@ -35,7 +35,8 @@ impl Location {
         let Some((scheme, rest)) = shown.split_once("://") else {
             return Err(refused(shown, "it is no URL"));
         };
-        let kind = match scheme {
+        let scheme = scheme.to_ascii_lowercase();
+        let kind = match scheme.as_str() {
             "s3" => Kind::S3,
             "gs" => Kind::Google,
             "az" => Kind::Azure,
@@ -75,7 +76,7 @@ impl Location {
             kind,
             bucket: bucket.to_owned(),
             key,
-            address: url.to_owned(),
+            address: format!("{scheme}://{rest}"),
         })
     }
 }
@@ -96,7 +97,7 @@ mod tests {
         assert_eq!(parsed.key.as_ref(), "a b/%20#ä.mp4");
         assert_eq!(parsed.address, "s3://my.bucket-1/a b/%20#ä.mp4");
         for (url, kind) in [
-            ("gs://b/clip.mp4", Kind::Google),
+            ("GS://b/clip.mp4", Kind::Google),
             ("az://$web/clip.mp4", Kind::Azure),
         ] {
             assert_eq!(Location::parse(url).expect("a location").kind, kind);

@@ -1,7 +1,7 @@
 //! Servers of others that keep objects: programs that the tests install, and what puts objects into them.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,6 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use chunkferry::BucketSettings;
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+
+use crate::support::liar::free_port;
 
 pub(crate) const KEY_ID: &str = "AKIACHUNKFERRYTEST00";
 pub(crate) const SECRET: &str = "hunter2SecretKeyOfTheTests00";
@@ -89,11 +91,6 @@ fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = own.into_iter().chain(std::env::split_paths(&path));
     places.map(|dir| dir.join(name)).find(|path| path.is_file())
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Keys and endpoint for a server that speaks like S3.

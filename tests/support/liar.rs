@@ -9,7 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::stage::{CHUNK, MIB};
+use super::video;
+
+const MIB: u64 = 1 << 20;
+/// The smallest chunk there is.
+const CHUNK: u64 = 5 * MIB;
 
 /// What the server does with requests for more than a megabyte behind the first chunk, and with those that say so.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -74,7 +78,7 @@ struct Shared {
 impl Liar {
     pub(crate) fn start(object: Vec<u8>) -> Self {
         let liar = Self(Shared {
-            port: super::servers::free_port(),
+            port: free_port(),
             state: Arc::default(),
         });
         liar.replace(object);
@@ -92,7 +96,7 @@ impl Liar {
 
     pub(crate) fn replace(&self, object: Vec<u8>) {
         let mut state = self.0.state.lock().unwrap();
-        state.tag = format!("\"{}\"", &crate::video::sha256_of(&object)[..32]);
+        state.tag = format!("\"{}\"", &video::sha256_of(&object)[..32]);
         state.object = object.into();
     }
 
@@ -283,6 +287,11 @@ impl Drop for Liar {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 fn parse(range: &str, size: u64) -> Range<u64> {
