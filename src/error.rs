@@ -11,6 +11,7 @@ use crate::tiktok::hosts::BadHost;
 
 #[cfg(feature = "object-store")]
 mod bucket;
+pub(crate) mod cause;
 mod file;
 pub(crate) mod job;
 pub(crate) mod kind;

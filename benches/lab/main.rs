@@ -4,6 +4,7 @@
 //! and the page has the medians of the rounds. The other end is `chunkferry emulator --sink` in a process of its own.
 //!
 //!     cargo bench --bench lab              everything, and docs/performance.md
+//!     cargo bench --bench lab -- --sources videos on a web server and in a bucket
 //!     cargo bench --bench lab -- --gate    the part that CI holds us to
 
 mod cost;
@@ -13,6 +14,7 @@ mod page;
 mod resume;
 mod rivals;
 mod scene;
+mod sources;
 mod yardstick;
 
 use clap::Parser;
@@ -32,6 +34,9 @@ struct Lab {
     /// Only the rivals, without writing the page
     #[arg(long)]
     rivals: bool,
+    /// Only videos that lie elsewhere
+    #[arg(long)]
+    sources: bool,
     /// Be one of the yardsticks
     #[arg(long, hide = true, num_args = 1..)]
     yardstick: Vec<String>,
@@ -49,6 +54,9 @@ fn main() -> std::io::Result<()> {
         return gate::hold();
     }
     let scene = scene::Scene::new(lab.mib << 20)?;
+    if lab.sources {
+        return sources::measure(&scene, lab.rounds);
+    }
     let rivals = rivals::compare(&scene, lab.rounds, &rivals::all())?;
     if lab.rivals {
         println!("{}", page::rivals(&rivals));

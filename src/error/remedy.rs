@@ -190,6 +190,8 @@ impl Remedy {
             Self::IgnoreForecast,
             Self::SkipPreflight,
             Self::GiveWholeUrl,
+            Self::Spool,
+            Self::AllowPrivate,
             Self::ChangeStateDir,
             Self::MakeRoom,
             Self::ChangeSpoolDir,

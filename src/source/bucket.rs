@@ -23,17 +23,14 @@ mod reading;
 mod settings;
 mod store;
 mod trouble;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for jobs that copy an object first")
-)]
-pub(crate) mod whole;
+mod whole;
 mod wire;
 
 use location::Location;
 pub use settings::BucketSettings;
 use store::Opened;
 use trouble::Trouble;
+pub(crate) use whole::whole;
 
 /// Waits before the second and the third try to open an object.
 const WAITS: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use url::Url;
 
-use super::media::{Media, MediaVersion};
+use super::media::{Media, MediaVersion, Whole};
 use crate::account::TokenError;
 use crate::error::{Error, Remedy};
 use crate::secret::{Secret, without_query};
@@ -170,35 +170,26 @@ impl HttpsVideo {
     }
 }
 
-/// The bytes of a whole video, as they come.
-pub(crate) struct Whole(reqwest::Response);
-
-impl Whole {
-    /// Asks for all of the video.
-    pub(crate) async fn open(web: &Web, remote: &Remote) -> Result<Self, Error> {
-        let address = remote.address();
-        let url = web.parse(&remote.url);
-        let url = url.map_err(|why| not_asked(&address, why))?;
-        let answer = web.get(remote, url, None, None).await;
-        let answer = answer.map_err(|error| failed(&address, error))?;
-        match answer.held {
-            Held::Whole(_) => Ok(Self(answer.response)),
-            held => Err(failed(&address, no_bytes(&address, held))),
-        }
-    }
-
-    /// In bytes, if the host states it.
-    pub(crate) fn size(&self) -> Option<u64> {
-        let length = answer::text(self.0.headers(), &http::header::CONTENT_LENGTH)?;
-        length.parse().ok()
-    }
-
-    /// The next bytes; `None` at the end.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let next = tokio::time::timeout(request::PATIENCE, self.0.chunk()).await;
+/// Asks for all of a video.
+pub(crate) async fn whole(web: &Web, remote: &Remote) -> Result<Whole, Error> {
+    let address = remote.address();
+    let url = web.parse(&remote.url);
+    let url = url.map_err(|why| not_asked(&address, why))?;
+    let answer = web.get(remote, url, None, None).await;
+    let answer = answer.map_err(|error| failed(&address, error))?;
+    let Held::Whole(size) = answer.held else {
+        return Err(failed(&address, no_bytes(&address, answer.held)));
+    };
+    let bytes = stream::try_unfold(answer.response, |mut answer| async {
+        let next = tokio::time::timeout(request::PATIENCE, answer.chunk()).await;
         let next = next.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-        next.map_err(request::broke_off)
-    }
+        let next = next.map_err(request::broke_off)?;
+        Ok(next.map(|piece| (piece, answer)))
+    });
+    Ok(Whole {
+        size,
+        bytes: bytes.boxed(),
+    })
 }
 
 impl Inner {

@@ -101,3 +101,10 @@ impl MediaVersion {
         }
     }
 }
+
+/// The bytes of a whole video, as they come: for a copy of what cannot be read by ranges of one version.
+pub(crate) struct Whole {
+    /// In bytes, if that is stated.
+    pub(crate) size: Option<u64>,
+    pub(crate) bytes: BoxStream<'static, io::Result<Bytes>>,
+}

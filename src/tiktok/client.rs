@@ -30,8 +30,7 @@ mod preflight;
 mod proxy;
 mod put;
 
-pub(crate) use answer::unanswered;
-use answer::{Arrived, drain};
+use answer::{Arrived, drain, unanswered};
 pub(crate) use log::Subject;
 use log::{Seen, shown_request};
 

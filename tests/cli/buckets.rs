@@ -122,3 +122,19 @@ fn a_kill_half_way_costs_a_chunk_at_most_and_a_refusal_keeps_the_place() {
     let sent: u64 = session.puts.iter().map(|put| put.bytes).sum();
     assert!(sent <= SIZE + 2 * CHUNK, "{sent}");
 }
+
+#[test]
+fn an_object_without_a_strong_version_is_copied_and_sent_from_the_copy() {
+    for lie in [Lie::NoTag, Lie::WeakTag] {
+        let stage = Stage::new();
+        stage.liar.lie(lie);
+        let ended = stage.upload("s3://renders/clip.mp4", &[]).end().expect(0);
+        assert!(ended.stdout.contains("copied to a file first"), "{lie:?}");
+        stage
+            .scene
+            .assert_one_draft_of(&stage.scene.path("clip.mp4"));
+        let left = fs::read_dir(stage.scene.state_dir().join("spool")).unwrap();
+        assert_eq!(left.count(), 0, "{lie:?}");
+        assert_secret(&stage, &ended);
+    }
+}

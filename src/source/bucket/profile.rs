@@ -176,7 +176,7 @@ impl FromProfile {
         let name = Escaped::new(&self.profile.name);
         let Some(command) = now.get("credential_process") else {
             return Err(NoCredentials(format!(
-                "the profile \"{name}\" has neither keys nor a credential_process. For a profile that logs in or takes on a role, use another one with the line credential_process = aws configure export-credentials --profile {name}"
+                "the profile \"{name}\" has neither keys nor a credential_process. For a profile that logs in or takes on a role, name another one whose credential_process prints its keys"
             )));
         };
         let mut printed = self.printed.lock().await;

@@ -8,6 +8,7 @@ use super::profile::NoCredentials;
 use super::store::Source;
 use super::wire::Seen;
 use crate::error::Error;
+use crate::error::cause::innermost;
 use crate::error::kind::ErrorKind;
 
 /// Why an object, or its bytes, did not come. Its texts are words of our own, as a server's may repeat credentials.
@@ -185,15 +186,6 @@ fn cause<T: std::error::Error + 'static>(error: &object_store::Error) -> Option<
         cause = error.source();
     }
     None
-}
-
-/// The text of the last cause: of the operating system or of TLS, without a URL.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// A code of a store that is known. Others are not shown: a server may put anything in its place.

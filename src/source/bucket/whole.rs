@@ -1,10 +1,8 @@
 //! All bytes of an object by one request, for a copy of what cannot be read as one version.
 
-use std::fmt;
 use std::io;
 
-use bytes::Bytes;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, StreamExt};
 use object_store::GetOptions;
 
 use super::location::Location;
@@ -12,68 +10,46 @@ use super::settings::BucketSettings;
 use super::trouble::Trouble;
 use super::{store, wire};
 use crate::error::Error;
+use crate::source::media::Whole;
 
-/// An object that is read from its first byte to its last one.
-pub(crate) struct Whole {
-    address: String,
-    size: u64,
-    left: u64,
-    body: BoxStream<'static, object_store::Result<Bytes>>,
-}
-
-impl Whole {
-    /// Asks for all of the object.
-    pub(crate) async fn open(url: &str, settings: &BucketSettings) -> Result<Self, Error> {
-        let location = Location::parse(url)?;
-        let opened = store::open(&location, settings, None)?;
-        let answer = opened.store.get_opts(&location.key, GetOptions::default());
-        let (answer, seen) = wire::seeing(answer).await;
-        let answer = answer.map_err(|error| {
-            Trouble::of(&error, &seen, opened.source).at_opening(&location.address)
-        })?;
-        Ok(Self {
-            address: location.address,
-            size: answer.meta.size,
-            left: answer.meta.size,
-            body: answer.into_stream(),
-        })
-    }
-
-    /// In bytes, as the server states it.
-    pub(crate) const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// The next bytes; `None` behind the last one.
-    ///
-    /// # Errors
-    ///
-    /// If the connection breaks, or gives fewer or more bytes than the server has stated. The copy has to begin anew.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let trouble = match self.body.next().await {
-            Some(Ok(piece)) if piece.len() as u64 <= self.left => {
-                self.left -= piece.len() as u64;
-                return Ok(Some(piece));
-            }
-            None if self.left == 0 => return Ok(None),
-            Some(Ok(_)) => Trouble::too_many(),
-            None => Trouble::too_few(),
-            Some(Err(error)) => Trouble::broken(&error),
-        };
-        Err(trouble.while_reading(&self.address))
-    }
-}
-
-impl fmt::Debug for Whole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Whole").field(&self.address).finish()
-    }
+/// Asks for all of the object. The stream gives an error if the connection breaks, or gives fewer or more bytes than the server has stated.
+pub(crate) async fn whole(url: &str, settings: &BucketSettings) -> Result<Whole, Error> {
+    let location = Location::parse(url)?;
+    let opened = store::open(&location, settings, None)?;
+    let answer = opened.store.get_opts(&location.key, GetOptions::default());
+    let (answer, seen) = wire::seeing(answer).await;
+    let answer = answer
+        .map_err(|error| Trouble::of(&error, &seen, opened.source).at_opening(&location.address))?;
+    let size = answer.meta.size;
+    let begin = (answer.into_stream(), size);
+    let bytes = stream::try_unfold(begin, move |(mut body, left)| {
+        let address = location.address.clone();
+        async move {
+            let trouble = match body.next().await {
+                Some(Ok(piece)) if piece.len() as u64 <= left => {
+                    let left = left - piece.len() as u64;
+                    return Ok(Some((piece, (body, left))));
+                }
+                None if left == 0 => return Ok(None),
+                Some(Ok(_)) => Trouble::too_many(),
+                None => Trouble::too_few(),
+                Some(Err(error)) => Trouble::broken(&error),
+            };
+            Err::<_, io::Error>(trouble.while_reading(&address))
+        }
+    });
+    Ok(Whole {
+        size: Some(size),
+        bytes: bytes.boxed(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
+
+    use futures::TryStreamExt;
 
     use super::*;
 
@@ -97,12 +73,12 @@ mod tests {
     async fn an_object_without_a_validator_is_copied_to_its_end_or_not_at_all() {
         for (length, whole) in [(5, true), (6, false)] {
             let settings = server(length, b"12345");
-            let open = Whole::open("s3://b/clip.mp4", &settings).await;
+            let open = super::whole("s3://b/clip.mp4", &settings).await;
             let mut object = open.expect("an answer");
-            assert_eq!(object.size(), length as u64);
+            assert_eq!(object.size, Some(length as u64));
             let mut copied = Vec::new();
             let ended = loop {
-                match object.next().await {
+                match object.bytes.try_next().await {
                     Ok(Some(piece)) => copied.extend_from_slice(&piece),
                     ended => break ended,
                 }

@@ -16,7 +16,8 @@ use object_store::client::{
 };
 use url::{Host, Url};
 
-use super::trouble::{Code, innermost};
+use super::trouble::Code;
+use crate::error::cause::innermost;
 use crate::tiktok::hosts::is_loopback;
 
 const CONNECT: Duration = Duration::from_secs(10);

@@ -13,10 +13,9 @@ use url::Url;
 use super::Remote;
 use super::answer::{self, Held, Validator};
 use super::network::{PRIVATE, Reach, Unreached};
-use crate::answer::Failure;
 use crate::error::Error;
+use crate::error::cause::{innermost, is_untrusted};
 use crate::secret::{Redactor, Secret};
-use crate::tiktok::client::unanswered;
 
 /// Most redirects that are followed.
 const REDIRECTS: usize = 5;
@@ -147,20 +146,16 @@ impl Web {
             }
             cause = inner.source();
         }
-        match unanswered(error) {
-            Failure::Untrusted(reason) => {
-                io::Error::other(Error::untrusted_source(&remote.address(), &reason))
-            }
-            failure => {
-                let text = self.redactor.redact(&failure.to_string());
-                io::Error::new(io::ErrorKind::ConnectionReset, text)
-            }
+        let text = innermost(&error.without_url());
+        match is_untrusted(&text) {
+            true => io::Error::other(Error::untrusted_source(&remote.address(), &text)),
+            false => io::Error::new(io::ErrorKind::ConnectionReset, self.redactor.redact(&text)),
         }
     }
 }
 
 /// The error of a body that ended early.
 pub(super) fn broke_off(error: reqwest::Error) -> io::Error {
-    let text = unanswered(error).to_string();
+    let text = innermost(&error.without_url());
     io::Error::new(io::ErrorKind::ConnectionReset, text)
 }

@@ -5,9 +5,9 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
-use super::http::innermost;
 use super::text;
 use crate::answer::Failure;
+use crate::error::cause::{innermost, is_untrusted};
 use crate::tiktok::answers;
 
 /// Longest body that is read, in bytes; the service's have a few hundred.
@@ -54,18 +54,15 @@ impl Arrived {
     }
 }
 
-/// Start of rustls' message about a certificate that is not trusted.
-const UNTRUSTED: &str = "invalid peer certificate";
-
 /// The message of a tunnel whose proxy wants authentication.
 const PROXY_ASKS: &str = "proxy authorization required";
 
 /// The failure for a request without an answer: whether it can have arrived. The text is the innermost cause, which has
 /// no URL.
-pub(crate) fn unanswered(error: reqwest::Error) -> Failure {
+pub(super) fn unanswered(error: reqwest::Error) -> Failure {
     let connect = error.is_connect() || error.is_builder();
     let text = innermost(&error.without_url());
-    if connect && text.starts_with(UNTRUSTED) {
+    if connect && is_untrusted(&text) {
         Failure::Untrusted(text)
     } else if connect && text.ends_with(PROXY_ASKS) {
         Failure::Refused(answers::without_words(407))

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::error::cause::innermost;
 use crate::error::{Error, Remedy};
 use crate::source::https::network::Resolver;
 use crate::tiktok::ca_file::CaFile;
@@ -55,14 +56,6 @@ pub(super) fn client(
         Error::usage(format!("TLS cannot be set up: {}.", innermost(&error)))
             .helped_by([Remedy::TrustCertificates])
     })
-}
-
-pub(super) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 /// The trusted certificates.

@@ -123,7 +123,7 @@ async fn a_profile_that_logs_in_says_what_to_do() {
     assert!(
         error
             .to_string()
-            .contains("export-credentials --profile sso"),
+            .contains("credential_process prints its keys"),
         "{error}"
     );
 }
