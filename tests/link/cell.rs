@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,22 @@ pub(crate) struct Cell {
     _link: Link,
     here: Namespace,
     there: Namespace,
+}
+
+/// A web server at the other end; stopped when it is dropped.
+pub(crate) struct Source {
+    process: Child,
+    pub(crate) origin: String,
+    ca_file: PathBuf,
+    config: PathBuf,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// What one transfer came to, from the opened session to the last acknowledged byte.
@@ -91,6 +107,54 @@ impl Cell {
         Process::spawn(&mut command).unwrap()
     }
 
+    /// A web server with TLS at the other end, for the files of this cell; `None` where nginx is not installed.
+    pub(crate) fn source(&self) -> Option<Source> {
+        let program = "/usr/sbin/nginx";
+        if !Path::new(program).exists() {
+            return None;
+        }
+        let dir = self.path("nginx");
+        std::fs::create_dir(&dir).unwrap();
+        let made = rcgen::generate_simple_self_signed([THERE.to_owned()]).unwrap();
+        let ca_file = dir.join("cert.pem");
+        std::fs::write(&ca_file, made.cert.pem()).unwrap();
+        std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+        let config = self.path("config.toml");
+        std::fs::write(&config, "[sources]\nprivate = true\n").unwrap();
+        let (at, root) = (dir.display(), self.dir.path().display());
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {at}/{kind}; "))
+            .concat();
+        let text = format!(
+            "daemon off; master_process off; user root; pid {at}/pid; error_log {at}/error; events {{}} http {{ {temporary} access_log off;\n\
+             server {{ listen {THERE}:8443 ssl; ssl_certificate {at}/cert.pem; ssl_certificate_key {at}/key.pem; root {root}; }} }}"
+        );
+        std::fs::write(dir.join("nginx.conf"), text).unwrap();
+        let mut command = self.there.command(program);
+        command
+            .arg("-e")
+            .arg(dir.join("error"))
+            .arg("-c")
+            .arg(dir.join("nginx.conf"));
+        let process = command.spawn().ok()?;
+        let source = Source {
+            process,
+            origin: format!("https://{THERE}:8443"),
+            ca_file,
+            config,
+        };
+        let started = Instant::now();
+        let connects = || {
+            self.here
+                .enter(|| TcpStream::connect((THERE, 8443)).is_ok())
+        };
+        while !connects() {
+            assert!(started.elapsed() < Duration::from_secs(30), "nginx hangs");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(source)
+    }
+
     /// What the emulator saw.
     pub(crate) fn log(&self, of: &Process) -> Log {
         self.here.enter(|| of.client().log()).unwrap()
@@ -114,6 +178,18 @@ impl Cell {
         state: &str,
         chunk_size: Option<u64>,
     ) -> Run {
+        self.upload_from(to, file, state, chunk_size, None)
+    }
+
+    /// The same of a file, or of a URL of this source.
+    pub(crate) fn upload_from(
+        &self,
+        to: &Process,
+        file: &Path,
+        state: &str,
+        chunk_size: Option<u64>,
+        source: Option<&Source>,
+    ) -> Run {
         let opened = self.here.tcp("ActiveOpens");
         let mut command = self.here.command(env!("CARGO_BIN_EXE_chunkferry"));
         command.args(["upload", "--json", "--again", "--allow-http"]);
@@ -123,6 +199,10 @@ impl Cell {
             command.args(["--chunk-size", &chunk_size.to_string()]);
         }
         command.env("TIKTOK_ACCESS_TOKEN", "act.lena.1");
+        if let Some(source) = source {
+            command.env("CHUNKFERRY_CA_FILE", &source.ca_file);
+            command.env("CHUNKFERRY_CONFIG", &source.config);
+        }
         let mut process = command
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

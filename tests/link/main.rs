@@ -52,6 +52,34 @@ fn a_long_link_costs_no_second_connection_and_no_byte_twice() {
 }
 
 #[test]
+fn a_video_from_the_other_side_of_a_long_link_goes_back_over_it_as_one_draft() {
+    let shape = Shape {
+        rate: 100_000_000,
+        rtt: Duration::from_millis(50),
+    };
+    let Some(cell) = Cell::new(shape) else { return };
+    let Some(source) = cell.source() else {
+        eprintln!("NOT TESTED: needs nginx");
+        return;
+    };
+    let emulator = cell.emulator(&[]);
+    let size = if full() { 300_000_000 } else { 21_000_000 };
+    let file = cell.video("clip.mp4", size);
+    let url = format!("{}/clip.mp4", source.origin);
+    let chunk_size = Some(10_000_000);
+    let local = cell.upload(&emulator, &file, "local", chunk_size);
+    let remote = cell.upload_from(&emulator, url.as_ref(), "remote", chunk_size, Some(&source));
+    assert_eq!((remote.sent_again, local.sent_again), (0, 0));
+    let received = cell.log(&emulator).sessions.into_iter();
+    let received: Vec<_> = received.filter_map(|session| session.sha256).collect();
+    assert_eq!(received, [video::sha256(&file), video::sha256(&file)]);
+    eprintln!(
+        "{size} bytes from the other side: {:.2} of the rate of a local file",
+        local.took.as_secs_f64() / remote.took.as_secs_f64()
+    );
+}
+
+#[test]
 fn auto_is_nowhere_much_slower_than_the_best_chunk_size() {
     if !full() {
         return;
