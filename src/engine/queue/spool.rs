@@ -263,7 +263,7 @@ impl Spooled {
     }
 
     pub(in crate::engine) fn path(&self) -> PathBuf {
-        self.spool.path(&self.name)
+        self.spool.dir.join(&self.name)
     }
 
     /// Sets aside so many bytes for it in all.
