@@ -33,7 +33,7 @@ use emulator::{Local, leave_aside};
 #[derive(Debug, Args)]
 #[command(help_template = super::TEMPLATE, after_help = "Example: chunkferry upload clip.mp4 --account lena")]
 pub(super) struct Upload {
-    /// MP4, MOV or WebM, up to 4 GB each, or folders of them; sent in this order
+    /// MP4, MOV or WebM, up to 4 GB each, or folders of them; - is a pipe, with --name
     #[arg(required_unless_present_any = ["follow", "from"], value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]

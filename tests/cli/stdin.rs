@@ -417,23 +417,70 @@ fn what_cannot_mean_one_video_from_a_pipe_is_refused_before_anything_is_read() {
     scene.command(["upload", "./-"]).end().expect(0);
 }
 
-#[test]
-fn a_terminal_is_no_video() {
+/// A terminal: its own end, and that of a program.
+fn terminal() -> (File, File) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let scene = Scene::new(&[], &[]);
+    use rustix::termios::{Winsize, tcsetwinsize};
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 100,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&master, size).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
-    let mut slave = File::options();
-    let slave = slave
+    let slave = File::options()
         .read(true)
         .write(true)
-        .open(name.to_str().unwrap())
-        .unwrap();
+        .open(name.to_str().unwrap());
+    (File::from(master), slave.unwrap())
+}
+
+#[test]
+fn a_terminal_is_no_video() {
+    let scene = Scene::new(&[], &[]);
+    let (_master, slave) = terminal();
     let mut command = upload(&scene, &["--id", "a"]);
     let ended = command.start_with(Stdio::from(slave)).end().expect(2);
     assert!(ended.stderr.contains("terminal"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_terminal_shows_how_many_bytes_came_and_how_fast_while_they_come() {
+    let scene = Scene::new(&[], &[]);
+    let file = scene.video("source.mp4", 12_000_000);
+    let (mut master, slave) = terminal();
+    let (reader, mut writer) = pipe().unwrap();
+    let mut command = scene.command(["upload", "-", "--name", "clip.mp4", "--id", "a"]);
+    command.stdin(reader).stdout(Stdio::null()).stderr(slave);
+    let mut child = command.spawn().unwrap();
+    // The command has the other ends now.
+    drop(command);
+    let shown = std::thread::spawn(move || {
+        let (mut shown, mut buffer) = (Vec::new(), [0; 4096]);
+        // A terminal whose other end is gone answers with an error.
+        while let Ok(read @ 1..) = master.read(&mut buffer) {
+            shown.extend_from_slice(&buffer[..read]);
+        }
+        String::from_utf8_lossy(&shown).into_owned()
+    });
+    for piece in fs::read(&file).unwrap().chunks(300_000) {
+        writer.write_all(piece).unwrap();
+        std::thread::sleep(Duration::from_millis(15));
+    }
+    drop(writer);
+    assert!(child.wait().unwrap().success());
+    let shown = shown.join().unwrap();
+    let drawn = shown.split("12.0 MB read").next().unwrap();
+    assert!(
+        drawn.contains("MB read  ") && drawn.contains("MB/s"),
+        "{shown:?}"
+    );
+    assert!(shown.contains("in lena's inbox"), "{shown:?}");
+    scene.assert_one_draft_of(&file);
 }
 
 #[test]
