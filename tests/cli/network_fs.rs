@@ -207,3 +207,16 @@ fn a_read_that_hangs_holds_up_no_other_file_and_a_signal_ends_it() {
         assert_eq!(scene.log().drafts, 2);
     }
 }
+
+#[test]
+fn a_read_that_is_never_answered_ends_when_the_patience_is_over() {
+    let Some(share) = Share::new(Manner::default()) else {
+        return;
+    };
+    share.fuse.manner().hangs = Some(12_000_000..13_000_000);
+    let ended = share.upload(&["--patience", "3"]).end().expect(75);
+    assert_eq!(ended.outcome()["outcome"], "retry");
+    share.fuse.release();
+    share.upload(&[]).end().expect(0);
+    share.assert_each_chunk_counted_once(&share.first);
+}
