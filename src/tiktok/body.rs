@@ -114,7 +114,8 @@ impl<S: Stream<Item = io::Result<Piece>> + Unpin> Body<S> {
 
     /// Reads the next piece of the file.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Piece>> {
-        let piece = ready!(Pin::new(&mut self.pieces).poll_next(cx));
+        let read = Pin::new(&mut self.pieces).poll_next(cx);
+        let piece = ready!(self.meter.read(read));
         reach("body", "piece");
         Poll::Ready(piece.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into())))
     }

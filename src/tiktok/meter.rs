@@ -22,6 +22,8 @@ pub(crate) struct Meter {
     pausing: AtomicBool,
     start: Instant,
     gaps: Mutex<Gaps>,
+    /// The waits for the source of the video alone.
+    reads: Mutex<Gaps>,
     len: u64,
     fault: Mutex<Option<io::Error>>,
     running: Mutex<Option<Running>>,
@@ -36,6 +38,7 @@ impl Meter {
             pausing: AtomicBool::new(false),
             start: Instant::now(),
             gaps: Mutex::default(),
+            reads: Mutex::default(),
             len,
             fault: Mutex::new(None),
             running: Mutex::new(None),
@@ -74,6 +77,21 @@ impl Meter {
         waited
     }
 
+    /// Notes a wait for the next bytes of the source.
+    pub(super) fn read<T>(&self, waited: Poll<T>) -> Poll<T> {
+        let (mut reads, now) = (lock(&self.reads), clock::since_boot());
+        match waited.is_pending() {
+            true => reads.begin(now),
+            false => reads.pass(now),
+        }
+        waited
+    }
+
+    /// The longest time so far in which the source gave no bytes.
+    pub(crate) fn longest_read(&self) -> Duration {
+        lock(&self.reads).longest(clock::since_boot())
+    }
+
     /// Time since the socket last took a byte.
     pub(crate) fn idle(&self) -> Duration {
         if self.pausing.load(Ordering::Relaxed) {
@@ -104,7 +122,7 @@ impl Meter {
     }
 }
 
-/// Times in which the service got no byte, on the clock that counts through suspend.
+/// Times in which no byte came or left, on the clock that counts through suspend.
 #[derive(Debug, Default)]
 struct Gaps {
     /// When the last byte left, or the connection asked for the first one.
@@ -122,6 +140,12 @@ impl Gaps {
     fn end(&mut self, now: Duration) {
         self.longest = self.longest(now);
         self.last = Some(now);
+    }
+
+    /// What was waited for is there, and nothing is waited for now.
+    fn pass(&mut self, now: Duration) {
+        self.longest = self.longest(now);
+        self.last = None;
     }
 
     fn longest(&self, now: Duration) -> Duration {

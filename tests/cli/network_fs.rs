@@ -216,6 +216,9 @@ fn a_read_that_is_never_answered_ends_when_the_patience_is_over() {
     share.fuse.manner().hangs = Some(12_000_000..13_000_000);
     let ended = share.upload(&["--patience", "3"]).end().expect(75);
     assert_eq!(ended.outcome()["outcome"], "retry");
+    // Whose fault it is, is said.
+    let told = ended.message();
+    assert!(told.contains("the video could not be read on"), "{told}");
     share.fuse.release();
     share.upload(&[]).end().expect(0);
     share.assert_each_chunk_counted_once(&share.first);

@@ -82,6 +82,12 @@ impl Client {
             200..300 if !meter.is_all_taken() => Err(Failure::Lost(
                 "success was claimed before all bytes were sent".into(),
             )),
+            400 if meter.longest_read() >= self.waits.body_stall => {
+                let seconds = meter.longest_read().as_secs();
+                Err(Failure::Lost(format!(
+                    "it was refused after the video could not be read on for {seconds} s"
+                )))
+            }
             400 if meter.longest_gap() >= self.waits.body_stall => Err(Failure::Lost(
                 "it was refused after the line had stood still".into(),
             )),
@@ -111,7 +117,11 @@ async fn watch(meter: &Meter, waits: Waits, len: u64) -> String {
             } else {
                 "while sending"
             };
-            return format!("the connection stood still for {} s {what}", idle.as_secs());
+            let seconds = idle.as_secs();
+            return match meter.longest_read() >= allowed {
+                true => format!("the video could not be read on for {seconds} s"),
+                false => format!("the connection stood still for {seconds} s {what}"),
+            };
         }
         tokio::time::sleep((allowed - idle).min(Duration::from_secs(1))).await;
     }
