@@ -13,7 +13,7 @@ use super::sources::Sources;
 use super::{Engine, Shared, Status, tokens};
 use crate::account::Account;
 use crate::account::provider::{AccountProvider, Providing};
-use crate::account::store::{Accounts, App, SealKeys};
+use crate::account::store::SealKeys;
 use crate::answer::{Call, Failure};
 use crate::engine::scheduler::{AccountQueue, Scheduler};
 use crate::error::Error;
@@ -29,6 +29,8 @@ use crate::tiktok::throttle::Throttle;
 use crate::tiktok::wire_log::WireLog;
 use crate::upload::retry::Waits;
 
+mod accounts;
+mod sources;
 mod spool;
 
 /// Most uploads that may be in flight at once.
@@ -195,20 +197,6 @@ impl Options {
         self
     }
 
-    /// Whether [`Job::remote`](crate::Job::remote) may fetch videos from hosts of this network and of this machine, there also over
-    /// http. By default it may not: who may submit jobs would else reach into the network. With an API base on this machine, URLs of
-    /// this machine are always allowed.
-    pub const fn private_sources(mut self, allow: bool) -> Self {
-        self.private_sources = allow;
-        self
-    }
-
-    /// The sources of new URLs that jobs may name; see [`Job::url_source_named`](crate::Job::url_source_named).
-    pub fn url_sources(mut self, sources: impl UrlSources) -> Self {
-        self.url_sources = Some(Arc::new(sources));
-        self
-    }
-
     /// Where [`account`](Self::account) gets tokens by the names of accounts: a table of the caller's own.
     pub fn accounts(mut self, provider: impl AccountProvider) -> Self {
         self.providing = Some(Arc::new(Providing::new(provider)));
@@ -312,38 +300,6 @@ impl Options {
             ))
         });
         Engine(shared, queue)
-    }
-
-    /// The accounts that log in, with their files in `dir`, or in `accounts` in the state directory. Needs no engine, and takes
-    /// no lock: any number of processes can use one directory. Without an app, tokens are used and not renewed.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage) for a setting that can't be used.
-    pub fn open_accounts(&self, dir: Option<PathBuf>, app: Option<App>) -> Result<Accounts, Error> {
-        let dir = dir.unwrap_or_else(|| self.accounts_dir());
-        Ok(Accounts::new(
-            dir,
-            self.seal_keys.clone(),
-            self.client()?,
-            self.api_base.clone(),
-            app,
-        ))
-    }
-
-    /// Whether somebody has logged in as this account, in `dir` or in `accounts` in the state directory. Looks for one file, and
-    /// blocks for that moment.
-    pub fn has_account(&self, dir: Option<PathBuf>, name: &str) -> bool {
-        Accounts::contains(dir.unwrap_or_else(|| self.accounts_dir()), name)
-    }
-
-    /// Whether there is a directory of accounts at `dir`, or as `accounts` in the state directory.
-    pub fn has_accounts(&self, dir: Option<PathBuf>) -> bool {
-        dir.unwrap_or_else(|| self.accounts_dir()).is_dir()
-    }
-
-    fn accounts_dir(&self) -> PathBuf {
-        self.state_dir.join("accounts")
     }
 
     /// As [`Engine::status`], while another process owns the state directory. Each call has a connection and a window of
