@@ -13,13 +13,13 @@ pub(super) fn share() {
     }
 }
 
-/// Gives the pages of code back that only the start of a command has used, such as those of the grammar and of the config file: they would
-/// count as memory of the process for as long as it runs. Code that runs again is mapped again. Call it once the work begins.
+/// Gives the pages of code and constants back that only the start of a command has used, such as those of the grammar and of the config
+/// file: they would count as memory of the process for as long as it runs. What is used again is mapped again. Call it once the work begins.
 pub(super) fn give_back_code() {
     #[cfg(target_os = "linux")]
     for code in code() {
-        // SAFETY: the range is a mapping of this program's file that can be read and run and not written, so its pages are those of the
-        // file, and the next access maps them again as they were. If the advice is refused, nothing changes.
+        // SAFETY: the range is a mapping of this program's file that cannot be written and has no page that was changed before, so its
+        // pages are those of the file, and the next access maps them again as they were. If the advice is refused, nothing changes.
         unsafe {
             libc::madvise(
                 std::ptr::without_provenance_mut(code.start),
@@ -30,21 +30,32 @@ pub(super) fn give_back_code() {
     }
 }
 
-/// Where the code of this program is mapped; nothing if the system does not show it.
+/// Where the code and the constants of this program are mapped as its file has them; nothing if the system does not show it. What the
+/// loader has written to is left out, although it cannot be written any more.
 #[cfg(target_os = "linux")]
 fn code() -> Vec<std::ops::Range<usize>> {
     let program = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    let found = maps.lines().filter_map(|line| {
-        // "55d0-55e0 r-xp 0000 fe:00 1234    /usr/bin/chunkferry"
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let (mut found, mut last) = (Vec::new(), None);
+    for line in maps.lines() {
         let mut words = line.split_ascii_whitespace();
-        let (range, mode) = (words.next()?, words.next()?);
-        let is_code = mode == "r-xp" && line.ends_with(program.to_str()?);
-        let (start, end) = range.split_once('-').filter(|_| is_code)?;
-        let number = |text| usize::from_str_radix(text, 16).ok();
-        Some(number(start)?..number(end)?)
-    });
-    found.collect()
+        match (words.next(), words.next()) {
+            // Pages that differ from the file are no longer its own.
+            (Some("Anonymous:"), size) => found.extend(last.take().filter(|_| size == Some("0"))),
+            // "55d0-55e0 r-xp 0000 fe:00 1234    /usr/bin/chunkferry"
+            (Some(range), Some(mode)) if range.contains('-') => {
+                let is_ours = program
+                    .to_str()
+                    .is_some_and(|program| line.ends_with(program));
+                let is_kept = is_ours && ["r-xp", "r--p"].contains(&mode);
+                let ends = range.split_once('-').filter(|_| is_kept);
+                let number = |text| usize::from_str_radix(text, 16).ok();
+                last = ends.and_then(|(start, end)| Some(number(start)?..number(end)?));
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -375,10 +375,13 @@ fn source(path: PathBuf) -> Source {
 /// Refuses what names no video.
 fn can_be_sent(file: &Path) -> Result<(), Failure> {
     let text = file.to_string_lossy();
-    if is_url(&text) && !is_remote(&text) && !file.exists() {
+    let is_typed_wrong = ["http:/", "https:/"]
+        .iter()
+        .any(|scheme| text.to_lowercase().starts_with(scheme));
+    if (is_url(&text) || is_typed_wrong) && !is_remote(&text) && !file.exists() {
         return Err(Failure::usage(format!(
             "{} is no URL that videos are fetched from: https://HOST/PATH, s3://BUCKET/KEY, gs://BUCKET/OBJECT or az://CONTAINER/BLOB.",
-            Job::url(&text).name()
+            Job::url(text.split('?').next().unwrap_or_default()).name()
         )));
     }
     Ok(())

@@ -212,7 +212,7 @@ fn errors_are_json_where_json_is_asked_for() {
             Some("invalid_publish_id"),
         ),
         (&["plan", missing], 3, None),
-        (&["upload", "https://media.example/clip.mp4"], 2, None),
+        (&["upload", "ftp://media.example/clip.mp4"], 2, None),
         (&["pull", "--url-file", missing], 2, None),
     ];
     for (args, code, stated) in rows {

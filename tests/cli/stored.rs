@@ -193,6 +193,7 @@ fn every_file_that_appears_is_on_the_page_whatever_the_umask() {
         "journal/suspect",
         "sealed/ID",
         "spool/body-ID",
+        "spool/copy-ID",
     ];
     let rows = page.keys().map(String::as_str);
     faults.extend(

@@ -207,6 +207,9 @@ fn answer(stream: &mut TcpStream, head: &str, state: &Mutex<State>) -> std::io::
         lines += "Content-Encoding: gzip\r\n";
     }
     stream.write_all(format!("{lines}\r\n").as_bytes())?;
+    if head.starts_with("HEAD ") {
+        return Ok(());
+    }
     let bytes = &content[first..=last];
     match manner {
         Manner::Breaks(kib) if bytes.len() > kib << 10 => {

@@ -34,7 +34,11 @@ impl Allowed {
 
 impl Config {
     pub(super) fn read_sources(&mut self, table: &Entry<'_>) -> Result<(), Failure> {
-        for (key, value) in table.table()? {
+        let entries = table.table()?;
+        if entries.is_empty() {
+            return Err(table.wrong("is empty: its keys are allow, private and url_commands"));
+        }
+        for (key, value) in entries {
             let entry = table.below(key, value);
             match &**key.get_ref() {
                 "allow" => {}
