@@ -24,7 +24,7 @@ use crate::tiktok::meter::Meter;
 use crate::upload::event::LossCause;
 use crate::upload::ledger::{Entry, Running};
 use crate::upload::plan::{Chunk, Plan};
-use crate::upload::{Identity, Reply, Session, Upload};
+use crate::upload::{Address, Identity, Reply, Session, Upload};
 
 /// How long the last bytes of a body may be held back for a comparison: a service gives a body up that stands still.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -347,7 +347,12 @@ impl Transfer {
 /// Bytes that seemed to be at the service must be sent, or fetched, once more.
 pub(super) fn needed_again(row: &Upload) -> Error {
     match row.path() {
-        None if row.plan().is_some() => Error::needs_its_media(&row.id, &row.name()),
+        None if row.plan().is_some() => match row.address() {
+            Some(Address::Object(address)) if address.contains("://") => {
+                Error::needs_its_remote(&row.id, address)
+            }
+            _ => Error::needs_its_media(&row.id, &row.name()),
+        },
         Some(path) if path.exists() => Error::temporary(format!(
             "The service has not got all bytes of {} after all.",
             crate::error::name(path)

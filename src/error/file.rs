@@ -30,6 +30,15 @@ impl Error {
         ))
     }
 
+    /// A video that lies elsewhere, and of whose URL the journal keeps what is no secret.
+    pub(crate) fn needs_its_remote(id: &str, address: &str) -> Self {
+        let address = Escaped::new(address);
+        Self::usage(format!(
+            "The upload {id} has not reached TikTok: only a job with the whole URL of {address} can carry the upload on."
+        ))
+        .helped_by([Remedy::GiveWholeUrl])
+    }
+
     /// The URL of a video is none that is fetched.
     pub(crate) fn no_source(name: &str, rule: impl fmt::Display) -> Self {
         Self::usage(format!("{name} is not fetched: {rule}."))

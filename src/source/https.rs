@@ -162,6 +162,8 @@ impl HttpsVideo {
         let Some(validator) = Validator::of(answer.response.headers()) else {
             return Ok(Opened::Whole(Why::NoVersion));
         };
+        // Read to its end, so that its connection serves the next request; what broke shows there.
+        let _ = answer.response.bytes().await;
         Ok(Opened::Ranges(Self(Arc::new(Inner {
             validator,
             size,
@@ -199,53 +201,40 @@ impl Inner {
 
     /// Asks for a range where the video was last found; if it is refused there, where the URL leads now, and then under a new URL.
     async fn ask(&self, range: Range<u64>, version: Option<&Validator>) -> io::Result<Answer> {
-        let landed = self.urls().landed.clone();
-        let mut last = None;
-        if let Some(landed) = landed {
-            let answer = self
-                .web
-                .get(&self.remote, landed, Some(&range), version)
-                .await?;
-            if !refused(&answer.held) {
-                return Ok(answer);
-            }
-            last = Some(answer);
+        let (given, landed) = {
+            let urls = self.urls();
+            (urls.given.clone(), urls.landed.clone())
+        };
+        let last = landed.unwrap_or_else(|| given.clone());
+        let mut answer = self.follow(last.clone(), &range, version).await?;
+        if refused(&answer.held) && last != given {
+            answer = self.follow(given, &range, version).await?;
         }
-        let given = self.urls().given.clone();
-        let known = last
-            .as_ref()
-            .is_some_and(|answer: &Answer| answer.url == given);
-        if !known {
-            last = Some(self.follow(given, &range, version).await?);
+        let Some(renewal) = &self.remote.renewal else {
+            return Ok(answer);
+        };
+        if !refused(&answer.held) {
+            return Ok(answer);
         }
-        match (last, &self.remote.renewal) {
-            (Some(answer), Some(renewal)) if refused(&answer.held) => {
-                let fresh = renewal
-                    .url()
-                    .await
-                    .map_err(|error| self.not_renewed(error))?;
-                let fresh = self.web.parse(&fresh);
-                let fresh = fresh.map_err(|why| io::Error::other(not_asked(&self.address, why)))?;
-                self.urls().given = fresh.clone();
-                self.follow(fresh, &range, version).await
-            }
-            (Some(answer), _) => Ok(answer),
-            (None, _) => Err(wrong("it was not asked for")),
-        }
+        let fresh = renewal.url().await;
+        let fresh = fresh.map_err(|error| self.not_renewed(error))?;
+        let fresh = self.web.parse(&fresh);
+        let fresh = fresh.map_err(|why| io::Error::other(not_asked(&self.address, why)))?;
+        self.urls().given = fresh.clone();
+        self.follow(fresh, &range, version).await
     }
 
+    /// Asks under this URL, and keeps in mind where that led.
     async fn follow(
         &self,
         url: Url,
         range: &Range<u64>,
         version: Option<&Validator>,
     ) -> io::Result<Answer> {
-        let answer = self
-            .web
-            .get(&self.remote, url, Some(range), version)
-            .await?;
-        self.urls().landed = Some(answer.url.clone());
-        Ok(answer)
+        let answer = self.web.get(&self.remote, url, Some(range), version).await;
+        // A host that is not reached may not be the one that the URL leads to any more.
+        self.urls().landed = answer.as_ref().ok().map(|answer| answer.url.clone());
+        answer
     }
 
     /// The bytes of a range of the opened version.

@@ -150,7 +150,8 @@ fn is_of(base: &str, record: &Record) -> bool {
 }
 
 fn of_url(records: &[Record], account: &str, url: &str) -> Fate {
-    let is_it = |of: &&Record| of.account == account && of.url.as_deref() == Some(url);
+    let is_of = |of: &Record| of.url.as_deref() == Some(url) || of.name() == url;
+    let is_it = |of: &&Record| of.account == account && is_of(of);
     let mut records = records.iter().filter(is_it);
     match records.find(|record| is_delivered(record)) {
         Some(record) => delivered(record),
