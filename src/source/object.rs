@@ -93,12 +93,13 @@ impl Object {
 
     /// Reads a range as it is now.
     async fn all_of(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let mut all = BytesMut::with_capacity((range.end - range.start) as usize);
+        let size = (range.end - range.start) as usize;
+        let mut all = BytesMut::with_capacity(size);
         let mut pieces = self.fetch.start(&self.runtime, range);
         while let Some(piece) = pieces.recv().await {
             all.extend_from_slice(&piece?);
         }
-        match all.len() == all.capacity() {
+        match all.len() == size {
             true => Ok(all.freeze()),
             false => Err(io::ErrorKind::UnexpectedEof.into()),
         }
