@@ -17,6 +17,8 @@ struct Server {
     process: Child,
     /// For curl.
     url: String,
+    /// What curl says of itself there.
+    auth: &'static str,
     /// For us.
     source: String,
     /// What we are told of it.
@@ -88,12 +90,15 @@ fn theirs(scene: &Scene, server: &Server) -> io::Result<Run> {
         "for i in $(seq 0 {last}); do \
          first=$((i * {CHUNK})); end=$((first + {CHUNK} - 1)); \
          [ $i = {last} ] && end=$(({total} - 1)); \
-         curl -fsS --cacert '{}' -r $first-$end '{url}' | \
+         curl -fsS {} --cacert '{}' -r $first-$end '{url}' | \
          curl -fsS -o /dev/null --cacert '{ca_file}' -X PUT --data-binary @- -H 'Content-Type: video/mp4' \
          -H \"Content-Range: bytes $first-$end/{total}\" '{target}' || exit 1; done",
+        server.auth,
         source_ca.display()
     );
-    scene.run(Command::new("sh").args(["-c", &script]), scene.size)
+    let mut command = Command::new("bash");
+    command.args(["-o", "pipefail", "-c", &script]);
+    scene.run(&mut command, scene.size)
 }
 
 fn port() -> io::Result<u16> {
@@ -154,6 +159,7 @@ fn nginx(scene: &Scene) -> io::Result<Option<Server>> {
         process,
         source: url.clone(),
         url,
+        auth: "",
         env: Vec::new(),
     }))
 }
@@ -193,6 +199,7 @@ fn moto(scene: &Scene) -> io::Result<Option<Server>> {
     Ok(Some(Server {
         process,
         url,
+        auth: "--aws-sigv4 aws:amz:us-east-1:s3 --user lab:lab",
         source: "s3://renders/sample.mp4".to_owned(),
         env: env.map(|(name, value)| (name, value.to_owned())).into(),
     }))
