@@ -7,7 +7,7 @@ use crate::scene::{Run, Scene, sample};
 
 /// Enough to tell a copy more or less from noise.
 const SIZE: u64 = 1 << 30;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 const MIB: f64 = (1 << 20) as f64;
 
