@@ -15,13 +15,13 @@ const CHUNK: u64 = 10_000_000;
 /// What serves the sample, stopped when it is dropped.
 struct Server {
     process: Child,
-    /// For curl.
+    /// The URL for curl.
     url: String,
-    /// What curl says of itself there.
+    /// The options by which curl signs its requests.
     auth: &'static str,
-    /// For us.
+    /// The URL for chunkferry.
     source: String,
-    /// What we are told of it.
+    /// Environment variables with the server's credentials and endpoint, for chunkferry.
     env: Vec<(&'static str, String)>,
 }
 

@@ -1,5 +1,5 @@
-//! A video from standard input. Its size has to be told before it is sent, and what goes wrong is sent again, so it is kept in a file
-//! first: by the queue of the engine in this process, or by a service.
+//! A video from standard input. The service asks for the video's size before the first chunk, and a chunk that fails is sent again, so
+//! the video is kept in a file first: by the queue of the engine in this process, or by a service.
 
 use std::io::IsTerminal;
 
@@ -237,7 +237,7 @@ async fn run(
     let mut tick = interval(view.tick());
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let (mut ran, mut record, mut stopped) = (None, None, None);
-    // The run tells how it ended before it returns.
+    // The event with the upload's end comes before the job's run returns.
     while record.is_none() || ran.is_none() {
         tokio::select! {
             biased;

@@ -91,7 +91,7 @@ pub(super) struct Upload {
     /// Of a URL: prints a new one when the host refuses it. Its input is the URL without the query
     #[arg(long, value_name = "CMD", hide = true)]
     url_command: Option<String>,
-    /// Of a URL: after a crash read again what was sent, and compare it
+    /// Of a URL: after a crash, read the chunks again that were sent, and compare their bytes
     #[arg(long, hide = true)]
     verify_source: bool,
     #[command(flatten)]

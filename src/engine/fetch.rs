@@ -36,17 +36,16 @@ impl Given {
         }
         let web = shared.sources.web(&shared.client)?;
         let remote = &shared.sources.complete(remote)?;
-        let why = match HttpsVideo::open(web, remote.clone()).await? {
+        let why = match HttpsVideo::open(web.clone(), remote.clone()).await? {
             Opened::Ranges(_) if remote.spool => None,
             Opened::Ranges(video) => return Self::object(shared, Arc::new(video), job).await,
             Opened::Whole(Why::NoRanges) if !remote.spool => {
-                return Err(Error::needs_spool(&remote.address(), Why::NoRanges));
+                return Err(Error::needs_spool(&address, Why::NoRanges));
             }
             Opened::Whole(why) => Some(why),
         };
         tell_of_copy(tell, &address, why);
         let spool = &shared.sources.spool;
-        let web = shared.sources.web(&shared.client)?;
         let copied = copy(spool, &address, || Box::pin(https::whole(&web, remote))).await?;
         Self::copied(shared, &address, copied, job).await
     }

@@ -23,10 +23,11 @@ use crate::account::Account;
 use crate::answer::{Call, Meaning, Stage};
 use crate::clock::{self, Now};
 use crate::error::{Error, ErrorKind};
+use crate::journal::Recall;
 use crate::tiktok::client::Subject;
 use crate::upload::event::{Event, Notice, Shortfall, Tally};
 use crate::upload::plan::{Limits, Plan};
-use crate::upload::{Origin, Reply, RunLimits, Upload};
+use crate::upload::{Destination, Key, Origin, Reply, RunLimits, Upload, Video};
 
 /// Reasons for which the service does not fetch a URL, and which say nothing against the video. Source: Content Posting API.
 const CURED_BY_SENDING: [&str; 2] = ["url_ownership_unverified", "video_pull_failed"];
@@ -43,11 +44,17 @@ pub(super) async fn carry(
     events: mpsc::UnboundedSender<Event>,
     door: Door,
 ) -> Result<Draft, Error> {
+    let instead = job.instead();
+    if let Some(instead) = &instead
+        && is_being_sent(shared, instead).await?
+    {
+        return run(shared, instead, place, tally, events, door).await;
+    }
     let (same_tally, same_events, same_door) = (Arc::clone(&tally), events.clone(), door.clone());
     let ended = run(shared, job, place, same_tally, same_events, same_door).await;
     let code = ended.as_ref().err().and_then(Error::code);
     let code = code.filter(|code| CURED_BY_SENDING.contains(code));
-    let (Some(code), Some(instead)) = (code, job.instead()) else {
+    let (Some(code), Some(instead)) = (code, instead) else {
         return ended;
     };
     let code = code.to_owned();
@@ -57,6 +64,29 @@ pub(super) async fn carry(
     let _ = events.send(notice);
     let place = super::place(shared, &instead);
     run(shared, &instead, place, tally, events, door).await
+}
+
+/// Whether an earlier run of this job has begun to send its video. Its bytes may all be at the service, so the URL is not pulled then,
+/// whatever the service would say of it now.
+async fn is_being_sent(shared: &Shared, job: &Job) -> Result<bool, Error> {
+    let (Some(account), Some(address)) = (&job.account, job.address()) else {
+        return Ok(false);
+    };
+    let creator = shared.identify(account).await?;
+    for account in creator.names() {
+        let scope = Key {
+            account: account.clone(),
+            api_base: shared.api_base.clone(),
+            destination: Destination::Inbox,
+            video: Video::Size(0),
+        };
+        let recall = Recall::Path(scope, address.clone());
+        let row = shared.journal.recall(recall).await?;
+        if row.is_some_and(|row| !row.has_ended()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Carries one job to its end. While `door` is closed the job must not be stopped.

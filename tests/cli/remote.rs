@@ -673,3 +673,25 @@ fn a_pull_that_succeeded_is_not_sent() {
     }
     assert_eq!((scene.log().drafts, scene.log().requests.put), (1, 0));
 }
+
+#[test]
+fn a_video_that_is_being_sent_is_not_pulled_although_the_service_would_fetch_it_by_now() {
+    let set = [
+        "pull_allow_http=true",
+        "verified_prefix=https://media.example/",
+        "processing_time=1h",
+    ];
+    let scene = Scene::new(&set, &[]);
+    let (file, bytes) = content(&scene, "clip.mp4", SIZE);
+    let host = Host::of(bytes);
+    let more = ["--no-preflight", "--fallback", "upload"];
+    let mut run = pull(&scene, &host.url(), &more).start();
+    run.until("every byte is sent", |line| line["event"] == "processing");
+    assert!(run.kill());
+    scene.emulator.set("verified_prefix", "none").unwrap();
+    scene.emulator.set("processing_time", "0s").unwrap();
+    let inits = scene.log().requests.init;
+    pull(&scene, &host.url(), &more).end().expect(0);
+    scene.assert_one_draft_of(&file);
+    assert_eq!(scene.log().requests.init, inits);
+}
